@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+// Plain old JavaScript: it must run on the Node that it is here to refuse.
+var fs = require('fs');
+var path = require('path');
+var url = require('url');
+
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  process.stderr.write('sluice needs Node.js 24 or newer; this is ' + process.versions.node + '\n');
+  process.exit(2);
+}
+
+// A clone runs its sources, the published package what was compiled from them.
+var source = path.join(__dirname, '..', 'src', 'cli', 'main.ts');
+var compiled = path.join(__dirname, '..', 'dist', 'src', 'cli', 'main.js');
+import(url.pathToFileURL(fs.existsSync(source) ? source : compiled).href)
+  .then(function (cli) {
+    return cli.main(process.argv.slice(2), process.env);
+  })
+  .then(function (code) {
+    process.exit(code);
+  });

@@ -1,0 +1,80 @@
+import type { AddressInfo } from 'node:net';
+import { isLoopback } from '../config.ts';
+import { SluiceError } from '../contract/errors.ts';
+import type { Deps } from '../deps.ts';
+import type { Component } from '../lib/component.ts';
+import { createQueueBoard } from '../queues/board.ts';
+import type { Api } from './api-deps.ts';
+import { BOARD_PATH, createApp } from './app.ts';
+import { Auth } from './auth.ts';
+import { EventFeed } from './event-feed.ts';
+
+/** The HTTP server. Its address is known once it runs. */
+export class ApiRole implements Component {
+  readonly name = 'api';
+  readonly #deps: Deps;
+  readonly #version: string;
+  readonly #feed: EventFeed;
+  #api: Api | undefined;
+  #url = '';
+
+  constructor(deps: Deps, version: string) {
+    this.#deps = deps;
+    this.#version = version;
+    this.#feed = new EventFeed(deps.daos.transitions);
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  async start(): Promise<void> {
+    const { settings, log, daos } = this.#deps;
+    const loopback = isLoopback(settings.host);
+    if (!loopback && (await daos.tokens.count({ revoked_at: null })) === 0) {
+      throw new SluiceError(
+        'auth.unsafe_listen',
+        `make a token first, or listen on 127.0.0.1, not on ${settings.host}`,
+      );
+    }
+    this.#api = await this.#build(loopback);
+    try {
+      await this.#api.listen({ host: settings.host, port: settings.port });
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
+      throw new SluiceError('port.in_use', `port ${settings.port} on ${settings.host} is in use: set SLUICE_PORT`, {
+        cause,
+      });
+    }
+    const { port } = this.#api.server.address() as AddressInfo;
+    const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
+    this.#url = `http://${host}:${port}`;
+    log.info({ url: this.#url }, 'api.listening');
+  }
+
+  async stop(): Promise<void> {
+    const api = this.#api;
+    this.#api = undefined;
+    await this.#feed.stop();
+    await api?.close();
+  }
+
+  #build(openOnLoopback: boolean): Promise<Api> {
+    const { database, daos, ledger, queueBackend, log, tools, repositories, settings, publisher } = this.#deps;
+    const submit = {
+      ledger,
+      runs: daos.runs,
+      tools,
+      repositories,
+      allowCommands: settings.file.allow_commands,
+    };
+    return createApp(
+      { database, daos, ledger, submit, queueBackend, feed: this.#feed, log },
+      {
+        auth: new Auth({ tokens: daos.tokens, openOnLoopback }),
+        board: createQueueBoard(publisher, BOARD_PATH),
+        version: this.#version,
+      },
+    );
+  }
+}

@@ -1,0 +1,94 @@
+import swagger from '@fastify/swagger';
+import { fastify } from 'fastify';
+import {
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import { SluiceError } from '../contract/errors.ts';
+import { LIMITS } from '../contract/fields.ts';
+import type { QueueBoard } from '../queues/board.ts';
+import type { Api, ApiDeps } from './api-deps.ts';
+import type { Auth } from './auth.ts';
+import { sendProblem, toSluiceError } from './problem.ts';
+import { eventRoutes } from './routes/events.ts';
+import { fleetRoutes } from './routes/fleet.ts';
+import { gateRoutes } from './routes/gates.ts';
+import { healthRoutes } from './routes/health.ts';
+import { patchRoutes } from './routes/patches.ts';
+import { runRoutes } from './routes/runs.ts';
+import { taskRoutes } from './routes/tasks.ts';
+
+export const BOARD_PATH = '/board';
+
+/** The HTTP application, not listening. */
+export async function createApp(
+  deps: ApiDeps,
+  { auth, board, version }: { auth: Auth; board: QueueBoard; version: string },
+): Promise<Api> {
+  const app = fastify({
+    bodyLimit: LIMITS.bodyBytes,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 2_000 },
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  const api: Api = app.withTypeProvider<ZodTypeProvider>();
+  acceptEmptyJson(api);
+  api.decorateRequest('actor', '');
+  api.addHook('onRequest', (request) => auth.check(request));
+  api.setNotFoundHandler((request, reply) =>
+    sendProblem(
+      reply,
+      new SluiceError('route.unknown', `${request.method} ${request.url} is not an address of this API`),
+    ),
+  );
+  api.setErrorHandler((error, request, reply) => {
+    const coded = toSluiceError(error);
+    if (coded.httpStatus >= 500) deps.log.error({ err: error, method: request.method, url: request.url }, 'api.fault');
+    if (coded.code === 'auth.missing') void reply.header('www-authenticate', challengeFor(request.url));
+    return sendProblem(reply, coded);
+  });
+  await api.register(swagger, {
+    openapi: { openapi: '3.1.0', info: { title: 'Sluice', version } },
+    transform: jsonSchemaTransform,
+  });
+  await api.register(async (routes: Api) => {
+    for (const add of [healthRoutes, runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, fleetRoutes]) {
+      add(routes, deps);
+    }
+    routes.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  });
+  await api.register(async (boardApp) => {
+    boardApp.addHook('onRequest', async () => {
+      board.show(await poolsOf(deps));
+    });
+    await boardApp.register(board.plugin, { prefix: BOARD_PATH });
+  });
+  return api;
+}
+
+/** Pools that somebody serves or that work waits in. */
+async function poolsOf({ daos }: ApiDeps): Promise<string[]> {
+  const workers = await daos.workers.findBy({ state: { $in: ['IDLE', 'BUSY', 'UNHEALTHY'] } });
+  return [...new Set(['default', ...workers.flatMap(({ pools }) => pools)])];
+}
+
+/** Clients send `content-type: application/json` with no body on calls that need none. */
+function acceptEmptyJson(api: Api): void {
+  api.removeContentTypeParser('application/json');
+  api.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    if (body === '') return done(null, undefined);
+    try {
+      done(null, JSON.parse(body as string));
+    } catch (cause) {
+      done(new SluiceError('body.invalid', `the body is not JSON: ${(cause as Error).message}`, { cause }));
+    }
+  });
+}
+
+/** Browsers ask for a password at the board; programs are told to send a token. */
+function challengeFor(url: string): string {
+  return url.startsWith(BOARD_PATH) ? 'Basic realm="sluice"' : 'Bearer';
+}

@@ -1,0 +1,42 @@
+import type { TransitionCursor, TransitionDao, TransitionEvent } from '../dao/transition-dao.ts';
+import type { Component } from '../lib/component.ts';
+import { sleep } from '../lib/clock.ts';
+
+const POLL_MS = 300;
+const PAGE = 500;
+
+/** Reads transitions for any number of listeners. Each keeps its own cursor, so none is ever skipped. */
+export class EventFeed implements Component {
+  readonly name = 'event-feed';
+  readonly #transitions: TransitionDao;
+  readonly #stopped = new AbortController();
+
+  constructor(transitions: TransitionDao) {
+    this.#transitions = transitions;
+  }
+
+  async start(): Promise<void> {}
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+  }
+
+  page(after: TransitionCursor, filter: { runId?: string; limit: number }): Promise<TransitionEvent[]> {
+    return this.#transitions.readAfter(after, filter);
+  }
+
+  /** Events in commit order from `after` on, without a gap, until `signal` aborts or the feed stops. Empty batches are beats. */
+  async *follow(
+    after: TransitionCursor,
+    { runId, signal }: { runId?: string; signal: AbortSignal },
+  ): AsyncGenerator<TransitionEvent[]> {
+    const ended = AbortSignal.any([signal, this.#stopped.signal]);
+    let cursor = after;
+    while (!ended.aborted) {
+      const events = await this.#transitions.readAfter(cursor, { runId, limit: PAGE });
+      cursor = events.at(-1)?.cursor ?? cursor;
+      yield events;
+      if (events.length < PAGE) await sleep(POLL_MS, ended);
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { LogChunkRow } from '../entities/log-chunk.ts';
+import { sleep } from '../lib/clock.ts';
+import { sendEvents, type SseMessage } from './sse.ts';
+
+export const logQuery = z.object({
+  after: z
+    .string()
+    .regex(/^\d{1,18}$/)
+    .default('0'),
+  limit: z.coerce.number().int().min(1).max(1_000).default(500),
+  follow: z.stringbool().default(false),
+});
+
+export interface LogSource {
+  read: (after: string, limit: number) => Promise<LogChunkRow[]>;
+  hasEnded: () => Promise<boolean>;
+}
+
+const POLL_MS = 200;
+
+/** A page as JSON, or, with `follow`, every chunk until whoever prints has ended. */
+export async function logAnswer(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  query: z.output<typeof logQuery>,
+  source: LogSource,
+): Promise<unknown> {
+  if (!query.follow) {
+    const chunks = await source.read(query.after, query.limit);
+    return { items: chunks.map(chunkObject), next_cursor: chunks.at(-1)?.chunk_id ?? null };
+  }
+  const closed = new AbortController();
+  request.raw.once('close', () => closed.abort());
+  await sendEvents(reply, follow(source, query, closed.signal));
+  return reply;
+}
+
+/** Asks whether it has ended before it reads, so that the last words are never missed. */
+async function* follow(
+  source: LogSource,
+  { after, limit }: { after: string; limit: number },
+  signal: AbortSignal,
+): AsyncGenerator<SseMessage[]> {
+  let cursor = after;
+  while (!signal.aborted) {
+    const ended = await source.hasEnded();
+    const chunks = await source.read(cursor, limit);
+    cursor = chunks.at(-1)?.chunk_id ?? cursor;
+    yield chunks.map((chunk) => ({ id: chunk.chunk_id, event: 'log', data: chunkObject(chunk) }));
+    if (ended && chunks.length < limit) return;
+    if (chunks.length < limit) await sleep(POLL_MS, signal);
+  }
+}
+
+function chunkObject({ chunk_id, attempt, stream, text, created_at }: LogChunkRow) {
+  return { id: chunk_id, attempt, stream, text, created_at };
+}

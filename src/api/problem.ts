@@ -1,0 +1,49 @@
+import type { FastifyError, FastifyReply } from 'fastify';
+import { ERROR_CODES, SluiceError } from '../contract/errors.ts';
+import { codedDatabaseError } from '../database/faults.ts';
+
+/** RFC 9457. `code` is stable; `errors` stands there for documents with several problems. */
+export interface ProblemDetails {
+  type: string;
+  title: string;
+  status: number;
+  code: string;
+  detail: string;
+  retryable: boolean;
+  errors?: readonly { path: string; message: string }[];
+  facts?: Readonly<Record<string, unknown>>;
+}
+
+export function toSluiceError(error: unknown): SluiceError {
+  const coded = codedDatabaseError(error);
+  if (coded instanceof SluiceError) return coded;
+  const { statusCode, validation, message } = error as FastifyError;
+  if (statusCode === 413) return new SluiceError('body.too_large', message);
+  if (validation !== undefined || (statusCode !== undefined && statusCode < 500)) {
+    const problems = (validation ?? []).map((issue) => ({
+      path: issue.instancePath.replace(/^\//, '').replaceAll('/', '.'),
+      message: issue.message ?? 'is not valid',
+    }));
+    return new SluiceError('body.invalid', message, { problems });
+  }
+  return new SluiceError('internal.error', 'something went wrong that should not: the log says what', { cause: error });
+}
+
+export function toProblem(error: SluiceError): ProblemDetails {
+  const [status, title] = ERROR_CODES[error.code];
+  const { code, message: detail, retryable, problems, facts } = error;
+  return {
+    type: 'about:blank',
+    title,
+    status,
+    code,
+    detail,
+    retryable,
+    ...(problems.length > 0 ? { errors: problems } : {}),
+    ...(Object.keys(facts).length > 0 ? { facts } : {}),
+  };
+}
+
+export function sendProblem(reply: FastifyReply, error: SluiceError): FastifyReply {
+  return reply.code(error.httpStatus).type('application/problem+json').send(toProblem(error));
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { WORKER_STATES } from '../../domain/lifecycles/worker.ts';
+import type { Api, ApiDeps } from '../api-deps.ts';
+import { pageQuery, toPage } from '../paging.ts';
+import { breakerObject, targetObject, workerObject } from '../representation.ts';
+
+/** Workers, breakers and targets: who works, what is stopped, where things land. */
+export function fleetRoutes(api: Api, { daos }: ApiDeps): void {
+  api.get(
+    '/v1/workers',
+    {
+      schema: {
+        description: 'Worker processes, newest first.',
+        tags: ['fleet'],
+        querystring: z.object({ ...pageQuery, state: z.enum(WORKER_STATES).optional() }),
+      },
+    },
+    async ({ query: { state, ...page } }) =>
+      toPage((await daos.workers.page(state === undefined ? {} : { state }, page)).map(workerObject), page.limit),
+  );
+
+  api.get('/v1/breakers', { schema: { description: 'One breaker a declared tool.', tags: ['fleet'] } }, async () => ({
+    items: (await daos.breakers.listAll(1_000)).map(breakerObject),
+    next_cursor: null,
+  }));
+
+  api.get('/v1/targets', { schema: { description: 'Repositories and branches.', tags: ['fleet'] } }, async () => ({
+    items: (await daos.targets.listAll(1_000)).map(targetObject),
+    next_cursor: null,
+  }));
+
+  api.get(
+    '/v1/targets/:id',
+    { schema: { tags: ['fleet'], params: z.object({ id: z.string() }) } },
+    async ({ params }) => {
+      const target = await daos.targets.get(params.id);
+      const queue = await daos.patches.findQueue(target.target_id, 200);
+      return { ...targetObject(target), queue: queue.map(({ patch_id }) => patch_id) };
+    },
+  );
+}

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { isTerminal } from '../../domain/lifecycle.ts';
+import { GATE_STATES } from '../../domain/lifecycles/gate.ts';
+import type { Api, ApiDeps } from '../api-deps.ts';
+import { logAnswer, logQuery } from '../log-stream.ts';
+import { pageQuery, toPage } from '../paging.ts';
+import { gateObject } from '../representation.ts';
+
+const idParam = z.object({ id: z.string() });
+
+export function gateRoutes(api: Api, { daos }: ApiDeps): void {
+  api.get(
+    '/v1/gates',
+    {
+      schema: {
+        description: 'Gate executions, newest first.',
+        tags: ['gates'],
+        querystring: z.object({ ...pageQuery, run: z.string().optional(), state: z.enum(GATE_STATES).optional() }),
+      },
+    },
+    async ({ query: { run, state, ...page } }) => {
+      const criteria = { ...(run === undefined ? {} : { run_id: run }), ...(state === undefined ? {} : { state }) };
+      return toPage((await daos.gates.page(criteria, page)).map(gateObject), page.limit);
+    },
+  );
+
+  api.get('/v1/gates/:id', { schema: { tags: ['gates'], params: idParam } }, async ({ params }) =>
+    gateObject(await daos.gates.get(params.id)),
+  );
+
+  api.get(
+    '/v1/gates/:id/logs',
+    {
+      schema: { description: 'What the gate printed.', tags: ['gates'], params: idParam, querystring: logQuery },
+    },
+    async (request, reply) => {
+      const { gate_id: id } = await daos.gates.get(request.params.id);
+      return logAnswer(request, reply, request.query, {
+        read: (after, limit) => daos.logs.readGate(id, { after, limit }),
+        hasEnded: async () => isTerminal('gate', (await daos.gates.get(id)).state),
+      });
+    },
+  );
+}

@@ -1,0 +1,36 @@
+import { SluiceError } from '../../contract/errors.ts';
+import { assertSchemaCurrent } from '../../database/migrator.ts';
+import type { Api, ApiDeps } from '../api-deps.ts';
+
+type Check = { ok: true } | { ok: false; code: string; detail: string };
+
+export function healthRoutes(api: Api, deps: ApiDeps): void {
+  const open = { config: { scope: 'none' } } as const;
+  api.get('/healthz', { ...open, schema: { description: 'The process answers.', tags: ['health'] } }, async () => ({
+    status: 'ok',
+  }));
+
+  api.get(
+    '/readyz',
+    { ...open, schema: { description: 'Database, schema and queue can be used.', tags: ['health'] } },
+    async (_request, reply) => {
+      const checks = {
+        database: await check(() => deps.database.ping()),
+        schema: await check(() => assertSchemaCurrent(deps.database)),
+        queue: await check(() => deps.queueBackend.ping()),
+      };
+      const ready = Object.values(checks).every(({ ok }) => ok);
+      return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks });
+    },
+  );
+}
+
+async function check(probe: () => Promise<void>): Promise<Check> {
+  try {
+    await probe();
+    return { ok: true };
+  } catch (error) {
+    const known = error instanceof SluiceError;
+    return { ok: false, code: known ? error.code : 'internal.error', detail: (error as Error).message };
+  }
+}

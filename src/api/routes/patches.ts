@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { parseDocument } from '../../contract/parse.ts';
+import { submitPatchSchema } from '../../contract/patch-input.ts';
+import { PATCH_STATES } from '../../domain/lifecycles/patch.ts';
+import { submitRun } from '../../pipeline/submit-run.ts';
+import type { Api, ApiDeps } from '../api-deps.ts';
+import { pageQuery, toPage } from '../paging.ts';
+import { patchObject, runObject, taskObject } from '../representation.ts';
+
+const idParam = z.object({ id: z.string() });
+
+export function patchRoutes(api: Api, deps: ApiDeps): void {
+  const { daos } = deps;
+  api.post(
+    '/v1/patches',
+    {
+      config: { scope: 'submit' },
+      schema: {
+        description: 'One ready-made patch, without the nesting of a run spec.',
+        tags: ['patches'],
+        headers: z.looseObject({ 'idempotency-key': z.string().min(1).max(200).optional() }),
+        body: z.unknown(),
+      },
+    },
+    async (request, reply) => {
+      const patch = parseDocument(submitPatchSchema, request.body, { code: 'spec.invalid', what: 'patch' });
+      const { repository, branch, priority, input, message, scope } = patch;
+      const task = { name: 'patch', tool: 'patch', input, message, scope };
+      const spec = { name: 'patch', repository, branch, priority, workstreams: [{ name: 'patch', tasks: [task] }] };
+      const order = { spec, idempotencyKey: request.headers['idempotency-key'], actor: request.actor };
+      const { run, created } = await submitRun(deps.submit, order);
+      const [written] = await daos.tasks.findByRun(run.run_id);
+      const patches = await daos.patches.findByRun(run.run_id);
+      const newest = patches.at(-1);
+      return reply.code(created ? 201 : 200).send({
+        run: runObject(run),
+        task: written === undefined ? null : taskObject(written),
+        // Recorded when a worker has made it a commit on its base.
+        patch: newest === undefined ? null : patchObject(newest),
+      });
+    },
+  );
+
+  api.get(
+    '/v1/patches',
+    {
+      schema: {
+        description: 'The ledger of patches, newest first.',
+        tags: ['patches'],
+        querystring: z.object({
+          ...pageQuery,
+          run: z.string().optional(),
+          task: z.string().optional(),
+          state: z.enum(PATCH_STATES).optional(),
+        }),
+      },
+    },
+    async ({ query: { run, task, state, ...page } }) =>
+      toPage((await daos.patches.pageOf({ run, task, state }, page)).map(patchObject), page.limit),
+  );
+
+  api.get('/v1/patches/:id', { schema: { tags: ['patches'], params: idParam } }, async ({ params }) =>
+    patchObject(await daos.patches.get(params.id)),
+  );
+
+  api.get(
+    '/v1/patches/:id/diff',
+    {
+      schema: {
+        description: 'The change as git writes it, or the bytes as they came when it never became one.',
+        tags: ['patches'],
+        params: idParam,
+      },
+    },
+    async ({ params }, reply) => {
+      const { diff, content } = await daos.patches.get(params.id);
+      return reply.type('text/x-diff; charset=utf-8').send(diff ?? content ?? Buffer.alloc(0));
+    },
+  );
+}

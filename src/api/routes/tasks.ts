@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { isTerminal } from '../../domain/lifecycle.ts';
+import { TASK_STATES } from '../../domain/lifecycles/task.ts';
+import { cancelTask } from '../../ledger/cancel.ts';
+import type { Api, ApiDeps } from '../api-deps.ts';
+import { logAnswer, logQuery } from '../log-stream.ts';
+import { pageQuery, toPage } from '../paging.ts';
+import { taskObject, taskObjectWhole } from '../representation.ts';
+
+const idParam = z.object({ id: z.string() });
+
+export function taskRoutes(api: Api, deps: ApiDeps): void {
+  const { daos, ledger } = deps;
+  api.get(
+    '/v1/tasks',
+    {
+      schema: {
+        description: 'Tasks, newest first.',
+        tags: ['tasks'],
+        querystring: z.object({
+          ...pageQuery,
+          run: z.string().optional(),
+          state: z.enum(TASK_STATES).optional(),
+          tool: z.string().optional(),
+        }),
+      },
+    },
+    async ({ query: { run, state, tool, ...page } }) =>
+      toPage((await daos.tasks.pageOf({ run, state, tool }, page)).map(taskObject), page.limit),
+  );
+
+  api.get('/v1/tasks/:id', { schema: { tags: ['tasks'], params: idParam } }, async ({ params }) =>
+    taskObjectWhole(await daos.tasks.get(params.id)),
+  );
+
+  api.get(
+    '/v1/tasks/:id/logs',
+    {
+      schema: {
+        description: 'What the tool printed, all attempts. With `follow` server-sent events until the task ends.',
+        tags: ['tasks'],
+        params: idParam,
+        querystring: logQuery,
+      },
+    },
+    async (request, reply) => {
+      const { task_id: id } = await daos.tasks.get(request.params.id);
+      return logAnswer(request, reply, request.query, {
+        read: (after, limit) => daos.logs.readTask(id, { after, limit }),
+        hasEnded: async () => isTerminal('task', (await daos.tasks.get(id)).state),
+      });
+    },
+  );
+
+  api.post(
+    '/v1/tasks/:id/cancel',
+    {
+      config: { scope: 'submit' },
+      schema: {
+        description: 'Ends the task; what depends on it is cancelled with it.',
+        tags: ['tasks'],
+        params: idParam,
+        body: z.strictObject({ reason: z.string().max(2_000).optional() }).nullish(),
+      },
+    },
+    async ({ params: { id }, body, actor }) => {
+      const wasRunning = await ledger.write((tx) => cancelTask(tx, id, { actor, reason: body?.reason }));
+      if (wasRunning) ledger.hint(`cancel:${id}`);
+      for (const hint of ['roll-up', 'landing']) ledger.hint(hint);
+      return taskObject(await daos.tasks.get(id));
+    },
+  );
+}

@@ -1,0 +1,49 @@
+import { once } from 'node:events';
+import type { FastifyReply } from 'fastify';
+import type { TransitionEvent } from '../dao/transition-dao.ts';
+
+const BEAT_EVERY_MS = 10_000;
+
+export interface SseMessage {
+  id: string;
+  event: string;
+  data: unknown;
+}
+
+/** Writes batches as server-sent events until the source or the client ends; an empty batch gives a comment now and then. */
+export async function sendEvents(reply: FastifyReply, source: AsyncIterable<readonly SseMessage[]>): Promise<void> {
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-cache, no-transform',
+    'x-accel-buffering': 'no',
+  });
+  raw.write(': open\n\n');
+  let lastWrite = performance.now();
+  for await (const batch of source) {
+    if (raw.destroyed) return;
+    let text = batch.map(formatMessage).join('');
+    if (text === '' && performance.now() - lastWrite > BEAT_EVERY_MS) text = ': beat\n\n';
+    if (text === '') continue;
+    lastWrite = performance.now();
+    // A slow reader holds its own stream back, and nobody's memory grows.
+    if (!raw.write(text)) await Promise.race([once(raw, 'drain'), once(raw, 'close')]);
+  }
+  raw.end();
+}
+
+export async function* asMessages(
+  batches: AsyncIterable<readonly TransitionEvent[]>,
+): AsyncGenerator<readonly SseMessage[]> {
+  for await (const batch of batches) yield batch.map(toMessage);
+}
+
+/** `run.RUNNING`, `patch.STAGED`: the kind of object and the state it took. */
+export function toMessage({ cursor, ...event }: TransitionEvent): SseMessage {
+  return { id: cursor, event: `${event.kind}.${event.to_state}`, data: { id: cursor, ...event } };
+}
+
+function formatMessage({ id, event, data }: SseMessage): string {
+  return `id: ${id}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+}

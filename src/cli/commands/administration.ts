@@ -1,0 +1,103 @@
+import { type Command, Option } from 'commander';
+import { loadSettings } from '../../config.ts';
+import { TOKEN_SCOPES, type TokenScope } from '../../contract/tokens.ts';
+import { createDeps, type Deps } from '../../deps.ts';
+import { migrateDown, migrateUp, migrationStatus } from '../../database/migrator.ts';
+import { hashToken, newTokenSecret } from '../../domain/token.ts';
+import { type CliContext, print } from '../context.ts';
+import { table } from '../table.ts';
+import { logOf, withDatabase } from './roles.ts';
+
+/** Commands that work on the database itself: the schema, and tokens (the first one cannot come over the API). */
+export function administrationCommands(program: Command, context: CliContext): void {
+  const migrate = program.command('migrate').description('the versioned schema');
+  migrate
+    .command('up')
+    .description('run what is missing')
+    .action((_options: unknown, command: Command) =>
+      withDeps(context, command, async ({ database }) => {
+        const names = await migrateUp(database);
+        print(context, command, { applied: names }, () => names.join('\n') || 'nothing to do');
+      }),
+    );
+  migrate
+    .command('down')
+    .description('take back the newest migration, or all after --to (0: all of them)')
+    .option('--to <name>')
+    .action((options: { to?: string }, command: Command) =>
+      withDeps(context, command, async ({ database }) => {
+        const names = await migrateDown(database, options.to);
+        print(context, command, { reverted: names }, () => names.join('\n') || 'nothing to do');
+      }),
+    );
+  migrate.command('status').action((_options: unknown, command: Command) =>
+    withDeps(context, command, async ({ database }) => {
+      const status = await migrationStatus(database);
+      print(context, command, status, () =>
+        table(
+          ['MIGRATION', 'EXECUTED'],
+          status.map(({ name, executed_at }) => [name, executed_at ?? 'no']),
+        ),
+      );
+    }),
+  );
+
+  const token = program.command('token').description('API tokens; needs DATABASE_URL (or the embedded database)');
+  token
+    .command('create')
+    .description('make a token and show it, once')
+    .argument('<name>')
+    .addOption(
+      new Option('--scope <scope>', 'each includes the ones before it').choices(TOKEN_SCOPES).default('submit'),
+    )
+    .action((name: string, { scope }: { scope: TokenScope }, command: Command) =>
+      withDeps(context, command, async ({ daos }) => {
+        const secret = newTokenSecret();
+        const made = await daos.tokens.create({ name, token_hash: hashToken(secret), scopes: [scope] });
+        print(context, command, { id: made.token_id, token: secret }, () => secret);
+      }),
+    );
+  token.command('list').action((_options: unknown, command: Command) =>
+    withDeps(context, command, async ({ daos }) => {
+      const tokens = (await daos.tokens.listAll(1_000)).map(({ token_hash: _secret, token_id, ...shown }) => ({
+        id: token_id,
+        ...shown,
+      }));
+      print(context, command, tokens, () =>
+        table(
+          ['TOKEN', 'NAME', 'SCOPES', 'REVOKED'],
+          tokens.map(({ id, name, scopes, revoked_at }) => [
+            id,
+            name,
+            scopes.join(','),
+            revoked_at?.toISOString() ?? '',
+          ]),
+        ),
+      );
+    }),
+  );
+  token
+    .command('revoke')
+    .argument('<token>')
+    .action((id: string, _options: unknown, command: Command) =>
+      withDeps(context, command, async ({ daos }) => {
+        await daos.tokens.update(id, { revoked_at: new Date() });
+      }),
+    );
+}
+
+async function withDeps(context: CliContext, command: Command, work: (deps: Deps) => Promise<void>): Promise<void> {
+  const { config, dataDir } = command.optsWithGlobals<{ config?: string; dataDir?: string }>();
+  const settings = await loadSettings(context.environment, { config, dataDir });
+  const log = logOf(context, { ...settings, logLevel: settings.environment.LOG_LEVEL || 'warn' });
+  await withDatabase(settings, log, async (databaseUrl) => {
+    const deps = createDeps(settings, log, databaseUrl, 2);
+    await deps.database.start();
+    try {
+      await deps.database.ping();
+      await work(deps);
+    } finally {
+      await deps.database.stop();
+    }
+  });
+}

@@ -1,0 +1,121 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { SluiceError } from '../../contract/errors.ts';
+import { PATCH_FORMATS, type PatchFormat } from '../../contract/patch-input.ts';
+import { type CliContext, clientOf, print } from '../context.ts';
+import { coloured, plain, table } from '../table.ts';
+import { fields, printLogs } from './task.ts';
+
+interface SubmitPatchOptions {
+  repository: string;
+  branch: string;
+  base?: string;
+  format: Exclude<PatchFormat, 'inline'>;
+  message?: string;
+  scope?: string[];
+}
+
+export function patchCommands(program: Command, context: CliContext): void {
+  const patch = program.command('patch').description('submit ready-made patches and look at the ledger of patches');
+
+  patch
+    .command('submit')
+    .description('submit one patch file and print its run and task')
+    .argument('<file>')
+    .requiredOption('--repository <name>', 'a name from the configuration, or a path or URL where allowed')
+    .option('--branch <branch>', 'where it shall land', 'main')
+    .option('--base <commit>', 'the commit it was made on')
+    .option('--format <format>', PATCH_FORMATS.filter((format) => format !== 'inline').join(', '), 'git_patch')
+    .option('--message <text>', 'the commit message')
+    .option('--scope <glob...>', 'what it may touch')
+    .action(async (file: string, options: SubmitPatchOptions, command: Command) => {
+      const { repository, branch, base, format, message, scope } = options;
+      const content_base64 = (await readPatch(file)).toString('base64');
+      const input = { format, base, content_base64 } as const;
+      const answer = await clientOf(context, command).patches.submit({ repository, branch, message, scope, input });
+      print(context, command, answer, () => `${answer.run.id} ${answer.task.id}`);
+    });
+
+  patch
+    .command('list')
+    .option('--run <run>')
+    .option('--task <task>')
+    .option('--state <state>')
+    .option('--limit <n>', 'how many', '50')
+    .action(async (options: { run?: string; task?: string; state?: string; limit: string }, command: Command) => {
+      const page = await clientOf(context, command).patches.list({ ...options, limit: Number(options.limit) });
+      print(context, command, page, () =>
+        table(
+          ['PATCH', 'STATE', 'PATH', 'LANDED', 'REASON'],
+          page.items.map((item) => [
+            item.id,
+            coloured(item.state),
+            plain(item.file_path),
+            item.landed_commit?.slice(0, 12) ?? '',
+            plain(item.reason),
+          ]),
+        ),
+      );
+    });
+
+  patch
+    .command('show')
+    .argument('<patch>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const found = await clientOf(context, command).patches.get(id);
+      print(context, command, found, () => fields(found));
+    });
+
+  patch
+    .command('diff')
+    .argument('<patch>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      context.stdout.write(await clientOf(context, command).patches.diff(id));
+    });
+}
+
+export function gateCommands(program: Command, context: CliContext): void {
+  const gate = program.command('gate').description('look at gate executions');
+  gate
+    .command('list')
+    .option('--run <run>')
+    .option('--state <state>')
+    .action(async (options: { run?: string; state?: string }, command: Command) => {
+      const page = await clientOf(context, command).gates.list(options);
+      print(context, command, page, () =>
+        table(
+          ['GATE', 'STATE', 'SUITE', 'OUTCOME', 'TREE'],
+          page.items.map((item) => [
+            item.id,
+            coloured(item.state),
+            plain(item.test_suite),
+            item.outcome ?? '',
+            item.tree_id.slice(0, 12),
+          ]),
+        ),
+      );
+    });
+  gate
+    .command('show')
+    .argument('<gate>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const found = await clientOf(context, command).gates.get(id);
+      print(context, command, found, () => fields(found));
+    });
+  gate
+    .command('logs')
+    .description('what the gate printed')
+    .argument('<gate>')
+    .option('--follow', 'until it has ended')
+    .action(async (id: string, options: { follow?: boolean }, command: Command) => {
+      await printLogs(context, command, clientOf(context, command).gates.logs(id, options));
+    });
+}
+
+async function readPatch(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    throw new SluiceError('usage.invalid', `${file} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}

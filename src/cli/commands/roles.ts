@@ -1,0 +1,149 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { ApiRole } from '../../api/api-role.ts';
+import { loadSettings, type Settings } from '../../config.ts';
+import { runDaemon } from '../../daemon.ts';
+import { createDeps, type Deps, embeddedServer, foundation } from '../../deps.ts';
+import { type Component, startAll } from '../../lib/component.ts';
+import { createLog, type Log } from '../../lib/log.ts';
+import { createSchedulerRole } from '../../scheduler/scheduler-role.ts';
+import { WorkerSupervisor } from '../../workers/supervisor.ts';
+import type { CliContext } from '../context.ts';
+
+interface RoleOptions {
+  config?: string;
+  dataDir?: string;
+  host?: string;
+  port?: number;
+}
+
+interface FleetOptions extends RoleOptions {
+  workers: number;
+  pools: string;
+  concurrency: number;
+  gateSlots: number;
+  drainSeconds: number;
+}
+
+/** Commands that start a process which stays. */
+export function roleCommands(program: Command, context: CliContext): void {
+  withCommon(program.command('up'))
+    .description('everything on one machine: database (if none is given), API, scheduler, workers')
+    .option('--workers <n>', 'worker processes', wholeNumber, 2)
+    .option('--host <host>', 'address to listen on')
+    .option('--port <port>', 'port to listen on; 0 picks a free one', wholeNumber)
+    .option('--pools <a,b>', 'what the workers serve', 'default')
+    .option('--concurrency <n>', 'tasks at once in each worker', wholeNumber, 2)
+    .option('--gate-slots <n>', 'gates at once in each worker', wholeNumber, 1)
+    .option('--drain-seconds <n>', 'how long a stop waits for what runs', wholeNumber, 30)
+    .action((options: FleetOptions) => up(context, options));
+
+  withCommon(program.command('api'))
+    .description('the HTTP API and Bull Board')
+    .option('--host <host>', 'address to listen on')
+    .option('--port <port>', 'port to listen on; 0 picks a free one', wholeNumber)
+    .action((options: RoleOptions) => runRole(context, options, (deps) => [new ApiRole(deps, context.version)]));
+
+  withCommon(program.command('scheduler'))
+    .description('dispatches, lands, counts upwards, repairs; any number may run')
+    .action((options: RoleOptions) => runRole(context, options, createSchedulerRole));
+
+  // `worker` is a role and a noun: `sluice worker` starts one, its subcommands look at them.
+  withCommon(program.command('worker'))
+    .description('a supervised worker process')
+    .option('--processes <n>', 'worker processes', wholeNumber, 1)
+    .option('--pools <a,b>', 'what it serves', 'default')
+    .option('--concurrency <n>', 'tasks at once', wholeNumber, 2)
+    .option('--gate-slots <n>', 'gates at once', wholeNumber, 1)
+    .option('--drain-seconds <n>', 'how long a stop waits for what runs', wholeNumber, 30)
+    .action((options: Omit<FleetOptions, 'workers'> & { processes: number }) =>
+      runWorkers(context, { ...options, workers: options.processes }),
+    );
+}
+
+function withCommon(command: Command): Command {
+  return command
+    .option('--config <file>', 'configuration; default sluice.config.yaml where it exists')
+    .option('--data-dir <folder>', 'where mirrors, slots and the embedded database live');
+}
+
+async function up(context: CliContext, options: FleetOptions): Promise<void> {
+  const settings = await loadSettings(context.environment, { ...options, allowAll: true });
+  const log = logOf(context, settings);
+  await withDatabase(settings, log, async (databaseUrl) => {
+    const deps = createDeps(settings, log, databaseUrl);
+    const api = new ApiRole(deps, context.version);
+    const supervisor = supervisorOf({ settings, options, databaseUrl, log, allowAll: true });
+    const components = [...foundation(deps, { migrate: true }), api, ...createSchedulerRole(deps), supervisor];
+    await runDaemon(components, {
+      log,
+      ready: () => {
+        context.stderr.write(`Sluice is up: ${api.url} (board: ${api.url}/board)\n`);
+        process.send?.({ kind: 'ready', url: api.url, databaseUrl, workers: supervisor.pids });
+      },
+    });
+  });
+}
+
+async function runRole(context: CliContext, options: RoleOptions, role: (deps: Deps) => Component[]): Promise<void> {
+  const settings = await loadSettings(context.environment, options);
+  const log = logOf(context, settings);
+  await withDatabase(settings, log, async (databaseUrl) => {
+    const deps = createDeps(settings, log, databaseUrl);
+    await runDaemon([...foundation(deps, { migrate: false }), ...role(deps)], { log });
+  });
+}
+
+async function runWorkers(context: CliContext, options: FleetOptions): Promise<void> {
+  const settings = await loadSettings(context.environment, options);
+  const log = logOf(context, settings);
+  await withDatabase(settings, log, (databaseUrl) =>
+    runDaemon([supervisorOf({ settings, options, databaseUrl, log, allowAll: false })], { log }),
+  );
+}
+
+/** Runs `work` with the given database, or with the embedded server around it. */
+export async function withDatabase(
+  settings: Settings,
+  log: Log,
+  work: (databaseUrl: string) => Promise<void>,
+): Promise<void> {
+  if (settings.databaseUrl !== undefined) return work(settings.databaseUrl);
+  const embedded = embeddedServer(settings, log);
+  const stop = await startAll([embedded]);
+  try {
+    await work(embedded.url);
+  } finally {
+    await stop();
+  }
+}
+
+export function logOf(context: CliContext, { logLevel }: Settings): Log {
+  return createLog({ level: logLevel, terminal: context.stderr.isTTY });
+}
+
+function supervisorOf(parts: {
+  settings: Settings;
+  options: FleetOptions;
+  databaseUrl: string;
+  log: Log;
+  allowAll: boolean;
+}): WorkerSupervisor {
+  const { settings, options, databaseUrl, log, allowAll } = parts;
+  return new WorkerSupervisor({
+    processes: options.workers,
+    pools: options.pools.split(','),
+    taskSlots: options.concurrency,
+    gateSlots: options.gateSlots,
+    drainMs: options.drainSeconds * 1_000,
+    dataDir: settings.dataDir,
+    config: options.config,
+    allowAll,
+    environment: { ...settings.environment, DATABASE_URL: databaseUrl },
+    log,
+  });
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('not a whole number');
+  return Number(text);
+}

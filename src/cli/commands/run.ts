@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises';
+import { text as readAll } from 'node:stream/consumers';
+import type { Command } from 'commander';
+import { parse } from 'yaml';
+import type { RunObject } from '../../client/objects.ts';
+import { SluiceError } from '../../contract/errors.ts';
+import { type CliContext, clientOf, print } from '../context.ts';
+import { EXIT } from '../exit-codes.ts';
+import { runTree } from '../run-tree.ts';
+import { coloured, plain, table } from '../table.ts';
+import { watchRun } from '../watch-run.ts';
+
+export function runCommands(program: Command, context: CliContext): void {
+  const run = program.command('run').description('submit runs and steer them');
+
+  run
+    .command('submit')
+    .description('submit a run spec (YAML or JSON, - for standard input) and print the run id')
+    .argument('<file>')
+    .option('--watch', 'show it until it has ended; exit 0 only if it is COMPLETED')
+    .option('--idempotency-key <key>', 'the same key and spec give the same run again')
+    .action(async (file: string, options: { watch?: boolean; idempotencyKey?: string }, command: Command) => {
+      const client = clientOf(context, command);
+      const spec = await readSpec(file);
+      const submitted = await client.runs.submit(spec as never, { idempotencyKey: options.idempotencyKey });
+      print(context, command, submitted, () => submitted.id);
+      if (options.watch) leaveWith(await watchRun(context, client, submitted.id));
+    });
+
+  run
+    .command('validate')
+    .description('check a run spec, submit nothing')
+    .argument('<file>')
+    .action(async (file: string, _options: unknown, command: Command) => {
+      const answer = await clientOf(context, command).runs.validate(await readSpec(file));
+      print(context, command, answer, () => 'valid');
+    });
+
+  run
+    .command('list')
+    .description('runs, newest first')
+    .option('--state <state>')
+    .option('--label <key=value>')
+    .option('--limit <n>', 'how many', '20')
+    .action(async (options: { state?: string; label?: string; limit: string }, command: Command) => {
+      const page = await clientOf(context, command).runs.list({ ...options, limit: Number(options.limit) });
+      print(context, command, page, () =>
+        table(
+          ['RUN', 'STATE', 'PROGRESS', 'TARGET', 'NAME'],
+          page.items.map((item) => [
+            item.id,
+            coloured(item.state),
+            `${item.progress_percentage} %`,
+            plain(item.target_id),
+            plain(item.name),
+          ]),
+        ),
+      );
+    });
+
+  run
+    .command('show')
+    .description('one run with its workstreams, tasks and patches')
+    .argument('<run>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const expand = ['workstreams', 'tasks', 'patches', 'gates'] as const;
+      const found = await clientOf(context, command).runs.get(id, { expand });
+      print(context, command, found, () => runTree(found));
+    });
+
+  run
+    .command('watch')
+    .description('show a run until it has ended')
+    .argument('<run>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      leaveWith(await watchRun(context, clientOf(context, command), id));
+    });
+
+  for (const action of ['pause', 'resume', 'cancel'] as const) {
+    run
+      .command(action)
+      .argument('<run>')
+      .option('--reason <text>', 'kept in the audit')
+      .action(async (id: string, options: { reason?: string }, command: Command) => {
+        const steered = await clientOf(context, command).runs[action](id, options.reason);
+        print(context, command, steered, () => `${steered.id} ${steered.state}`);
+      });
+  }
+
+  run
+    .command('delete')
+    .description('delete an ended run with all that hangs on it')
+    .argument('<run>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      await clientOf(context, command).runs.delete(id);
+    });
+}
+
+function leaveWith(run: RunObject): void {
+  if (run.state !== 'COMPLETED') process.exitCode = EXIT.failed;
+}
+
+async function readSpec(file: string): Promise<unknown> {
+  let content: string;
+  try {
+    content = file === '-' ? await readAll(process.stdin) : await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new SluiceError('usage.invalid', `${file} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  try {
+    return parse(content);
+  } catch (cause) {
+    throw new SluiceError('spec.invalid', `${file}: ${(cause as Error).message.split('\n')[0]}`, { cause });
+  }
+}

@@ -1,0 +1,64 @@
+import { styleText } from 'node:util';
+import type { Command } from 'commander';
+import { type CliContext, clientOf, print } from '../context.ts';
+import { coloured, plain, table } from '../table.ts';
+
+export function statusCommands(program: Command, context: CliContext): void {
+  program
+    .command('status')
+    .description('targets, breakers, workers and running runs on one screen')
+    .action(async (_options: unknown, command: Command) => {
+      const client = clientOf(context, command);
+      const [targets, breakers, workers, runs] = await Promise.all([
+        client.targets(),
+        client.breakers(),
+        client.workers({ limit: 100 }),
+        client.runs.list({ state: 'RUNNING', limit: 20 }),
+      ]);
+      const living = workers.items.filter(({ state }) => state !== 'DEAD' && state !== 'STOPPED');
+      const data = { targets: targets.items, breakers: breakers.items, workers: living, runs: runs.items };
+      print(context, command, data, () =>
+        [
+          section(
+            'Targets',
+            ['TARGET', 'TIP', 'PAUSED'],
+            data.targets.map((target) => [
+              plain(target.id),
+              target.tip_commit?.slice(0, 12) ?? 'not seen yet',
+              plain(target.pause_reason ?? target.policy_error),
+            ]),
+          ),
+          section(
+            'Runs',
+            ['RUN', 'STATE', 'PROGRESS', 'NAME'],
+            data.runs.map((run) => [run.id, coloured(run.state), `${run.progress_percentage} %`, plain(run.name)]),
+          ),
+          section(
+            'Workers',
+            ['WORKER', 'STATE', 'POOLS', 'SLOTS', 'HOST'],
+            data.workers.map((worker) => [
+              worker.id,
+              coloured(worker.state),
+              worker.pools.join(','),
+              `${worker.task_slots}+${worker.gate_slots}`,
+              `${plain(worker.hostname)}:${worker.pid}`,
+            ]),
+          ),
+          section(
+            'Breakers',
+            ['TOOL', 'STATE', 'FAULTS', 'REASON'],
+            data.breakers.map((breaker) => [
+              plain(breaker.tool_name),
+              coloured(breaker.state),
+              `${breaker.failure_count}/${breaker.failure_threshold}`,
+              plain(breaker.reason),
+            ]),
+          ),
+        ].join('\n\n'),
+      );
+    });
+}
+
+function section(title: string, head: string[], rows: string[][]): string {
+  return `${styleText('bold', title)}\n${table(head, rows)}`;
+}

@@ -1,0 +1,73 @@
+import type { Command } from 'commander';
+import type { LogObject } from '../../client/objects.ts';
+import { type CliContext, clientOf, print } from '../context.ts';
+import { coloured, plain, table } from '../table.ts';
+
+export function taskCommands(program: Command, context: CliContext): void {
+  const task = program.command('task').description('look at tasks and what their tools printed');
+
+  task
+    .command('list')
+    .option('--run <run>')
+    .option('--state <state>')
+    .option('--tool <tool>')
+    .option('--limit <n>', 'how many', '50')
+    .action(async (options: { run?: string; state?: string; tool?: string; limit: string }, command: Command) => {
+      const page = await clientOf(context, command).tasks.list({ ...options, limit: Number(options.limit) });
+      print(context, command, page, () =>
+        table(
+          ['TASK', 'STATE', 'TOOL', 'ATTEMPT', 'NAME', 'REASON'],
+          page.items.map((item) => [
+            item.id,
+            coloured(item.state),
+            plain(item.tool),
+            String(item.attempt),
+            plain(item.name),
+            plain(item.reason),
+          ]),
+        ),
+      );
+    });
+
+  task
+    .command('show')
+    .argument('<task>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const found = await clientOf(context, command).tasks.get(id);
+      print(context, command, found, () => fields(found));
+    });
+
+  task
+    .command('logs')
+    .description('what the tool printed')
+    .argument('<task>')
+    .option('--follow', 'until the task has ended')
+    .action(async (id: string, options: { follow?: boolean }, command: Command) => {
+      await printLogs(context, command, clientOf(context, command).tasks.logs(id, options));
+    });
+
+  task
+    .command('cancel')
+    .argument('<task>')
+    .option('--reason <text>', 'kept in the audit')
+    .action(async (id: string, options: { reason?: string }, command: Command) => {
+      const cancelled = await clientOf(context, command).tasks.cancel(id, options.reason);
+      print(context, command, cancelled, () => `${cancelled.id} ${cancelled.state}`);
+    });
+}
+
+/** Output goes to where the tool wrote it; as JSON one object a line. */
+export async function printLogs(context: CliContext, command: Command, logs: AsyncIterable<LogObject>): Promise<void> {
+  const json = command.optsWithGlobals().output === 'json';
+  for await (const chunk of logs) {
+    if (json) context.stdout.write(`${JSON.stringify(chunk)}\n`);
+    else (chunk.stream === 'stdout' ? context.stdout : context.stderr).write(chunk.text);
+  }
+}
+
+export function fields(object: object): string {
+  return Object.entries(object)
+    .filter(([, value]) => value !== null)
+    .map(([key, value]) => `${key.padEnd(20)} ${typeof value === 'string' ? plain(value) : JSON.stringify(value)}`)
+    .join('\n');
+}

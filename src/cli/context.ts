@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+import { SluiceClient } from '../client/sluice-client.ts';
+import type { Environment } from '../config.ts';
+
+/** What every command is given: where to write, whom to ask. */
+export interface CliContext {
+  environment: Environment;
+  stdout: NodeJS.WriteStream;
+  stderr: NodeJS.WriteStream;
+  version: string;
+}
+
+export interface GlobalOptions {
+  url?: string;
+  token?: string;
+  output?: 'text' | 'json';
+}
+
+const DEFAULT_URL = 'http://127.0.0.1:7411';
+
+export function clientOf(context: CliContext, command: Command): SluiceClient {
+  const { url, token } = command.optsWithGlobals<GlobalOptions>();
+  return new SluiceClient({
+    url: url ?? (context.environment.SLUICE_URL || DEFAULT_URL),
+    token: token ?? (context.environment.SLUICE_TOKEN || undefined),
+  });
+}
+
+/** Data goes to standard output: as JSON when asked for, else as `text` says it. */
+export function print(context: CliContext, command: Command, data: unknown, text: () => string): void {
+  const { output } = command.optsWithGlobals<GlobalOptions>();
+  const said = output === 'json' ? JSON.stringify(data, null, 2) : text();
+  if (said !== '') context.stdout.write(`${said}\n`);
+}

@@ -1,0 +1,69 @@
+import { readFile } from 'node:fs/promises';
+import { Command, CommanderError, Option } from 'commander';
+import { SluiceError } from '../contract/errors.ts';
+import { administrationCommands } from './commands/administration.ts';
+import { gateCommands, patchCommands } from './commands/patch.ts';
+import { roleCommands } from './commands/roles.ts';
+import { runCommands } from './commands/run.ts';
+import { statusCommands } from './commands/status.ts';
+import { taskCommands } from './commands/task.ts';
+import type { CliContext } from './context.ts';
+import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { plain } from './table.ts';
+
+/** Runs one command line and gives the exit code. */
+export async function main(
+  argv: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<number> {
+  const context: CliContext = {
+    environment,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    version: await ownVersion(),
+  };
+  const program = createProgram(context);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return typeof process.exitCode === 'number' ? process.exitCode : EXIT.done;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    context.stderr.write(describe(error, environment.LOG_LEVEL === 'debug'));
+    return exitCodeOf(error);
+  }
+}
+
+function createProgram(context: CliContext): Command {
+  const program = new Command('sluice')
+    .description('lands machine-made changes only when their tests pass on exactly the tree that lands')
+    .version(context.version)
+    .addOption(new Option('-o, --output <format>', 'how data is printed').choices(['text', 'json']).default('text'))
+    .option('--url <url>', 'the daemon (SLUICE_URL, default http://127.0.0.1:7411)')
+    .option('--token <token>', 'a token (SLUICE_TOKEN)')
+    .showHelpAfterError('(add --help for what there is)')
+    .exitOverride();
+  roleCommands(program, context);
+  administrationCommands(program, context);
+  statusCommands(program, context);
+  runCommands(program, context);
+  taskCommands(program, context);
+  patchCommands(program, context);
+  gateCommands(program, context);
+  return program;
+}
+
+function describe(error: unknown, withStack: boolean): string {
+  if (!(error instanceof SluiceError)) return `sluice: ${(error as Error).stack ?? String(error)}\n`;
+  const problems = error.problems.map(({ path, message }) => `  ${plain(path)}: ${plain(message)}\n`).join('');
+  const stack = withStack ? `${error.stack}\n` : '';
+  return `sluice: ${error.code}: ${plain(error.message)}\n${problems}${stack}`;
+}
+
+/** The package file stands one folder higher in the compiled package. */
+async function ownVersion(): Promise<string> {
+  for (const path of ['../../package.json', '../../../package.json']) {
+    const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => undefined);
+    if (text !== undefined) return (JSON.parse(text) as { version: string }).version;
+  }
+  return '0.0.0';
+}

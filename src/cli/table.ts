@@ -1,0 +1,30 @@
+import { stripVTControlCharacters, styleText } from 'node:util';
+
+/** Columns padded to their widest cell, a blank line for nothing. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return `(no ${head[0]?.toLowerCase() ?? 'rows'})`;
+  const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => visibleLength(row[i] ?? ''))));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => (i === head.length - 1 ? cell : cell + ' '.repeat(widths[i]! - visibleLength(cell))))
+      .join('  ');
+  return [styleText('dim', line(head)), ...rows.map(line)].join('\n');
+}
+
+function visibleLength(text: string): number {
+  return stripVTControlCharacters(text).length;
+}
+
+/** Text from outside (names, reasons, what tools print) must not move the cursor or colour the terminal. */
+export function plain(text: string | null | undefined): string {
+  return stripVTControlCharacters(text ?? '').replaceAll(/[\p{Cc}]+/gu, ' ');
+}
+
+const GOOD = ['COMPLETED', 'VERIFIED', 'PASSED', 'APPLIED', 'CLOSED', 'IDLE'];
+const BAD = ['FAILED', 'BLOCKED', 'QUARANTINED', 'OPEN', 'DEAD', 'UNHEALTHY', 'CANCELLED', 'ABANDONED', 'EXPIRED'];
+
+export function coloured(state: string): string {
+  if (GOOD.includes(state)) return styleText('green', state);
+  if (BAD.includes(state)) return styleText('red', state);
+  return styleText('yellow', state);
+}

@@ -1,0 +1,117 @@
+import { EventSourceParserStream } from 'eventsource-parser/stream';
+import { ERROR_CODES, type ErrorCode, type Problem, SluiceError } from '../contract/errors.ts';
+import { fullJitterMs } from '../lib/backoff.ts';
+import { sleep } from '../lib/clock.ts';
+
+export interface ClientOptions {
+  /** Address of the daemon, as in `http://127.0.0.1:7411`. */
+  url: string;
+  token?: string;
+}
+
+export interface Call {
+  method?: 'GET' | 'POST' | 'DELETE';
+  query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  body?: unknown;
+  headers?: Readonly<Record<string, string>>;
+  signal?: AbortSignal;
+}
+
+export interface StreamMessage {
+  id: string;
+  event: string;
+  data: unknown;
+}
+
+const RECONNECT = { baseMs: 200, capMs: 5_000 };
+const MAX_RECONNECTS = 60;
+
+/** Requests to one daemon. Errors of the API come back as SluiceError with their code; no answer is `daemon.unreachable`. */
+export class Http {
+  readonly #options: ClientOptions;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+  }
+
+  async json<T>(path: string, call: Call = {}): Promise<T> {
+    const response = await this.request(path, call);
+    return (response.status === 204 ? undefined : await response.json()) as T;
+  }
+
+  async bytes(path: string, call: Call = {}): Promise<Buffer> {
+    return Buffer.from(await (await this.request(path, call)).arrayBuffer());
+  }
+
+  async request(path: string, { method = 'GET', query = {}, body, headers = {}, signal }: Call): Promise<Response> {
+    const url = new URL(path, this.#options.url);
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    const { token } = this.#options;
+    let response: Response;
+    try {
+      response = await fetch(url, {
+        method,
+        signal,
+        headers: {
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
+    } catch (cause) {
+      if (signal?.aborted) throw cause;
+      const message = `no daemon answers at ${this.#options.url}`;
+      throw new SluiceError('daemon.unreachable', message, { retryable: true, cause });
+    }
+    if (!response.ok) throw await problemOf(response);
+    return response;
+  }
+
+  /** Server-sent events; reconnects where it was cut off. Ends when the server ends the stream, or `signal` aborts. */
+  async *stream(path: string, { query, signal }: Pick<Call, 'query' | 'signal'> = {}): AsyncGenerator<StreamMessage> {
+    let lastId: string | undefined;
+    for (let cuts = 0; cuts <= MAX_RECONNECTS; ) {
+      try {
+        const headers = { accept: 'text/event-stream', ...(lastId === undefined ? {} : { 'last-event-id': lastId }) };
+        const response = await this.request(path, { query: { ...query, ...after(query, lastId) }, headers, signal });
+        const events = response.body!.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+        for await (const { id, event, data } of events) {
+          lastId = id ?? lastId;
+          cuts = 0;
+          yield { id: id ?? '', event: event ?? 'message', data: JSON.parse(data) };
+        }
+        return;
+      } catch (error) {
+        if (signal?.aborted) return;
+        const again = !(error instanceof SluiceError) || error.retryable;
+        cuts += 1;
+        if (!again || cuts > MAX_RECONNECTS) throw error;
+        await sleep(fullJitterMs(RECONNECT, cuts), signal);
+      }
+    }
+  }
+}
+
+/** Log streams resume by a parameter, event streams by Last-Event-ID: both are told. */
+function after(query: Call['query'], lastId: string | undefined): { after?: string } {
+  return lastId !== undefined && query?.follow === true ? { after: lastId } : {};
+}
+
+async function problemOf(response: Response): Promise<SluiceError> {
+  const problem = (await response.json().catch(() => ({}))) as {
+    code?: string;
+    detail?: string;
+    retryable?: boolean;
+    errors?: Problem[];
+    facts?: Record<string, unknown>;
+  };
+  const code =
+    problem.code !== undefined && problem.code in ERROR_CODES ? (problem.code as ErrorCode) : 'internal.error';
+  return new SluiceError(code, problem.detail ?? `the daemon answered ${response.status}`, {
+    retryable: problem.retryable,
+    problems: problem.errors,
+    facts: problem.facts,
+  });
+}

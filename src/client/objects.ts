@@ -1,0 +1,140 @@
+/** Objects as the API gives them: the tables' columns under their names, and `id`. Times are RFC 3339 in UTC. */
+export interface ApiObject {
+  id: string;
+  created_at: string;
+  updated_at: string;
+  metadata: Record<string, unknown>;
+}
+
+interface Ending {
+  state: string;
+  reason: string | null;
+}
+
+export interface RunObject extends ApiObject, Ending {
+  name: string;
+  outcome: 'succeeded' | 'failed' | 'cancelled' | null;
+  target_id: string;
+  progress_percentage: number;
+  labels: Record<string, string>;
+  priority: number;
+  evidence: Record<string, unknown> | null;
+  tasks_total: number;
+  tasks_ended: number;
+  started_at: string | null;
+  completed_at: string | null;
+  workstreams?: WorkstreamObject[];
+  tasks?: TaskObject[];
+  patches?: PatchObject[];
+  gates?: GateObject[];
+}
+
+export interface WorkstreamObject extends ApiObject, Ending {
+  run_id: string;
+  name: string;
+  position: number;
+  critical: boolean;
+  progress_percentage: number;
+}
+
+export interface TaskObject extends ApiObject, Ending {
+  run_id: string;
+  workstream_id: string;
+  worker_id: string | null;
+  name: string;
+  position: number;
+  tool: string;
+  pool: string;
+  outcome: 'succeeded' | 'failed' | 'cancelled' | null;
+  evidence: Record<string, unknown> | null;
+  attempt: number;
+  retry_count: number;
+  max_retries: number;
+  exit_code: number | null;
+  base_commit: string | null;
+  landed_commit: string | null;
+}
+
+export interface PatchObject extends ApiObject, Ending {
+  run_id: string;
+  task_id: string;
+  target_id: string;
+  evidence: Record<string, unknown> | null;
+  file_path: string | null;
+  paths: string[];
+  patch_format: string;
+  message: string;
+  base_commit: string | null;
+  landed_commit: string | null;
+  staged_at: string | null;
+  applied_at: string | null;
+  verified_at: string | null;
+}
+
+export interface GateObject extends ApiObject, Ending {
+  task_id: string;
+  target_id: string;
+  test_suite: string;
+  outcome: string | null;
+  exit_code: number | null;
+  tree_id: string;
+  patch_ids: string[];
+  timeout_seconds: number;
+  test_results: Record<string, unknown> | null;
+  started_at: string | null;
+  completed_at: string | null;
+}
+
+export interface WorkerObject extends ApiObject, Ending {
+  hostname: string;
+  pid: number;
+  pools: string[];
+  task_slots: number;
+  gate_slots: number;
+  last_heartbeat: string;
+}
+
+export interface BreakerObject extends ApiObject, Ending {
+  tool_name: string;
+  failure_count: number;
+  failure_threshold: number;
+  cooldown_seconds: number;
+  opened_at: string | null;
+}
+
+export interface TargetObject extends ApiObject {
+  repository: string;
+  branch: string;
+  tip_commit: string | null;
+  policy_error: string | null;
+  paused_at: string | null;
+  pause_reason: string | null;
+  queue?: string[];
+}
+
+/** One change of a state; `id` is its place in the order of commits. */
+export interface EventObject {
+  id: string;
+  kind: 'run' | 'workstream' | 'task' | 'worker' | 'patch' | 'gate' | 'breaker';
+  entity_id: string;
+  run_id: string | null;
+  attempt: number | null;
+  from_state: string | null;
+  to_state: string;
+  reason: string | null;
+  actor: string;
+  at: string;
+}
+
+export interface LogObject {
+  id: string;
+  attempt: number;
+  stream: 'stdout' | 'stderr' | 'sluice';
+  text: string;
+  created_at: string;
+}
+
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}

@@ -1,0 +1,212 @@
+import type { SubmitPatch } from '../contract/patch-input.ts';
+import type { RunSpecInput } from '../contract/run-spec.ts';
+import { type ClientOptions, Http } from './http.ts';
+import type {
+  BreakerObject,
+  EventObject,
+  GateObject,
+  LogObject,
+  Page,
+  PatchObject,
+  RunObject,
+  TargetObject,
+  TaskObject,
+  WorkerObject,
+} from './objects.ts';
+
+export type Expansion = 'workstreams' | 'tasks' | 'patches' | 'gates';
+export interface SubmitOptions {
+  /** The same key and the same content give the same run again. */
+  idempotencyKey?: string;
+}
+export interface ListOptions {
+  limit?: number;
+  cursor?: string;
+}
+
+const ENDED = ['COMPLETED', 'FAILED'];
+
+/** A client of one daemon. Errors are SluiceError with the codes of the API. */
+export class SluiceClient {
+  readonly runs: RunsClient;
+  readonly tasks: TasksClient;
+  readonly patches: PatchesClient;
+  readonly gates: GatesClient;
+  readonly #http: Http;
+
+  constructor(options: ClientOptions) {
+    this.#http = new Http(options);
+    this.runs = new RunsClient(this.#http);
+    this.tasks = new TasksClient(this.#http);
+    this.patches = new PatchesClient(this.#http);
+    this.gates = new GatesClient(this.#http);
+  }
+
+  workers(options: ListOptions & { state?: string } = {}): Promise<Page<WorkerObject>> {
+    return this.#http.json('/v1/workers', { query: { ...options } });
+  }
+
+  breakers(): Promise<Page<BreakerObject>> {
+    return this.#http.json('/v1/breakers');
+  }
+
+  targets(): Promise<Page<TargetObject>> {
+    return this.#http.json('/v1/targets');
+  }
+
+  /** State transitions of everything from `after` on, in commit order, until `signal` aborts. */
+  async *events(options: { after?: string; signal?: AbortSignal } = {}): AsyncGenerator<EventObject> {
+    const { after, signal } = options;
+    for await (const { data } of this.#http.stream('/v1/events', { query: { after }, signal }))
+      yield data as EventObject;
+  }
+}
+
+class RunsClient {
+  readonly #http: Http;
+
+  constructor(http: Http) {
+    this.#http = http;
+  }
+
+  submit(spec: RunSpecInput, options: SubmitOptions = {}): Promise<RunObject> {
+    return this.#http.json('/v1/runs', { method: 'POST', body: spec, headers: keyHeader(options) });
+  }
+
+  /** Throws `spec.invalid` with every problem; submits nothing. */
+  validate(spec: unknown): Promise<{ valid: true }> {
+    return this.#http.json('/v1/runs', { method: 'POST', body: spec, query: { dry_run: true } });
+  }
+
+  get(id: string, options: { expand?: readonly Expansion[] } = {}): Promise<RunObject> {
+    return this.#http.json(`/v1/runs/${encodeURIComponent(id)}`, { query: { expand: options.expand?.join(',') } });
+  }
+
+  list(options: ListOptions & { state?: string; label?: string } = {}): Promise<Page<RunObject>> {
+    return this.#http.json('/v1/runs', { query: { ...options } });
+  }
+
+  pause(id: string, reason?: string): Promise<RunObject> {
+    return this.#steer(id, 'pause', reason);
+  }
+
+  resume(id: string, reason?: string): Promise<RunObject> {
+    return this.#steer(id, 'resume', reason);
+  }
+
+  cancel(id: string, reason?: string): Promise<RunObject> {
+    return this.#steer(id, 'cancel', reason);
+  }
+
+  async delete(id: string): Promise<void> {
+    await this.#http.json(`/v1/runs/${encodeURIComponent(id)}`, { method: 'DELETE' });
+  }
+
+  /** State transitions of the run from its beginning, in commit order, until it has ended. Survives lost connections. */
+  async *watch(id: string, options: { signal?: AbortSignal } = {}): AsyncGenerator<EventObject> {
+    const path = `/v1/runs/${encodeURIComponent(id)}/events`;
+    for await (const { data } of this.#http.stream(path, options)) {
+      const event = data as EventObject;
+      yield event;
+      if (event.kind === 'run' && ENDED.includes(event.to_state)) return;
+    }
+  }
+
+  #steer(id: string, action: string, reason: string | undefined): Promise<RunObject> {
+    return this.#http.json(`/v1/runs/${encodeURIComponent(id)}/${action}`, { method: 'POST', body: { reason } });
+  }
+}
+
+class TasksClient {
+  readonly #http: Http;
+
+  constructor(http: Http) {
+    this.#http = http;
+  }
+
+  get(id: string): Promise<TaskObject> {
+    return this.#http.json(`/v1/tasks/${encodeURIComponent(id)}`);
+  }
+
+  list(options: ListOptions & { run?: string; state?: string; tool?: string } = {}): Promise<Page<TaskObject>> {
+    return this.#http.json('/v1/tasks', { query: { ...options } });
+  }
+
+  cancel(id: string, reason?: string): Promise<TaskObject> {
+    return this.#http.json(`/v1/tasks/${encodeURIComponent(id)}/cancel`, { method: 'POST', body: { reason } });
+  }
+
+  /** What the tool printed; with `follow` until the task has ended. */
+  logs(id: string, options: LogOptions = {}): AsyncGenerator<LogObject> {
+    return readLogs(this.#http, `/v1/tasks/${encodeURIComponent(id)}/logs`, options);
+  }
+}
+
+class PatchesClient {
+  readonly #http: Http;
+
+  constructor(http: Http) {
+    this.#http = http;
+  }
+
+  submit(
+    patch: Partial<SubmitPatch> & Pick<SubmitPatch, 'repository' | 'input'>,
+    options: SubmitOptions = {},
+  ): Promise<{ run: RunObject; task: TaskObject; patch: PatchObject | null }> {
+    return this.#http.json('/v1/patches', { method: 'POST', body: patch, headers: keyHeader(options) });
+  }
+
+  get(id: string): Promise<PatchObject> {
+    return this.#http.json(`/v1/patches/${encodeURIComponent(id)}`);
+  }
+
+  list(options: ListOptions & { run?: string; task?: string; state?: string } = {}): Promise<Page<PatchObject>> {
+    return this.#http.json('/v1/patches', { query: { ...options } });
+  }
+
+  diff(id: string): Promise<Buffer> {
+    return this.#http.bytes(`/v1/patches/${encodeURIComponent(id)}/diff`);
+  }
+}
+
+class GatesClient {
+  readonly #http: Http;
+
+  constructor(http: Http) {
+    this.#http = http;
+  }
+
+  get(id: string): Promise<GateObject> {
+    return this.#http.json(`/v1/gates/${encodeURIComponent(id)}`);
+  }
+
+  list(options: ListOptions & { run?: string; state?: string } = {}): Promise<Page<GateObject>> {
+    return this.#http.json('/v1/gates', { query: { ...options } });
+  }
+
+  logs(id: string, options: LogOptions = {}): AsyncGenerator<LogObject> {
+    return readLogs(this.#http, `/v1/gates/${encodeURIComponent(id)}/logs`, options);
+  }
+}
+
+export interface LogOptions {
+  follow?: boolean;
+  signal?: AbortSignal;
+}
+
+async function* readLogs(http: Http, path: string, { follow = false, signal }: LogOptions): AsyncGenerator<LogObject> {
+  if (follow) {
+    for await (const { data } of http.stream(path, { query: { follow: true }, signal })) yield data as LogObject;
+    return;
+  }
+  let after: string | null = '0';
+  while (after !== null) {
+    const page: Page<LogObject> = await http.json(path, { query: { after }, signal });
+    yield* page.items;
+    after = page.next_cursor;
+  }
+}
+
+function keyHeader({ idempotencyKey }: SubmitOptions): Record<string, string> {
+  return idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey };
+}

@@ -1,0 +1,105 @@
+import { access, readFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parse } from 'yaml';
+import { type ConfigFile, configSchema } from './contract/config-schema.ts';
+import { SluiceError } from './contract/errors.ts';
+import { parseDocument } from './contract/parse.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Values from the command line; they win over the environment. */
+export interface Flags {
+  config?: string;
+  dataDir?: string;
+  host?: string;
+  port?: number;
+  /** What `up` and the demo grant on loopback, unless the file says otherwise. */
+  allowAll?: boolean;
+}
+
+/** Everything a process is told, read once. */
+export interface Settings {
+  databaseUrl: string | undefined;
+  redisUrl: string | undefined;
+  dataDir: string;
+  host: string;
+  port: number;
+  logLevel: string;
+  /** The folder that relative paths of repositories start from. */
+  folder: string;
+  file: ConfigFile;
+  environment: Environment;
+}
+
+const DEFAULT_FILES = ['sluice.config.yaml', 'sluice.config.yml', 'sluice.config.ts', 'sluice.config.js'];
+const DEFAULT_PORT = 7_411;
+
+/** Flags, then the environment, then the file. Throws `config.invalid` with all problems at once. */
+export async function loadSettings(
+  environment: Environment,
+  flags: Flags = {},
+  cwd = process.cwd(),
+): Promise<Settings> {
+  const path = await findFile(flags.config ?? environment.SLUICE_CONFIG, cwd);
+  const document = path === undefined ? {} : await readDocument(path);
+  const file = parseDocument(configSchema, document, { code: 'config.invalid', what: path ?? 'configuration' });
+  const granted = flags.allowAll === true && isLoopback(flags.host ?? environment.SLUICE_HOST ?? LOOPBACK);
+  const said = document as Partial<ConfigFile>;
+  return {
+    databaseUrl: nonEmpty(environment.DATABASE_URL),
+    redisUrl: nonEmpty(environment.REDIS_URL),
+    dataDir: resolve(cwd, flags.dataDir ?? nonEmpty(environment.SLUICE_DATA_DIR) ?? '.sluice'),
+    host: flags.host ?? nonEmpty(environment.SLUICE_HOST) ?? LOOPBACK,
+    port: flags.port ?? parsePort(environment.SLUICE_PORT),
+    logLevel: nonEmpty(environment.LOG_LEVEL) ?? 'info',
+    folder: path === undefined ? cwd : dirname(path),
+    file: {
+      ...file,
+      allow_any_repository: said.allow_any_repository ?? granted,
+      allow_commands: said.allow_commands ?? granted,
+    },
+    environment,
+  };
+}
+
+const LOOPBACK = '127.0.0.1';
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+async function findFile(named: string | undefined, cwd: string): Promise<string | undefined> {
+  if (named !== undefined && named !== '') return resolve(cwd, named);
+  for (const name of DEFAULT_FILES) {
+    const path = join(cwd, name);
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
+  }
+  return undefined;
+}
+
+async function readDocument(path: string): Promise<unknown> {
+  try {
+    if (/\.[cm]?[jt]s$/.test(path)) return (await import(pathToFileURL(path).href)).default ?? {};
+    return parse(await readFile(path, 'utf8')) ?? {};
+  } catch (cause) {
+    throw new SluiceError('config.invalid', `${path}: ${(cause as Error).message.split('\n')[0]}`, { cause });
+  }
+}
+
+function parsePort(text: string | undefined): number {
+  if (text === undefined || text === '') return DEFAULT_PORT;
+  const port = Number(text);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new SluiceError('config.invalid', `SLUICE_PORT: ${text} is no port: 0 to 65535`);
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}

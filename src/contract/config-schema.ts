@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import * as field from './fields.ts';
+
+const exitCode = z.number().int().min(1).max(255);
+
+const breakerSchema = z.strictObject({
+  failure_threshold: z.number().int().positive().default(5),
+  cooldown_seconds: field.seconds.default(60),
+});
+
+const toolSchema = z.strictObject({
+  argv: field.argv,
+  stdin: z.string().optional(),
+  env: z.array(field.variableName).default([]),
+  when_unchanged: z.enum(['complete', 'fail']).default('complete'),
+  timeout_seconds: field.seconds.default(1_800),
+  idle_timeout_seconds: field.seconds.optional(),
+  exit_codes: z
+    .strictObject({
+      fault: z.array(exitCode).optional(),
+      fatal: z.array(exitCode).default([]),
+      limited: z.array(exitCode).default([75]),
+    })
+    .prefault({}),
+  pool: field.identifier.default('default'),
+  concurrency: z.number().int().positive().optional(),
+  breaker: breakerSchema.prefault({}),
+});
+
+const committerSchema = z.strictObject({ name: field.name, email: z.string().min(1).max(320) });
+
+const repositorySchema = z.strictObject({
+  url: z.string().min(1).max(2_000),
+  committer: committerSchema.optional(),
+});
+
+/** Names that the run spec may not give a tool of the configuration. */
+export const BUILT_IN_TOOLS = ['command', 'patch'] as const;
+
+/** `sluice.config.yaml`, or the default export of `sluice.config.ts`. */
+export const configSchema = z.strictObject({
+  repositories: z.record(field.identifier, repositorySchema).default({}),
+  allow_any_repository: z.boolean().default(false),
+  allow_commands: z.boolean().default(false),
+  tools: z
+    .record(field.identifier, toolSchema)
+    .default({})
+    .refine((tools) => BUILT_IN_TOOLS.every((name) => !(name in tools)), 'command and patch are built in'),
+});
+
+export type ConfigFile = z.output<typeof configSchema>;
+export type ConfigFileInput = z.input<typeof configSchema>;
+export type ToolDefinition = z.output<typeof toolSchema>;
+export type RepositoryDefinition = z.output<typeof repositorySchema>;
+
+/** Typed helper for `sluice.config.ts`. */
+export function defineConfig(config: ConfigFileInput): ConfigFileInput {
+  return config;
+}

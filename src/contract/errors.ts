@@ -1,0 +1,80 @@
+/** Every stable error code, with the HTTP status it answers and what it means. Programs match the code, never the text. */
+export const ERROR_CODES = {
+  'spec.invalid': [422, 'The document is not valid'],
+  'body.invalid': [400, 'The request is not valid'],
+  'body.too_large': [413, 'The request is too large'],
+  'config.invalid': [500, 'The configuration is not valid'],
+  'policy.invalid': [422, 'The policy of the target branch is not valid'],
+  'auth.missing': [401, 'A token is needed'],
+  'auth.refused': [403, 'The token does not allow this'],
+  'auth.unsafe_listen': [500, 'Without tokens the API listens on loopback only'],
+  'route.unknown': [404, 'There is no such address'],
+  'entity.not_found': [404, 'There is no such object'],
+  'entity.exists': [409, 'The object exists already'],
+  'entity.invalid': [422, 'A value breaks a rule of its table'],
+  'state.illegal_edge': [409, 'The lifecycle has no such edge'],
+  'state.changed': [409, 'The object is not in a state that allows this'],
+  'state.read_only': [422, 'The state column is the ledger’s'],
+  'idempotency.mismatch': [422, 'The idempotency key was used with another body'],
+  'patch.landing': [409, 'The patch is being landed'],
+  'run.landing': [409, 'A patch of the run is being landed'],
+  'run.active': [409, 'The run has not ended'],
+  'command.not_allowed': [422, 'Free commands are not allowed here'],
+  'repository.not_allowed': [422, 'The repository is not in the configuration'],
+  'repository.unreadable': [422, 'The repository cannot be read'],
+  'branch.missing': [422, 'The branch does not exist'],
+  'feature.unsupported': [422, 'Not part of this release'],
+  'git.failed': [500, 'git failed'],
+  'lease.lost': [409, 'The lease is held by somebody else'],
+  'database.unreachable': [503, 'The database cannot be reached'],
+  'database.newer': [500, 'The schema is newer than this Sluice'],
+  'database.behind': [503, 'The schema is older than this Sluice'],
+  'database.embedded': [500, 'The embedded PostgreSQL does not start'],
+  'queue.unreachable': [503, 'The queue cannot be reached'],
+  'queue.policy': [500, 'Redis may evict keys: set maxmemory-policy to noeviction'],
+  'port.in_use': [500, 'The port is in use'],
+  'daemon.unreachable': [503, 'The daemon cannot be reached'],
+  'usage.invalid': [400, 'The command line is not valid'],
+  'internal.error': [500, 'Something went wrong that should not'],
+} as const satisfies Record<string, readonly [status: number, title: string]>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** One problem of a document: `path` as in `workstreams[0].tasks[1].tool`. */
+export interface Problem {
+  path: string;
+  message: string;
+}
+
+export interface ErrorDetails {
+  /** False unless said: trying the same again may work. */
+  retryable?: boolean;
+  problems?: readonly Problem[];
+  facts?: Readonly<Record<string, unknown>>;
+  cause?: unknown;
+}
+
+/** The one error class. */
+export class SluiceError extends Error {
+  override readonly name = 'SluiceError';
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly problems: readonly Problem[];
+  readonly facts: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.retryable = details.retryable ?? false;
+    this.problems = details.problems ?? [];
+    this.facts = details.facts ?? {};
+  }
+
+  get httpStatus(): number {
+    return ERROR_CODES[this.code][0];
+  }
+}
+
+export function hasCode(error: unknown, code: ErrorCode): error is SluiceError {
+  return error instanceof SluiceError && error.code === code;
+}

@@ -1,0 +1,46 @@
+import { z } from 'zod';
+
+/** Limits of what callers may send. */
+export const LIMITS = {
+  bodyBytes: 64 * 1024 * 1024,
+  patchBytes: 32 * 1024 * 1024,
+  tasksPerRun: 100_000,
+  nameLength: 200,
+  messageLength: 20_000,
+  timeoutSeconds: 7 * 24 * 3600,
+} as const;
+
+export const name = z
+  .string()
+  .min(1)
+  .max(LIMITS.nameLength)
+  .regex(/^[^\p{Cc}]*$/u, 'must not hold control characters');
+
+export const identifier = z
+  .string()
+  .max(100)
+  .regex(/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/, 'letters, digits, dot, dash and underscore, starting with a letter or digit');
+
+export const seconds = z.number().int().positive().max(LIMITS.timeoutSeconds);
+export const argv = z.array(z.string()).min(1).max(1_000);
+export const globs = z.array(z.string().min(1).max(1_000)).max(1_000);
+export const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of an environment variable');
+export const commit = z
+  .string()
+  .regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'a full commit id, 40 or 64 hexadecimal digits');
+
+/** `main`, `release/1.x`: what `git check-ref-format` allows below refs/heads, and never an option. */
+export const branch = z.string().min(1).max(250).refine(isBranchName, 'not a branch name that git allows');
+
+function isBranchName(text: string): boolean {
+  if (/[\p{Cc} ~^:?*[\\]|\.\.|@\{|\/\/|^[-/]|[/.]$/u.test(text) || text === '@') return false;
+  return text.split('/').every((part) => !part.startsWith('.') && !part.endsWith('.lock'));
+}
+
+/** A path inside a repository as callers write it: relative, forward slashes, never leaving, never `.git`. */
+export const relativePath = z.string().min(1).max(4_096).refine(isInsidePath, 'not a path inside the repository');
+
+export function isInsidePath(text: string): boolean {
+  if (text.includes('\0') || text.startsWith('/') || text.includes('\\')) return false;
+  return text.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && part.toLowerCase() !== '.git');
+}

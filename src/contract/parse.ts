@@ -1,0 +1,90 @@
+import { closest, distance } from 'fastest-levenshtein';
+import { z } from 'zod';
+import { type ErrorCode, type Problem, SluiceError } from './errors.ts';
+
+/** Words that other tools use for ours. */
+const FOREIGN_WORDS: Readonly<Record<string, string>> = {
+  needs: 'depends_on',
+  requires: 'depends_on',
+  after: 'depends_on',
+  timeout: 'timeout_seconds',
+  retries: 'max_retries',
+  retry: 'max_retries',
+  repo: 'repository',
+  cmd: 'argv',
+  steps: 'tasks',
+  jobs: 'workstreams',
+  paths_allowed: 'scope',
+  checks: 'gates',
+  cooldown: 'cooldown_seconds',
+  threshold: 'failure_threshold',
+};
+
+/** Parses the whole document or throws one error with every problem and its path; unknown keys come with a guess. */
+export function parseDocument<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  { code, what }: { code: ErrorCode; what: string },
+): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = problemsOf(parsed.error.issues, schema);
+  throw new SluiceError(code, `${what}: ${describeProblems(problems)}`, { problems });
+}
+
+export function describeProblems(problems: readonly Problem[]): string {
+  const first = problems.slice(0, 3).map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
+  const more = problems.length - first.length;
+  return more > 0 ? `${first.join('; ')}; and ${more} more` : first.join('; ');
+}
+
+function problemsOf(issues: readonly z.core.$ZodIssue[], schema: z.ZodType): Problem[] {
+  return issues.flatMap((issue) => {
+    if (issue.code !== 'unrecognized_keys') return [{ path: pathText(issue.path), message: issue.message }];
+    const known = keysAt(schema, issue.path);
+    return issue.keys.map((key) => ({
+      path: pathText([...issue.path, key]),
+      message: `unknown key${guess(key, known)}`,
+    }));
+  });
+}
+
+export function pathText(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, part) => {
+    if (typeof part === 'number') return `${text}[${part}]`;
+    return text === '' ? String(part) : `${text}.${String(part)}`;
+  }, '');
+}
+
+export function guess(word: string, known: readonly string[]): string {
+  const foreign = FOREIGN_WORDS[word];
+  if (foreign !== undefined && known.includes(foreign)) return `: did you mean ${foreign}?`;
+  if (known.length === 0) return '';
+  const near = closest(word, known);
+  return distance(word, near) <= Math.max(2, Math.floor(word.length / 3)) ? `: did you mean ${near}?` : '';
+}
+
+/** The keys that an object schema knows at a path, looking through arrays, records, defaults and optionals. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let current: z.ZodType | undefined = unwrap(schema);
+  for (const part of path) {
+    if (current instanceof z.ZodObject) current = unwrap(current.shape[String(part)]);
+    else if (current instanceof z.ZodArray) current = unwrap(current.element as z.ZodType);
+    else if (current instanceof z.ZodRecord) current = unwrap(current.valueType as z.ZodType);
+    else return [];
+  }
+  return current instanceof z.ZodObject ? Object.keys(current.shape) : [];
+}
+
+function unwrap(schema: z.ZodType | undefined): z.ZodType | undefined {
+  let current = schema;
+  while (
+    current instanceof z.ZodOptional ||
+    current instanceof z.ZodDefault ||
+    current instanceof z.ZodNullable ||
+    current instanceof z.ZodPrefault
+  ) {
+    current = current.unwrap() as z.ZodType;
+  }
+  return current;
+}

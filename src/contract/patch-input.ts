@@ -1,0 +1,79 @@
+import { z } from 'zod';
+import * as field from './fields.ts';
+
+export const PATCH_FORMATS = ['unified_diff', 'context_diff', 'git_patch', 'inline'] as const;
+export type PatchFormat = (typeof PATCH_FORMATS)[number];
+
+const common = {
+  base: field.commit.optional(),
+  author: z
+    .strictObject({
+      name: field.name,
+      email: z
+        .string()
+        .min(1)
+        .max(320)
+        .regex(/^[^\p{Cc}<>]+$/u),
+    })
+    .optional(),
+};
+
+const diffSchema = z
+  .strictObject({
+    ...common,
+    format: z.enum(['unified_diff', 'context_diff', 'git_patch']),
+    content: z.string().optional(),
+    content_base64: z.base64().optional(),
+  })
+  .refine((input) => (input.content === undefined) !== (input.content_base64 === undefined), {
+    message: 'give content or content_base64',
+    path: ['content'],
+  })
+  .refine((input) => (input.content ?? input.content_base64 ?? 'x').trim() !== '', {
+    message: 'is blank',
+    path: ['content'],
+  });
+
+const inlineFileSchema = z
+  .strictObject({
+    path: z.string().min(1).max(4_096),
+    content: z.string().optional(),
+    content_base64: z.base64().optional(),
+    delete: z.literal(true).optional(),
+    mode: z.enum(['100644', '100755', '120000']).optional(),
+  })
+  .refine(
+    (file) => [file.content, file.content_base64, file.delete].filter((given) => given !== undefined).length === 1,
+    'give one of content, content_base64 and delete',
+  );
+
+const inlineSchema = z.strictObject({
+  ...common,
+  format: z.literal('inline'),
+  files: z.array(inlineFileSchema).min(1, 'changes no file').max(10_000),
+});
+
+/** `input` of the built-in tool `patch`. Paths are checked later, so that a bad one is a QUARANTINED patch on record. */
+export const patchInputSchema = z.discriminatedUnion('format', [diffSchema, inlineSchema]);
+
+export type PatchInput = z.output<typeof patchInputSchema>;
+export type InlineFile = z.output<typeof inlineFileSchema>;
+
+/** The caller's bytes: the diff itself, or for inline the JSON of its files. */
+export function patchBytes(input: PatchInput): Buffer {
+  if (input.format === 'inline') return Buffer.from(JSON.stringify(input.files));
+  return input.content === undefined
+    ? Buffer.from(input.content_base64 ?? '', 'base64')
+    : Buffer.from(input.content, 'utf8');
+}
+
+export const submitPatchSchema = z.strictObject({
+  repository: z.string().min(1).max(2_000),
+  branch: field.branch.default('main'),
+  input: patchInputSchema,
+  message: z.string().max(field.LIMITS.messageLength).optional(),
+  scope: field.globs.optional(),
+  priority: z.number().int().default(0),
+});
+
+export type SubmitPatch = z.output<typeof submitPatchSchema>;

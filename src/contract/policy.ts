@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import * as field from './fields.ts';
+
+export const gateSchema = z.strictObject({
+  name: field.identifier,
+  command: field.argv,
+  timeout_seconds: field.seconds.default(600),
+  depends_on: z.array(field.identifier).default([]),
+  paths: field.globs.default([]),
+  env: z.array(field.variableName).default([]),
+  pool: field.identifier.default('default'),
+  advisory: z.boolean().default(false),
+});
+
+export const prepareSchema = z.strictObject({
+  name: field.identifier,
+  command: field.argv,
+  /** Files whose content decides whether a cached result still fits. */
+  key_files: z.array(field.relativePath).default([]),
+  /** What the command makes that is worth keeping; never part of a captured change. */
+  kept_paths: z.array(field.relativePath).default([]),
+  timeout_seconds: field.seconds.default(900),
+});
+
+/** `.sluice.yaml` at the tip of the target branch. */
+export const policySchema = z
+  .strictObject({
+    gates: z.array(gateSchema).default([]),
+    prepare: z.array(prepareSchema).default([]),
+    pinned: field.globs.default([]),
+    protected: field.globs.default([]),
+    landing: z
+      .strictObject({
+        prove: z.enum(['every_commit', 'batch']).default('every_commit'),
+        max_batch: z.number().int().positive().max(1_000).default(20),
+        slots: z.number().int().positive().max(256).default(4),
+      })
+      .prefault({}),
+    limits: z
+      .strictObject({
+        max_files: z.number().int().positive().default(200),
+        max_bytes: z.number().int().positive().default(1_048_576),
+        allow_binary: z.boolean().default(false),
+      })
+      .prefault({}),
+  })
+  .superRefine((policy, context) => checkGateNames(policy.gates, context));
+
+export type GateDefinition = z.output<typeof gateSchema>;
+export type PrepareDefinition = z.output<typeof prepareSchema>;
+export type Policy = z.output<typeof policySchema>;
+
+/** The file itself is protected in every repository, whatever it says. */
+export const POLICY_PATH = '.sluice.yaml';
+
+/** Names are unique, `depends_on` names an earlier gate: so there is no cycle either. */
+export function checkGateNames(gates: readonly GateDefinition[], context: z.RefinementCtx, key = 'gates'): void {
+  const known = new Set<string>();
+  for (const [index, gate] of gates.entries()) {
+    if (known.has(gate.name)) {
+      context.addIssue({ code: 'custom', path: [key, index, 'name'], message: `used twice: ${gate.name}` });
+    }
+    for (const dependency of gate.depends_on) {
+      if (!known.has(dependency)) {
+        const message = `names no gate above it: ${dependency}`;
+        context.addIssue({ code: 'custom', path: [key, index, 'depends_on'], message });
+      }
+    }
+    known.add(gate.name);
+  }
+}

@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import * as field from './fields.ts';
+import { checkGateNames, gateSchema } from './policy.ts';
+
+const taskSchema = z.strictObject({
+  name: field.identifier,
+  tool: field.identifier,
+  input: z.record(z.string(), z.json()).default({}),
+  depends_on: z.array(field.identifier).default([]),
+  scope: field.globs.optional(),
+  timeout_seconds: field.seconds.optional(),
+  max_retries: z.number().int().min(0).max(100).default(3),
+  message: z.string().max(field.LIMITS.messageLength).optional(),
+});
+
+const workstreamSchema = z.strictObject({
+  name: field.identifier,
+  critical: z.boolean().default(true),
+  depends_on: z.array(field.identifier).default([]),
+  tasks: z.array(taskSchema).min(1, 'a workstream needs at least one task'),
+});
+
+/** What a service submits. Cross references are checked by `domain/spec-graph.ts`, tools and targets by submit-run. */
+export const runSpecSchema = z
+  .strictObject({
+    name: field.name,
+    labels: z.record(field.identifier, z.string().max(200)).default({}),
+    repository: z.string().min(1).max(2_000),
+    branch: field.branch.default('main'),
+    priority: z.number().int().min(-1_000_000).max(1_000_000).default(0),
+    expires_in_seconds: z.number().int().positive().optional(),
+    extra_gates: z.array(gateSchema).default([]),
+    workstreams: z.array(workstreamSchema).min(1, 'a run needs at least one workstream'),
+  })
+  .superRefine((spec, context) => checkGateNames(spec.extra_gates, context, 'extra_gates'));
+
+export type RunSpec = z.output<typeof runSpecSchema>;
+export type RunSpecInput = z.input<typeof runSpecSchema>;
+export type WorkstreamSpec = z.output<typeof workstreamSchema>;
+export type TaskSpec = z.output<typeof taskSchema>;
+
+export const commandInputSchema = z.looseObject({
+  argv: field.argv,
+  stdin: z.string().optional(),
+});

@@ -1,0 +1,24 @@
+/** Variables that every child of Sluice gets; beside them only what the tool's or gate's `env` names. */
+export const CHILD_VARIABLES = {
+  runId: 'SLUICE_RUN_ID',
+  taskId: 'SLUICE_TASK_ID',
+  attempt: 'SLUICE_ATTEMPT',
+  baseCommit: 'SLUICE_BASE_COMMIT',
+  slot: 'SLUICE_SLOT',
+  inputFile: 'SLUICE_INPUT_FILE',
+  evidenceFile: 'SLUICE_EVIDENCE_FILE',
+  messageFile: 'SLUICE_MESSAGE_FILE',
+} as const;
+
+/** Variables that configure the daemon and its clients. */
+export const DAEMON_VARIABLES = [
+  'DATABASE_URL',
+  'REDIS_URL',
+  'SLUICE_DATA_DIR',
+  'SLUICE_HOST',
+  'SLUICE_PORT',
+  'SLUICE_CONFIG',
+  'SLUICE_URL',
+  'SLUICE_TOKEN',
+  'LOG_LEVEL',
+] as const;

@@ -1,0 +1,34 @@
+import { Run, type RunRow } from '../entities/run.ts';
+import type { RunState } from '../domain/lifecycles/run.ts';
+import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
+
+export interface RunFilter {
+  state?: RunState;
+  label?: { key: string; value: string };
+}
+
+export class RunDao extends BaseDao<RunRow> {
+  constructor(source: EntitySource) {
+    super(source, { schema: Run, key: 'run_id', noun: 'run', idPrefix: 'run' });
+  }
+
+  findByState(state: RunState): Promise<RunRow[]> {
+    return this.findBy({ state });
+  }
+
+  /** At most one run was submitted under a key. */
+  async findByIdempotencyKey(key: string): Promise<RunRow | undefined> {
+    return (await this.findBy({ idempotency_key: key }))[0];
+  }
+
+  findToStart(limit: number): Promise<RunRow[]> {
+    return this.coded((em) =>
+      em.find(Run, { state: 'INITIALIZING' }, { limit, orderBy: { created_at: 'asc', run_id: 'asc' } }),
+    );
+  }
+
+  pageOf({ state, label }: RunFilter, page: Page): Promise<RunRow[]> {
+    const labelled = label === undefined ? {} : { labels: { [label.key]: label.value } };
+    return this.page({ ...(state === undefined ? {} : { state }), ...labelled }, page);
+  }
+}

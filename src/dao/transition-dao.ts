@@ -1,0 +1,57 @@
+import { type Tx, sql } from '../database/database.ts';
+import { codedDatabaseError } from '../database/faults.ts';
+import { StateTransition, type StateTransitionRow } from '../entities/state-transition.ts';
+import { BaseDao, type EntitySource } from './base-dao.ts';
+
+/** Place of a transition in the order of commits: `<xid>-<transition_id>`; also the id of its event. */
+export type TransitionCursor = string;
+
+export interface TransitionEvent {
+  cursor: TransitionCursor;
+  kind: string;
+  entity_id: string;
+  run_id: string | null;
+  attempt: number | null;
+  from_state: string | null;
+  to_state: string;
+  reason: string | null;
+  actor: string;
+  at: string;
+}
+
+export class TransitionDao extends BaseDao<StateTransitionRow> {
+  readonly #tx: Tx;
+
+  constructor(source: EntitySource & Tx) {
+    super(source, { schema: StateTransition, key: 'transition_id', noun: 'transition' });
+    this.#tx = source;
+  }
+
+  findByEntity(entityId: string): Promise<StateTransitionRow[]> {
+    return this.coded((em) => em.find(StateTransition, { entity_id: entityId }, { orderBy: { transition_id: 'asc' } }));
+  }
+
+  /**
+   * Transitions after `after`, in commit order. Only rows below the snapshot's xmin: a slower transaction may still
+   * commit lower ones, and a reader that went past them would never see them.
+   */
+  async readAfter(
+    after: TransitionCursor,
+    { runId, limit }: { runId?: string; limit: number },
+  ): Promise<TransitionEvent[]> {
+    const [xid = '0', id = '0'] = after.split('-');
+    try {
+      return await this.#tx.query<TransitionEvent>(sql`
+        select xid::text || '-' || transition_id as cursor, kind, entity_id, run_id, attempt, from_state, to_state,
+               reason, actor, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+        from state_transitions
+        where xid < pg_snapshot_xmin(pg_current_snapshot())
+          and (xid, transition_id) > (${xid}::xid8, ${id}::bigint)
+          and (${runId ?? null}::text is null or run_id = ${runId ?? null})
+        order by xid, transition_id
+        limit ${limit}`);
+    } catch (error) {
+      throw codedDatabaseError(error);
+    }
+  }
+}

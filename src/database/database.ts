@@ -1,0 +1,89 @@
+import { type EntityManager, MikroORM } from '@mikro-orm/postgresql';
+import type { RawBuilder } from 'kysely';
+import { SluiceError } from '../contract/errors.ts';
+import { fullJitterMs } from '../lib/backoff.ts';
+import { sleep } from '../lib/clock.ts';
+import type { Component } from '../lib/component.ts';
+import { isConnectionFault, sqlState } from './faults.ts';
+import { type OrmOptions, ormOptions } from './orm-options.ts';
+
+export { type RawBuilder, sql } from 'kysely';
+
+/** Where a statement runs: inside one transaction, or by itself. */
+export interface Tx {
+  query<Row>(statement: RawBuilder<Row>): Promise<Row[]>;
+}
+
+const MAX_TRIES = 8;
+const CONFLICT_BACKOFF = { baseMs: 5, capMs: 250 };
+const SERIALIZATION_FAULTS = ['40001', '40P01'];
+
+/** One pool of connections to PostgreSQL. */
+export class Database implements Component, Tx {
+  readonly name = 'database';
+  readonly url: string;
+  readonly #options: OrmOptions;
+  #orm: MikroORM | undefined;
+
+  constructor(options: OrmOptions) {
+    this.url = options.url;
+    this.#options = options;
+  }
+
+  get orm(): MikroORM {
+    if (this.#orm === undefined) throw new SluiceError('internal.error', 'the database is used before its start');
+    return this.#orm;
+  }
+
+  async start(): Promise<void> {
+    this.#orm ??= await MikroORM.init(ormOptions(this.#options));
+  }
+
+  async stop(): Promise<void> {
+    const orm = this.#orm;
+    this.#orm = undefined;
+    await orm?.close(true);
+  }
+
+  /** A fresh EntityManager: no identity map is shared between callers. */
+  fork(): EntityManager {
+    return this.orm.em.fork() as EntityManager;
+  }
+
+  /** One statement of its own. */
+  async query<Row>(statement: RawBuilder<Row>): Promise<Row[]> {
+    return runStatement(this.fork(), statement);
+  }
+
+  /** All or nothing. A deadlock or serialisation failure runs `work` again, so it must have no other effect. */
+  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.fork().transactional((em) =>
+          work({ query: (statement) => runStatement(em as EntityManager, statement) }),
+        );
+      } catch (error) {
+        const again = tries < MAX_TRIES && SERIALIZATION_FAULTS.includes(sqlState(error) ?? '');
+        if (!again) throw error;
+        await sleep(fullJitterMs(CONFLICT_BACKOFF, tries));
+      }
+    }
+  }
+
+  /** Throws `database.unreachable` when no connection can be made. */
+  async ping(): Promise<void> {
+    try {
+      await this.fork().getConnection().execute('select 1');
+    } catch (cause) {
+      throw new SluiceError('database.unreachable', 'PostgreSQL does not answer', {
+        retryable: isConnectionFault(cause),
+        cause,
+      });
+    }
+  }
+}
+
+async function runStatement<Row>(em: EntityManager, statement: RawBuilder<Row>): Promise<Row[]> {
+  const { rows } = await statement.execute(em.getKysely());
+  return rows;
+}

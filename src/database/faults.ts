@@ -1,0 +1,60 @@
+import { SluiceError } from '../contract/errors.ts';
+
+interface DriverError {
+  code?: string;
+  message?: string;
+  detail?: string;
+  constraint?: string;
+  cause?: unknown;
+  previous?: unknown;
+}
+
+const CONNECTION_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT', 'EPIPE', 'EAI_AGAIN', 'ENOENT'];
+
+/** The five-character SQLSTATE of a driver error, through MikroORM's wrappers. */
+export function sqlState(error: unknown): string | undefined {
+  const { code, previous, cause } = (error ?? {}) as DriverError;
+  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code;
+  const inner = previous ?? cause;
+  return inner === undefined || inner === error ? undefined : sqlState(inner);
+}
+
+/** True when the database could not be reached or went away, so that the same call may work later. */
+export function isConnectionFault(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state !== undefined && /^(08|57P|53300)/.test(state)) return true;
+  const { code, message, cause, previous } = (error ?? {}) as DriverError;
+  if (code !== undefined && CONNECTION_CODES.includes(code)) return true;
+  if (/Connection terminated|timeout (exceeded|expired)/.test(message ?? '')) return true;
+  const inner = previous ?? cause;
+  return inner !== undefined && inner !== error && isConnectionFault(inner);
+}
+
+/** Turns a driver error into a coded one; anything else comes back as it was. */
+export function codedDatabaseError(error: unknown): unknown {
+  if (error instanceof SluiceError) return error;
+  if (isConnectionFault(error)) {
+    return new SluiceError('database.unreachable', 'PostgreSQL does not answer', { retryable: true, cause: error });
+  }
+  const { message, constraint } = error as DriverError;
+  const facts = { constraint: constraint ?? /constraint "(\w+)"/.exec(message ?? '')?.[1] };
+  const details = { facts, cause: error };
+  switch (sqlState(error)) {
+    case '23505':
+      return new SluiceError('entity.exists', `there is such a row already (${facts.constraint})`, details);
+    case '23503':
+      return new SluiceError(
+        'entity.not_found',
+        `a row that this one names does not exist (${facts.constraint})`,
+        details,
+      );
+    case '23514':
+      return new SluiceError('entity.invalid', `a value is out of its range (${facts.constraint})`, details);
+    case '23502':
+    case '22P02':
+    case '22003':
+      return new SluiceError('entity.invalid', message?.split('\n')[0] ?? 'a value is not valid', details);
+    default:
+      return error;
+  }
+}

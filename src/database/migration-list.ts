@@ -1,0 +1,32 @@
+import { Migration20261123000001_runs } from '../../migrations/Migration20261123000001_runs.ts';
+import { Migration20261123000002_workstreams } from '../../migrations/Migration20261123000002_workstreams.ts';
+import { Migration20261123000003_workers } from '../../migrations/Migration20261123000003_workers.ts';
+import { Migration20261123000004_tasks } from '../../migrations/Migration20261123000004_tasks.ts';
+import { Migration20261123000005_patches } from '../../migrations/Migration20261123000005_patches.ts';
+import { Migration20261123000006_test_gates } from '../../migrations/Migration20261123000006_test_gates.ts';
+import { Migration20261123000007_circuit_breakers } from '../../migrations/Migration20261123000007_circuit_breakers.ts';
+import { Migration20261123000008_state_transitions } from '../../migrations/Migration20261123000008_state_transitions.ts';
+import { Migration20261123000009_targets } from '../../migrations/Migration20261123000009_targets.ts';
+import { Migration20261123000010_dependencies } from '../../migrations/Migration20261123000010_dependencies.ts';
+import { Migration20261123000011_landing } from '../../migrations/Migration20261123000011_landing.ts';
+import { Migration20261123000012_leases } from '../../migrations/Migration20261123000012_leases.ts';
+import { Migration20261123000013_log_chunks } from '../../migrations/Migration20261123000013_log_chunks.ts';
+import { Migration20261123000014_tokens } from '../../migrations/Migration20261123000014_tokens.ts';
+
+/** Every migration, oldest first. A list, so that the published package needs no folder to search. */
+export const MIGRATIONS = [
+  { name: 'Migration20261123000001_runs', class: Migration20261123000001_runs },
+  { name: 'Migration20261123000002_workstreams', class: Migration20261123000002_workstreams },
+  { name: 'Migration20261123000003_workers', class: Migration20261123000003_workers },
+  { name: 'Migration20261123000004_tasks', class: Migration20261123000004_tasks },
+  { name: 'Migration20261123000005_patches', class: Migration20261123000005_patches },
+  { name: 'Migration20261123000006_test_gates', class: Migration20261123000006_test_gates },
+  { name: 'Migration20261123000007_circuit_breakers', class: Migration20261123000007_circuit_breakers },
+  { name: 'Migration20261123000008_state_transitions', class: Migration20261123000008_state_transitions },
+  { name: 'Migration20261123000009_targets', class: Migration20261123000009_targets },
+  { name: 'Migration20261123000010_dependencies', class: Migration20261123000010_dependencies },
+  { name: 'Migration20261123000011_landing', class: Migration20261123000011_landing },
+  { name: 'Migration20261123000012_leases', class: Migration20261123000012_leases },
+  { name: 'Migration20261123000013_log_chunks', class: Migration20261123000013_log_chunks },
+  { name: 'Migration20261123000014_tokens', class: Migration20261123000014_tokens },
+];

@@ -1,0 +1,69 @@
+import { SluiceError } from '../contract/errors.ts';
+import { type Database, sql } from './database.ts';
+import { MIGRATIONS } from './migration-list.ts';
+
+export interface MigrationStatus {
+  name: string;
+  executed: boolean;
+  executed_at: string | null;
+}
+
+/** Any constant: one lock for everybody who migrates this database. */
+const LOCK_KEY = 7_411_2026;
+
+export async function migrateUp(database: Database): Promise<string[]> {
+  return underLock(database, async () => (await database.orm.migrator.up()).map(({ name }) => name));
+}
+
+/** Takes back the newest migration, or all that came after `to` (`0`: all). */
+export async function migrateDown(database: Database, to?: string): Promise<string[]> {
+  return underLock(database, async () =>
+    (await database.orm.migrator.down(to === undefined ? undefined : { to: to === '0' ? 0 : to })).map(
+      ({ name }) => name,
+    ),
+  );
+}
+
+export async function migrationStatus(database: Database): Promise<MigrationStatus[]> {
+  const executed = await executedMigrations(database);
+  return MIGRATIONS.map(({ name }) => ({
+    name,
+    executed: executed.has(name),
+    executed_at: executed.get(name) ?? null,
+  }));
+}
+
+/** Throws `database.newer` or `database.behind` unless the schema is the one this Sluice was written for. */
+export async function assertSchemaCurrent(database: Database): Promise<void> {
+  const executed = await executedMigrations(database);
+  const known = new Set<string>(MIGRATIONS.map(({ name }) => name));
+  const unknown = [...executed.keys()].filter((name) => !known.has(name));
+  if (unknown.length > 0) {
+    throw new SluiceError('database.newer', `the database knows migrations of a newer Sluice: ${unknown.join(', ')}`);
+  }
+  const missing = [...known].filter((name) => !executed.has(name));
+  if (missing.length > 0) {
+    throw new SluiceError('database.behind', `run "sluice migrate up": ${missing.length} migrations are missing`, {
+      retryable: true,
+    });
+  }
+}
+
+async function executedMigrations(database: Database): Promise<Map<string, string>> {
+  const [{ there } = { there: false }] = await database.query<{ there: boolean }>(
+    sql`select to_regclass('sluice_migrations') is not null as there`,
+  );
+  if (!there) return new Map();
+  const rows = await database.query<{ name: string; executed_at: string }>(
+    sql`select name, executed_at::text from sluice_migrations order by id`,
+  );
+  return new Map(rows.map(({ name, executed_at }) => [name, executed_at]));
+}
+
+/** A session lock on a connection of its own: migrations of two processes run one after the other. */
+async function underLock<T>(database: Database, work: () => Promise<T>): Promise<T> {
+  return database.fork().transactional(async (em) => {
+    await sql`select pg_advisory_xact_lock(${LOCK_KEY}::bigint)`.execute(em.getKysely());
+    return work();
+  });
+}

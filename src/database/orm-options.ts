@@ -1,0 +1,29 @@
+import { Migrator } from '@mikro-orm/migrations';
+import { defineConfig } from '@mikro-orm/postgresql';
+import { ENTITIES } from '../entities/all.ts';
+import { MIGRATIONS } from './migration-list.ts';
+
+export interface OrmOptions {
+  url: string;
+  poolSize?: number;
+}
+
+/** MikroORM's options. Tables of others in the same database (BullMQ's schema) are not ours to change. */
+export function ormOptions({ url, poolSize = 10 }: OrmOptions) {
+  return defineConfig({
+    clientUrl: url,
+    entities: ENTITIES,
+    extensions: [Migrator],
+    pool: { min: 0, max: poolSize },
+    driverOptions: { application_name: 'sluice', connectionTimeoutMillis: 5_000 },
+    forceUtcTimezone: true,
+    schemaGenerator: { ignoreSchema: ['bullmq'] },
+    migrations: {
+      migrationsList: MIGRATIONS,
+      tableName: 'sluice_migrations',
+      snapshot: false,
+      transactional: true,
+      silent: true,
+    },
+  });
+}

@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Settings } from './config.ts';
+import { hasCode, SluiceError } from './contract/errors.ts';
+import { createDaos, type Daos } from './dao/all.ts';
+import { Database } from './database/database.ts';
+import { EmbeddedPostgres } from './database/embedded-postgres.ts';
+import { HintListener, HintSender } from './database/hints.ts';
+import { assertSchemaCurrent, migrateUp } from './database/migrator.ts';
+import { NamedRepositories } from './domain/repository-book.ts';
+import { Mirrors } from './git/mirror.ts';
+import { Git } from './git/run-git.ts';
+import { declareBreakers } from './ledger/breakers.ts';
+import { Ledger } from './ledger/ledger.ts';
+import { sleep } from './lib/clock.ts';
+import type { Component } from './lib/component.ts';
+import type { Log } from './lib/log.ts';
+import { QueuePublisher } from './queues/publisher.ts';
+import { createQueueBackend, type QueueBackend } from './queues/queue-backend.ts';
+import { ToolRegistry } from './tools/registry.ts';
+
+/** The parts that every role is made of. */
+export interface Deps {
+  settings: Settings;
+  log: Log;
+  database: Database;
+  daos: Daos;
+  ledger: Ledger;
+  hints: HintSender;
+  queueBackend: QueueBackend;
+  publisher: QueuePublisher;
+  tools: ToolRegistry;
+  repositories: NamedRepositories;
+  /** Each role of a machine has its own mirrors root, so that no child's slot borrows from the coordinator's. */
+  mirrorsOf: (role: 'scheduler' | 'worker') => Mirrors;
+}
+
+const CONNECT_LIMIT_MS = 30_000;
+const CONNECT_EVERY_MS = 1_000;
+
+/** Plugs the parts together; nothing is connected yet. */
+export function createDeps(settings: Settings, log: Log, databaseUrl: string, poolSize = 10): Deps {
+  const database = new Database({ url: databaseUrl, poolSize });
+  const hints = new HintSender(database, log);
+  const queueBackend = createQueueBackend({
+    redisUrl: settings.redisUrl,
+    databaseUrl,
+    installation: installationName(databaseUrl),
+  });
+  const searchPath = settings.environment.PATH ?? '/usr/local/bin:/usr/bin:/bin';
+  const git = new Git({ home: join(settings.dataDir, 'git'), searchPath });
+  return {
+    settings,
+    log,
+    database,
+    daos: createDaos(database),
+    ledger: new Ledger(database, hints.send),
+    hints,
+    queueBackend,
+    publisher: new QueuePublisher(queueBackend),
+    tools: new ToolRegistry(settings.file.tools),
+    repositories: new NamedRepositories({
+      known: settings.file.repositories,
+      allowAny: settings.file.allow_any_repository,
+      folder: settings.folder,
+    }),
+    mirrorsOf: (role) => new Mirrors({ git, root: join(settings.dataDir, 'mirrors', role) }),
+  };
+}
+
+/** Two installations on one Redis never meet: the database's address, without its password, names them. */
+function installationName(databaseUrl: string): string {
+  const { hostname, port, pathname } = new URL(databaseUrl);
+  return createHash('sha256').update(`${hostname}:${port}${pathname}`).digest('hex').slice(0, 12);
+}
+
+/** What must stand before a role starts, in order. */
+export function foundation(deps: Deps, { migrate }: { migrate: boolean }): Component[] {
+  return [databaseReady(deps, migrate), deps.hints, toolsDeclared(deps), queuesReady(deps), deps.publisher];
+}
+
+/** The embedded server, when no database was given; its address is known once it runs. */
+export function embeddedServer(settings: Settings, log: Log): EmbeddedPostgres {
+  const searchPath = settings.environment.PATH ?? '/usr/local/bin:/usr/bin:/bin';
+  return new EmbeddedPostgres({ dataDir: settings.dataDir, log, searchPath });
+}
+
+export function hintListener(deps: Deps, onHint: (hint: string) => void): HintListener {
+  return new HintListener({ url: deps.database.url, log: deps.log, onHint });
+}
+
+/** Waits for a database that is still starting, with a line a try; then `database.unreachable`. */
+function databaseReady({ database, log }: Deps, migrate: boolean): Component {
+  return {
+    name: 'database',
+    async start() {
+      await retrying('database.unreachable', log, async () => {
+        await database.start();
+        await database.ping();
+      });
+      if (migrate) {
+        const applied = await migrateUp(database);
+        if (applied.length > 0) log.info({ migrations: applied.length }, 'database.migrated');
+      }
+      // Another process may be migrating at this moment.
+      await retrying('database.behind', log, () => assertSchemaCurrent(database));
+    },
+    stop: () => database.stop(),
+  };
+}
+
+async function retrying(code: 'database.unreachable' | 'database.behind', log: Log, attempt: () => Promise<void>) {
+  const endsAt = performance.now() + CONNECT_LIMIT_MS;
+  while (true) {
+    try {
+      await attempt();
+      return;
+    } catch (error) {
+      const again = hasCode(error, code) && error.retryable && performance.now() < endsAt;
+      if (!again) throw error;
+      log.warn(
+        { code, cause: String((error.cause as Error | undefined)?.message ?? error.message) },
+        `${code}: trying again`,
+      );
+      await sleep(CONNECT_EVERY_MS);
+    }
+  }
+}
+
+function toolsDeclared({ ledger, tools }: Deps): Component {
+  const settings = tools
+    .all()
+    .flatMap(({ name, breaker }) => (breaker === undefined ? [] : [{ tool: name, ...breaker }]));
+  return {
+    name: 'tools',
+    start: () => ledger.write((tx) => declareBreakers(tx, settings)),
+    stop: async () => {},
+  };
+}
+
+/** A queue that is away costs time, never work: the role starts and says so. A wrong Redis policy is an error. */
+function queuesReady({ queueBackend, log }: Deps): Component {
+  return {
+    name: 'queues',
+    async start() {
+      try {
+        await queueBackend.prepare();
+      } catch (error) {
+        if (!(error instanceof SluiceError) || !error.retryable) throw error;
+        log.error({ code: error.code, cause: String(error.cause) }, `${error.code}: going on without, work waits`);
+      }
+    },
+    stop: () => queueBackend.close(),
+  };
+}

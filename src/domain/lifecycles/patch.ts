@@ -1,0 +1,35 @@
+export const PATCH_STATES = [
+  'PENDING',
+  'VALIDATING',
+  'QUARANTINED',
+  'STAGED',
+  'APPLIED',
+  'VERIFIED',
+  'ROLLED_BACK',
+  'SUPERSEDED',
+  'EXPIRED',
+  'BLOCKED',
+] as const;
+export type PatchState = (typeof PATCH_STATES)[number];
+
+export const PATCH_EDGES = {
+  PENDING: ['VALIDATING', 'SUPERSEDED', 'EXPIRED'],
+  VALIDATING: ['STAGED', 'QUARANTINED', 'SUPERSEDED', 'EXPIRED'],
+  STAGED: ['APPLIED', 'BLOCKED', 'QUARANTINED', 'SUPERSEDED', 'EXPIRED'],
+  BLOCKED: ['STAGED', 'QUARANTINED', 'SUPERSEDED', 'EXPIRED'],
+  QUARANTINED: ['VALIDATING', 'SUPERSEDED', 'EXPIRED'],
+  APPLIED: ['VERIFIED', 'ROLLED_BACK'],
+  VERIFIED: ['ROLLED_BACK'],
+  ROLLED_BACK: [],
+  SUPERSEDED: [],
+  EXPIRED: [],
+} as const satisfies Record<PatchState, readonly PatchState[]>;
+
+/** States of a patch that is not on the branch and may still be replaced, dropped or expired. */
+export const UNLANDED_PATCH_STATES = [
+  'PENDING',
+  'VALIDATING',
+  'QUARANTINED',
+  'STAGED',
+  'BLOCKED',
+] as const satisfies readonly PatchState[];

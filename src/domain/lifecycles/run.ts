@@ -1,0 +1,14 @@
+export const RUN_STATES = ['INITIALIZING', 'RUNNING', 'PAUSED', 'COMPLETED', 'FAILED'] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
+export const RUN_EDGES = {
+  INITIALIZING: ['RUNNING', 'FAILED'],
+  RUNNING: ['PAUSED', 'COMPLETED', 'FAILED'],
+  PAUSED: ['RUNNING', 'FAILED'],
+  COMPLETED: [],
+  FAILED: [],
+} as const satisfies Record<RunState, readonly RunState[]>;
+
+export const RUN_FORCED_EDGES = { FAILED: ['RUNNING'] } as const satisfies Partial<
+  Record<RunState, readonly RunState[]>
+>;

@@ -1,0 +1,51 @@
+import { isAbsolute, resolve } from 'node:path';
+import { SluiceError } from '../contract/errors.ts';
+import { guess } from '../contract/parse.ts';
+
+export interface KnownRepository {
+  url: string;
+  committer?: { name: string; email: string };
+}
+
+const DEFAULT_COMMITTER = { name: 'Sluice', email: 'sluice@sluice.invalid' };
+const TRANSPORT = /^(https?|ssh|git|file):\/\//;
+const SCP_LIKE = /^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^:]/;
+
+/** Names of repositories, and what a path or URL in a run spec stands for where that is allowed. */
+export class NamedRepositories {
+  readonly #known: Readonly<Record<string, KnownRepository>>;
+  readonly #allowAny: boolean;
+  readonly #folder: string;
+
+  constructor(options: { known: Readonly<Record<string, KnownRepository>>; allowAny: boolean; folder: string }) {
+    this.#known = options.known;
+    this.#allowAny = options.allowAny;
+    this.#folder = options.folder;
+  }
+
+  /** Throws `repository.not_allowed`. */
+  resolve(repository: string): { name: string; url: string } {
+    const known = Object.hasOwn(this.#known, repository) ? this.#known[repository] : undefined;
+    if (known !== undefined) return { name: repository, url: this.#address(known.url) };
+    if (!this.#allowAny) {
+      const names = Object.keys(this.#known);
+      throw new SluiceError('repository.not_allowed', `no repository of that name${guess(repository, names)}`);
+    }
+    const url = this.#address(repository);
+    return { name: url, url };
+  }
+
+  committer(repository: string): { name: string; email: string } {
+    const known = Object.hasOwn(this.#known, repository) ? this.#known[repository] : undefined;
+    return known?.committer ?? DEFAULT_COMMITTER;
+  }
+
+  /** A URL of a transport that git may use, or an absolute path. Nothing that git would read as an option or command. */
+  #address(text: string): string {
+    if (TRANSPORT.test(text) || SCP_LIKE.test(text)) return text;
+    if (text.startsWith('-') || text.includes('::') || text.includes('\0')) {
+      throw new SluiceError('repository.not_allowed', 'not a path and not a URL of http, https, ssh, git or file');
+    }
+    return isAbsolute(text) ? resolve(text) : resolve(this.#folder, text);
+  }
+}

@@ -1,0 +1,35 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import { instant } from './columns.ts';
+
+export interface IntendedPatch {
+  patch_id: string;
+  commit: string;
+  tree: string;
+}
+
+/** Written before the push, settled after it. One open intent a target. No foreign key: proof outlives the run. */
+export const LandingIntent = defineEntity({
+  name: 'LandingIntent',
+  tableName: 'landing_intents',
+  indexes: [
+    {
+      name: 'landing_intents_one_open',
+      expression:
+        'create unique index landing_intents_one_open on landing_intents (target_id) where settled_at is null',
+    },
+    { name: 'landing_intents_target', properties: ['target_id', 'created_at'] },
+  ],
+  properties: {
+    intent_id: p.text().primary(),
+    target_id: p.text(),
+    epoch: p.integer(),
+    old_tip: p.text(),
+    new_commit: p.text(),
+    tree_id: p.text(),
+    patches: p.json().$type<IntendedPatch[]>(),
+    outcome: p.text().$type<'applied' | 'cleared'>().nullable(),
+    settled_at: instant().nullable(),
+    created_at: instant().defaultRaw('now()'),
+  },
+});
+export type LandingIntentRow = InferEntity<typeof LandingIntent>;

@@ -1,0 +1,47 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import type { GateDefinition } from '../contract/policy.ts';
+import { RUN_STATES, type RunState } from '../domain/lifecycles/run.ts';
+import type { Outcome } from '../domain/outcome.ts';
+import { auditColumns, inList, instant, type Json, jsonObject } from './columns.ts';
+
+export const Run = defineEntity({
+  name: 'Run',
+  tableName: 'runs',
+  checks: [
+    { name: 'runs_state_known', expression: inList('state', RUN_STATES) },
+    { name: 'runs_progress_range', expression: 'progress_percentage >= 0 and progress_percentage <= 100' },
+  ],
+  indexes: [
+    { name: 'runs_state', properties: ['state'] },
+    { name: 'runs_created_at', expression: 'create index runs_created_at on runs (created_at desc)' },
+    { name: 'runs_target', properties: ['target_id'] },
+  ],
+  properties: {
+    run_id: p.text().primary(),
+    state: p.text().$type<RunState>().default('INITIALIZING'),
+    outcome: p.text().$type<Outcome>().nullable(),
+    reason: p.text().nullable(),
+    evidence: jsonObject().nullable(),
+    progress_percentage: p.integer().default(0),
+    name: p.text().default(''),
+    target_id: p.text().nullable(),
+    priority: p.integer().default(0),
+    labels: p.json().$type<Record<string, string>>().defaultRaw(`'{}'::jsonb`),
+    extra_gates: p.json().$type<GateDefinition[]>().defaultRaw(`'[]'::jsonb`),
+    spec: p.json().$type<Json>().nullable(),
+    idempotency_key: p.text().nullable().unique('runs_idempotency_key'),
+    spec_digest: p.text().nullable(),
+    submitted_by: p.text().nullable(),
+    expires_at: instant().nullable(),
+    workstreams_total: p.integer().default(0),
+    workstreams_ended: p.integer().default(0),
+    critical_failed: p.integer().default(0),
+    tasks_total: p.integer().default(0),
+    tasks_ended: p.integer().default(0),
+    started_at: instant().nullable(),
+    completed_at: instant().nullable(),
+    version: p.integer().default(1),
+    ...auditColumns,
+  },
+});
+export type RunRow = InferEntity<typeof Run>;

@@ -1,0 +1,26 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import type { Policy } from '../contract/policy.ts';
+import { auditColumns, instant } from './columns.ts';
+
+/** A repository and a branch: where patches land. Its id is `repository@branch`. */
+export const Target = defineEntity({
+  name: 'Target',
+  tableName: 'targets',
+  indexes: [],
+  properties: {
+    target_id: p.text().primary(),
+    repository: p.text(),
+    branch: p.text(),
+    url: p.text(),
+    tip_commit: p.text().nullable(),
+    tip_tree: p.text().nullable(),
+    policy: p.json().$type<Policy>().nullable(),
+    policy_error: p.text().nullable(),
+    observed_at: instant().nullable(),
+    paused_at: instant().nullable(),
+    paused_by: p.text().nullable(),
+    pause_reason: p.text().nullable(),
+    ...auditColumns,
+  },
+});
+export type TargetRow = InferEntity<typeof Target>;

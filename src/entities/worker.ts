@@ -1,0 +1,32 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import { WORKER_STATES, type WorkerState } from '../domain/lifecycles/worker.ts';
+import { auditColumns, inList, instant, textArray } from './columns.ts';
+
+export const Worker = defineEntity({
+  name: 'Worker',
+  tableName: 'workers',
+  checks: [{ name: 'workers_state_known', expression: inList('state', WORKER_STATES) }],
+  indexes: [
+    { name: 'workers_state', properties: ['state'] },
+    {
+      name: 'workers_last_heartbeat',
+      expression: 'create index workers_last_heartbeat on workers (last_heartbeat desc)',
+    },
+  ],
+  properties: {
+    worker_id: p.text().primary(),
+    state: p.text().$type<WorkerState>().default('IDLE'),
+    last_heartbeat: instant().defaultRaw('now()'),
+    reason: p.text().nullable(),
+    hostname: p.text().nullable(),
+    pid: p.integer().nullable(),
+    pools: textArray().defaultRaw(`'{default}'`),
+    task_slots: p.integer().default(1),
+    gate_slots: p.integer().default(1),
+    draining: p.boolean().default(false),
+    stopped_at: instant().nullable(),
+    version: p.integer().default(1),
+    ...auditColumns,
+  },
+});
+export type WorkerRow = InferEntity<typeof Worker>;

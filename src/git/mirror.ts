@@ -1,0 +1,175 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { access, mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SluiceError } from '../contract/errors.ts';
+import { fullJitterMs } from '../lib/backoff.ts';
+import { sleep } from '../lib/clock.ts';
+import type { Git, GitCall } from './run-git.ts';
+
+export interface Tip {
+  commit: string;
+  tree: string;
+}
+
+const LOCK_RETRIES = 5;
+const LOCK_BACKOFF = { baseMs: 20, capMs: 500 };
+
+/**
+ * A bare copy of one remote repository, with our configuration only. Several processes of a machine may share it: objects
+ * are only ever added, and a reference that another process holds locked is tried again.
+ */
+export class Mirror {
+  readonly git: Git;
+  readonly dir: string;
+  readonly url: string;
+  #made: Promise<void> | undefined;
+
+  constructor({ git, root, url }: { git: Git; root: string; url: string }) {
+    this.git = git;
+    this.url = url;
+    this.dir = join(root, `${createHash('sha256').update(url).digest('hex').slice(0, 24)}.git`);
+  }
+
+  run(call: Omit<GitCall, 'gitDir'>): Promise<Buffer> {
+    return this.git.run({ ...call, gitDir: this.dir });
+  }
+
+  text(call: Omit<GitCall, 'gitDir'>): Promise<string> {
+    return this.git.text({ ...call, gitDir: this.dir });
+  }
+
+  ask(call: Omit<GitCall, 'gitDir'>) {
+    return this.git.ask({ ...call, gitDir: this.dir });
+  }
+
+  /** The branch's commit and tree at the remote now, its objects here. `branch.missing`, `repository.unreadable`. */
+  async fetchTip(branch: string): Promise<Tip> {
+    await this.ensure();
+    const commit = await this.#askRemote(branch);
+    if (!(await this.has(commit))) await this.#fetch(branch);
+    return { commit, tree: await this.treeOf(commit) };
+  }
+
+  /** Makes the mirror if it is not there. A half-made one has another name. */
+  ensure(): Promise<void> {
+    this.#made ??= this.#make().catch((error) => {
+      this.#made = undefined;
+      throw error;
+    });
+    return this.#made;
+  }
+
+  async has(commit: string): Promise<boolean> {
+    const { exitCode } = await this.ask({ args: ['cat-file', '-e', `${commit}^{commit}`] });
+    return exitCode === 0;
+  }
+
+  /** True when `ancestor` is `commit` or lies below it. Both must be here. */
+  async isAncestor(ancestor: string, commit: string): Promise<boolean> {
+    if (ancestor === commit) return true;
+    const { exitCode } = await this.ask({ args: ['merge-base', '--is-ancestor', ancestor, commit] });
+    return exitCode === 0;
+  }
+
+  async treeOf(commit: string): Promise<string> {
+    return this.text({ args: ['rev-parse', '--verify', '--end-of-options', `${commit}^{tree}`] });
+  }
+
+  /** Content of a file in a commit; undefined when there is none (or no plain file). */
+  async readFile(commit: string, path: string): Promise<Buffer | undefined> {
+    const { exitCode, stdout } = await this.ask({ args: ['cat-file', 'blob', `${commit}:${path}`] });
+    return exitCode === 0 ? stdout : undefined;
+  }
+
+  /** Runs `use` with the path of a private index that is removed afterwards. */
+  async withIndex<T>(use: (indexFile: string) => Promise<T>): Promise<T> {
+    const indexFile = join(this.dir, 'sluice-tmp', `index-${randomUUID()}`);
+    try {
+      return await use(indexFile);
+    } finally {
+      await rm(indexFile, { force: true });
+      await rm(`${indexFile}.lock`, { force: true });
+    }
+  }
+
+  async #make(): Promise<void> {
+    if (
+      await access(join(this.dir, 'sluice-tmp')).then(
+        () => true,
+        () => false,
+      )
+    )
+      return;
+    const half = `${this.dir}.${randomUUID()}`;
+    await mkdir(join(half, '..'), { recursive: true });
+    await this.git.run({ args: ['init', '--bare', '--quiet', half] });
+    await mkdir(join(half, 'sluice-tmp'));
+    try {
+      await rename(half, this.dir);
+    } catch {
+      // Another process was faster: its mirror is as good.
+      await rm(half, { recursive: true, force: true });
+    }
+  }
+
+  async #askRemote(branch: string): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.git.ask({
+      args: ['ls-remote', '--exit-code', '--', this.url, `refs/heads/${branch}`],
+    });
+    const commit = /^([0-9a-f]{40,64})\t/.exec(stdout.toString())?.[1];
+    if (exitCode === 0 && commit !== undefined) return commit;
+    if (exitCode === 2) {
+      throw new SluiceError('branch.missing', `the repository has no branch ${branch}`, { facts: { branch } });
+    }
+    throw new SluiceError('repository.unreadable', `the repository cannot be read: ${lastLine(stderr)}`, {
+      facts: { stderr },
+    });
+  }
+
+  async #fetch(branch: string): Promise<void> {
+    const refspec = `+refs/heads/${branch}:refs/sluice/heads/${branch}`;
+    const args = [
+      'fetch',
+      '--quiet',
+      '--no-tags',
+      '--no-write-fetch-head',
+      '--no-recurse-submodules',
+      '--',
+      this.url,
+      refspec,
+    ];
+    for (let tries = 1; ; tries += 1) {
+      const { exitCode, stderr } = await this.ask({ args, timeoutMs: 15 * 60_000 });
+      if (exitCode === 0) return;
+      if (tries >= LOCK_RETRIES || !/cannot lock ref|unable to update local ref|\.lock/.test(stderr)) {
+        throw new SluiceError('repository.unreadable', `the branch cannot be fetched: ${lastLine(stderr)}`, {
+          facts: { stderr },
+        });
+      }
+      await sleep(fullJitterMs(LOCK_BACKOFF, tries));
+    }
+  }
+}
+
+/** The mirrors of one process, one a url. */
+export class Mirrors {
+  readonly #options: { git: Git; root: string };
+  readonly #byUrl = new Map<string, Mirror>();
+
+  constructor(options: { git: Git; root: string }) {
+    this.#options = options;
+  }
+
+  of(url: string): Mirror {
+    let mirror = this.#byUrl.get(url);
+    if (mirror === undefined) {
+      mirror = new Mirror({ ...this.#options, url });
+      this.#byUrl.set(url, mirror);
+    }
+    return mirror;
+  }
+}
+
+function lastLine(words: string): string {
+  return words.split('\n').findLast((line) => line.trim() !== '') ?? 'no words from git';
+}

@@ -1,0 +1,124 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SluiceError } from '../contract/errors.ts';
+import { runChild } from '../lib/process.ts';
+
+export interface GitCall {
+  args: readonly string[];
+  gitDir?: string;
+  workTree?: string;
+  /** A private index: the repository's own is never used. */
+  indexFile?: string;
+  stdin?: string | Buffer;
+  env?: Readonly<Record<string, string>>;
+  timeoutMs?: number;
+  maxOutputBytes?: number;
+  signal?: AbortSignal;
+}
+
+export interface GitAnswer {
+  exitCode: number;
+  stdout: Buffer;
+  stderr: string;
+}
+
+const DEFAULT_TIMEOUT_MS = 120_000;
+const DEFAULT_OUTPUT_BYTES = 512 * 1024 * 1024;
+
+/** Only these transports: `ext::` would run any command. */
+const ALLOWED_PROTOCOLS = 'file:git:http:https:ssh';
+
+/** For children of git as well (the server side of a local path), which do not inherit `-c`. */
+const GLOBAL_CONFIG = `[safe]
+\tdirectory = *
+[core]
+\texcludesFile = /dev/null
+\tattributesFile = /dev/null
+`;
+
+const SETTINGS = [
+  'core.hooksPath=/dev/null',
+  'core.fsmonitor=false',
+  'core.autocrlf=false',
+  'core.quotePath=true',
+  'core.symlinks=true',
+  'core.fileMode=true',
+  'gc.auto=0',
+  'maintenance.auto=false',
+  'i18n.commitEncoding=UTF-8',
+  'commit.gpgSign=false',
+  'protocol.ext.allow=never',
+  'merge.renames=true',
+].flatMap((setting) => ['-c', setting]);
+
+/**
+ * Runs git by argument list: no shell, no hooks, no system or user configuration, no prompts, an environment of its own.
+ */
+export class Git {
+  readonly #home: string;
+  readonly #searchPath: string;
+  #ready: Promise<void> | undefined;
+
+  constructor({ home, searchPath }: { home: string; searchPath: string }) {
+    this.#home = home;
+    this.#searchPath = searchPath;
+  }
+
+  /** Any exit status is an answer; only a git that cannot run or does not end throws `git.failed`. */
+  async ask(call: GitCall): Promise<GitAnswer> {
+    this.#ready ??= this.#writeConfig();
+    await this.#ready;
+    const { ending, stdout, stderr, truncated } = await runChild({
+      argv: ['git', ...SETTINGS, ...call.args],
+      cwd: call.workTree ?? call.gitDir ?? this.#home,
+      env: { ...this.#environment(call), ...call.env },
+      stdin: call.stdin,
+      timeoutMs: call.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      maxCapturedBytes: call.maxOutputBytes ?? DEFAULT_OUTPUT_BYTES,
+      signal: call.signal,
+    });
+    const words = stderr.toString('utf8').trim();
+    if (ending.kind !== 'exited' || truncated) {
+      const how = truncated ? 'printed more than is read' : JSON.stringify(ending);
+      throw new SluiceError('git.failed', `git ${call.args[0]}: ${how}`, { facts: { args: call.args, stderr: words } });
+    }
+    return { exitCode: ending.exitCode, stdout, stderr: words };
+  }
+
+  /** The output of a call that must succeed; otherwise `git.failed` with git's words. */
+  async run(call: GitCall): Promise<Buffer> {
+    const { exitCode, stdout, stderr } = await this.ask(call);
+    if (exitCode === 0) return stdout;
+    throw new SluiceError('git.failed', `git ${call.args[0]}: ${stderr || `exit ${exitCode}`}`, {
+      facts: { args: call.args, exitCode },
+    });
+  }
+
+  async text(call: GitCall): Promise<string> {
+    return (await this.run(call)).toString('utf8').trim();
+  }
+
+  async #writeConfig(): Promise<void> {
+    await mkdir(this.#home, { recursive: true });
+    await writeFile(join(this.#home, 'gitconfig'), GLOBAL_CONFIG);
+  }
+
+  #environment({ gitDir, workTree, indexFile }: GitCall): Record<string, string> {
+    return {
+      PATH: this.#searchPath,
+      HOME: this.#home,
+      LC_ALL: 'C',
+      GIT_CONFIG_NOSYSTEM: '1',
+      GIT_CONFIG_GLOBAL: join(this.#home, 'gitconfig'),
+      GIT_ATTR_NOSYSTEM: '1',
+      GIT_TERMINAL_PROMPT: '0',
+      GIT_NO_REPLACE_OBJECTS: '1',
+      GIT_OPTIONAL_LOCKS: '0',
+      GIT_ALLOW_PROTOCOL: ALLOWED_PROTOCOLS,
+      GIT_SSH_COMMAND: 'ssh -o BatchMode=yes',
+      ...(gitDir === undefined ? {} : { GIT_DIR: gitDir }),
+      ...(workTree === undefined ? {} : { GIT_WORK_TREE: workTree }),
+      ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),
+    };
+  }
+}

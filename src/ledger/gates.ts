@@ -1,0 +1,101 @@
+import type { GateDefinition } from '../contract/policy.ts';
+import { sql, type Tx } from '../database/database.ts';
+import type { GateOutcome } from '../domain/lifecycles/gate.ts';
+import { storableJson } from '../lib/storable.ts';
+import { assertLease, type HeldLease } from './leases.ts';
+import { recordCreated, toRows, transition } from './transition.ts';
+
+export interface NewGate {
+  gate_id: string;
+  target_id: string;
+  definition: GateDefinition;
+  digest: string;
+  tree_id: string;
+  tip_commit: string;
+  patch_ids: readonly string[];
+  pinned: boolean;
+}
+
+/** Queues one execution. False when one is live on that (tree, digest) already: it will do. */
+export async function requestGate(tx: Tx, lease: HeldLease, gate: NewGate): Promise<boolean> {
+  await assertLease(tx, lease);
+  const owner = gate.patch_ids.at(-1)!;
+  const made = await tx.query<{ run_id: string | null }>(sql`
+    insert into test_gates (gate_id, task_id, run_id, target_id, state, test_suite, timeout_seconds, definition, pool,
+                            digest, tree_id, tip_commit, patch_ids, pinned, advisory)
+    select ${gate.gate_id}, p.task_id, p.run_id, ${gate.target_id}, 'PENDING', ${gate.definition.name},
+           ${gate.definition.timeout_seconds}, ${storableJson(gate.definition)}::jsonb, ${gate.definition.pool},
+           ${gate.digest}, ${gate.tree_id}, ${gate.tip_commit}, ${[...gate.patch_ids]}::text[], ${gate.pinned},
+           ${gate.definition.advisory}
+    from patches p where p.patch_id = ${owner} and p.state = 'STAGED'
+    on conflict do nothing
+    returning run_id`);
+  if (made.length === 0) return false;
+  const runId = made[0]!.run_id;
+  await recordCreated(tx, { kind: 'gate', state: 'PENDING', ids: [gate.gate_id], runId, actor: 'coordinator' });
+  return true;
+}
+
+export interface GateEnd {
+  gateId: string;
+  attempt: number;
+  exitCode: number | null;
+  /** `passed`, or why not. Only passed and red are verdicts. */
+  outcome: 'passed' | Exclude<GateOutcome, 'withdrawn'>;
+  results: Readonly<Record<string, unknown>>;
+}
+
+/** RUNNING→PASSED or FAILED and the verdict in one transaction; false when the fence refused it. */
+export async function endGate(tx: Tx, end: GateEnd): Promise<boolean> {
+  const passed = end.outcome === 'passed';
+  const reason = passed ? null : end.outcome;
+  const rows = [
+    { id: end.gateId, reason, detail: end.results, data: { attempt: end.attempt, exitCode: end.exitCode } },
+  ];
+  const moved = await transition(tx, {
+    kind: 'gate',
+    from: ['RUNNING'],
+    to: passed ? 'PASSED' : 'FAILED',
+    rows,
+    actor: 'worker',
+    where: sql`and t.attempt = (w.data ->> 'attempt')::int`,
+    set: sql`, exit_code = (w.data ->> 'exitCode')::int, outcome = w.reason, test_results = w.detail`,
+  });
+  if (moved.length === 0) return false;
+  if (passed || end.outcome === 'red') await recordVerdict(tx, end.gateId, passed);
+  return true;
+}
+
+/** One green is proof and stays; red and then green on one tree is remembered as a flake. */
+async function recordVerdict(tx: Tx, gateId: string, passed: boolean): Promise<void> {
+  await tx.query(sql`
+    insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name)
+    select tree_id, digest, ${passed}, gate_id, test_suite from test_gates where gate_id = ${gateId}
+    on conflict (tree_id, digest) do update
+      set passed = gate_verdicts.passed or excluded.passed,
+          flaky = gate_verdicts.flaky or gate_verdicts.passed <> excluded.passed,
+          gate_id = case when gate_verdicts.passed then gate_verdicts.gate_id else excluded.gate_id end,
+          updated_at = now()`);
+}
+
+/** PENDING or RUNNING→FAILED(withdrawn): nobody waits for it any more. Gives the ones that moved. */
+export async function withdrawGates(tx: Tx, lease: HeldLease, gateIds: readonly string[]): Promise<string[]> {
+  await assertLease(tx, lease);
+  return failGates(tx, { gateIds, outcome: 'withdrawn', actor: 'coordinator' });
+}
+
+/** Executions that ended with no word from their worker. */
+export async function failGates(
+  tx: Tx,
+  { gateIds, outcome, actor }: { gateIds: readonly string[]; outcome: 'withdrawn' | 'lost'; actor: string },
+): Promise<string[]> {
+  const moved = await transition(tx, {
+    kind: 'gate',
+    from: ['PENDING', 'BLOCKED', 'RUNNING'],
+    to: 'FAILED',
+    rows: toRows(gateIds, outcome),
+    actor,
+    set: sql`, outcome = w.reason`,
+  });
+  return moved.map(({ id }) => id);
+}

@@ -1,0 +1,178 @@
+import { sql, type Tx } from '../database/database.ts';
+import type { IntendedPatch } from '../entities/landing-intent.ts';
+import { newId } from '../lib/id.ts';
+import { completeTasks, sendBack } from './attempts.ts';
+import { assertLease, type HeldLease } from './leases.ts';
+import { toRows, transition } from './transition.ts';
+
+const ACTOR = 'coordinator';
+/** A patch that an intent names is nobody else's to move. */
+const NOT_LANDING = sql`and t.intent_id is null`;
+
+/** STAGED→BLOCKED, and its task goes back with the evidence. */
+export async function blockPatch(
+  tx: Tx,
+  lease: HeldLease,
+  block: { patchId: string; reason: string; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
+): Promise<void> {
+  await assertLease(tx, lease);
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'BLOCKED',
+    rows: toRows([block.patchId], block.reason, block.evidence),
+    actor: ACTOR,
+    where: NOT_LANDING,
+    set: sql`, evidence = w.detail`,
+  });
+  if (moved.length === 0) return;
+  const evidence = { patch_id: block.patchId, reason: block.reason, ...block.evidence };
+  const taskId = await taskOf(tx, block.patchId);
+  await sendBack(tx, { taskId, reason: `patch_blocked:${block.reason}`, evidence, mayRetry: block.mayRetry });
+}
+
+/** STAGED→SUPERSEDED because the branch holds the change already; its task is done. */
+export async function supersedeLandedElsewhere(
+  tx: Tx,
+  lease: HeldLease,
+  { patchId, tip }: { patchId: string; tip: string },
+): Promise<void> {
+  await assertLease(tx, lease);
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'SUPERSEDED',
+    rows: toRows([patchId], 'already_on_branch', { tip }),
+    actor: ACTOR,
+    where: NOT_LANDING,
+  });
+  if (moved.length === 0) return;
+  const taskId = await taskOf(tx, patchId);
+  await tx.query(sql`update tasks set landed_commit = ${tip}, updated_at = now() where task_id = ${taskId}`);
+  await completeTasks(tx, [taskId], 'already_on_branch');
+}
+
+export interface NewIntent {
+  targetId: string;
+  oldTip: string;
+  newCommit: string;
+  treeId: string;
+  patches: readonly IntendedPatch[];
+  /** Every (tree, digest) that must have passed. None is no proof. */
+  proofs: readonly { treeId: string; digest: string }[];
+}
+
+/**
+ * Writes down what is about to be pushed, by compare-and-set on STAGED and on green verdicts for every proof. Undefined
+ * when one of them does not hold (any more); then nothing is written. While it stands, nobody else can move its patches.
+ */
+export async function openIntent(tx: Tx, lease: HeldLease, intent: NewIntent): Promise<string | undefined> {
+  await assertLease(tx, lease);
+  if (!(await isProven(tx, intent))) return undefined;
+  const ids = intent.patches.map(({ patch_id }) => patch_id);
+  const free = await tx.query(sql`
+    select patch_id from patches
+    where patch_id = any (${ids}::text[]) and state = 'STAGED' and intent_id is null
+    order by patch_id for update`);
+  if (free.length !== ids.length) return undefined;
+  const intentId = newId('intent');
+  await tx.query(sql`
+    insert into landing_intents (intent_id, target_id, epoch, old_tip, new_commit, tree_id, patches)
+    values (${intentId}, ${intent.targetId}, ${lease.epoch}, ${intent.oldTip}, ${intent.newCommit}, ${intent.treeId},
+            ${JSON.stringify(intent.patches)}::jsonb)`);
+  await tx.query(sql`
+    update patches set intent_id = ${intentId}, updated_at = now() where patch_id = any (${ids}::text[])`);
+  return intentId;
+}
+
+/** A wrong plan can waste time; that it lands nothing untested is made sure of here. */
+async function isProven(tx: Tx, { proofs, treeId }: NewIntent): Promise<boolean> {
+  if (!proofs.some((proof) => proof.treeId === treeId)) return false;
+  const [row] = await tx.query<{ missing: number }>(sql`
+    select count(*)::int as missing
+    from unnest(${proofs.map((proof) => proof.treeId)}::text[], ${proofs.map(({ digest }) => digest)}::text[]) as p(tree, digest)
+    left join gate_verdicts v on v.tree_id = p.tree and v.digest = p.digest and v.passed
+    where v.tree_id is null`);
+  return row?.missing === 0;
+}
+
+/** The pushed commit is on the branch: STAGED→APPLIED, and the intent is settled. Safe to call twice. */
+export async function settleApplied(tx: Tx, lease: HeldLease, intentId: string): Promise<void> {
+  await assertLease(tx, lease);
+  const patches = await settle(tx, intentId, 'applied');
+  for (const { patch_id, commit, tree } of patches) {
+    await transition(tx, {
+      kind: 'patch',
+      from: ['STAGED'],
+      to: 'APPLIED',
+      rows: [{ id: patch_id, detail: { commit, tree, intent_id: intentId }, data: { commit, tree } }],
+      actor: ACTOR,
+      where: sql`and t.intent_id = ${intentId}`,
+      set: sql`, applied_at = now(), landed_commit = w.data ->> 'commit', landed_tree = w.data ->> 'tree'`,
+    });
+  }
+}
+
+/** The push did not happen: the patches are free again, STAGED as they were. */
+export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string): Promise<void> {
+  await assertLease(tx, lease);
+  await settle(tx, intentId, 'cleared');
+  await tx.query(sql`update patches set intent_id = null, updated_at = now() where intent_id = ${intentId}`);
+}
+
+async function settle(tx: Tx, intentId: string, outcome: 'applied' | 'cleared'): Promise<IntendedPatch[]> {
+  const settled = await tx.query<{ patches: IntendedPatch[] }>(sql`
+    update landing_intents set outcome = ${outcome}, settled_at = now()
+    where intent_id = ${intentId} and settled_at is null returning patches`);
+  return settled[0]?.patches ?? [];
+}
+
+/** APPLIED→VERIFIED; in the same transaction its task is COMPLETED and what waited for it goes on. */
+export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly string[]): Promise<void> {
+  await assertLease(tx, lease);
+  const verified = await transition(tx, {
+    kind: 'patch',
+    from: ['APPLIED'],
+    to: 'VERIFIED',
+    rows: toRows(patchIds),
+    actor: ACTOR,
+    set: sql`, verified_at = now()`,
+  });
+  if (verified.length === 0) return;
+  const tasks = await tx.query<{ task_id: string }>(sql`
+    update tasks t set landed_commit = p.landed_commit, updated_at = now()
+    from patches p where p.task_id = t.task_id and p.patch_id = any (${verified.map(({ id }) => id)}::text[])
+    returning t.task_id`);
+  await completeTasks(
+    tx,
+    tasks.map(({ task_id }) => task_id),
+    'landed',
+  );
+}
+
+/** STAGED patches of runs that wanted them landed by now are EXPIRED, their tasks FAILED. */
+export async function expireOverdue(tx: Tx): Promise<number> {
+  const overdue = await tx.query<{ patch_id: string }>(sql`
+    select patch_id from patches where state = 'STAGED' and intent_id is null and expires_at < now() limit 500`);
+  const expired = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'EXPIRED',
+    rows: toRows(
+      overdue.map(({ patch_id }) => patch_id),
+      'too_old',
+    ),
+    actor: 'reconciler',
+    where: NOT_LANDING,
+  });
+  for (const { id } of expired) {
+    const taskId = await taskOf(tx, id);
+    await sendBack(tx, { taskId, reason: 'patch_expired', evidence: { patch_id: id }, mayRetry: false });
+  }
+  return expired.length;
+}
+
+async function taskOf(tx: Tx, patchId: string): Promise<string> {
+  const [patch] = await tx.query<{ task_id: string }>(sql`select task_id from patches where patch_id = ${patchId}`);
+  return patch!.task_id;
+}

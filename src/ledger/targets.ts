@@ -1,0 +1,47 @@
+import type { Policy } from '../contract/policy.ts';
+import { sql, type Tx } from '../database/database.ts';
+import { storableJson } from '../lib/storable.ts';
+
+export interface ObservedTip {
+  targetId: string;
+  commit: string;
+  tree: string;
+  policy: Policy | null;
+  policyError: string | null;
+}
+
+/** What somebody saw at the remote: the tip and the policy that stands there. */
+export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
+  await tx.query(sql`
+    update targets
+    set tip_commit = ${tip.commit}, tip_tree = ${tip.tree}, policy_error = ${tip.policyError}, observed_at = now(),
+        policy = ${tip.policy === null ? null : storableJson(tip.policy)}::jsonb, updated_at = now()
+    where target_id = ${tip.targetId}
+      and (tip_commit is distinct from ${tip.commit} or policy_error is distinct from ${tip.policyError} or policy is null)`);
+}
+
+/** Nothing more lands there until somebody resumes it. The first reason stays. */
+export async function pauseTarget(
+  tx: Tx,
+  { targetId, actor, reason }: { targetId: string; actor: string; reason: string },
+): Promise<void> {
+  await tx.query(sql`
+    update targets set paused_at = now(), paused_by = ${actor}, pause_reason = ${reason}, updated_at = now()
+    where target_id = ${targetId} and paused_at is null`);
+}
+
+export async function resumeTarget(tx: Tx, targetId: string): Promise<void> {
+  await tx.query(sql`
+    update targets set paused_at = null, paused_by = null, pause_reason = null, updated_at = now()
+    where target_id = ${targetId}`);
+}
+
+/** Targets with something to do: patches that wait, land or must be verified, gates that live. */
+export async function activeTargets(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ target_id: string }>(sql`
+    select target_id from patches where state in ('STAGED', 'APPLIED')
+    union select target_id from landing_intents where settled_at is null
+    union select target_id from test_gates where state in ('PENDING', 'RUNNING', 'BLOCKED')
+    order by target_id`);
+  return rows.map(({ target_id }) => target_id);
+}

@@ -1,0 +1,124 @@
+import { type RawBuilder, sql, type Tx } from '../database/database.ts';
+import { assertEdge, isTerminal, type Kind, type StateOf } from '../domain/lifecycle.ts';
+import { storableJson } from '../lib/storable.ts';
+
+export interface TransitionRow {
+  id: string;
+  reason?: string | null;
+  /** Kept in the audit row. */
+  detail?: unknown;
+  /** For `set` and `where`: read as `w.data ->> 'name'`. */
+  data?: Readonly<Record<string, unknown>>;
+}
+
+export interface Transition<K extends Kind> {
+  kind: K;
+  from: readonly StateOf[K][];
+  to: StateOf[K];
+  rows: readonly TransitionRow[];
+  actor: string;
+  /** An operator's edge, from the closed table. */
+  forced?: boolean;
+  /** More columns to write: `, attempt = t.attempt + 1`. The row is `t`, what was wanted of it `w`. */
+  set?: RawBuilder<unknown>;
+  /** More conditions, fences above all: `and t.attempt = (w.data ->> 'attempt')::int`. */
+  where?: RawBuilder<unknown>;
+}
+
+export interface Moved {
+  id: string;
+  from_state: string;
+  run_id: string | null;
+  attempt: number | null;
+}
+
+const TABLES = {
+  run: { table: 'runs', key: 'run_id', runId: 't.run_id', attempt: 'null::int' },
+  workstream: { table: 'workstreams', key: 'workstream_id', runId: 't.run_id', attempt: 'null::int' },
+  task: { table: 'tasks', key: 'task_id', runId: 't.run_id', attempt: 't.attempt' },
+  worker: { table: 'workers', key: 'worker_id', runId: 'null::text', attempt: 'null::int' },
+  patch: { table: 'patches', key: 'patch_id', runId: 't.run_id', attempt: 't.attempt' },
+  gate: { table: 'test_gates', key: 'gate_id', runId: 't.run_id', attempt: 't.attempt' },
+  breaker: { table: 'circuit_breakers', key: 'breaker_id', runId: 'null::text', attempt: 'null::int' },
+} as const satisfies Record<Kind, { table: string; key: string; runId: string; attempt: string }>;
+
+/**
+ * The only statement that changes a `state` column: compare-and-set and audit row in one, for any number of rows of one
+ * kind. Rows that are not in one of the `from` states (or fail `where`) do not move; losing that race is a normal answer.
+ * Gives the rows that moved. An edge that the lifecycle does not have throws `state.illegal_edge`.
+ */
+export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): Promise<Moved[]> {
+  const { kind, from, to, rows, actor, forced = false } = move;
+  for (const state of from) assertEdge(kind, state, to, forced);
+  if (rows.length === 0) return [];
+  const { table, key, runId, attempt } = TABLES[kind];
+  const keyOf = sql.ref(`t.${key}`);
+  return tx.query<Moved>(sql`
+    with wanted as (
+      select w.id, w.reason, w.detail, w.data
+      from jsonb_to_recordset(${storableJson(rows)}::jsonb) as w(id text, reason text, detail jsonb, data jsonb)
+    ), locked as (
+      -- In id order: two batches that share rows wait for each other, and never in a circle.
+      select ${keyOf} as id, t.state as from_state
+      from ${sql.table(table)} t join wanted w on w.id = ${keyOf}
+      where t.state = any (${[...from]}::text[]) ${move.where ?? sql``}
+      order by ${keyOf}
+      for update of t
+    ), moved as (
+      update ${sql.table(table)} t
+      set state = ${to}, reason = w.reason, version = t.version + 1, updated_at = now()
+          ${endingColumns(kind, to)} ${move.set ?? sql``}
+      from locked l join wanted w on w.id = l.id
+      where ${keyOf} = l.id
+      returning ${keyOf} as id, l.from_state, ${sql.raw(runId)} as run_id, ${sql.raw(attempt)} as attempt,
+                w.reason, w.detail
+    ), audited as (
+      insert into state_transitions (kind, entity_id, run_id, attempt, from_state, to_state, reason, actor, forced, detail)
+      select ${kind}, id, run_id, attempt, from_state, ${to}, reason, ${actor}, ${forced}, detail
+      from moved order by id
+    )
+    select id, from_state, run_id, attempt from moved order by id`);
+}
+
+/** `completed_at` and `outcome` follow from the state, so no caller can forget them. */
+function endingColumns(kind: Kind, to: string): RawBuilder<unknown> {
+  const ended = isTerminal(kind, to as never);
+  const completedAt = ended ? sql`now()` : sql`null`;
+  switch (kind) {
+    case 'run':
+    case 'workstream':
+    case 'task': {
+      const outcome = ended ? outcomeColumn(to) : sql`null`;
+      const worker = kind === 'task' && to !== 'RUNNING' ? sql`, worker_id = null, lease_expires_at = null` : sql``;
+      return sql`, completed_at = ${completedAt}, outcome = ${outcome} ${worker}`;
+    }
+    case 'gate':
+      return ended
+        ? sql`, completed_at = now(), worker_id = null, lease_expires_at = null`
+        : sql`, completed_at = null`;
+    default:
+      return sql``;
+  }
+}
+
+/** The same rule as `domain/outcome.ts`, where the reason is a column. */
+function outcomeColumn(to: string): RawBuilder<unknown> {
+  if (to === 'COMPLETED') return sql`'succeeded'`;
+  if (to === 'FAILED') return sql`case when w.reason = 'cancelled' then 'cancelled' else 'failed' end`;
+  return sql`'cancelled'`;
+}
+
+/** Writes the audit rows of objects that were just made. */
+export async function recordCreated<K extends Kind>(
+  tx: Tx,
+  created: { kind: K; state: StateOf[K]; ids: readonly string[]; runId: string | null; actor: string },
+): Promise<void> {
+  await tx.query(sql`
+    insert into state_transitions (kind, entity_id, run_id, to_state, actor)
+    select ${created.kind}, id, ${created.runId}, ${created.state}, ${created.actor}
+    from unnest(${[...created.ids]}::text[]) as id`);
+}
+
+export function toRows(ids: readonly string[], reason?: string, detail?: unknown): TransitionRow[] {
+  return ids.map((id) => ({ id, reason, detail }));
+}

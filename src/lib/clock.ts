@@ -1,0 +1,24 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Waits `ms`, or until `signal` aborts. Never throws: tells whether the whole time went by. */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<boolean> {
+  try {
+    await delay(ms, undefined, { signal, ref: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Asks `probe` every `everyMs` until it gives something or `limitMs` is over; then undefined. */
+export async function poll<T>(
+  probe: () => Promise<T | undefined>,
+  { everyMs, limitMs, signal }: { everyMs: number; limitMs: number; signal?: AbortSignal },
+): Promise<T | undefined> {
+  const endsAt = performance.now() + limitMs;
+  while (true) {
+    const found = await probe();
+    if (found !== undefined || performance.now() >= endsAt) return found;
+    if (!(await sleep(everyMs, signal))) return undefined;
+  }
+}

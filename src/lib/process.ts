@@ -1,0 +1,172 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+
+export interface ChildSpec {
+  argv: readonly string[];
+  cwd: string;
+  /** The whole environment of the child: nothing is inherited. */
+  env: Readonly<Record<string, string>>;
+  stdin?: string | Buffer;
+  timeoutMs: number;
+  /** Ends the child when it prints nothing for this long. */
+  idleTimeoutMs?: number;
+  /** Between TERM and KILL. */
+  graceMs?: number;
+  /** How much of each stream is kept in memory; more is read and dropped. */
+  maxCapturedBytes?: number;
+  signal?: AbortSignal;
+  onOutput?: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
+  /** Called with the id of the process group, before anything can be read from it. */
+  onSpawn?: (groupId: number) => void;
+}
+
+/** The first cause wins: a child that exits 0 while it is being killed for a timeout timed out. */
+export type ChildEnding =
+  | { kind: 'exited'; exitCode: number }
+  | { kind: 'signalled'; signal: NodeJS.Signals }
+  | { kind: 'timeout'; limit: 'run' | 'idle' }
+  | { kind: 'aborted'; cause: unknown }
+  | { kind: 'not_started'; code: string; message: string };
+
+export interface ChildResult {
+  ending: ChildEnding;
+  durationMs: number;
+  stdout: Buffer;
+  stderr: Buffer;
+  /** True when a stream gave more than was kept. */
+  truncated: boolean;
+}
+
+const DEFAULT_GRACE_MS = 1_000;
+const DEFAULT_CAPTURE_BYTES = 1024 * 1024;
+/** A grandchild that left the group may hold a pipe open; nobody waits longer than this for it. */
+const CLOSE_LIMIT_MS = 500;
+
+/**
+ * Runs one child as the leader of its own process group and resolves when the whole group is gone. Never rejects: how it
+ * ended is a value.
+ */
+export function runChild(spec: ChildSpec): Promise<ChildResult> {
+  const startedAt = performance.now();
+  const capture = new Capture(spec.maxCapturedBytes ?? DEFAULT_CAPTURE_BYTES);
+  const result = (ending: ChildEnding): ChildResult => ({
+    ending,
+    durationMs: performance.now() - startedAt,
+    ...capture.taken(),
+  });
+  if (spec.signal?.aborted) return Promise.resolve(result({ kind: 'aborted', cause: spec.signal.reason }));
+  let child: ChildProcess;
+  try {
+    child = spawn(spec.argv[0]!, spec.argv.slice(1), {
+      cwd: spec.cwd,
+      env: spec.env,
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+  } catch (error) {
+    return Promise.resolve(result(notStarted(error)));
+  }
+  if (child.pid !== undefined) spec.onSpawn?.(child.pid);
+  return superviseChild(child, spec, capture).then(result);
+}
+
+function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture): Promise<ChildEnding> {
+  return new Promise((resolve) => {
+    let ending: ChildEnding | undefined;
+    let exited = false;
+    const timers = new Set<NodeJS.Timeout>();
+    const after = (ms: number, act: () => void): NodeJS.Timeout => {
+      const timer = setTimeout(act, ms);
+      timers.add(timer);
+      return timer;
+    };
+    const end = (cause: ChildEnding): void => {
+      if (ending !== undefined) return;
+      ending = cause;
+      signalGroup(child.pid, 'SIGTERM');
+      after(spec.graceMs ?? DEFAULT_GRACE_MS, () => signalGroup(child.pid, 'SIGKILL'));
+    };
+    const onAbort = (): void => end({ kind: 'aborted', cause: spec.signal?.reason });
+    let settled = false;
+    const finish = (final: ChildEnding): void => {
+      if (settled) return;
+      settled = true;
+      for (const timer of timers) clearTimeout(timer);
+      spec.signal?.removeEventListener('abort', onAbort);
+      signalGroup(child.pid, 'SIGKILL');
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      resolve(final);
+    };
+
+    after(spec.timeoutMs, () => end({ kind: 'timeout', limit: 'run' }));
+    let idle = spec.idleTimeoutMs === undefined ? undefined : after(spec.idleTimeoutMs, onIdle);
+    function onIdle(): void {
+      end({ kind: 'timeout', limit: 'idle' });
+    }
+    const onChunk = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
+      if (idle !== undefined && !exited) idle = idle.refresh();
+      capture.add(stream, chunk);
+      spec.onOutput?.(stream, chunk);
+    };
+    child.stdout?.on('data', onChunk('stdout'));
+    child.stderr?.on('data', onChunk('stderr'));
+    // A child that never reads its input closes the pipe early: that is its right.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(spec.stdin ?? '');
+    spec.signal?.addEventListener('abort', onAbort, { once: true });
+
+    let byItself: ChildEnding = { kind: 'exited', exitCode: 0 };
+    child.once('error', (error) => finish(notStarted(error)));
+    child.once('exit', (code, signal) => {
+      exited = true;
+      byItself = signal === null ? { kind: 'exited', exitCode: code ?? 0 } : { kind: 'signalled', signal };
+      // Whatever the leader left behind in its group goes with it.
+      signalGroup(child.pid, 'SIGKILL');
+      after(CLOSE_LIMIT_MS, () => finish(ending ?? byItself));
+    });
+    child.once('close', () => finish(ending ?? byItself));
+  });
+}
+
+/** Signals a whole process group; a group that is gone is no error. */
+export function signalGroup(groupId: number | undefined, signal: NodeJS.Signals): void {
+  if (groupId === undefined) return;
+  try {
+    process.kill(-groupId, signal);
+  } catch {
+    // ESRCH: already gone.
+  }
+}
+
+function notStarted(error: unknown): ChildEnding {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return { kind: 'not_started', code: code ?? 'UNKNOWN', message };
+}
+
+class Capture {
+  readonly #chunks = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+  readonly #sizes = { stdout: 0, stderr: 0 };
+  readonly #maxBytes: number;
+  #truncated = false;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  add(stream: 'stdout' | 'stderr', chunk: Buffer): void {
+    const room = this.#maxBytes - this.#sizes[stream];
+    if (chunk.length > room) this.#truncated = true;
+    if (room <= 0) return;
+    const kept = chunk.subarray(0, room);
+    this.#chunks[stream].push(kept);
+    this.#sizes[stream] += kept.length;
+  }
+
+  taken(): Pick<ChildResult, 'stdout' | 'stderr' | 'truncated'> {
+    return {
+      stdout: Buffer.concat(this.#chunks.stdout),
+      stderr: Buffer.concat(this.#chunks.stderr),
+      truncated: this.#truncated,
+    };
+  }
+}

@@ -1,0 +1,80 @@
+import { type BackoffPolicy, fullJitterMs } from './backoff.ts';
+import type { Component } from './component.ts';
+import type { Log } from './log.ts';
+
+export interface TickerOptions {
+  name: string;
+  everyMs: number;
+  log: Log;
+  /** One round. `again` starts the next at once: there was more than one round could take. */
+  tick: (signal: AbortSignal) => Promise<'again' | undefined | void>;
+}
+
+const FAULT_BACKOFF: BackoffPolicy = { baseMs: 200, capMs: 5_000 };
+
+/**
+ * Runs a round every `everyMs`, and at once on `hint`; rounds never overlap, hints during a round give one more round. A
+ * round that throws is logged and tried again with backoff.
+ */
+export class Ticker implements Component {
+  readonly name: string;
+  readonly #options: TickerOptions;
+  readonly #abort = new AbortController();
+  #running: Promise<void> | undefined;
+  #hinted = false;
+  #wake: (() => void) | undefined;
+
+  constructor(options: TickerOptions) {
+    this.name = options.name;
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    this.#running ??= this.#loop();
+  }
+
+  hint(): void {
+    this.#hinted = true;
+    this.#wake?.();
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#wake?.();
+    await this.#running;
+  }
+
+  async #loop(): Promise<void> {
+    const { tick, log, everyMs } = this.#options;
+    let faults = 0;
+    while (!this.#abort.signal.aborted) {
+      this.#hinted = false;
+      let waitMs = everyMs;
+      try {
+        if ((await tick(this.#abort.signal)) === 'again') this.#hinted = true;
+        faults = 0;
+      } catch (error) {
+        if (this.#abort.signal.aborted) return;
+        faults += 1;
+        waitMs = Math.max(everyMs, fullJitterMs(FAULT_BACKOFF, faults));
+        this.#hinted = false;
+        log.error({ err: error, faults }, `${this.name}.failed`);
+      }
+      if (!this.#hinted) await this.#pause(waitMs);
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, ms);
+      const self = this;
+      function done(): void {
+        clearTimeout(timer);
+        self.#wake = undefined;
+        resolve();
+      }
+      this.#wake = done;
+      if (this.#abort.signal.aborted || this.#hinted) done();
+    });
+  }
+}

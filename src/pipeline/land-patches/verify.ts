@@ -1,0 +1,39 @@
+import type { PatchRow } from '../../entities/patch.ts';
+import { verifyPatches } from '../../ledger/landing.ts';
+import { pauseTarget } from '../../ledger/targets.ts';
+import type { LandingScene } from './coordinator.ts';
+
+/**
+ * Reads back what was pushed: our commit is the tip or below it and has the tested tree. Anything else pauses the target
+ * until a person has looked.
+ */
+export async function verifyApplied(scene: Omit<LandingScene, 'policy'>): Promise<void> {
+  const { deps, lease, target } = scene;
+  const applied = await deps.daos.patches.findBy({ target_id: target.target_id, state: 'APPLIED' });
+  const verified: string[] = [];
+  for (const patch of applied) {
+    const fault = await faultOf(scene, patch);
+    if (fault === undefined) {
+      verified.push(patch.patch_id);
+    } else {
+      const reason = `patch ${patch.patch_id}: ${fault}`;
+      await deps.ledger.write((tx) => pauseTarget(tx, { targetId: target.target_id, actor: 'verify', reason }));
+      deps.log.error({ targetId: target.target_id, reason }, 'target.paused');
+    }
+  }
+  if (verified.length === 0) return;
+  await deps.ledger.write((tx) => verifyPatches(tx, lease, verified));
+  deps.log.info({ targetId: target.target_id, patchIds: verified, tip: scene.tip.commit }, 'patches.landed');
+  for (const hint of ['dispatch', 'roll-up']) deps.ledger.hint(hint);
+}
+
+async function faultOf({ mirror, tip }: Omit<LandingScene, 'policy'>, patch: PatchRow): Promise<string | undefined> {
+  const commit = patch.landed_commit!;
+  if (!(await mirror.has(commit)) || !(await mirror.isAncestor(commit, tip.commit))) {
+    return `its commit ${commit} is not on the branch any more`;
+  }
+  const tree = await mirror.treeOf(commit);
+  return tree === patch.landed_tree
+    ? undefined
+    : `its commit has the tree ${tree}, not the tested ${patch.landed_tree}`;
+}

@@ -1,0 +1,28 @@
+import type { CommandTool } from '../tools/tool.ts';
+
+/** What the stages need of the world above them; `deps.ts` gives it. */
+
+export interface Publisher {
+  publish(
+    family: 'tasks' | 'gates',
+    messages: readonly { id: string; dispatch: number; pool: string; name: string }[],
+  ): Promise<void>;
+}
+
+/** The work that a process holds. `begin` gives a signal that aborts on cancel, lost lease or shutdown. */
+export interface HeldWorkRegistry {
+  begin(id: string, attempt: number): AbortSignal;
+  end(id: string): void;
+}
+
+export interface Tools {
+  find(name: string): CommandTool | undefined;
+  names(): string[];
+}
+
+/** What a repository's name stands for. */
+export interface RepositoryBook {
+  /** Throws `repository.not_allowed`. */
+  resolve(repository: string): { name: string; url: string };
+  committer(repository: string): { name: string; email: string };
+}

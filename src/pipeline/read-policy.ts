@@ -1,0 +1,30 @@
+import { parse } from 'yaml';
+import { hasCode, SluiceError } from '../contract/errors.ts';
+import { parseDocument } from '../contract/parse.ts';
+import { POLICY_PATH, type Policy, policySchema } from '../contract/policy.ts';
+import type { Mirror } from '../git/mirror.ts';
+
+export type ReadPolicy = { policy: Policy; error: null } | { policy: null; error: string };
+
+/** The policy at a commit. A missing or broken one is an answer: nothing lands under it. */
+export async function readPolicy(mirror: Mirror, commit: string): Promise<ReadPolicy> {
+  const content = await mirror.readFile(commit, POLICY_PATH);
+  if (content === undefined) return { policy: null, error: `there is no ${POLICY_PATH} at the tip of the branch` };
+  try {
+    return { policy: parsePolicy(content.toString('utf8')), error: null };
+  } catch (error) {
+    if (hasCode(error, 'policy.invalid')) return { policy: null, error: error.message };
+    throw error;
+  }
+}
+
+/** Throws `policy.invalid` with every problem. */
+export function parsePolicy(text: string): Policy {
+  let document: unknown;
+  try {
+    document = parse(text) ?? {};
+  } catch (cause) {
+    throw new SluiceError('policy.invalid', `${POLICY_PATH}: ${(cause as Error).message.split('\n')[0]}`, { cause });
+  }
+  return parseDocument(policySchema, document, { code: 'policy.invalid', what: POLICY_PATH });
+}

@@ -1,0 +1,10 @@
+import type { Ledger } from '../ledger/ledger.ts';
+import { rollUp } from '../ledger/roll-up.ts';
+
+/** Stage: endings of tasks count upwards until workstreams and runs end. */
+export async function rollUpEndings(ledger: Ledger): Promise<'again' | undefined> {
+  const more = await ledger.write(rollUp);
+  if (!more) return undefined;
+  ledger.hint('dispatch');
+  return 'again';
+}

@@ -1,0 +1,201 @@
+import { hasCode, SluiceError } from '../contract/errors.ts';
+import type { Policy } from '../contract/policy.ts';
+import type { PatchDao } from '../dao/patch-dao.ts';
+import { matcher } from '../domain/path-rules.ts';
+import { treeWithPinned } from '../git/build-tree.ts';
+import type { Mirror, Mirrors } from '../git/mirror.ts';
+import { writeCommit } from '../git/write-commit.ts';
+import type { ClaimedGate } from '../ledger/claims.ts';
+import { claimGate } from '../ledger/claims.ts';
+import { endGate, type GateEnd } from '../ledger/gates.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Log } from '../lib/log.ts';
+import { type ChildResult, runChild } from '../lib/process.ts';
+import { redactor } from '../lib/redact.ts';
+import { outputTail } from '../tools/classify-ending.ts';
+import { rereadTree } from '../workspaces/capture.ts';
+import { checkOut } from '../workspaces/checkout.ts';
+import { childEnvironment } from '../workspaces/child-environment.ts';
+import type { Preparation } from '../workspaces/prepare.ts';
+import type { Slot, SlotRack } from '../workspaces/slots.ts';
+import { composeOnTip } from './land-patches/compose.ts';
+import { OutputLog } from './output-log.ts';
+import { persist } from './persist.ts';
+import { readPolicy } from './read-policy.ts';
+import type { HeldWorkRegistry, RepositoryBook } from './ports.ts';
+
+export interface RunGateDeps {
+  ledger: Ledger;
+  patches: PatchDao;
+  mirrors: Mirrors;
+  slots: SlotRack;
+  preparation: Preparation;
+  repositories: RepositoryBook;
+  held: HeldWorkRegistry;
+  environment: Readonly<Record<string, string | undefined>>;
+  workerId: string;
+  leaseMs: number;
+  log: Log;
+}
+
+type Outcome = Pick<GateEnd, 'outcome' | 'exitCode' | 'results'>;
+
+/** POSIX: not executable, not found. The command did not run, so nothing is proven. */
+const NOT_RUN = [126, 127];
+/** An attribution of commits that never leave the mirror. */
+const OVERLAY = { name: 'Sluice', email: 'overlay@sluice.invalid' };
+
+/** Stage: claims a gate execution, rebuilds the candidate, runs the command on exactly that tree, records the verdict. */
+export async function runGate(deps: RunGateDeps, message: { id: string; dispatch: number }): Promise<void> {
+  const { ledger, held, workerId, leaseMs, log } = deps;
+  const gate = await ledger.write((tx) => claimGate(tx, { ...message, workerId, leaseMs }));
+  if (gate === undefined) return;
+  const { gate_id: gateId, attempt } = gate;
+  const signal = held.begin(gateId, attempt);
+  try {
+    const outcome = await prove(deps, gate, signal);
+    const accepted = await persist(() => ledger.write((tx) => endGate(tx, { gateId, attempt, ...outcome })));
+    ledger.hint('landing');
+    log.info({ gateId, attempt, outcome: outcome.outcome, accepted }, 'gate.ended');
+  } finally {
+    held.end(gateId);
+  }
+}
+
+async function prove(deps: RunGateDeps, gate: ClaimedGate, signal: AbortSignal): Promise<Outcome> {
+  const output = outputOf(deps, gate);
+  try {
+    const mirror = deps.mirrors.of(gate.url);
+    const rebuilt = await rebuildCandidate(deps, mirror, gate);
+    const slot = await deps.slots.acquire();
+    try {
+      return await proveInSlot(deps, { gate, mirror, slot, rebuilt, output, signal });
+    } finally {
+      await deps.slots.release(slot);
+    }
+  } catch (error) {
+    if (signal.aborted) return lost(signal);
+    // What cannot be rebuilt or run proves nothing. A repository that is away is a loss: tried again.
+    const passing = hasCode(error, 'repository.unreadable');
+    deps.log.error({ err: error, gateId: gate.gate_id }, 'gate.fault');
+    return { outcome: passing ? 'lost' : 'unproven', exitCode: null, results: { message: (error as Error).message } };
+  } finally {
+    await output.end();
+  }
+}
+
+interface Rebuilt {
+  commit: string;
+  policy: Policy;
+}
+
+/** The commit to check out. Its tree must be the one that the coordinator planned, or nothing is run. */
+async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: ClaimedGate): Promise<Rebuilt> {
+  await mirror.ensure();
+  if (!(await mirror.has(gate.tip_commit))) await mirror.fetchTip(gate.branch);
+  const { policy, error } = await readPolicy(mirror, gate.tip_commit);
+  if (policy === null) throw new SluiceError('policy.invalid', error);
+  const patches = await Promise.all(gate.patch_ids.map((id) => deps.patches.get(id)));
+  const committer = deps.repositories.committer(gate.target_id.slice(0, gate.target_id.lastIndexOf('@')));
+  const composed = await composeOnTip(mirror, { tip: gate.tip_commit, patches, committer });
+  if (!composed.ok) throw new SluiceError('git.failed', `the candidate does not compose here: ${composed.reason}`);
+  const candidate = composed.commits.at(-1) ?? { commit: gate.tip_commit, tree: await mirror.treeOf(gate.tip_commit) };
+  const tree = gate.pinned ? await pinnedTree(mirror, { gate, policy, tree: candidate.tree }) : candidate.tree;
+  if (tree !== gate.tree_id) {
+    throw new SluiceError('git.failed', `the candidate's tree is ${tree} here, not ${gate.tree_id}`);
+  }
+  if (!gate.pinned) return { commit: candidate.commit, policy };
+  const now = new Date(0).toISOString();
+  const commit = await writeCommit(mirror, {
+    tree,
+    parent: gate.tip_commit,
+    message: 'candidate with the pinned files of the branch',
+    author: OVERLAY,
+    authoredAt: now,
+    committer: OVERLAY,
+    committedAt: now,
+  });
+  return { commit, policy };
+}
+
+function pinnedTree(
+  mirror: Mirror,
+  { gate, policy, tree }: { gate: ClaimedGate; policy: Policy; tree: string },
+): Promise<string> {
+  const isPinned = matcher(policy.pinned);
+  return treeWithPinned(mirror, { tree, pinnedFrom: gate.tip_commit, isPinned });
+}
+
+async function proveInSlot(
+  { slots, preparation, environment }: RunGateDeps,
+  call: { gate: ClaimedGate; mirror: Mirror; slot: Slot; rebuilt: Rebuilt; output: OutputLog; signal: AbortSignal },
+): Promise<Outcome> {
+  const { gate, mirror, slot, output, signal } = call;
+  const { commit, policy } = call.rebuilt;
+  await checkOut(mirror, slot, commit);
+  const child = await childEnvironment(
+    slot,
+    {
+      runId: gate.run_id,
+      taskId: gate.task_id,
+      attempt: gate.attempt,
+      baseCommit: gate.tip_commit,
+      input: { gate: gate.definition.name, tree: gate.tree_id },
+      evidence: null,
+      allowed: gate.definition.env,
+    },
+    environment,
+  );
+  const onSpawn = (groupId: number): void => slots.noteGroup(slot, groupId);
+  const steps = policy.prepare;
+  const common = { environment: child, signal, onSpawn, onOutput: output.write };
+  const prepared = await preparation.run({ ...common, mirror, slot, steps, commit, landed: false });
+  if (!prepared.ok) {
+    if (signal.aborted) return lost(signal);
+    const results = { step: prepared.step, output_tail: outputTail(prepared.result) };
+    return { outcome: 'unproven', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
+  }
+  const result = await runChild({
+    argv: gate.definition.command,
+    cwd: slot.work,
+    env: child,
+    timeoutMs: gate.timeout_seconds * 1_000,
+    signal,
+    onSpawn,
+    onOutput: output.write,
+  });
+  const reread = await rereadTree(mirror, slot, commit);
+  return judge(result, { changed: reread !== gate.tree_id, signal });
+}
+
+function judge(result: ChildResult, { changed, signal }: { changed: boolean; signal: AbortSignal }): Outcome {
+  const { ending, durationMs } = result;
+  const results = { duration_ms: Math.round(durationMs), output_tail: outputTail(result) };
+  if (ending.kind === 'aborted') return lost(signal);
+  if (ending.kind === 'timeout') return { outcome: 'timeout', exitCode: null, results };
+  if (ending.kind === 'not_started') {
+    return { outcome: 'unproven', exitCode: null, results: { ...results, message: ending.message } };
+  }
+  if (ending.kind === 'signalled') return { outcome: 'unproven', exitCode: null, results: { ...results, ...ending } };
+  const { exitCode } = ending;
+  if (NOT_RUN.includes(exitCode)) {
+    return { outcome: 'unproven', exitCode, results: { ...results, message: 'the command could not be run' } };
+  }
+  if (changed) return { outcome: 'tainted', exitCode, results: { ...results, message: 'it changed tracked files' } };
+  return { outcome: exitCode === 0 ? 'passed' : 'red', exitCode, results };
+}
+
+function lost(signal: AbortSignal): Outcome {
+  return { outcome: 'lost', exitCode: null, results: { message: `interrupted: ${String(signal.reason)}` } };
+}
+
+function outputOf(deps: RunGateDeps, gate: ClaimedGate): OutputLog {
+  const secrets = gate.definition.env.map((name) => deps.environment[name] ?? '').filter((value) => value !== '');
+  return new OutputLog({
+    ledger: deps.ledger,
+    taskId: gate.task_id,
+    gateId: gate.gate_id,
+    attempt: gate.attempt,
+    redact: redactor(secrets),
+  });
+}

@@ -1,0 +1,88 @@
+import type { PatchFormat } from '../../contract/patch-input.ts';
+import type { Policy } from '../../contract/policy.ts';
+import { commonPath, type Refusal } from '../../domain/path-rules.ts';
+import type { Mirror } from '../../git/mirror.ts';
+import type { TreeChange } from '../../git/tree-changes.ts';
+import { type Person, writeCommit } from '../../git/write-commit.ts';
+import type { NewPatch } from '../../ledger/attempts.ts';
+import { newId } from '../../lib/id.ts';
+import { checkPatch } from '../check-patch.ts';
+
+export interface PatchOrigin {
+  format: PatchFormat;
+  /** The caller's bytes; null when a tool made the change. */
+  content: Buffer | null;
+  base: string;
+  message: string;
+  author: Person;
+}
+
+/** Makes the change a commit on its base and judges it. */
+export async function buildPatch(
+  mirror: Mirror,
+  origin: PatchOrigin,
+  {
+    change,
+    tree,
+    rules,
+  }: {
+    change: TreeChange;
+    tree: string;
+    rules: { policy: Policy; scope: readonly string[] | null; secrets: readonly string[] };
+  },
+): Promise<NewPatch> {
+  const authoredAt = wholeSecondNow();
+  const commit = await writeCommit(mirror, {
+    tree,
+    parent: origin.base,
+    message: origin.message,
+    author: origin.author,
+    authoredAt,
+    committer: origin.author,
+    committedAt: authoredAt,
+  });
+  const paths = change.paths.map(({ path }) => path);
+  return {
+    ...emptyPatch(origin, authoredAt),
+    diff: change.diff,
+    file_path: commonPath(paths),
+    paths,
+    commit_id: commit,
+    tree_id: tree,
+    refusal: checkPatch(change, rules) ?? null,
+  };
+}
+
+/** A change that never became a tree: kept with its bytes, so that a person can look. */
+export function refusedPatch(origin: PatchOrigin, paths: readonly string[], refusal: Refusal): NewPatch {
+  return {
+    ...emptyPatch(origin, wholeSecondNow()),
+    file_path: commonPath(paths.slice(0, 1_000)),
+    paths: paths.slice(0, 1_000),
+    refusal,
+  };
+}
+
+function emptyPatch(origin: PatchOrigin, authoredAt: string): NewPatch {
+  return {
+    patch_id: newId('patch'),
+    patch_format: origin.format,
+    content: origin.content,
+    diff: null,
+    file_path: null,
+    paths: [],
+    base_commit: origin.base,
+    commit_id: null,
+    tree_id: null,
+    message: origin.message,
+    author_name: origin.author.name,
+    author_email: origin.author.email,
+    authored_at: authoredAt,
+    refusal: null,
+  };
+}
+
+/** git counts seconds: a finer time would not come back from the ledger the same. */
+function wholeSecondNow(): string {
+  return new Date(Math.floor(Date.now() / 1_000) * 1_000).toISOString();
+}

@@ -1,0 +1,89 @@
+import { type PatchInput, patchBytes, patchInputSchema } from '../../contract/patch-input.ts';
+import { unsafePath } from '../../domain/path-rules.ts';
+import { type BuiltTree, treeFromDiff, treeFromFiles } from '../../git/build-tree.ts';
+import { ContextDiffError, contextToUnified } from '../../git/context-diff.ts';
+import type { Mirror } from '../../git/mirror.ts';
+import { readPatchHeaders } from '../../git/patch-text.ts';
+import { changesBetween } from '../../git/tree-changes.ts';
+import type { AttemptEnding, NewPatch } from '../../ledger/attempts.ts';
+import type { ClaimedTask } from '../../ledger/claims.ts';
+import { buildPatch, type PatchOrigin, refusedPatch } from './build-patch.ts';
+import type { TaskBase } from './resolve-base.ts';
+
+const ANONYMOUS = { name: 'Sluice', email: 'patch@sluice.invalid' };
+
+/** The built-in tool `patch`: the caller's change becomes a commit on its base. The same bytes never get a second try. */
+export async function readyMadePatch(
+  mirror: Mirror,
+  task: ClaimedTask,
+  { tip, message }: { tip: TaskBase; message: string },
+): Promise<AttemptEnding> {
+  const input = patchInputSchema.parse(task.input);
+  const base = input.base ?? tip.commit;
+  const origin: PatchOrigin = {
+    format: input.format,
+    content: patchBytes(input),
+    base,
+    message,
+    author: input.author ?? ANONYMOUS,
+  };
+  const patch = await makePatch(mirror, { input, origin, task, policy: tip.policy });
+  return { kind: 'patch', patch, mayRetry: false };
+}
+
+async function makePatch(
+  mirror: Mirror,
+  {
+    input,
+    origin,
+    task,
+    policy,
+  }: { input: PatchInput; origin: PatchOrigin; task: ClaimedTask; policy: TaskBase['policy'] },
+): Promise<NewPatch> {
+  const { base } = origin;
+  if (!(await mirror.has(base))) {
+    return refusedPatch(origin, [], { reason: 'base_unknown', evidence: { base, branch: task.branch } });
+  }
+  const bytes = origin.content!.length;
+  if (bytes > 4 * policy.limits.max_bytes) {
+    // Far over the limit: not even read. The exact judgement is made on what git makes of it.
+    const evidence = { size_bytes: bytes, max_bytes: policy.limits.max_bytes };
+    return refusedPatch(origin, [], { reason: 'too_large', evidence });
+  }
+  const text = readText(input);
+  if ('refusal' in text) return refusedPatch(origin, [], text.refusal);
+  const unsafe = unsafePath(text.paths);
+  if (unsafe !== undefined) return refusedPatch(origin, text.paths, unsafe);
+  const built = await text.build(mirror, base);
+  if (!built.ok) {
+    const reason = built.malformed ? 'malformed' : 'does_not_apply';
+    return refusedPatch(origin, text.paths, { reason, evidence: { messages: built.words.slice(0, 4_000) } });
+  }
+  const change = await changesBetween(mirror, base, built.tree);
+  if (change.paths.length === 0) return refusedPatch(origin, text.paths, { reason: 'empty', evidence: {} });
+  return buildPatch(mirror, origin, { change, tree: built.tree, rules: { policy, scope: task.scope, secrets: [] } });
+}
+
+type ReadText =
+  | { paths: string[]; build: (mirror: Mirror, base: string) => Promise<BuiltTree> }
+  | { refusal: { reason: string; evidence: Record<string, unknown> } };
+
+function readText(input: PatchInput): ReadText {
+  if (input.format === 'inline') {
+    const { files } = input;
+    const build = (mirror: Mirror, base: string) => treeFromFiles(mirror, { base, files });
+    return { paths: files.map(({ path }) => path), build };
+  }
+  let diff = patchBytes(input);
+  if (input.format === 'context_diff') {
+    try {
+      diff = Buffer.from(contextToUnified(diff.toString('utf8')));
+    } catch (error) {
+      if (!(error instanceof ContextDiffError)) throw error;
+      return { refusal: { reason: 'malformed', evidence: { messages: error.message } } };
+    }
+  }
+  const { paths, strip } = readPatchHeaders(diff.toString('utf8'));
+  if (paths.length === 0) return { refusal: { reason: 'malformed', evidence: { messages: 'it names no file' } } };
+  return { paths, build: (mirror, base) => treeFromDiff(mirror, { base, diff, strip }) };
+}

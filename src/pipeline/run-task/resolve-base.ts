@@ -1,0 +1,43 @@
+import { SluiceError } from '../../contract/errors.ts';
+import type { Policy } from '../../contract/policy.ts';
+import type { Mirror } from '../../git/mirror.ts';
+import type { ClaimedTask } from '../../ledger/claims.ts';
+import { poll } from '../../lib/clock.ts';
+import { readPolicy } from '../read-policy.ts';
+
+export interface TaskBase {
+  commit: string;
+  policy: Policy;
+}
+
+const DEPENDENCY_LIMIT_MS = 30_000;
+
+/**
+ * The commit that a task starts from: the tip, once it contains every landed dependency. Throws `repository.unreadable`
+ * (retryable) when it does not in time, `policy.invalid` when the policy there is missing or broken.
+ */
+export async function resolveBase(mirror: Mirror, task: ClaimedTask, signal: AbortSignal): Promise<TaskBase> {
+  const commit = await poll(
+    async () => {
+      const tip = await mirror.fetchTip(task.branch);
+      const contained = await Promise.all(
+        task.dependency_commits.map((landed) => contains(mirror, tip.commit, landed)),
+      );
+      return contained.every((yes) => yes) ? tip.commit : undefined;
+    },
+    { everyMs: 500, limitMs: DEPENDENCY_LIMIT_MS, signal },
+  );
+  if (commit === undefined) {
+    throw new SluiceError('repository.unreadable', 'the branch does not contain what the task depends on', {
+      retryable: true,
+      facts: { dependency_commits: task.dependency_commits },
+    });
+  }
+  const { policy, error } = await readPolicy(mirror, commit);
+  if (policy === null) throw new SluiceError('policy.invalid', error);
+  return { commit, policy };
+}
+
+async function contains(mirror: Mirror, tip: string, landed: string): Promise<boolean> {
+  return (await mirror.has(landed)) && (await mirror.isAncestor(landed, tip));
+}

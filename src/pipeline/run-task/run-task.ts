@@ -1,0 +1,128 @@
+import { SluiceError } from '../../contract/errors.ts';
+import type { Mirrors } from '../../git/mirror.ts';
+import type { AttemptEnd } from '../../ledger/attempts.ts';
+import type { ClaimedTask } from '../../ledger/claims.ts';
+import type { Ledger } from '../../ledger/ledger.ts';
+import type { Log } from '../../lib/log.ts';
+import { redactor } from '../../lib/redact.ts';
+import { runGuarded } from '../../tools/breaker-guard.ts';
+import type { CommandTool } from '../../tools/tool.ts';
+import { OutputLog } from '../output-log.ts';
+import { persist } from '../persist.ts';
+import type { HeldWorkRegistry, Tools } from '../ports.ts';
+import { readyMadePatch } from './ready-made-patch.ts';
+import { resolveBase } from './resolve-base.ts';
+import { attemptWithTool, type ToolAttempt, type ToolAttemptDeps } from './tool-attempt.ts';
+
+export interface RunTaskDeps extends ToolAttemptDeps {
+  ledger: Ledger;
+  mirrors: Mirrors;
+  tools: Tools;
+  held: HeldWorkRegistry;
+  workerId: string;
+  leaseMs: number;
+  log: Log;
+}
+
+/** How an attempt ended, and the facts that go with it; undefined: the guard let nothing through. */
+export type AttemptResult = Pick<AttemptEnd, 'exitCode' | 'baseCommit' | 'fact' | 'ending'> | undefined;
+export type ExecuteAttempt = (deps: RunTaskDeps, task: ClaimedTask, signal: AbortSignal) => Promise<AttemptResult>;
+
+/** Stage: claims the task (the fence), runs it, ends the attempt in the ledger. A lost race ends in silence. */
+export async function runTask(
+  deps: RunTaskDeps,
+  message: { id: string; dispatch: number },
+  execute: ExecuteAttempt = executeAttempt,
+): Promise<void> {
+  const { ledger, workerId, leaseMs, held, log } = deps;
+  const task = await ledger.claimTask({ ...message, workerId, leaseMs });
+  if (task === undefined) return;
+  const { task_id: taskId, attempt } = task;
+  const startedAt = performance.now();
+  const signal = held.begin(taskId, attempt);
+  try {
+    log.debug({ taskId, attempt, tool: task.tool }, 'task.claimed');
+    const result = (await surely(() => execute(deps, task, signal), log)) ?? HELD_BACK;
+    const accepted = await persist(() => ledger.endAttempt({ taskId, attempt, tool: task.tool, ...result }));
+    const durationMs = Math.round(performance.now() - startedAt);
+    log.info({ taskId, attempt, ending: result.ending.kind, accepted, durationMs }, 'task.attempted');
+  } finally {
+    held.end(taskId);
+  }
+}
+
+/** A fault of our own is an ending too: a task that nobody ends would be held for ever. */
+async function surely(execute: () => Promise<AttemptResult>, log: Log): Promise<AttemptResult> {
+  try {
+    return await execute();
+  } catch (error) {
+    log.error({ err: error }, 'attempt.fault');
+    return failed('retryable', 'internal.error', { message: (error as Error).message });
+  }
+}
+
+const HELD_BACK = {
+  exitCode: null,
+  baseCommit: null,
+  fact: null,
+  ending: { kind: 'failed', failure: 'interrupted', reason: 'breaker_open', evidence: {} },
+} as const;
+
+/** A real attempt: base, slot or ready-made change, breaker, capture. Known faults become endings. */
+export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
+  const mirror = deps.mirrors.of(task.url);
+  try {
+    const base = await resolveBase(mirror, task, signal);
+    const message = task.message ?? `${task.run_name}: ${task.name}`;
+    if (task.tool === 'patch') {
+      const ending = await readyMadePatch(mirror, task, { tip: base, message });
+      return { ending, exitCode: null, fact: null, baseCommit: base.commit };
+    }
+    const tool = deps.tools.find(task.tool);
+    if (tool === undefined) return failed('fatal', 'tool_unknown', { tool: task.tool });
+    const secrets = tool.env.map((name) => deps.environment[name] ?? '').filter((value) => value !== '');
+    const output = new OutputLog({
+      ledger: deps.ledger,
+      taskId: task.task_id,
+      gateId: null,
+      attempt: task.attempt,
+      redact: redactor(secrets),
+    });
+    try {
+      const run = () => attemptWithTool(deps, { mirror, task, tool, base, message, output, secrets, signal });
+      const attempted = await guarded(tool, task, run);
+      return attempted === undefined ? undefined : { ...redacted(attempted, secrets), baseCommit: base.commit };
+    } finally {
+      await output.end();
+    }
+  } catch (error) {
+    if (signal.aborted) return failed('interrupted', `interrupted:${String(signal.reason)}`, {});
+    if (!(error instanceof SluiceError)) throw error;
+    return failed('retryable', error.code, { message: error.message, ...error.facts });
+  }
+};
+
+async function guarded(
+  tool: CommandTool,
+  task: ClaimedTask,
+  run: () => Promise<ToolAttempt>,
+): Promise<ToolAttempt | undefined> {
+  if (tool.breaker === undefined) return run();
+  const guarded = await runGuarded(task.breaker_state ?? 'CLOSED', run);
+  return guarded.kind === 'ran' ? guarded.value : undefined;
+}
+
+/** The tail of the output goes into the evidence: no secret may go with it. */
+function redacted(attempt: ToolAttempt, secrets: readonly string[]): ToolAttempt {
+  if (attempt.ending.kind !== 'failed' || secrets.length === 0) return attempt;
+  const evidence = JSON.parse(redactor(secrets)(JSON.stringify(attempt.ending.evidence)));
+  return { ...attempt, ending: { ...attempt.ending, evidence } };
+}
+
+function failed(
+  failure: 'retryable' | 'fatal' | 'interrupted',
+  reason: string,
+  evidence: Readonly<Record<string, unknown>>,
+): AttemptResult {
+  return { exitCode: null, baseCommit: null, fact: null, ending: { kind: 'failed', failure, reason, evidence } };
+}

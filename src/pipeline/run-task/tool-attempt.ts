@@ -1,0 +1,139 @@
+import { readFile } from 'node:fs/promises';
+import type { Mirror } from '../../git/mirror.ts';
+import type { AttemptEnding } from '../../ledger/attempts.ts';
+import type { ClaimedTask } from '../../ledger/claims.ts';
+import { runChild } from '../../lib/process.ts';
+import { captureChange } from '../../workspaces/capture.ts';
+import { checkOut } from '../../workspaces/checkout.ts';
+import { childEnvironment, messageFile } from '../../workspaces/child-environment.ts';
+import type { Preparation } from '../../workspaces/prepare.ts';
+import type { Slot, SlotRack } from '../../workspaces/slots.ts';
+import { classifyEnding, outputTail } from '../../tools/classify-ending.ts';
+import type { CommandTool, ToolFact } from '../../tools/tool.ts';
+import type { OutputLog } from '../output-log.ts';
+import { buildPatch } from './build-patch.ts';
+import type { TaskBase } from './resolve-base.ts';
+
+export interface ToolAttemptDeps {
+  slots: SlotRack;
+  preparation: Preparation;
+  /** The daemon's own environment: children get only what is named. */
+  environment: Readonly<Record<string, string | undefined>>;
+}
+
+export interface ToolAttempt {
+  ending: AttemptEnding;
+  exitCode: number | null;
+  fact: ToolFact;
+}
+
+const OUR_TRAILERS = /^sluice-(run|task|patch)\s*:.*$/gim;
+const MAX_MESSAGE_CHARS = 20_000;
+
+/** Runs a tool in a slot at the base and captures what it changed. The slot is empty again when this resolves. */
+export async function attemptWithTool(
+  deps: ToolAttemptDeps,
+  call: {
+    mirror: Mirror;
+    task: ClaimedTask;
+    tool: CommandTool;
+    base: TaskBase;
+    message: string;
+    output: OutputLog;
+    /** Values that the tool gets and that must not land. */
+    secrets: readonly string[];
+    signal: AbortSignal;
+  },
+): Promise<ToolAttempt> {
+  const slot = await deps.slots.acquire();
+  try {
+    return await runInSlot(deps, slot, call);
+  } finally {
+    await deps.slots.release(slot);
+  }
+}
+
+async function runInSlot(
+  { slots, preparation, environment }: ToolAttemptDeps,
+  slot: Slot,
+  call: Parameters<typeof attemptWithTool>[1],
+): Promise<ToolAttempt> {
+  const { mirror, task, tool, base, output, signal } = call;
+  await checkOut(mirror, slot, base.commit);
+  const child = await childEnvironment(
+    slot,
+    {
+      runId: task.run_id,
+      taskId: task.task_id,
+      attempt: task.attempt,
+      baseCommit: base.commit,
+      input: task.input,
+      evidence: task.evidence,
+      allowed: tool.env,
+    },
+    environment,
+  );
+  const onSpawn = (groupId: number): void => slots.noteGroup(slot, groupId);
+  const common = { environment: child, signal, onSpawn, onOutput: output.write };
+  const steps = base.policy.prepare;
+  const prepared = await preparation.run({ ...common, mirror, slot, steps, commit: base.commit, landed: true });
+  if (!prepared.ok) return prepareFailed(prepared.step, outputTail(prepared.result), signal);
+  const result = await runChild({
+    ...tool.invocation(task.input),
+    cwd: slot.work,
+    env: child,
+    timeoutMs: (task.timeout_seconds ?? tool.timeoutSeconds) * 1_000,
+    idleTimeoutMs: tool.idleTimeoutSeconds === undefined ? undefined : tool.idleTimeoutSeconds * 1_000,
+    signal,
+    onSpawn,
+    onOutput: output.write,
+  });
+  const ended = classifyEnding(tool, result);
+  if (ended.kind === 'failed') {
+    const { failure, reason, evidence, exitCode, fact } = ended;
+    return { ending: { kind: 'failed', failure, reason, evidence }, exitCode, fact };
+  }
+  return { ending: await capture(slot, call), exitCode: 0, fact: ended.fact };
+}
+
+async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]): Promise<AttemptEnding> {
+  const { mirror, task, tool, base } = call;
+  const keptPaths = base.policy.prepare.flatMap((step) => step.kept_paths);
+  const change = await captureChange(mirror, slot, { base: base.commit, keptPaths });
+  if (change.tree === change.baseTree) {
+    return tool.whenUnchanged === 'complete'
+      ? { kind: 'unchanged' }
+      : { kind: 'failed', failure: 'retryable', reason: 'tool_changed_nothing', evidence: {} };
+  }
+  const origin = {
+    format: 'git_patch',
+    content: null,
+    base: base.commit,
+    message: (await messageOfTool(slot)) ?? call.message,
+    author: { name: tool.name, email: `${tool.name}@sluice.invalid` },
+  } as const;
+  const patch = await buildPatch(mirror, origin, {
+    change,
+    tree: change.tree,
+    rules: { policy: base.policy, scope: task.scope, secrets: call.secrets },
+  });
+  return { kind: 'patch', patch, mayRetry: true };
+}
+
+async function messageOfTool(slot: Slot): Promise<string | undefined> {
+  const text = await readFile(messageFile(slot), 'utf8').catch(() => '');
+  const message = text.slice(0, MAX_MESSAGE_CHARS).replaceAll('\0', '').replace(OUR_TRAILERS, '').trim();
+  return message === '' ? undefined : message;
+}
+
+function prepareFailed(step: string, tail: string, signal: AbortSignal): ToolAttempt {
+  const evidence = { step, output_tail: tail };
+  const interrupted = signal.aborted;
+  return {
+    ending: interrupted
+      ? { kind: 'failed', failure: 'interrupted', reason: `interrupted:${String(signal.reason)}`, evidence: {} }
+      : { kind: 'failed', failure: 'retryable', reason: 'prepare_failed', evidence },
+    exitCode: null,
+    fact: 'neutral',
+  };
+}

@@ -1,0 +1,62 @@
+import type { Queue } from 'bullmq';
+import { SluiceError } from '../contract/errors.ts';
+import { sleep } from '../lib/clock.ts';
+import type { Component } from '../lib/component.ts';
+import { type Message, type QueueBackend } from './queue-backend.ts';
+import { type QueueFamily, queueName } from './queue-names.ts';
+
+/** How long a publish may take. What is not published in time is marked again in the ledger. */
+const PUBLISH_LIMIT_MS = 3_000;
+const KEPT_JOBS = 200;
+
+/** Puts messages into the queues of their pools. */
+export class QueuePublisher implements Component {
+  readonly name = 'queue-publisher';
+  readonly #backend: QueueBackend;
+  readonly #queues = new Map<string, Queue<Message>>();
+
+  constructor(backend: QueueBackend) {
+    this.#backend = backend;
+  }
+
+  async start(): Promise<void> {}
+
+  /** In bulk, with a deadline; throws `queue.unreachable`. A message may have arrived all the same. */
+  async publish(family: QueueFamily, messages: readonly (Message & { pool: string; name: string })[]): Promise<void> {
+    const byQueue = Map.groupBy(messages, ({ pool }) => queueName(family, pool));
+    for (const [name, batch] of byQueue) {
+      const jobs = batch.map(({ id, dispatch, name: jobName }) => ({
+        name: jobName,
+        data: { id, dispatch },
+        // Task and dispatch counter: a repeated id would be lost while the first one lives.
+        opts: { jobId: `${id}.${dispatch}`, attempts: 1, removeOnComplete: KEPT_JOBS, removeOnFail: KEPT_JOBS },
+      }));
+      const expired = new AbortController();
+      const late = sleep(PUBLISH_LIMIT_MS, expired.signal).then((wholeTime) => {
+        if (wholeTime) throw new Error('no answer in time');
+      });
+      try {
+        await Promise.race([this.queue(name).addBulk(jobs), late]);
+      } catch (cause) {
+        throw new SluiceError('queue.unreachable', 'the queue does not take messages', { retryable: true, cause });
+      } finally {
+        expired.abort();
+      }
+    }
+  }
+
+  queue(name: string): Queue<Message> {
+    let queue = this.#queues.get(name);
+    if (queue === undefined) {
+      queue = this.#backend.openQueue(name);
+      this.#queues.set(name, queue);
+    }
+    return queue;
+  }
+
+  async stop(): Promise<void> {
+    const queues = [...this.#queues.values()];
+    this.#queues.clear();
+    await Promise.all(queues.map((queue) => queue.close().catch(() => {})));
+  }
+}

@@ -1,0 +1,163 @@
+import { type Job, Queue, Worker } from 'bullmq';
+import { createPostgresBackend } from 'bullmq';
+import { Redis } from 'ioredis';
+import { SluiceError } from '../contract/errors.ts';
+import { sleep } from '../lib/clock.ts';
+
+/** What travels: ids. */
+export interface Message {
+  id: string;
+  dispatch: number;
+}
+
+export interface QueueBackend {
+  readonly kind: 'redis' | 'postgres';
+  /** Makes what the backend needs (a schema). Throws `queue.unreachable`, `queue.policy`. */
+  prepare(): Promise<void>;
+  openQueue(name: string): Queue<Message>;
+  openWorker(name: string, deliver: (job: Job<Message>) => Promise<void>, concurrency: number): Worker<Message>;
+  /** Throws `queue.unreachable` when the backend does not answer in time. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const PING_LIMIT_MS = 2_000;
+/** Long, because losing a lock means nothing: a job that comes twice is refused by the claim. */
+const LOCK_MS = 60_000;
+
+/** Redis when an address is given, else BullMQ's tables in our own database. */
+export function createQueueBackend(options: {
+  redisUrl: string | undefined;
+  databaseUrl: string;
+  installation: string;
+}): QueueBackend {
+  return options.redisUrl === undefined
+    ? new PostgresBackend(options.databaseUrl)
+    : new RedisBackend(options.redisUrl, `sluice:${options.installation}`);
+}
+
+class RedisBackend implements QueueBackend {
+  readonly kind = 'redis';
+  readonly #url: string;
+  readonly #prefix: string;
+  #probe: Redis | undefined;
+
+  constructor(url: string, prefix: string) {
+    this.#url = url;
+    this.#prefix = prefix;
+  }
+
+  async prepare(): Promise<void> {
+    await this.ping();
+    const memory = await this.#probe!.info('memory');
+    const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1];
+    if (policy !== undefined && policy !== 'noeviction') {
+      throw new SluiceError('queue.policy', `Redis has maxmemory-policy ${policy}: it must be noeviction`);
+    }
+  }
+
+  openQueue(name: string): Queue<Message> {
+    // Offline, a call fails at once instead of waiting in memory: the ledger publishes again.
+    const queue = new Queue<Message>(name, {
+      connection: { ...this.#connection(), maxRetriesPerRequest: 1, enableOfflineQueue: false },
+      prefix: this.#prefix,
+      skipWaitingForReady: true,
+    });
+    queue.on('error', () => {});
+    return queue;
+  }
+
+  openWorker(name: string, deliver: (job: Job<Message>) => Promise<void>, concurrency: number): Worker<Message> {
+    return new Worker<Message>(name, deliver, {
+      connection: { ...this.#connection(), maxRetriesPerRequest: null },
+      prefix: this.#prefix,
+      concurrency,
+      lockDuration: LOCK_MS,
+    });
+  }
+
+  async ping(): Promise<void> {
+    this.#probe ??= this.#openProbe();
+    const probe = this.#probe;
+    try {
+      await Promise.race([probe.status === 'wait' ? probe.connect() : Promise.resolve(), limit(PING_LIMIT_MS)]);
+      await Promise.race([probe.ping(), limit(PING_LIMIT_MS)]);
+    } catch (cause) {
+      throw new SluiceError('queue.unreachable', 'Redis does not answer', { retryable: true, cause });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#probe?.disconnect();
+    this.#probe = undefined;
+  }
+
+  #openProbe(): Redis {
+    const probe = new Redis(this.#url, {
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 1,
+      retryStrategy: (times) => Math.min(2_000, 100 * times),
+    });
+    probe.on('error', () => {});
+    return probe;
+  }
+
+  #connection() {
+    return { url: this.#url, retryStrategy: (times: number) => Math.min(2_000, 50 * times) };
+  }
+}
+
+class PostgresBackend implements QueueBackend {
+  readonly kind = 'postgres';
+  readonly #url: string;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  async prepare(): Promise<void> {
+    const queue = this.#open('sluice-setup', { migrate: true });
+    try {
+      await queue.waitUntilReady();
+    } catch (cause) {
+      throw new SluiceError('queue.unreachable', 'the queue tables cannot be made', { retryable: true, cause });
+    } finally {
+      await queue.close().catch(() => {});
+    }
+  }
+
+  openQueue(name: string): Queue<Message> {
+    return this.#open(name, {});
+  }
+
+  openWorker(name: string, deliver: (job: Job<Message>) => Promise<void>, concurrency: number): Worker<Message> {
+    const worker = new Worker(
+      name,
+      deliver,
+      { connection: { connectionString: this.#url, max: 4 }, concurrency, lockDuration: LOCK_MS },
+      createPostgresBackend,
+    );
+    return worker as unknown as Worker<Message>;
+  }
+
+  /** The ledger lives in the same database and is asked by others. */
+  async ping(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  #open(name: string, extra: { migrate?: boolean }): Queue<Message> {
+    const queue = new Queue(
+      name,
+      { connection: { connectionString: this.#url, max: 2, ...extra } },
+      createPostgresBackend,
+    ) as unknown as Queue<Message>;
+    queue.on('error', () => {});
+    return queue;
+  }
+}
+
+async function limit(ms: number): Promise<never> {
+  await sleep(ms);
+  throw new Error(`no answer in ${ms} ms`);
+}

@@ -1,0 +1,101 @@
+import { hasCode } from '../contract/errors.ts';
+import { acquireLease, type HeldLease, releaseLease } from '../ledger/leases.ts';
+import { activeTargets } from '../ledger/targets.ts';
+import type { Component } from '../lib/component.ts';
+import { Ticker } from '../lib/ticker.ts';
+import { LandingCoordinator, type LandingDeps } from '../pipeline/land-patches/coordinator.ts';
+
+const DISCOVER_MS = 1_000;
+const ROUND_MS = 1_000;
+const RENEW_MS = 1_000;
+const LEASE_TTL_MS = 5_000;
+
+interface Coordinated {
+  lease: HeldLease | undefined;
+  coordinator: LandingCoordinator;
+  ticker: Ticker;
+}
+
+/** Coordinates every target with work to do, each under a lease that is renewed each second and taken over after five. */
+export class LandingTargets implements Component {
+  readonly name = 'landing';
+  readonly #deps: LandingDeps;
+  readonly #holder: string;
+  readonly #targets = new Map<string, Coordinated>();
+  readonly #discover: Ticker;
+  readonly #renew: Ticker;
+
+  constructor(deps: LandingDeps, holder: string) {
+    this.#deps = deps;
+    this.#holder = holder;
+    this.#discover = new Ticker({ name: 'landing', everyMs: DISCOVER_MS, log: deps.log, tick: () => this.#look() });
+    this.#renew = new Ticker({ name: 'leases', everyMs: RENEW_MS, log: deps.log, tick: () => this.#renewAll() });
+  }
+
+  async start(): Promise<void> {
+    await this.#discover.start();
+    await this.#renew.start();
+  }
+
+  hint(): void {
+    this.#discover.hint();
+    for (const { lease, ticker } of this.#targets.values()) if (lease !== undefined) ticker.hint();
+  }
+
+  async stop(): Promise<void> {
+    await this.#discover.stop();
+    await this.#renew.stop();
+    await Promise.all([...this.#targets.keys()].map((targetId) => this.#leave(targetId)));
+  }
+
+  async #look(): Promise<void> {
+    const active = await this.#deps.ledger.write(activeTargets);
+    for (const targetId of this.#targets.keys()) if (!active.includes(targetId)) await this.#leave(targetId);
+    for (const targetId of active) {
+      if (this.#targets.has(targetId)) continue;
+      const coordinator = new LandingCoordinator(this.#deps, targetId);
+      const ticker = new Ticker({
+        name: 'landing.target',
+        everyMs: ROUND_MS,
+        log: this.#deps.log.child({ targetId }),
+        tick: () => this.#round(targetId),
+      });
+      this.#targets.set(targetId, { lease: undefined, coordinator, ticker });
+      await ticker.start();
+    }
+  }
+
+  /** Nothing to do there: the remote is not asked any more, and another process may coordinate next time. */
+  async #leave(targetId: string): Promise<void> {
+    const target = this.#targets.get(targetId)!;
+    await target.ticker.stop();
+    this.#targets.delete(targetId);
+    const { lease } = target;
+    if (lease !== undefined) await this.#deps.ledger.write((tx) => releaseLease(tx, lease)).catch(() => {});
+  }
+
+  async #round(targetId: string): Promise<'again' | undefined> {
+    const target = this.#targets.get(targetId)!;
+    target.lease ??= await this.#acquire(targetId);
+    if (target.lease === undefined) return undefined;
+    try {
+      return await target.coordinator.round(target.lease);
+    } catch (error) {
+      if (!hasCode(error, 'lease.lost')) throw error;
+      this.#deps.log.warn({ targetId }, 'landing.lease_lost');
+      target.lease = undefined;
+      return undefined;
+    }
+  }
+
+  async #renewAll(): Promise<void> {
+    for (const [targetId, target] of this.#targets) {
+      if (target.lease !== undefined) target.lease = await this.#acquire(targetId);
+    }
+  }
+
+  #acquire(targetId: string): Promise<HeldLease | undefined> {
+    const lease = { name: `landing:${targetId}`, holder: this.#holder, ttlMs: LEASE_TTL_MS };
+    return this.#deps.ledger.write((tx) => acquireLease(tx, lease));
+  }
+}

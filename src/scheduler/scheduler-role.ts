@@ -1,0 +1,41 @@
+import type { Deps } from '../deps.ts';
+import { hintListener } from '../deps.ts';
+import type { Component } from '../lib/component.ts';
+import { newId } from '../lib/id.ts';
+import { Ticker } from '../lib/ticker.ts';
+import { dispatch } from '../pipeline/dispatch.ts';
+import { Reconciler } from '../pipeline/reconcile.ts';
+import { rollUpEndings } from '../pipeline/roll-up.ts';
+import { StartRuns } from '../pipeline/start-runs.ts';
+import { LandingTargets } from './landing-targets.ts';
+
+/** Hints wake a stage at once; these are only the backstop. */
+const POLL_MS = 1_000;
+const RECONCILE_MS = 1_000;
+
+/** Dispatches, lands, counts upwards, repairs. Any number may run: what must be single holds a lease. */
+export function createSchedulerRole(deps: Deps): Component[] {
+  const { ledger, daos, publisher, repositories, log, tools } = deps;
+  const holder = newId('sched');
+  const mirrors = deps.mirrorsOf('scheduler');
+  const toolLimits = tools
+    .all()
+    .flatMap(({ name, concurrency }) => (concurrency === undefined ? [] : [{ tool: name, concurrency }]));
+  const startRuns = new StartRuns({ ledger, runs: daos.runs, targets: daos.targets, mirrors, log });
+  const reconciler = new Reconciler({ ledger, holder, log });
+  const ticker = (name: string, everyMs: number, tick: () => Promise<'again' | undefined | void>) =>
+    new Ticker({ name, everyMs, log, tick });
+
+  const tickers = {
+    'start-run': ticker('start-runs', POLL_MS, () => startRuns.round()),
+    dispatch: ticker('dispatch', POLL_MS, () => dispatch({ ledger, publisher, toolLimits, log })),
+    'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger)),
+    reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
+  };
+  const landing = new LandingTargets({ ledger, daos, mirrors, repositories, log }, holder);
+  const listener = hintListener(deps, (hint) => {
+    if (hint === 'landing') landing.hint();
+    else if (Object.hasOwn(tickers, hint)) tickers[hint as keyof typeof tickers].hint();
+  });
+  return [...Object.values(tickers), landing, listener];
+}

@@ -1,0 +1,53 @@
+import CircuitBreaker from 'opossum';
+import type { BreakerState } from '../domain/lifecycles/breaker.ts';
+import type { ToolFact } from './tool.ts';
+
+/** State in, facts out. */
+export type Guarded<T> = { kind: 'ran'; value: T } | { kind: 'refused' };
+
+/** As large as a timer takes: the guard never moves by its own clock. */
+const NEVER_MS = 2 ** 31 - 1;
+
+class Fault<T> extends Error {
+  readonly value: T;
+  constructor(value: T) {
+    super('tool fault');
+    this.value = value;
+  }
+}
+
+/**
+ * Runs `action` behind a breaker made for this one claim from the ledger's row: refused while OPEN, one call through while
+ * HALF_OPEN. Its own clock, counts and thresholds are out of play (docs/decisions/0003); the ledger decides what a fact does.
+ */
+export async function runGuarded<T extends { fact: ToolFact }>(
+  state: BreakerState,
+  action: () => Promise<T>,
+): Promise<Guarded<T>> {
+  const breaker = new CircuitBreaker(
+    async () => {
+      const value = await action();
+      if (value.fact === 'fault') throw new Fault(value);
+      return value;
+    },
+    {
+      timeout: false,
+      resetTimeout: NEVER_MS,
+      volumeThreshold: Number.MAX_SAFE_INTEGER,
+      state: guardState(state),
+    } as CircuitBreaker.Options,
+  );
+  try {
+    return { kind: 'ran', value: await breaker.fire() };
+  } catch (error) {
+    if (error instanceof Fault) return { kind: 'ran', value: error.value as T };
+    if ((error as { code?: string }).code === 'EOPENBREAKER') return { kind: 'refused' };
+    throw error;
+  } finally {
+    breaker.shutdown();
+  }
+}
+
+function guardState(state: BreakerState) {
+  return { enabled: true, closed: state === 'CLOSED', open: state === 'OPEN', halfOpen: state === 'HALF_OPEN' };
+}

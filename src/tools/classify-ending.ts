@@ -1,0 +1,46 @@
+import type { ChildResult } from '../lib/process.ts';
+import type { CommandTool, ToolEnding } from './tool.ts';
+
+/** Why Sluice itself ended a child: the reason of the abort signal. */
+export type StopCause = 'cancelled' | 'lease_lost' | 'shutdown';
+
+const TAIL_BYTES = 4_000;
+
+/** The one place that gives an ending its class. Signals and time-outs are the tool's fault, an abort is nobody's. */
+export function classifyEnding({ exitCodes }: Pick<CommandTool, 'exitCodes'>, result: ChildResult): ToolEnding {
+  const { ending } = result;
+  const evidence = { output_tail: outputTail(result) };
+  const failed = { kind: 'failed', exitCode: null, evidence } as const;
+  switch (ending.kind) {
+    case 'exited':
+      return ending.exitCode === 0
+        ? { kind: 'done', exitCode: 0, fact: 'success' }
+        : { ...failed, ...classifyExit(exitCodes, ending.exitCode), exitCode: ending.exitCode };
+    case 'signalled':
+      return { ...failed, failure: 'retryable', reason: `tool_crashed:${ending.signal}`, fact: 'fault' };
+    case 'timeout':
+      return { ...failed, failure: 'retryable', reason: `tool_timeout:${ending.limit}`, fact: 'fault' };
+    case 'aborted':
+      return { ...failed, failure: 'interrupted', reason: `interrupted:${String(ending.cause)}`, fact: 'neutral' };
+    case 'not_started':
+      return { ...failed, failure: 'fatal', reason: `tool_not_started:${ending.code}`, fact: 'fault' };
+    default:
+      return ending satisfies never;
+  }
+}
+
+function classifyExit(
+  exitCodes: CommandTool['exitCodes'],
+  exitCode: number,
+): Pick<Extract<ToolEnding, { kind: 'failed' }>, 'failure' | 'reason' | 'fact'> {
+  if (exitCodes.limited.includes(exitCode)) return { failure: 'limited', reason: 'tool_limited', fact: 'neutral' };
+  if (exitCodes.fatal.includes(exitCode)) return { failure: 'fatal', reason: `tool_exit:${exitCode}`, fact: 'neutral' };
+  // Where nothing is declared, every other exit status is the tool's fault.
+  const isFault = exitCodes.fault === undefined || exitCodes.fault.includes(exitCode);
+  return { failure: 'retryable', reason: `tool_exit:${exitCode}`, fact: isFault ? 'fault' : 'neutral' };
+}
+
+export function outputTail({ stdout, stderr }: Pick<ChildResult, 'stdout' | 'stderr'>): string {
+  const tail = (bytes: Buffer): string => bytes.subarray(-TAIL_BYTES).toString('utf8').trim();
+  return [tail(stdout), tail(stderr)].filter((text) => text !== '').join('\n');
+}

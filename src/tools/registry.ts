@@ -1,0 +1,63 @@
+import type { ToolDefinition } from '../contract/config-schema.ts';
+import { commandInputSchema } from '../contract/run-spec.ts';
+import { fillPlaceholders } from './placeholders.ts';
+import type { CommandTool } from './tool.ts';
+
+const DEFAULT_TIMEOUT_SECONDS = 1_800;
+
+/** The tools of this installation: the declared ones and `command`. (`patch` runs no program.) */
+export class ToolRegistry {
+  readonly #tools: ReadonlyMap<string, CommandTool>;
+
+  constructor(definitions: Readonly<Record<string, ToolDefinition>>) {
+    const declared = Object.entries(definitions).map(([name, definition]) => declaredTool(name, definition));
+    this.#tools = new Map([FREE_COMMAND, ...declared].map((tool) => [tool.name, tool]));
+  }
+
+  find(name: string): CommandTool | undefined {
+    return this.#tools.get(name);
+  }
+
+  names(): string[] {
+    return [...this.#tools.keys(), 'patch'];
+  }
+
+  all(): CommandTool[] {
+    return [...this.#tools.values()];
+  }
+}
+
+/** `command`: the run spec brings the arguments, where the operator allows it. No breaker: it is a different tool each time. */
+const FREE_COMMAND: CommandTool = {
+  name: 'command',
+  pool: 'default',
+  timeoutSeconds: DEFAULT_TIMEOUT_SECONDS,
+  idleTimeoutSeconds: undefined,
+  whenUnchanged: 'complete',
+  env: [],
+  concurrency: undefined,
+  breaker: undefined,
+  exitCodes: { fatal: [], limited: [75] },
+  invocation: (input) => commandInputSchema.parse(input) as { argv: string[]; stdin: string | undefined },
+};
+
+function declaredTool(name: string, definition: ToolDefinition): CommandTool {
+  return {
+    name,
+    pool: definition.pool,
+    timeoutSeconds: definition.timeout_seconds,
+    idleTimeoutSeconds: definition.idle_timeout_seconds,
+    whenUnchanged: definition.when_unchanged,
+    env: definition.env,
+    concurrency: definition.concurrency,
+    breaker: {
+      failureThreshold: definition.breaker.failure_threshold,
+      cooldownSeconds: definition.breaker.cooldown_seconds,
+    },
+    exitCodes: definition.exit_codes,
+    invocation: (input) => ({
+      argv: definition.argv.map((argument) => fillPlaceholders(argument, input)),
+      stdin: definition.stdin === undefined ? undefined : fillPlaceholders(definition.stdin, input),
+    }),
+  };
+}

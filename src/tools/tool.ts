@@ -1,0 +1,32 @@
+import type { FailureClass } from '../domain/retry.ts';
+
+/** What one attempt says of its tool's health. */
+export type ToolFact = 'success' | 'fault' | 'neutral';
+
+/** How a tool ended, in the words that the ledger keeps. */
+export type ToolEnding =
+  | { kind: 'done'; exitCode: 0; fact: 'success' }
+  | {
+      kind: 'failed';
+      failure: FailureClass;
+      reason: string;
+      exitCode: number | null;
+      fact: ToolFact;
+      evidence: Readonly<Record<string, unknown>>;
+    };
+
+/** One program that tasks may name. */
+export interface CommandTool {
+  readonly name: string;
+  readonly pool: string;
+  readonly timeoutSeconds: number;
+  readonly idleTimeoutSeconds: number | undefined;
+  readonly whenUnchanged: 'complete' | 'fail';
+  /** Names of variables whose values the child gets. */
+  readonly env: readonly string[];
+  readonly concurrency: number | undefined;
+  readonly breaker: { failureThreshold: number; cooldownSeconds: number } | undefined;
+  readonly exitCodes: { fault?: readonly number[]; fatal: readonly number[]; limited: readonly number[] };
+  /** Arguments and standard input for one task. */
+  invocation(input: Readonly<Record<string, unknown>>): { argv: string[]; stdin: string | undefined };
+}

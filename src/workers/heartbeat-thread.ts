@@ -1,0 +1,44 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { LoneConnection } from '../database/lone-connection.ts';
+import { heartbeat } from '../ledger/workers.ts';
+import { sleep } from '../lib/clock.ts';
+import type { FromHeartbeat, HeartbeatSetup, ToHeartbeat } from './heartbeat.ts';
+
+/**
+ * Runs in a thread of its own, with its own connection: a busy main thread delays no heartbeat, and a main thread that
+ * hangs gets none, because its counter stands still.
+ */
+const { databaseUrl, workerId, leaseMs, everyMs, counter } = workerData as HeartbeatSetup;
+const ticks = new Int32Array(counter);
+const connection = new LoneConnection(databaseUrl, { statementTimeoutMs: leaseMs });
+const stop = new AbortController();
+let heldIds: string[] = [];
+
+parentPort!.on('message', (message: ToHeartbeat) => {
+  if (message.kind === 'held') heldIds = message.ids;
+  else stop.abort();
+});
+
+function say(message: FromHeartbeat): void {
+  parentPort!.postMessage(message);
+}
+
+let seen = -1;
+while (!stop.signal.aborted) {
+  const now = Atomics.load(ticks, 0);
+  if (now === seen) {
+    say({ kind: 'stalled' });
+  } else {
+    seen = now;
+    const asked = heldIds;
+    try {
+      const work = await connection.transaction((tx) => heartbeat(tx, { workerId, heldIds: asked, leaseMs }));
+      say(work === undefined ? { kind: 'refused' } : { kind: 'beat', asked, ...work });
+    } catch (error) {
+      say({ kind: 'unreachable', message: (error as Error).message });
+    }
+  }
+  await sleep(everyMs, stop.signal);
+}
+await connection.end();
+parentPort!.close();

@@ -1,0 +1,106 @@
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { HeldWork as LedgerHeldWork } from '../ledger/workers.ts';
+import type { Component } from '../lib/component.ts';
+import type { Log } from '../lib/log.ts';
+import type { HeldWork } from './held-work.ts';
+
+export interface HeartbeatSetup {
+  databaseUrl: string;
+  workerId: string;
+  leaseMs: number;
+  everyMs: number;
+  /** One 32-bit counter that the main thread keeps moving. */
+  counter: SharedArrayBuffer;
+}
+
+export type ToHeartbeat = { kind: 'held'; ids: string[] } | { kind: 'stop' };
+export type FromHeartbeat =
+  | ({ kind: 'beat'; asked: string[] } & LedgerHeldWork)
+  | { kind: 'refused' }
+  | { kind: 'stalled' }
+  | { kind: 'unreachable'; message: string };
+
+export interface HeartbeatOptions extends Omit<HeartbeatSetup, 'counter'> {
+  held: HeldWork;
+  log: Log;
+  /** The ledger has given this worker up. */
+  onRefused: () => void;
+  /** Somebody asked this worker to take no more. */
+  onDrain: () => void;
+}
+
+const TICK_MS = 200;
+
+/** The main thread's end of the heartbeat. */
+export class Heartbeat implements Component {
+  readonly name = 'heartbeat';
+  readonly #options: HeartbeatOptions;
+  readonly #counter = new SharedArrayBuffer(4);
+  #thread: Worker | undefined;
+  #ticking: NodeJS.Timeout | undefined;
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    const { databaseUrl, workerId, leaseMs, everyMs, log } = this.#options;
+    const setup: HeartbeatSetup = { databaseUrl, workerId, leaseMs, everyMs, counter: this.#counter };
+    const file = new URL(`./heartbeat-thread${extname(import.meta.url)}`, import.meta.url);
+    this.#thread = new Worker(file, { workerData: setup });
+    this.#thread.on('message', (message: FromHeartbeat) => this.#hear(message));
+    this.#thread.on('error', (error) => {
+      log.fatal({ err: error }, 'heartbeat.died');
+      this.#options.onRefused();
+    });
+    const ticks = new Int32Array(this.#counter);
+    this.#ticking = setInterval(() => Atomics.add(ticks, 0, 1), TICK_MS);
+    this.tellHeld();
+  }
+
+  /** To be called whenever the held work changes. */
+  tellHeld(): void {
+    this.#say({ kind: 'held', ids: this.#options.held.ids() });
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#ticking);
+    const thread = this.#thread;
+    this.#thread = undefined;
+    if (thread === undefined) return;
+    const ended = new Promise((resolve) => thread.once('exit', resolve));
+    thread.postMessage({ kind: 'stop' } satisfies ToHeartbeat);
+    const giveUp = setTimeout(() => void thread.terminate(), 2_000);
+    await ended;
+    clearTimeout(giveUp);
+  }
+
+  #say(message: ToHeartbeat): void {
+    this.#thread?.postMessage(message);
+  }
+
+  #hear(message: FromHeartbeat): void {
+    const { held, log, onRefused, onDrain } = this.#options;
+    switch (message.kind) {
+      case 'beat':
+        held.reconcile(message.asked, message.held);
+        if (message.draining) onDrain();
+        break;
+      case 'refused':
+        log.error({ workerId: this.#options.workerId }, 'heartbeat.refused');
+        held.abortAll('lease_lost');
+        onRefused();
+        break;
+      case 'unreachable':
+        // Children run on: whoever reaps us must have been in contact for a whole lease himself.
+        log.warn({ message: message.message }, 'heartbeat.unreachable');
+        break;
+      case 'stalled':
+        log.warn({}, 'heartbeat.stalled');
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+}

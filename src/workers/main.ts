@@ -1,0 +1,54 @@
+import { parseArgs } from 'node:util';
+import { loadSettings } from '../config.ts';
+import { SluiceError } from '../contract/errors.ts';
+import { runDaemon } from '../daemon.ts';
+import { createDeps, foundation } from '../deps.ts';
+import { createLog } from '../lib/log.ts';
+import { createWorkerRole } from './worker-role.ts';
+
+/**
+ * A worker process, started by the supervisor with everything in its arguments and environment. Drains and ends when the
+ * supervisor is gone.
+ */
+const { values } = parseArgs({
+  options: {
+    pools: { type: 'string', default: 'default' },
+    'task-slots': { type: 'string', default: '2' },
+    'gate-slots': { type: 'string', default: '1' },
+    'drain-ms': { type: 'string', default: '30000' },
+    config: { type: 'string' },
+    'data-dir': { type: 'string' },
+    'allow-all': { type: 'boolean', default: false },
+  },
+});
+
+const settings = await loadSettings(process.env, {
+  config: values.config,
+  dataDir: values['data-dir'],
+  allowAll: values['allow-all'],
+});
+const log = createLog({ level: settings.logLevel, terminal: process.stderr.isTTY });
+try {
+  if (settings.databaseUrl === undefined)
+    throw new SluiceError('config.invalid', 'a worker process needs DATABASE_URL');
+  const deps = createDeps(settings, log, settings.databaseUrl);
+  const { workerId, components, ended } = createWorkerRole(deps, {
+    pools: values.pools.split(','),
+    taskSlots: Number(values['task-slots']),
+    gateSlots: Number(values['gate-slots']),
+    drainMs: Number(values['drain-ms']),
+  });
+  const orphaned = new Promise<void>((resolve) => process.once('disconnect', resolve));
+  await runDaemon([...foundation(deps, { migrate: false }), ...components], {
+    log,
+    ready: () => {
+      log.info({ workerId, pid: process.pid }, 'worker.ready');
+      process.send?.({ kind: 'ready', workerId });
+    },
+    ended: Promise.race([ended, orphaned]),
+  });
+  process.exit(0);
+} catch (error) {
+  log.fatal({ err: error }, 'worker.failed');
+  process.exit(error instanceof SluiceError && error.httpStatus === 503 ? 3 : 1);
+}

@@ -1,0 +1,137 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { fullJitterMs } from '../lib/backoff.ts';
+import { sleep } from '../lib/clock.ts';
+import type { Component } from '../lib/component.ts';
+import type { Log } from '../lib/log.ts';
+import { SlotRack } from '../workspaces/slots.ts';
+
+export interface SupervisorOptions {
+  processes: number;
+  pools: readonly string[];
+  taskSlots: number;
+  gateSlots: number;
+  drainMs: number;
+  dataDir: string;
+  config: string | undefined;
+  allowAll: boolean;
+  /** The environment of the worker processes, with DATABASE_URL in it. */
+  environment: Readonly<Record<string, string | undefined>>;
+  log: Log;
+}
+
+interface Post {
+  index: number;
+  child: ChildProcess | undefined;
+}
+
+const RESTART = { baseMs: 200, capMs: 10_000 };
+/** A worker that lived this long was healthy: the next restart starts its backoff anew. */
+const HEALTHY_MS = 30_000;
+const KILL_AFTER_DRAIN_MS = 10_000;
+
+/** Keeps `processes` worker processes alive, and within a second of a death sweeps what it left running. */
+export class WorkerSupervisor implements Component {
+  readonly name = 'worker-supervisor';
+  readonly #options: SupervisorOptions;
+  readonly #slots: SlotRack;
+  readonly #abort = new AbortController();
+  readonly #posts: Post[] = [];
+  #keeping: Promise<void>[] = [];
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#slots = new SlotRack(options.dataDir);
+  }
+
+  /** Process ids of the workers that live now. */
+  get pids(): number[] {
+    return this.#posts.flatMap(({ child }) => (child?.pid === undefined ? [] : [child.pid]));
+  }
+
+  /** Resolves when every worker is ready for the first time; rejects when one ends before. */
+  async start(): Promise<void> {
+    const ready = Array.from({ length: this.#options.processes }, (_, index) => {
+      const post: Post = { index, child: undefined };
+      this.#posts.push(post);
+      return new Promise<void>((resolve, reject) => {
+        this.#keeping.push(this.#keepAlive(post, resolve, reject));
+      });
+    });
+    await Promise.all(ready);
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    for (const { child } of this.#posts) child?.kill('SIGTERM');
+    const late = setTimeout(() => {
+      for (const { child } of this.#posts) child?.kill('SIGKILL');
+    }, this.#options.drainMs + KILL_AFTER_DRAIN_MS);
+    await Promise.all(this.#keeping);
+    clearTimeout(late);
+    this.#keeping = [];
+  }
+
+  async #keepAlive(post: Post, onReady: () => void, onNeverReady: (error: Error) => void): Promise<void> {
+    const { log } = this.#options;
+    let deaths = 0;
+    let wasReady = false;
+    while (!this.#abort.signal.aborted) {
+      const startedAt = performance.now();
+      const how = await this.#runOnce(post, () => {
+        wasReady = true;
+        onReady();
+      });
+      await this.#sweep();
+      if (this.#abort.signal.aborted) break;
+      if (!wasReady) {
+        onNeverReady(new Error(`a worker process ended before it was ready: ${how}`));
+        return;
+      }
+      deaths = performance.now() - startedAt > HEALTHY_MS ? 1 : deaths + 1;
+      const delayMs = fullJitterMs(RESTART, deaths);
+      log.warn({ index: post.index, how, delayMs, deaths }, 'worker.restarting');
+      await sleep(delayMs, this.#abort.signal);
+    }
+    onReady();
+  }
+
+  #runOnce(post: Post, onReady: () => void): Promise<string> {
+    const { pools, taskSlots, gateSlots, drainMs, dataDir, config, allowAll, environment } = this.#options;
+    const file = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
+    const args = [
+      `--pools=${pools.join(',')}`,
+      `--task-slots=${taskSlots}`,
+      `--gate-slots=${gateSlots}`,
+      `--drain-ms=${drainMs}`,
+      `--data-dir=${dataDir}`,
+      ...(config === undefined ? [] : [`--config=${config}`]),
+      ...(allowAll ? ['--allow-all'] : []),
+    ];
+    const child = fork(file, args, {
+      env: environment as NodeJS.ProcessEnv,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    post.child = child;
+    child.on('message', (message) => {
+      if ((message as { kind?: string }).kind === 'ready') onReady();
+    });
+    return new Promise((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('exit', (code, signal) => {
+        post.child = undefined;
+        resolve(signal ?? `exit ${code}`);
+      });
+    });
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      const freed = await this.#slots.sweep();
+      if (freed.length > 0) this.#options.log.warn({ slots: freed }, 'slots.swept');
+    } catch (error) {
+      this.#options.log.error({ err: error }, 'slots.sweep_failed');
+    }
+  }
+}

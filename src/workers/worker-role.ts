@@ -1,0 +1,150 @@
+import { hostname } from 'node:os';
+import type { Deps } from '../deps.ts';
+import { hintListener } from '../deps.ts';
+import { registerWorker, stopWorker } from '../ledger/workers.ts';
+import { sleep } from '../lib/clock.ts';
+import type { Component } from '../lib/component.ts';
+import { newId } from '../lib/id.ts';
+import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
+import { runGate } from '../pipeline/run-gate.ts';
+import { type ExecuteAttempt, executeAttempt, runTask } from '../pipeline/run-task/run-task.ts';
+import { QueueConsumer } from '../queues/consumer.ts';
+import { queueName } from '../queues/queue-names.ts';
+import { Preparation } from '../workspaces/prepare.ts';
+import { SlotRack } from '../workspaces/slots.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { HeldWork } from './held-work.ts';
+
+export interface WorkerOptions {
+  pools: readonly string[];
+  taskSlots: number;
+  gateSlots: number;
+  /** How long a drain waits for what runs before it is handed back. */
+  drainMs: number;
+  /** How an attempt is made; the bench measures the ledger with one that does nothing. */
+  execute?: ExecuteAttempt;
+}
+
+export const HEARTBEAT_EVERY_MS = 1_000;
+
+/** One worker: a row, a heartbeat, consumers for its pools. `ended` resolves when it must not go on. */
+export function createWorkerRole(
+  deps: Deps,
+  options: WorkerOptions,
+): { workerId: string; components: Component[]; ended: Promise<void> } {
+  const workerId = newId('wrk');
+  const log = deps.log.child({ workerId });
+  let end: () => void = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const held = new HeldWork(() => heartbeat.tellHeld());
+  const heartbeat = new Heartbeat({
+    databaseUrl: deps.database.url,
+    workerId,
+    leaseMs: RECONCILE_TIMES.leaseMs,
+    everyMs: HEARTBEAT_EVERY_MS,
+    held,
+    log,
+    onRefused: end,
+    onDrain: end,
+  });
+  const listener = hintListener(deps, (hint) => {
+    if (hint.startsWith('cancel:')) held.abort(hint.slice('cancel:'.length), 'cancelled');
+  });
+  const slots = new SlotRack(deps.settings.dataDir);
+  const consumers = createConsumers({ ...deps, log }, { workerId, held, slots, options });
+  const components = [
+    registration(deps, { workerId, slots, options }),
+    heartbeat,
+    listener,
+    ...consumers,
+    drain(consumers, held, options.drainMs),
+  ];
+  return { workerId, components, ended };
+}
+
+function createConsumers(
+  deps: Deps,
+  { workerId, held, slots, options }: { workerId: string; held: HeldWork; slots: SlotRack; options: WorkerOptions },
+): QueueConsumer[] {
+  const { settings, ledger, log, daos, tools, repositories, queueBackend: backend } = deps;
+  const environment = settings.environment;
+  const shared = {
+    ledger,
+    mirrors: deps.mirrorsOf('worker'),
+    slots,
+    preparation: new Preparation({ dataDir: settings.dataDir, searchPath: environment.PATH ?? '/usr/bin:/bin' }),
+    held,
+    environment,
+    workerId,
+    leaseMs: RECONCILE_TIMES.leaseMs,
+    log,
+  };
+  const execute = options.execute ?? executeAttempt;
+  return options.pools.flatMap((pool) => [
+    new QueueConsumer({
+      backend,
+      queue: queueName('tasks', pool),
+      concurrency: options.taskSlots,
+      deliver: (message) => runTask({ ...shared, tools }, message, execute),
+      log,
+    }),
+    new QueueConsumer({
+      backend,
+      queue: queueName('gates', pool),
+      concurrency: options.gateSlots,
+      deliver: (message) => runGate({ ...shared, patches: daos.patches, repositories }, message),
+      log,
+    }),
+  ]);
+}
+
+/** The worker's row, from before the first claim until after the last ending. */
+function registration(
+  { ledger, log }: Deps,
+  { workerId, slots, options }: { workerId: string; slots: SlotRack; options: WorkerOptions },
+): Component {
+  let registered = false;
+  return {
+    name: 'registration',
+    async start() {
+      const freed = await slots.sweep();
+      if (freed.length > 0) log.warn({ slots: freed }, 'slots.swept');
+      await ledger.write((tx) =>
+        registerWorker(tx, {
+          workerId,
+          hostname: hostname(),
+          pid: process.pid,
+          pools: options.pools,
+          taskSlots: options.taskSlots,
+          gateSlots: options.gateSlots,
+        }),
+      );
+      registered = true;
+      ledger.hint('dispatch');
+    },
+    async stop() {
+      if (!registered) return;
+      registered = false;
+      await ledger.write((tx) => stopWorker(tx, workerId));
+      ledger.hint('dispatch');
+    },
+  };
+}
+
+/** Stops first: nothing new is taken, what runs may end in time, the rest is handed back. */
+function drain(consumers: readonly QueueConsumer[], held: HeldWork, drainMs: number): Component {
+  return {
+    name: 'drain',
+    start: async () => {},
+    async stop() {
+      await Promise.all(consumers.map((consumer) => consumer.pause().catch(() => {})));
+      const timer = new AbortController();
+      await Promise.race([held.whenIdle(), sleep(drainMs, timer.signal)]);
+      timer.abort();
+      held.abortAll('shutdown');
+      await held.whenIdle();
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DAEMON_VARIABLES, CHILD_VARIABLES as NAMES } from '../contract/variables.ts';
+import type { Slot } from './slots.ts';
+
+export interface ChildContext {
+  runId: string;
+  taskId: string;
+  attempt: number;
+  baseCommit: string;
+  input: unknown;
+  evidence: unknown;
+  /** Variables that the tool or gate names; those that the daemon does not have are left out. */
+  allowed: readonly string[];
+}
+
+/** The whole environment of a child, and the files it names. Nothing of the daemon's own gets in. */
+export async function childEnvironment(
+  slot: Slot,
+  context: ChildContext,
+  daemon: Readonly<Record<string, string | undefined>>,
+): Promise<Record<string, string>> {
+  const inputFile = join(slot.dir, 'input.json');
+  await writeFile(inputFile, JSON.stringify(context.input));
+  const environment: Record<string, string> = {
+    PATH: daemon.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    HOME: slot.home,
+    TMPDIR: slot.tmp,
+    CI: 'true',
+    [NAMES.runId]: context.runId,
+    [NAMES.taskId]: context.taskId,
+    [NAMES.attempt]: String(context.attempt),
+    [NAMES.baseCommit]: context.baseCommit,
+    [NAMES.slot]: String(slot.number),
+    [NAMES.inputFile]: inputFile,
+    [NAMES.messageFile]: messageFile(slot),
+  };
+  if (context.evidence !== null) {
+    const evidenceFile = join(slot.dir, 'evidence.json');
+    await writeFile(evidenceFile, JSON.stringify(context.evidence));
+    environment[NAMES.evidenceFile] = evidenceFile;
+  }
+  for (const name of context.allowed.filter(isNobodysSecret)) {
+    const value = daemon[name];
+    if (value !== undefined) environment[name] = value;
+  }
+  return environment;
+}
+
+/** The daemon's own settings hold passwords and tokens: no policy and no tool can ask for them. */
+function isNobodysSecret(name: string): boolean {
+  return !(DAEMON_VARIABLES as readonly string[]).includes(name);
+}
+
+export function messageFile(slot: Slot): string {
+  return join(slot.dir, 'message.txt');
+}

@@ -1,0 +1,99 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { access, mkdir, rename } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { PrepareDefinition } from '../contract/policy.ts';
+import type { Mirror } from '../git/mirror.ts';
+import { type ChildResult, runChild } from '../lib/process.ts';
+import { removeTree } from './remove-tree.ts';
+import type { Slot } from './slots.ts';
+
+export interface PrepareCall {
+  mirror: Mirror;
+  slot: Slot;
+  steps: readonly PrepareDefinition[];
+  /** The commit whose files are checked out. */
+  commit: string;
+  /** True when that commit is on the branch: only then may its results be kept for others. */
+  landed: boolean;
+  environment: Readonly<Record<string, string>>;
+  signal: AbortSignal;
+  onSpawn: (groupId: number) => void;
+  onOutput: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
+}
+
+export type Prepared = { ok: true } | { ok: false; step: string; result: ChildResult };
+
+/**
+ * Runs the steps that the policy asks for. What a step keeps is cached by its command and the content of its key files,
+ * and copied into the slot, never shared: a child that spoils its copy spoils nobody else's.
+ */
+export class Preparation {
+  readonly #root: string;
+  readonly #searchPath: string;
+
+  constructor({ dataDir, searchPath }: { dataDir: string; searchPath: string }) {
+    this.#root = resolve(dataDir, 'prepared');
+    this.#searchPath = searchPath;
+  }
+
+  async run(call: PrepareCall): Promise<Prepared> {
+    for (const step of call.steps) {
+      const cached = join(this.#root, await keyOf(call, step));
+      const mayKeep = step.kept_paths.length > 0;
+      if (mayKeep && (await exists(cached))) {
+        await this.#copyAll(step.kept_paths, { from: cached, to: call.slot.work });
+        continue;
+      }
+      const result = await runChild({
+        argv: step.command,
+        cwd: call.slot.work,
+        env: call.environment,
+        timeoutMs: step.timeout_seconds * 1_000,
+        signal: call.signal,
+        onSpawn: call.onSpawn,
+        onOutput: call.onOutput,
+      });
+      const done = result.ending.kind === 'exited' && result.ending.exitCode === 0;
+      if (!done) return { ok: false, step: step.name, result };
+      if (mayKeep && call.landed) await this.#keep(step, { from: call.slot.work, to: cached });
+    }
+    return { ok: true };
+  }
+
+  /** Made aside and renamed: a half copy is never found. */
+  async #keep(step: PrepareDefinition, { from, to }: { from: string; to: string }): Promise<void> {
+    const half = `${to}.${randomUUID()}`;
+    await this.#copyAll(step.kept_paths, { from, to: half });
+    await rename(half, to).catch(() => removeTree(half));
+  }
+
+  async #copyAll(paths: readonly string[], { from, to }: { from: string; to: string }): Promise<void> {
+    await mkdir(to, { recursive: true });
+    for (const path of paths) {
+      if (!(await exists(join(from, path)))) continue;
+      await mkdir(dirname(join(to, path)), { recursive: true });
+      await runChild({
+        argv: ['cp', '-a', '--reflink=auto', '--', join(from, path), join(to, path)],
+        cwd: to,
+        env: { PATH: this.#searchPath },
+        timeoutMs: 10 * 60_000,
+      });
+    }
+  }
+}
+
+async function keyOf({ mirror, commit }: PrepareCall, step: PrepareDefinition): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([mirror.url, step.command, step.kept_paths]));
+  for (const file of step.key_files) {
+    const content = await mirror.readFile(commit, file);
+    hash.update(`\0${file}\0${content === undefined ? 'absent' : content.length}\0`).update(content ?? '');
+  }
+  return hash.digest('hex');
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
