@@ -13,9 +13,7 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
 var source = path.join(__dirname, '..', 'src', 'cli', 'main.ts');
 var compiled = path.join(__dirname, '..', 'dist', 'src', 'cli', 'main.js');
 import(url.pathToFileURL(fs.existsSync(source) ? source : compiled).href)
-  .then(function (cli) {
-    return cli.main(process.argv.slice(2), process.env);
-  })
-  .then(function (code) {
+  .then((cli) => cli.main(process.argv.slice(2), process.env))
+  .then((code) => {
     process.exit(code);
   });

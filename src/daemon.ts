@@ -1,7 +1,13 @@
 import { type Component, startAll } from './lib/component.ts';
 import type { Log } from './lib/log.ts';
+import { killLiveGroups } from './lib/process.ts';
 
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
+function endNow(): never {
+  killLiveGroups();
+  process.exit(130);
+}
 
 /**
  * A process is one ordered list of components. Runs them until a signal (or `ended`), then stops them in reverse; a second
@@ -15,7 +21,7 @@ export async function runDaemon(
   const asked = new Promise<void>((resolve) => {
     for (const signal of SIGNALS) {
       process.on(signal, () => {
-        if (stopping) process.exit(130);
+        if (stopping) endNow();
         stopping = true;
         log.info({ signal }, 'daemon.stopping');
         resolve();

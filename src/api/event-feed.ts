@@ -1,6 +1,6 @@
 import type { TransitionCursor, TransitionDao, TransitionEvent } from '../dao/transition-dao.ts';
-import type { Component } from '../lib/component.ts';
 import { sleep } from '../lib/clock.ts';
+import type { Component } from '../lib/component.ts';
 
 const POLL_MS = 300;
 const PAGE = 500;

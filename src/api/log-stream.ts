@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { LogChunkRow } from '../entities/log-chunk.ts';
 import { sleep } from '../lib/clock.ts';
-import { sendEvents, type SseMessage } from './sse.ts';
+import { type SseMessage, sendEvents } from './sse.ts';
 
 export const logQuery = z.object({
   after: z

@@ -1,5 +1,5 @@
-import type { Json } from '../entities/columns.ts';
 import type { CircuitBreakerRow } from '../entities/circuit-breaker.ts';
+import type { Json } from '../entities/columns.ts';
 import type { PatchRow } from '../entities/patch.ts';
 import type { RunRow } from '../entities/run.ts';
 import type { TargetRow } from '../entities/target.ts';

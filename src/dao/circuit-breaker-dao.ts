@@ -1,5 +1,5 @@
-import { CircuitBreaker, type CircuitBreakerRow } from '../entities/circuit-breaker.ts';
 import type { BreakerState } from '../domain/lifecycles/breaker.ts';
+import { CircuitBreaker, type CircuitBreakerRow } from '../entities/circuit-breaker.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
 export class CircuitBreakerDao extends BaseDao<CircuitBreakerRow> {

@@ -1,5 +1,5 @@
-import { Run, type RunRow } from '../entities/run.ts';
 import type { RunState } from '../domain/lifecycles/run.ts';
+import { Run, type RunRow } from '../entities/run.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 
 export interface RunFilter {

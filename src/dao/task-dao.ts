@@ -1,5 +1,5 @@
-import { Task, type TaskRow } from '../entities/task.ts';
 import type { TaskState } from '../domain/lifecycles/task.ts';
+import { Task, type TaskRow } from '../entities/task.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 
 export interface TaskFilter {

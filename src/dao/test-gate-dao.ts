@@ -1,6 +1,6 @@
-import { TestGate, type TestGateRow } from '../entities/test-gate.ts';
 import { liveStates } from '../domain/lifecycle.ts';
 import type { GateState } from '../domain/lifecycles/gate.ts';
+import { TestGate, type TestGateRow } from '../entities/test-gate.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
 export class TestGateDao extends BaseDao<TestGateRow> {

@@ -1,4 +1,4 @@
-import { type Tx, sql } from '../database/database.ts';
+import { sql, type Tx } from '../database/database.ts';
 import { codedDatabaseError } from '../database/faults.ts';
 import { StateTransition, type StateTransitionRow } from '../entities/state-transition.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';

@@ -1,5 +1,5 @@
-import { Worker, type WorkerRow } from '../entities/worker.ts';
 import type { WorkerState } from '../domain/lifecycles/worker.ts';
+import { Worker, type WorkerRow } from '../entities/worker.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
 export class WorkerDao extends BaseDao<WorkerRow> {

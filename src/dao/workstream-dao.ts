@@ -1,5 +1,5 @@
-import { Workstream, type WorkstreamRow } from '../entities/workstream.ts';
 import type { WorkstreamState } from '../domain/lifecycles/workstream.ts';
+import { Workstream, type WorkstreamRow } from '../entities/workstream.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
 export class WorkstreamDao extends BaseDao<WorkstreamRow> {

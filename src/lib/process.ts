@@ -65,7 +65,10 @@ export function runChild(spec: ChildSpec): Promise<ChildResult> {
   } catch (error) {
     return Promise.resolve(result(notStarted(error)));
   }
-  if (child.pid !== undefined) spec.onSpawn?.(child.pid);
+  if (child.pid !== undefined) {
+    liveGroups.add(child.pid);
+    spec.onSpawn?.(child.pid);
+  }
   return superviseChild(child, spec, capture).then(result);
 }
 
@@ -93,6 +96,7 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
       for (const timer of timers) clearTimeout(timer);
       spec.signal?.removeEventListener('abort', onAbort);
       signalGroup(child.pid, 'SIGKILL');
+      if (child.pid !== undefined) liveGroups.delete(child.pid);
       child.stdout?.destroy();
       child.stderr?.destroy();
       resolve(final);
@@ -126,6 +130,14 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
     });
     child.once('close', () => finish(ending ?? byItself));
   });
+}
+
+/** Groups that this process started and that still run. */
+const liveGroups = new Set<number>();
+
+/** For an end at once: nothing that was started may outlive us. Synchronous, so that it works in the last moment. */
+export function killLiveGroups(): void {
+  for (const groupId of liveGroups) signalGroup(groupId, 'SIGKILL');
 }
 
 /** Signals a whole process group; a group that is gone is no error. */

@@ -21,8 +21,8 @@ import type { Slot, SlotRack } from '../workspaces/slots.ts';
 import { composeOnTip } from './land-patches/compose.ts';
 import { OutputLog } from './output-log.ts';
 import { persist } from './persist.ts';
-import { readPolicy } from './read-policy.ts';
 import type { HeldWorkRegistry, RepositoryBook } from './ports.ts';
+import { readPolicy } from './read-policy.ts';
 
 export interface RunGateDeps {
   ledger: Ledger;

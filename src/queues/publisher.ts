@@ -2,7 +2,7 @@ import type { Queue } from 'bullmq';
 import { SluiceError } from '../contract/errors.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
-import { type Message, type QueueBackend } from './queue-backend.ts';
+import type { Message, QueueBackend } from './queue-backend.ts';
 import { type QueueFamily, queueName } from './queue-names.ts';
 
 /** How long a publish may take. What is not published in time is marked again in the ledger. */

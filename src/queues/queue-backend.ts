@@ -1,5 +1,4 @@
-import { type Job, Queue, Worker } from 'bullmq';
-import { createPostgresBackend } from 'bullmq';
+import { createPostgresBackend, type Job, Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { SluiceError } from '../contract/errors.ts';
 import { sleep } from '../lib/clock.ts';
@@ -61,7 +60,6 @@ class RedisBackend implements QueueBackend {
     const queue = new Queue<Message>(name, {
       connection: { ...this.#connection(), maxRetriesPerRequest: 1, enableOfflineQueue: false },
       prefix: this.#prefix,
-      skipWaitingForReady: true,
     });
     queue.on('error', () => {});
     return queue;

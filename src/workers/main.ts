@@ -38,14 +38,18 @@ try {
     gateSlots: Number(values['gate-slots']),
     drainMs: Number(values['drain-ms']),
   });
-  const orphaned = new Promise<void>((resolve) => process.once('disconnect', resolve));
+  // The supervisor asks over the channel, not by a signal: a terminal's Ctrl-C reaches us too, and two mean "now".
+  const dismissed = new Promise<void>((resolve) => {
+    process.once('disconnect', resolve);
+    process.once('message', resolve);
+  });
   await runDaemon([...foundation(deps, { migrate: false }), ...components], {
     log,
     ready: () => {
       log.info({ workerId, pid: process.pid }, 'worker.ready');
       process.send?.({ kind: 'ready', workerId });
     },
-    ended: Promise.race([ended, orphaned]),
+    ended: Promise.race([ended, dismissed]),
   });
   process.exit(0);
 } catch (error) {

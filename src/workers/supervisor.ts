@@ -52,6 +52,10 @@ export class WorkerSupervisor implements Component {
 
   /** Resolves when every worker is ready for the first time; rejects when one ends before. */
   async start(): Promise<void> {
+    // An end at once is passed on: for a worker that drains already, the signal means "now".
+    process.once('exit', () => {
+      for (const { child } of this.#posts) child?.kill('SIGTERM');
+    });
     const ready = Array.from({ length: this.#options.processes }, (_, index) => {
       const post: Post = { index, child: undefined };
       this.#posts.push(post);
@@ -64,7 +68,7 @@ export class WorkerSupervisor implements Component {
 
   async stop(): Promise<void> {
     this.#abort.abort();
-    for (const { child } of this.#posts) child?.kill('SIGTERM');
+    for (const { child } of this.#posts) if (child?.connected) child.send({ kind: 'stop' });
     const late = setTimeout(() => {
       for (const { child } of this.#posts) child?.kill('SIGKILL');
     }, this.#options.drainMs + KILL_AFTER_DRAIN_MS);

@@ -1,5 +1,5 @@
-import { changesBetween, type TreeChange } from '../git/tree-changes.ts';
 import type { Mirror } from '../git/mirror.ts';
+import { changesBetween, type TreeChange } from '../git/tree-changes.ts';
 import type { Slot } from './slots.ts';
 
 export interface CapturedChange extends TreeChange {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { SluiceError } from '../../contract/errors.ts';
-import { RUN_STATES } from '../../domain/lifecycles/run.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
+import { RUN_STATES } from '../../domain/lifecycles/run.ts';
 import type { RunRow } from '../../entities/run.ts';
 import { cancelRun, pauseRun, resumeRun } from '../../ledger/cancel.ts';
 import { submitRun, validateRun } from '../../pipeline/submit-run.ts';

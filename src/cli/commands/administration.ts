@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
 import { loadSettings } from '../../config.ts';
 import { TOKEN_SCOPES, type TokenScope } from '../../contract/tokens.ts';
-import { createDeps, type Deps } from '../../deps.ts';
 import { migrateDown, migrateUp, migrationStatus } from '../../database/migrator.ts';
+import { createDeps, type Deps } from '../../deps.ts';
 import { hashToken, newTokenSecret } from '../../domain/token.ts';
 import { type CliContext, print } from '../context.ts';
 import { table } from '../table.ts';

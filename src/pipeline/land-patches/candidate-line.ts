@@ -1,7 +1,7 @@
+import type { GateDefinition } from '../../contract/policy.ts';
 import { gatesInForce, proofsFor, unionOfGates } from '../../domain/gates-in-force.ts';
 import type { Candidate, Conflict } from '../../domain/landing-planner.ts';
 import { matcher } from '../../domain/path-rules.ts';
-import type { GateDefinition } from '../../contract/policy.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import { treeWithPinned } from '../../git/build-tree.ts';
 import { changedPaths } from '../../git/tree-changes.ts';

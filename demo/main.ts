@@ -1,0 +1,75 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { styleText } from 'node:util';
+import { watchRun } from '../src/cli/watch-run.ts';
+import type { BreakerObject, RunObject } from '../src/client/objects.ts';
+import { SluiceClient } from '../src/client/sluice-client.ts';
+import { poll } from '../src/lib/clock.ts';
+import { type DaemonProcess, startDaemon } from './daemon-process.ts';
+import { mainRun } from './main-run.ts';
+import { report } from './report.ts';
+import { makeTarget } from './target-repository.ts';
+
+const BREAKER_LIMIT_MS = 120_000;
+
+/** Shows the main job on this very repository. Exit 0 only if every outcome is as it should be. */
+const startedAt = performance.now();
+const root = resolve(import.meta.dirname, '..');
+const keep = process.argv.includes('--keep');
+const folder = await mkdtemp(join(tmpdir(), 'sluice-demo-'));
+let daemon: DaemonProcess | undefined;
+process.once('SIGINT', () => void leave(130));
+
+say(`Sluice demo. Everything happens in ${folder}`);
+try {
+  const target = await makeTarget(root, folder);
+  say('A clone of this repository stands behind a bare remote; its gates: types, unit tests.');
+  daemon = await startDaemon(root, folder);
+  say(`The daemon runs at ${daemon.url}, two worker processes with it.\n`);
+  const client = new SluiceClient({ url: daemon.url });
+  const submitted = await client.runs.submit(await mainRun(target));
+  const watching = watchRun(cliContext(), client, submitted.id);
+  const breaker = await cancelWhatTheBreakerHolds(client, submitted);
+  const faults = await report(await watching, breaker, target);
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
+  for (const fault of faults) say(styleText('red', `not as it should be: ${fault}`));
+  say(`\n${faults.length === 0 ? 'All outcomes are as they should be' : 'Something went wrong'}, ${seconds} s.`);
+  if (keep) {
+    say(`It goes on running: ${daemon.url} (board: ${daemon.url}/board), remote: ${target.remote}`);
+    say(`Stop it with: kill ${daemon.pid}   Log: ${daemon.logFile}`);
+    daemon.leave();
+    process.exit(faults.length === 0 ? 0 : 1);
+  }
+  await leave(faults.length === 0 ? 0 : 1);
+} catch (error) {
+  say(`${(error as Error).stack}`);
+  await leave(1);
+}
+
+/** The fourth crash never happens: its task waits QUEUED behind the open breaker. Then it is cancelled, as a person would. */
+async function cancelWhatTheBreakerHolds(client: SluiceClient, run: RunObject): Promise<BreakerObject> {
+  const open = await poll(
+    async () =>
+      (await client.breakers()).items.find(({ tool_name, state }) => tool_name === 'crasher' && state === 'OPEN'),
+    { everyMs: 200, limitMs: BREAKER_LIMIT_MS },
+  );
+  if (open === undefined) throw new Error('the breaker of the crashing tool did not open');
+  const waiting = (await client.tasks.list({ run: run.id, tool: 'crasher', state: 'QUEUED' })).items;
+  for (const { id } of waiting) await client.tasks.cancel(id, 'its tool is broken');
+  return open;
+}
+
+async function leave(code: number): Promise<void> {
+  await daemon?.stop();
+  await rm(folder, { recursive: true, force: true });
+  process.exit(code);
+}
+
+function cliContext() {
+  return { environment: process.env, stdout: process.stdout, stderr: process.stdout, version: 'demo' };
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

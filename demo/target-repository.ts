@@ -1,0 +1,80 @@
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { stringify } from 'yaml';
+import { run } from './shell.ts';
+
+export interface TargetRepository {
+  /** The bare remote that Sluice lands on. */
+  remote: string;
+  /** An author's clone, to make patches in. */
+  clone: string;
+  base: string;
+}
+
+/** Puts this very repository behind a bare remote, with gates that are its own commands. */
+export async function makeTarget(root: string, folder: string): Promise<TargetRepository> {
+  const remote = join(folder, 'remote.git');
+  const clone = join(folder, 'clone');
+  if (await hasHistory(root)) {
+    await run(['git', 'clone', '--quiet', '--no-hardlinks', root, clone], { cwd: folder });
+    await run(['git', 'checkout', '--quiet', '-B', 'main'], { cwd: clone });
+  } else {
+    await cloneWithoutHistory(root, clone, folder);
+  }
+  await writeFile(join(clone, '.sluice.yaml'), policyFor(root));
+  await run(['git', 'add', '--all'], { cwd: clone });
+  await run(['git', 'commit', '--quiet', '--message', 'Guard the branch with gates'], { cwd: clone });
+  await run(['git', 'init', '--quiet', '--bare', '--initial-branch=main', remote], { cwd: folder });
+  await run(['git', 'push', '--quiet', remote, 'HEAD:main'], { cwd: clone });
+  return { remote, clone, base: (await run(['git', 'rev-parse', 'HEAD'], { cwd: clone })).trim() };
+}
+
+async function hasHistory(root: string): Promise<boolean> {
+  return run(['git', 'rev-parse', '--verify', 'HEAD'], { cwd: root }).then(
+    () => access(join(root, '.git')).then(() => true),
+    () => false,
+  );
+}
+
+/** An unpacked archive has no history: one commit of its files. */
+async function cloneWithoutHistory(root: string, clone: string, folder: string): Promise<void> {
+  await run(['cp', '-a', root, clone], { cwd: folder });
+  await run(['rm', '-rf', 'node_modules', '.git', '.sluice'], { cwd: clone });
+  await run(['git', 'init', '--quiet', '--initial-branch=main'], { cwd: clone });
+  await run(['git', 'add', '--all'], { cwd: clone });
+  await run(['git', 'commit', '--quiet', '--message', 'The files of Sluice'], { cwd: clone });
+}
+
+/** Types and a fast part of the tests; the dependencies that are installed here serve the slots as well. */
+function policyFor(root: string): string {
+  return stringify({
+    prepare: [{ name: 'dependencies', command: ['ln', '-s', join(root, 'node_modules'), 'node_modules'] }],
+    gates: [
+      { name: 'types', command: ['node_modules/.bin/tsc', '-p', '.'], timeout_seconds: 120 },
+      {
+        name: 'unit',
+        command: ['node_modules/.bin/vitest', 'run', '--project=unit', 'test/unit/lib', '--no-color'],
+        timeout_seconds: 120,
+      },
+    ],
+    limits: { max_files: 500 },
+  });
+}
+
+/** Makes a git patch on the base by editing files in the author's clone, and leaves the clone as it was. */
+export async function makePatch(
+  { clone, base }: TargetRepository,
+  edits: Readonly<Record<string, (text: string) => string>>,
+): Promise<string> {
+  for (const [path, edit] of Object.entries(edits)) {
+    const file = join(clone, path);
+    await mkdir(dirname(file), { recursive: true });
+    const text = await readFile(file, 'utf8').catch(() => '');
+    await writeFile(file, edit(text));
+  }
+  await run(['git', 'add', '--all'], { cwd: clone });
+  const patch = await run(['git', 'diff', '--cached', '--binary', base], { cwd: clone });
+  await run(['git', 'reset', '--quiet', '--hard', base], { cwd: clone });
+  if (patch === '') throw new Error(`the edit of ${Object.keys(edits).join(', ')} changes nothing`);
+  return patch;
+}
