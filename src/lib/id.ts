@@ -1,13 +1,18 @@
 import { randomBytes } from 'node:crypto';
 
 const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz';
+const RANDOM_BITS = 80n;
+
+let last = 0n;
 
 /**
- * A prefixed, time-ordered id: `task_` and 26 characters (48 bits of milliseconds, 80 random bits, Crockford base 32).
- * Ids made in a later millisecond sort after earlier ones as text.
+ * A prefixed, time-ordered id: `task_` and 26 characters (48 bits of milliseconds, 80 random bits, Crockford base 32). As
+ * text, ids of one process sort in the order in which they were made, those of others by the millisecond.
  */
 export function newId(prefix: string, nowMs: number = Date.now()): string {
-  let bits = (BigInt(nowMs) << 80n) | BigInt(`0x${randomBytes(10).toString('hex')}`);
+  const fresh = (BigInt(nowMs) << RANDOM_BITS) | BigInt(`0x${randomBytes(10).toString('hex')}`);
+  last = fresh > last ? fresh : last + 1n;
+  let bits = last;
   let text = '';
   for (let i = 0; i < 26; i += 1) {
     text = CROCKFORD[Number(bits & 31n)] + text;

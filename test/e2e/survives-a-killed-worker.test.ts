@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createDaos, type Daos } from '../../src/dao/all.ts';
+import { Database } from '../../src/database/database.ts';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { cloneTemplate } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { shell, specOf } from '../support/run-sluice.ts';
+import { type SluiceProcess, spawnSluice } from '../support/sluice-process.ts';
+
+let git: GitSandbox;
+let databaseUrl: string;
+let database: Database;
+let daos: Daos;
+let sluice: SluiceProcess;
+
+beforeAll(async () => {
+  git = await GitSandbox.create();
+  databaseUrl = await cloneTemplate();
+  database = new Database({ url: databaseUrl });
+  await database.start();
+  daos = createDaos(database);
+  sluice = await spawnSluice({ databaseUrl });
+});
+afterAll(async () => {
+  await sluice.stop();
+  await database.stop();
+  await git.remove();
+});
+
+test('P8, P9: the task of a worker killed with SIGKILL runs again elsewhere, leaves no process and uses up no retry', async () => {
+  // The first attempt hangs and has a grandchild outside its group; a later one ends at once.
+  const script = `
+    if [ "$SLUICE_ATTEMPT" = 1 ]; then setsid sleep 300 & sleep 300; fi
+    echo "$SLUICE_ATTEMPT" > survived.txt`;
+  const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('hangs', script)]));
+  const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  const victim = await daos.workers.get(task.worker_id!);
+  const marker = `SLUICE_TASK_ID=${task.task_id}`;
+  await eventually('the grandchild', async () => (await processesWithVariable(marker)).length >= 3);
+  process.kill(victim.pid!, 'SIGKILL');
+  const killedAt = Date.now();
+
+  await eventually('orphans gone', async () => (await processesWithVariable(marker)).length === 0, 5_000);
+  await eventually('the task elsewhere', async () => (await daos.tasks.get(task.task_id)).attempt === 2, 20_000);
+  const recoveredMs = Date.now() - killedAt;
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+
+  expect(await git.read('survived.txt')).toBe('2');
+  expect(await daos.tasks.get(task.task_id)).toMatchObject({ retry_count: 0, interruptions: 1, attempt: 2 });
+  expect((await daos.workers.get(victim.worker_id)).state).toBe('DEAD');
+  // A bound on correctness, not a figure: the lease is 6 s, a round of the reconciler 1 s.
+  expect(recoveredMs).toBeLessThan(20_000);
+  expect(await git.subjects()).toHaveLength(2);
+});
+
+test('P8: a daemon killed with SIGKILL goes on with the same run when it is started again', async () => {
+  const { id } = await sluice.client.runs.submit(
+    specOf(git.remote, [
+      shell('before', 'sleep 2; echo 1 > before.txt'),
+      shell('after', 'echo 2 > after.txt', { depends_on: ['before'] }),
+    ]),
+  );
+  await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  await sluice.stop('SIGKILL');
+  sluice = await spawnSluice({ databaseUrl, dataDir: sluice.dataDir });
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED', 50_000);
+  expect((await git.subjects()).slice(-2)).toEqual(['test: before', 'test: after']);
+});
+
+test('P9: SIGTERM hands back what cannot end in time, and ends with 0', async () => {
+  const { id } = await sluice.client.runs.submit(
+    specOf(git.remote, [shell('long', 'if [ "$SLUICE_ATTEMPT" = 1 ]; then sleep 300; fi; echo 3 > long.txt')]),
+  );
+  await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  await sluice.stop('SIGKILL');
+  sluice = await spawnSluice({ databaseUrl, dataDir: sluice.dataDir, args: ['--drain-seconds=1'] });
+  // The restarted daemon has taken it up again by now or will; drain it once more while it runs.
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED', 50_000);
+
+  const drained = await sluice.client.runs.submit(
+    specOf(git.remote, [shell('drained', 'if [ "$SLUICE_ATTEMPT" = 1 ]; then sleep 300; fi; echo 4 > drained.txt')]),
+  );
+  await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  expect(await sluice.stop('SIGTERM')).toBe(0);
+  const [task] = await daos.tasks.findByRun(drained.id);
+  expect(task).toMatchObject({ state: 'QUEUED', retry_count: 0, interruptions: 1, worker_id: null });
+  expect(await processesWithVariable(`SLUICE_TASK_ID=${task!.task_id}`)).toEqual([]);
+  expect((await daos.workers.findBy({ state: { $in: ['IDLE', 'BUSY'] } })).length).toBe(0);
+
+  sluice = await spawnSluice({ databaseUrl, dataDir: sluice.dataDir });
+  await eventually('the end', async () => (await sluice.client.runs.get(drained.id)).state === 'COMPLETED', 50_000);
+});

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { silentLog } from '../../src/lib/log.ts';
+import { QueueConsumer } from '../../src/queues/consumer.ts';
+import { QueuePublisher } from '../../src/queues/publisher.ts';
+import { createQueueBackend, type Message, type QueueBackend } from '../../src/queues/queue-backend.ts';
+import { cloneTemplate } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { redisIsHere, startRedis, type TestRedis } from '../support/redis.ts';
+import { shell, specOf, startSluice } from '../support/run-sluice.ts';
+
+const hasRedis = await redisIsHere();
+
+/** One suite, both backends: what the rest of Sluice may count on. */
+function conformance(kind: 'postgres' | 'redis'): void {
+  describe(`queues on ${kind}`, () => {
+    let redis: TestRedis | undefined;
+    let databaseUrl: string;
+    let backend: QueueBackend;
+    let publisher: QueuePublisher;
+    beforeAll(async () => {
+      databaseUrl = await cloneTemplate();
+      redis = kind === 'redis' ? await startRedis() : undefined;
+      backend = createQueueBackend({ redisUrl: redis?.url, databaseUrl, installation: 'test' });
+      await backend.prepare();
+      publisher = new QueuePublisher(backend);
+    });
+    afterAll(async () => {
+      await publisher.stop();
+      await backend.close();
+      await redis?.stop();
+    });
+
+    async function consume(queue: string, deliver: (message: Message) => Promise<void>, concurrency = 2) {
+      const consumer = new QueueConsumer({ backend, queue, concurrency, deliver, log: silentLog() });
+      await consumer.start();
+      return consumer;
+    }
+    const message = (id: string, dispatch: number, pool: string) => ({ id, dispatch, pool, name: 'tool' });
+
+    test('delivers each message once, to the queue of its pool', async () => {
+      const seen: Message[] = [];
+      const consumer = await consume('tasks.alpha', async (received) => void seen.push(received));
+      await publisher.publish('tasks', [message('a', 1, 'alpha'), message('b', 1, 'alpha'), message('c', 1, 'beta')]);
+      await eventually('both messages', async () => seen.length === 2);
+      expect(seen.toSorted((x, y) => x.id.localeCompare(y.id))).toEqual([
+        { id: 'a', dispatch: 1 },
+        { id: 'b', dispatch: 1 },
+      ]);
+      await consumer.stop();
+    });
+
+    test('a later dispatch of the same task arrives while the first is still being worked on', async () => {
+      const seen: number[] = [];
+      let release = (): void => {};
+      const held = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      const consumer = await consume('tasks.again', async ({ dispatch }) => {
+        seen.push(dispatch);
+        if (dispatch === 1) await held;
+      });
+      await publisher.publish('tasks', [message('same', 1, 'again')]);
+      await eventually('the first dispatch', async () => seen.includes(1));
+      await publisher.publish('tasks', [message('same', 2, 'again')]);
+      await eventually('the second dispatch', async () => seen.includes(2));
+      release();
+      await consumer.stop();
+    });
+
+    test('a handler that throws is not delivered again: the ledger decides about retries', async () => {
+      let deliveries = 0;
+      const consumer = await consume('tasks.throws', async () => {
+        deliveries += 1;
+        throw new Error('boom');
+      });
+      await publisher.publish('tasks', [message('bad', 1, 'throws'), message('next', 1, 'throws')]);
+      await eventually('both deliveries', async () => deliveries === 2);
+      const counts = await publisher.queue('tasks.throws').getJobCounts('waiting', 'active', 'failed', 'delayed');
+      expect(counts).toMatchObject({ waiting: 0, delayed: 0, failed: 0 });
+      await consumer.stop();
+    });
+
+    test('stop waits for what is being delivered', async () => {
+      let done = false;
+      let started = false;
+      const consumer = await consume('tasks.stop', async () => {
+        started = true;
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        done = true;
+      });
+      await publisher.publish('tasks', [message('one', 1, 'stop')]);
+      await eventually('the delivery', async () => started);
+      await consumer.stop();
+      expect(done).toBe(true);
+    });
+
+    test('a whole run lands, dependencies and gates included', async () => {
+      const git = await GitSandbox.create();
+      const sluice = await startSluice({ databaseUrl, redisUrl: redis?.url });
+      const { run } = await sluice.finish(
+        specOf(git.remote, [shell('one', 'echo 1 > 1.txt'), shell('two', 'echo 2 > 2.txt', { depends_on: ['one'] })]),
+      );
+      expect(run.state).toBe('COMPLETED');
+      expect(await git.subjects()).toEqual(['change', 'test: one', 'test: two']);
+      await sluice.stop();
+      await git.remove();
+    });
+  });
+}
+
+conformance('postgres');
+if (hasRedis) {
+  conformance('redis');
+
+  describe('Redis that goes away', () => {
+    test('P1: flushed in the middle of a run and stopped for a while, it costs time and no work', async () => {
+      const git = await GitSandbox.create();
+      const redis = await startRedis();
+      const sluice = await startSluice({ redisUrl: redis.url });
+      const tasks = Array.from({ length: 6 }, (_, n) => shell(`t${n}`, `sleep 0.3; echo ${n} > ${n}.txt`));
+      const { id } = await sluice.client.runs.submit(specOf(git.remote, tasks));
+      await eventually('a running task', async () => (await sluice.deps.daos.tasks.findByState('RUNNING'))[0]);
+      await redis.client.flushall();
+      await redis.kill();
+      // Submitting still answers while Redis is down.
+      const second = await sluice.client.runs.submit(specOf(git.remote, [shell('late', 'echo late > late.txt')]));
+      await redis.restart();
+      for (const run of [id, second.id]) {
+        await eventually('the end', async () => (await sluice.client.runs.get(run)).state === 'COMPLETED', 45_000);
+      }
+      expect((await git.subjects()).length).toBe(1 + 7);
+      await sluice.stop();
+      await redis.stop();
+      await git.remove();
+    });
+
+    test('a Redis that may evict keys is refused with a code', async () => {
+      const redis = await startRedis();
+      await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru');
+      const backend = createQueueBackend({
+        redisUrl: redis.url,
+        databaseUrl: 'postgresql://x/y',
+        installation: 'test',
+      });
+      await expect(backend.prepare()).rejects.toMatchObject({ code: 'queue.policy' });
+      await backend.close();
+      await redis.stop();
+    });
+
+    test('an unreachable Redis is a coded, retryable error', async () => {
+      const backend = createQueueBackend({
+        redisUrl: 'redis://127.0.0.1:1',
+        databaseUrl: 'postgresql://x/y',
+        installation: 'test',
+      });
+      await expect(backend.prepare()).rejects.toMatchObject({ code: 'queue.unreachable', retryable: true });
+      await backend.close();
+    });
+  });
+}

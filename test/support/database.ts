@@ -1,0 +1,36 @@
+import { afterAll, inject } from 'vitest';
+import { createDaos, type Daos } from '../../src/dao/all.ts';
+import { Database } from '../../src/database/database.ts';
+import { Ledger } from '../../src/ledger/ledger.ts';
+import { newId } from '../../src/lib/id.ts';
+import { withAdmin } from './admin-connection.ts';
+
+export interface TestDatabase {
+  url: string;
+  database: Database;
+  daos: Daos;
+  ledger: Ledger;
+  hints: string[];
+}
+
+/** A database of its own for this file, cloned from the migrated template; dropped at its end. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const url = await cloneTemplate();
+  const database = new Database({ url });
+  await database.start();
+  afterAll(() => database.stop());
+  const hints: string[] = [];
+  const ledger = new Ledger(database, (hint) => hints.push(hint));
+  return { url, database, daos: createDaos(database), ledger, hints };
+}
+
+/** Only the address: for tests that start processes of their own. */
+export async function cloneTemplate(): Promise<string> {
+  const template = inject('templateUrl');
+  const url = new URL(template);
+  const name = newId('test');
+  url.pathname = `/${name}`;
+  await withAdmin(template, (client) => client.query(`create database ${name} template sluice_template`));
+  afterAll(() => withAdmin(template, (client) => client.query(`drop database if exists ${name} with (force)`)));
+  return url.href;
+}

@@ -1,0 +1,119 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { ApiRole } from '../../src/api/api-role.ts';
+import type { PatchObject, RunObject, TaskObject } from '../../src/client/objects.ts';
+import { SluiceClient } from '../../src/client/sluice-client.ts';
+import { loadSettings, type Settings } from '../../src/config.ts';
+import { type ConfigFileInput, configSchema } from '../../src/contract/config-schema.ts';
+import type { RunSpecInput } from '../../src/contract/run-spec.ts';
+import { createDeps, type Deps, foundation } from '../../src/deps.ts';
+import { type Component, startAll } from '../../src/lib/component.ts';
+import { createLog, silentLog } from '../../src/lib/log.ts';
+import { createSchedulerRole } from '../../src/scheduler/scheduler-role.ts';
+import { createWorkerRole, type WorkerOptions } from '../../src/workers/worker-role.ts';
+import { cloneTemplate } from './database.ts';
+import { eventually } from './eventually.ts';
+
+export interface RunningSluice {
+  client: SluiceClient;
+  deps: Deps;
+  url: string;
+  settings: Settings;
+  workerIds: string[];
+  /** Submits and waits for the end; everything expanded. */
+  finish(spec: RunSpecInput): Promise<FinishedRun>;
+  whole(runId: string): Promise<FinishedRun>;
+  stop(): Promise<void>;
+}
+
+export interface FinishedRun {
+  run: RunObject;
+  task(name: string): TaskObject;
+  /** The newest patch of a task. */
+  patch(name: string): PatchObject | undefined;
+}
+
+export interface SluiceOptions {
+  config?: ConfigFileInput;
+  redisUrl?: string;
+  databaseUrl?: string;
+  workers?: Partial<WorkerOptions>[];
+  dataDir?: string;
+  environment?: Record<string, string>;
+}
+
+const WORKER: WorkerOptions = { pools: ['default'], taskSlots: 3, gateSlots: 2, drainMs: 5_000 };
+
+/** The daemon in this process: API on a free port, scheduler, workers. Everything is real; stopped at the end of the file. */
+export async function startSluice(options: SluiceOptions = {}): Promise<RunningSluice> {
+  const databaseUrl = options.databaseUrl ?? (await cloneTemplate());
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'sluice-test-data-')));
+  const file = configSchema.parse({ allow_any_repository: true, allow_commands: true, ...options.config });
+  const environment = { PATH: process.env.PATH, ...options.environment };
+  const settings = {
+    ...(await loadSettings(environment, { dataDir, port: 0 }, dataDir)),
+    file,
+    redisUrl: options.redisUrl,
+  };
+  const log = process.env.LOG_LEVEL ? createLog({ level: process.env.LOG_LEVEL, terminal: false }) : silentLog();
+  const deps = createDeps(settings, log, databaseUrl);
+  const api = new ApiRole(deps, 'test');
+  const workers = (options.workers ?? [{}]).map((given) => createWorkerRole(deps, { ...WORKER, ...given }));
+  const components: Component[] = [
+    ...foundation(deps, { migrate: false }),
+    api,
+    ...createSchedulerRole(deps),
+    ...workers.flatMap((worker) => worker.components),
+  ];
+  const stopAll = await startAll(components);
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopped ??= stopAll().then(() => rm(dataDir, { recursive: true, force: true }));
+    return stopped;
+  };
+  afterAll(stop);
+  const client = new SluiceClient({ url: api.url });
+  const whole = async (runId: string) =>
+    finished(await client.runs.get(runId, { expand: ['workstreams', 'tasks', 'patches', 'gates'] }));
+  return {
+    client,
+    deps,
+    url: api.url,
+    settings,
+    workerIds: workers.map(({ workerId }) => workerId),
+    whole,
+    finish: async (spec) => {
+      const { id } = await client.runs.submit(spec);
+      await eventually(`the end of ${spec.name}`, async () =>
+        ['COMPLETED', 'FAILED'].includes((await client.runs.get(id)).state),
+      );
+      return whole(id);
+    },
+    stop,
+  };
+}
+
+function finished(run: RunObject): FinishedRun {
+  const task = (name: string): TaskObject => {
+    const found = run.tasks?.find((candidate) => candidate.name === name);
+    if (found === undefined) throw new Error(`the run has no task ${name}`);
+    return found;
+  };
+  return { run, task, patch: (name) => run.patches?.findLast(({ task_id }) => task_id === task(name).id) };
+}
+
+/** A run spec of one workstream: what stands in most tests. */
+export function specOf(
+  repository: string,
+  tasks: RunSpecInput['workstreams'][number]['tasks'],
+  more: Partial<RunSpecInput> = {},
+): RunSpecInput {
+  return { name: 'test', repository, workstreams: [{ name: 'work', tasks }], ...more };
+}
+
+/** A task that runs a shell script in its slot. */
+export function shell(name: string, script: string, more: object = {}) {
+  return { name, tool: 'command', input: { argv: ['sh', '-c', script] }, max_retries: 0, ...more };
+}

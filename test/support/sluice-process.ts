@@ -1,0 +1,67 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { stringify } from 'yaml';
+import { SluiceClient } from '../../src/client/sluice-client.ts';
+import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
+
+export interface SluiceProcess {
+  client: SluiceClient;
+  child: ChildProcess;
+  dataDir: string;
+  output: () => string;
+  /** Process ids of its workers at the start. */
+  workers: number[];
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** `sluice up` as a process of its own, to be killed and started again on the same database and data folder. */
+export async function spawnSluice(options: {
+  databaseUrl: string;
+  dataDir?: string;
+  config?: ConfigFileInput;
+  redisUrl?: string;
+  args?: string[];
+}): Promise<SluiceProcess> {
+  const dataDir = options.dataDir ?? (await makeDataDir());
+  const config = join(dataDir, 'sluice.config.yaml');
+  await writeFile(config, stringify(options.config ?? {}));
+  const child = fork(
+    join(import.meta.dirname, '../../bin/sluice.cjs'),
+    ['up', '--workers=2', '--port=0', `--data-dir=${dataDir}`, `--config=${config}`, ...(options.args ?? [])],
+    {
+      env: { PATH: process.env.PATH, DATABASE_URL: options.databaseUrl, REDIS_URL: options.redisUrl ?? '' },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    },
+  );
+  let output = '';
+  for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk) => (output += String(chunk)));
+  const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  afterAll(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  const ready = await new Promise<{ url: string; workers: number[] }>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as { url: string; workers: number[] }));
+    child.once('exit', () => reject(new Error(`sluice up ended at its start:\n${output}`)));
+  });
+  return {
+    client: new SluiceClient({ url: ready.url }),
+    child,
+    dataDir,
+    output: () => output,
+    workers: ready.workers,
+    stop: (signal = 'SIGTERM') => {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}
+
+export async function makeDataDir(): Promise<string> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-up-'));
+  afterAll(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }));
+  return dataDir;
+}
