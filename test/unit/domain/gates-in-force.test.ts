@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { gateSchema, policySchema } from '../../../src/contract/policy.ts';
+import { gateDigest, gatesInForce, proofsFor, unionOfGates } from '../../../src/domain/gates-in-force.ts';
+
+const gate = (name: string, more: object = {}) => gateSchema.parse({ name, command: ['run', name], ...more });
+
+test('a gate with paths counts only for changes that touch one', () => {
+  const gates = [gate('always'), gate('docs', { paths: ['docs/**'] })];
+  expect(gatesInForce(gates, ['src/a.ts']).map(({ name }) => name)).toEqual(['always']);
+  expect(gatesInForce(gates, ['docs/a.md']).map(({ name }) => name)).toEqual(['always', 'docs']);
+});
+
+test('extra gates of a run add to the branch’s and never replace them', () => {
+  const branch = [gate('unit')];
+  const weaker = { ...gate('unit'), command: ['true'] };
+  expect(unionOfGates(branch, [weaker, gate('unit')])).toEqual([gate('unit'), weaker]);
+});
+
+test('the digest covers what the verdict depends on, and not the name or the time-out', () => {
+  const { prepare } = policySchema.parse({ prepare: [{ name: 'npm', command: ['npm', 'ci'] }] });
+  const base = gateDigest(gate('a'), []);
+  expect(gateDigest({ ...gate('a'), name: 'b', timeout_seconds: 1 }, [])).toBe(base);
+  for (const other of [
+    gateDigest({ ...gate('a'), command: ['x'] }, []),
+    gateDigest({ ...gate('a'), env: ['X'] }, []),
+    gateDigest(gate('a'), prepare),
+  ]) {
+    expect(other).not.toBe(base);
+  }
+});
+
+test('a change of pinned files is proven on both trees', () => {
+  const proofs = proofsFor([gate('a')], [], { landing: 'tree', pinned: 'overlaid' });
+  expect(proofs.map(({ treeId, pinned }) => [treeId, pinned])).toEqual([
+    ['tree', false],
+    ['overlaid', true],
+  ]);
+});

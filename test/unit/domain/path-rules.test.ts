@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'vitest';
+import { policySchema } from '../../../src/contract/policy.ts';
+import { type ChangeFacts, commonPath, refusalOf, unsafePath } from '../../../src/domain/path-rules.ts';
+
+const policy = policySchema.parse({ protected: ['.github/**'], limits: { max_files: 2, max_bytes: 100 } });
+const change = (paths: string[], more: Partial<ChangeFacts> = {}): ChangeFacts => ({
+  paths: paths.map((path) => ({ path, mode: '100644' })),
+  sizeBytes: 10,
+  binary: false,
+  holdsSecret: false,
+  ...more,
+});
+const reasonOf = (facts: ChangeFacts, scope: string[] | null = null) => refusalOf(facts, { policy, scope })?.reason;
+
+test('a plain change passes', () => {
+  expect(reasonOf(change(['src/a.ts']), ['src/**'])).toBeUndefined();
+});
+
+test.each(['../up', '/etc/passwd', 'a/../../b', '.git/config', 'sub/.GIT/hooks/x', 'a//b', './a', 'a\\b', 'a\0b', ''])(
+  'the path %j is refused before git sees it',
+  (path) => {
+    expect(unsafePath(['fine', path])).toMatchObject({ reason: 'unsafe_path', evidence: { path } });
+  },
+);
+
+describe('each rule has its reason', () => {
+  test('scope, protected paths, the policy itself', () => {
+    expect(reasonOf(change(['src/a.ts', 'docs/b.md']), ['src/**'])).toBe('out_of_scope');
+    expect(reasonOf(change(['.github/workflows/x.yml']))).toBe('protected_path');
+    expect(reasonOf(change(['.sluice.yaml']))).toBe('protected_path');
+  });
+
+  test('limits', () => {
+    expect(reasonOf(change(['a', 'b', 'c']))).toBe('too_many_files');
+    expect(reasonOf(change(['a'], { sizeBytes: 101 }))).toBe('too_large');
+    expect(reasonOf(change(['a'], { binary: true }))).toBe('binary_content');
+    expect(reasonOf(change(['a'], { holdsSecret: true }))).toBe('holds_secret');
+  });
+
+  test('repositories inside the repository', () => {
+    expect(reasonOf(change([], { paths: [{ path: 'lib', mode: '160000' }] }))).toBe('embedded_repository');
+  });
+
+  test.each([
+    ['a/link', '../b', undefined],
+    ['a/link', '../../b', 'link_leaves_tree'],
+    ['link', '/etc/passwd', 'link_leaves_tree'],
+    ['link', 'a/../../x', 'link_leaves_tree'],
+    ['link', '.git/config', 'link_leaves_tree'],
+    ['a/b/link', '../../c', undefined],
+  ])('a link at %s that points to %s: %s', (path, linkTarget, reason) => {
+    expect(reasonOf(change([], { paths: [{ path, mode: '120000', linkTarget }] }))).toBe(reason);
+  });
+});
+
+test('dot files count in globs, and a scope is a whole-path match', () => {
+  expect(reasonOf(change(['src/.hidden/x']), ['src/**'])).toBeUndefined();
+  expect(reasonOf(change(['lib/src/x']), ['src/**'])).toBe('out_of_scope');
+});
+
+test('file_path is the one path, else the folder in common', () => {
+  expect(commonPath([])).toBeNull();
+  expect(commonPath(['src/a.ts'])).toBe('src/a.ts');
+  expect(commonPath(['src/a/x.ts', 'src/a/y.ts'])).toBe('src/a');
+  expect(commonPath(['src/a.ts', 'docs/b.md'])).toBe('.');
+});

@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest';
+import { NamedRepositories } from '../../../src/domain/repository-book.ts';
+
+const known = { app: { url: 'repos/app.git', committer: { name: 'Bot', email: 'bot@example.com' } } };
+const book = (allowAny: boolean) => new NamedRepositories({ known, allowAny, folder: '/srv' });
+
+test('a name stands for its url; relative paths start at the configuration', () => {
+  expect(book(false).resolve('app')).toEqual({ name: 'app', url: '/srv/repos/app.git' });
+  expect(book(false).committer('app').name).toBe('Bot');
+});
+
+test('what is not configured is refused unless the operator allows it', () => {
+  expect(() => book(false).resolve('/tmp/other.git')).toThrow(
+    expect.objectContaining({ code: 'repository.not_allowed' }),
+  );
+  expect(book(true).resolve('https://git.example/x.git').url).toBe('https://git.example/x.git');
+  expect(book(true).resolve('git@git.example:team/x.git').url).toBe('git@git.example:team/x.git');
+});
+
+test.each(['--upload-pack=touch /tmp/x', 'ext::sh -c id', '-x', 'a\0b', '__proto__::x'])(
+  '%j never reaches git',
+  (text) => {
+    expect(() => book(true).resolve(text)).toThrow(expect.objectContaining({ code: 'repository.not_allowed' }));
+  },
+);
+
+test('names of JavaScript are no repositories', () => {
+  expect(() => book(false).resolve('constructor')).toThrow();
+});

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest';
+import { startAll } from '../../../src/lib/component.ts';
+
+function recorder() {
+  const events: string[] = [];
+  const component = (name: string, start: () => void = () => {}) => ({
+    name,
+    start: async () => {
+      start();
+      events.push(`start ${name}`);
+    },
+    stop: async () => void events.push(`stop ${name}`),
+  });
+  return { events, component };
+}
+
+test('components start in order and stop in reverse, once', async () => {
+  const { events, component } = recorder();
+  const stop = await startAll([component('a'), component('b')]);
+  await Promise.all([stop(), stop()]);
+  expect(events).toEqual(['start a', 'start b', 'stop b', 'stop a']);
+});
+
+test('one that cannot start stops those before it, and the cause is told', async () => {
+  const { events, component } = recorder();
+  const broken = component('b', () => {
+    throw new Error('no port');
+  });
+  await expect(startAll([component('a'), broken, component('c')])).rejects.toThrow('no port');
+  expect(events).toEqual(['start a', 'stop b', 'stop a']);
+});

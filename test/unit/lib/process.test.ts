@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { poll } from '../../../src/lib/clock.ts';
+import { type ChildSpec, runChild } from '../../../src/lib/process.ts';
+
+const FIXTURES = join(import.meta.dirname, '../../fixtures');
+const fixture = (name: string, more: Partial<ChildSpec> = {}, args: string[] = []) =>
+  runChild({
+    argv: [process.execPath, join(FIXTURES, name), ...args],
+    cwd: FIXTURES,
+    env: { PATH: process.env.PATH! },
+    timeoutMs: 20_000,
+    graceMs: 100,
+    ...more,
+  });
+const shell = (script: string, more: Partial<ChildSpec> = {}) =>
+  runChild({
+    argv: ['sh', '-c', script],
+    cwd: '/',
+    env: { PATH: process.env.PATH! },
+    timeoutMs: 20_000,
+    graceMs: 100,
+    ...more,
+  });
+
+async function isGone(pid: number): Promise<boolean> {
+  const gone = await poll(
+    async () => {
+      try {
+        process.kill(pid, 0);
+        return undefined;
+      } catch {
+        return true;
+      }
+    },
+    { everyMs: 20, limitMs: 5_000 },
+  );
+  return gone === true;
+}
+
+describe('how a child ends is a value', () => {
+  test('by itself, with its output', async () => {
+    const { ending, stdout, stderr } = await shell('echo out; echo err >&2; exit 3');
+    expect(ending).toEqual({ kind: 'exited', exitCode: 3 });
+    expect([stdout.toString(), stderr.toString()]).toEqual(['out\n', 'err\n']);
+  });
+
+  test('by a signal', async () => {
+    expect((await shell('kill -SEGV $$')).ending).toEqual({ kind: 'signalled', signal: 'SIGSEGV' });
+  });
+
+  test('by its deadline', async () => {
+    expect((await fixture('hangs.mjs', { timeoutMs: 300 })).ending).toEqual({ kind: 'timeout', limit: 'run' });
+  });
+
+  test('by silence', async () => {
+    expect((await fixture('hangs.mjs', { idleTimeoutMs: 500 })).ending).toEqual({ kind: 'timeout', limit: 'idle' });
+  });
+
+  test('by an abort, also when it ignores TERM', async () => {
+    const abort = new AbortController();
+    const onOutput = (): void => abort.abort('cancelled');
+    const { ending } = await fixture('ignores-sigterm.mjs', { signal: abort.signal, onOutput });
+    expect(ending).toEqual({ kind: 'aborted', cause: 'cancelled' });
+  });
+
+  test('before it began', async () => {
+    const { ending } = await runChild({ argv: ['/no/such/program'], cwd: '/', env: {}, timeoutMs: 1_000 });
+    expect(ending).toMatchObject({ kind: 'not_started', code: 'ENOENT' });
+  });
+});
+
+describe('nothing outlives its group', () => {
+  test('a grandchild that holds the output open goes with the leader', async () => {
+    const { ending, stdout } = await fixture('forks-a-child.mjs');
+    expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
+    expect(await isGone(Number(stdout.toString()))).toBe(true);
+  });
+
+  test('a grandchild goes when the leader is stopped', async () => {
+    const { ending, stdout } = await fixture('forks-a-child.mjs', { timeoutMs: 500 }, ['stay']);
+    expect(ending).toEqual({ kind: 'timeout', limit: 'run' });
+    expect(await isGone(Number(stdout.toString()))).toBe(true);
+  });
+});
+
+test('output over the cap is read and dropped, not kept', async () => {
+  let seenBytes = 0;
+  const onOutput = (_stream: string, chunk: Buffer): void => {
+    seenBytes += chunk.length;
+  };
+  const { stdout, truncated } = await fixture('prints-10-mb.mjs', { maxCapturedBytes: 1_000, onOutput });
+  expect({ kept: stdout.length, truncated, seenBytes }).toEqual({
+    kept: 1_000,
+    truncated: true,
+    seenBytes: 10_500_000,
+  });
+});
+
+test('the environment is what was given and nothing else', async () => {
+  const { stdout } = await runChild({
+    argv: ['env'],
+    cwd: '/',
+    env: { PATH: process.env.PATH!, ONLY: 'this' },
+    timeoutMs: 5_000,
+  });
+  const names = stdout
+    .toString()
+    .trim()
+    .split('\n')
+    .map((line) => line.split('=')[0]);
+  expect(names.filter((name) => !['PWD', 'SHLVL', '_'].includes(name!)).toSorted()).toEqual(['ONLY', 'PATH']);
+});
