@@ -1,0 +1,256 @@
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { treeFromDiff, treeFromFiles, treeWithPinned } from '../../src/git/build-tree.ts';
+import { contextToUnified } from '../../src/git/context-diff.ts';
+import { mergeChange } from '../../src/git/merge-change.ts';
+import { pushByCompareAndSwap } from '../../src/git/push.ts';
+import { changedPaths, changesBetween } from '../../src/git/tree-changes.ts';
+import { writeCommit } from '../../src/git/write-commit.ts';
+import { runChild } from '../../src/lib/process.ts';
+import { type Files, GitSandbox } from '../support/git-sandbox.ts';
+
+let git: GitSandbox;
+beforeEach(async () => {
+  git = await GitSandbox.create({ 'a.txt': '1\n2\n3\n4\n5\n6\n7\n8\n9\n', 'dir/b.txt': 'b\n' });
+});
+afterEach(() => git.remove());
+
+const ADA = { name: 'Ada', email: 'ada@example.com' };
+
+/** A commit of `files` on `base`, made in the mirror. */
+async function commitOn(base: string, files: Files): Promise<{ commit: string; tree: string; diff: Buffer }> {
+  const inline = Object.entries(files).map(([path, content]) =>
+    content === null ? { path, delete: true as const } : { path, content: String(content) },
+  );
+  const built = await treeFromFiles(git.mirror, { base, files: inline });
+  if (!built.ok) throw new Error(built.words);
+  const { diff } = await changesBetween(git.mirror, base, built.tree);
+  const when = '2026-01-01T00:00:00Z';
+  const commit = await writeCommit(git.mirror, {
+    tree: built.tree,
+    parent: base,
+    message: 'm',
+    author: ADA,
+    authoredAt: when,
+    committer: ADA,
+    committedAt: when,
+  });
+  return { commit, tree: built.tree, diff };
+}
+
+describe('a mirror', () => {
+  test('reads the tip, and reads it again after a push', async () => {
+    const first = await git.mirror.fetchTip('main');
+    expect(first.commit).toBe(await git.tip());
+    const pushed = await git.push({ 'new.txt': 'x\n' });
+    expect((await git.mirror.fetchTip('main')).commit).toBe(pushed);
+  });
+
+  test('a missing branch and an unreadable repository are coded errors', async () => {
+    await expect(git.mirror.fetchTip('no-such')).rejects.toMatchObject({ code: 'branch.missing' });
+    const gone = new (git.mirror.constructor as typeof import('../../src/git/mirror.ts').Mirror)({
+      git: git.mirror.git,
+      root: join(git.folder, 'mirrors'),
+      url: '/no/such/repository',
+    });
+    await expect(gone.fetchTip('main')).rejects.toMatchObject({ code: 'repository.unreadable' });
+  });
+
+  test('several processes’ worth of fetches at once do not disturb each other', async () => {
+    await git.mirror.fetchTip('main');
+    await git.push({ 'x.txt': 'x\n' });
+    const { Mirror } = await import('../../src/git/mirror.ts');
+    const twins = Array.from(
+      { length: 6 },
+      () => new Mirror({ git: git.mirror.git, root: join(git.folder, 'mirrors'), url: git.remote }),
+    );
+    const tips = await Promise.all(twins.map((twin) => twin.fetchTip('main')));
+    expect(new Set(tips.map(({ commit }) => commit))).toEqual(new Set([await git.tip()]));
+  });
+
+  test('no configuration of the user or the system is read', async () => {
+    await mkdir(join(git.folder, 'git-home'), { recursive: true });
+    await writeFile(join(git.folder, 'git-home', '.gitconfig'), '[core]\n\thooksPath = /evil\n[alias]\n\tx = y\n');
+    const config = await git.mirror.git.text({ args: ['config', '--list', '--show-origin'] });
+    expect(config).not.toContain('/evil');
+  });
+});
+
+describe('a diff becomes a tree', () => {
+  test('exactly, whatever it holds, and a commit with an id that any machine gets again', async () => {
+    const { commit: base } = await git.mirror.fetchTip('main');
+    const odd: Files = {
+      'a.txt': null,
+      'a.txt/now-a-folder': 'x',
+      'bin.dat': Buffer.from([0, 1, 2, 255, 254, 0]),
+      'run.sh': { executable: '#!/bin/sh\n' },
+      link: { link: 'dir/b.txt' },
+      'tést "quoted"\t.txt': 'odd\n',
+      'no-newline': 'end',
+      'crlf.txt': 'a\r\nb\r\n',
+    };
+    const diff = await git.diffOf(odd);
+    const built = await treeFromDiff(git.mirror, { base, diff: Buffer.from(diff), strip: 1 });
+    await git.push(odd);
+    expect(built).toEqual({ ok: true, tree: await git.git(['rev-parse', 'main^{tree}'], git.remote) });
+    const change = await changesBetween(git.mirror, base, (built as { tree: string }).tree);
+    expect(await treeFromDiff(git.mirror, { base, diff: change.diff, strip: 1 })).toEqual(built);
+    expect(change.binary).toBe(true);
+    expect(change.paths.find(({ path }) => path === 'link')).toEqual({
+      path: 'link',
+      mode: '120000',
+      linkTarget: 'dir/b.txt',
+    });
+  });
+
+  test('malformed and not applying are told apart', async () => {
+    const { commit: base } = await git.mirror.fetchTip('main');
+    const apply = (text: string) => treeFromDiff(git.mirror, { base, diff: Buffer.from(text), strip: 1 });
+    expect(await apply('nonsense\n')).toMatchObject({ ok: false, malformed: true });
+    expect(await apply('--- a/a.txt\n+++ b/a.txt\n@@ -1,3 +1,9 @@\n x\n')).toMatchObject({
+      ok: false,
+      malformed: true,
+    });
+    expect(await apply('--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-not there\n+x\n')).toMatchObject({
+      ok: false,
+      malformed: false,
+    });
+  });
+
+  test('a context diff of the system’s own diff gives the same tree as the unified one', async () => {
+    const { commit: base } = await git.mirror.fetchTip('main');
+    const files = join(git.folder, 'context');
+    await git.write(
+      { 'a/a.txt': '1\n2\n3\n4\n5\n6\n7\n8\n9\n', 'b/a.txt': '0\n1\n2\nthree\n4\n5\n6\n7\n9\n10' },
+      files,
+    );
+    const diffOf = async (format: string) =>
+      (
+        await runChild({
+          argv: ['diff', format, 'a/a.txt', 'b/a.txt'],
+          cwd: files,
+          env: { PATH: process.env.PATH! },
+          timeoutMs: 5_000,
+        })
+      ).stdout;
+    const unified = await treeFromDiff(git.mirror, { base, diff: await diffOf('-u'), strip: 1 });
+    const converted = Buffer.from(contextToUnified((await diffOf('-c')).toString()));
+    expect(unified.ok).toBe(true);
+    expect(await treeFromDiff(git.mirror, { base, diff: converted, strip: 1 })).toEqual(unified);
+  });
+
+  test('whole files: written, replaced, removed, a folder for a file', async () => {
+    const { commit: base } = await git.mirror.fetchTip('main');
+    const { tree } = await commitOn(base, { 'a.txt': null, 'dir/b.txt': 'B\n', 'new/c.txt': 'c\n' });
+    const paths = (await changedPaths(git.mirror, base, tree)).map(({ path, mode }) => [path, mode]);
+    expect(paths).toEqual([
+      ['a.txt', null],
+      ['dir/b.txt', '100644'],
+      ['new/c.txt', '100644'],
+    ]);
+    expect(await treeFromFiles(git.mirror, { base, files: [{ path: 'gone', delete: true }] })).toMatchObject({
+      ok: false,
+    });
+  });
+});
+
+describe('a change is put on a tip', () => {
+  test('merged with what came since, no checkout', async () => {
+    const { commit: base } = await git.mirror.fetchTip('main');
+    const ours = await commitOn(base, { 'a.txt': '1\n2\n3\n4\n5\n6\n7\n8\nNINE\n' });
+    const tip = await git.push({ 'a.txt': 'ONE\n2\n3\n4\n5\n6\n7\n8\n9\n' });
+    await git.mirror.fetchTip('main');
+    const merged = await mergeChange(git.mirror, { tip, base, ...ours });
+    expect(merged.ok).toBe(true);
+    const content = await git.mirror.text({ args: ['cat-file', 'blob', `${(merged as { tree: string }).tree}:a.txt`] });
+    expect(content).toBe('ONE\n2\n3\n4\n5\n6\n7\n8\nNINE');
+  });
+
+  test('a conflict names files, messages and hunks', async () => {
+    const { commit: base } = await git.mirror.fetchTip('main');
+    const ours = await commitOn(base, { 'dir/b.txt': 'ours\n' });
+    const tip = await git.push({ 'dir/b.txt': 'theirs\n' });
+    await git.mirror.fetchTip('main');
+    const merged = await mergeChange(git.mirror, { tip, base, ...ours });
+    expect(merged).toMatchObject({ ok: false, reason: 'conflict', evidence: { files: ['dir/b.txt'] } });
+    const { evidence } = merged as unknown as { evidence: { hunks: Record<string, string> } };
+    expect(evidence.hunks['dir/b.txt']).toMatch(/<<<<<<<[\s\S]*theirs[\s\S]*ours[\s\S]*>>>>>>>/);
+  });
+
+  test('a base that a force-push removed brings nothing of it back', async () => {
+    const leaked = await git.push({ leaked: 'key\n' });
+    await git.mirror.fetchTip('main');
+    const ours = await commitOn(leaked, { 'new.txt': 'fine\n' });
+    await git.git(['reset', '--quiet', '--hard', 'HEAD^']);
+    await git.git(['commit', '--quiet', '--allow-empty', '--message', 'cleaned']);
+    await git.git(['push', '--quiet', '--force', 'origin', 'HEAD:main']);
+    const tip = await git.mirror.fetchTip('main');
+    const merged = await mergeChange(git.mirror, { tip: tip.commit, base: leaked, ...ours });
+    const paths = await changedPaths(git.mirror, tip.tree, (merged as { tree: string }).tree);
+    expect(paths.map(({ path }) => path)).toEqual(['new.txt']);
+    // What needs the removed commit cannot land.
+    const needs = await commitOn(leaked, { leaked: 'key 2\n' });
+    expect(await mergeChange(git.mirror, { tip: tip.commit, base: leaked, ...needs })).toMatchObject({
+      ok: false,
+      reason: 'base_gone',
+    });
+  });
+
+  test('pinned paths of the tip lie over a candidate: changed ones go back, added ones go', async () => {
+    const tip = await git.push({ 'test/one.sh': 'old\n' });
+    await git.mirror.fetchTip('main');
+    const { tree } = await commitOn(tip, { 'test/one.sh': 'new\n', 'test/two.sh': 'x\n', 'code.txt': 'c\n' });
+    const overlaid = await treeWithPinned(git.mirror, {
+      tree,
+      pinnedFrom: tip,
+      isPinned: (path) => path.startsWith('test/'),
+    });
+    const tipTree = await git.mirror.treeOf(tip);
+    expect((await changedPaths(git.mirror, tipTree, overlaid)).map(({ path }) => path)).toEqual(['code.txt']);
+  });
+});
+
+describe('P4: a push is compare-and-swap', () => {
+  test('moves the branch from where it was, and says so when it is repeated', async () => {
+    const { commit: oldTip } = await git.mirror.fetchTip('main');
+    const { commit: newCommit } = await commitOn(oldTip, { 'x.txt': 'x\n' });
+    const push = { branch: 'main', oldTip, newCommit };
+    expect(await pushByCompareAndSwap(git.mirror, push)).toEqual({ kind: 'pushed' });
+    expect(await git.tip()).toBe(newCommit);
+    expect(await pushByCompareAndSwap(git.mirror, push)).toEqual({ kind: 'pushed' });
+  });
+
+  test('somebody else’s push is not lost', async () => {
+    const { commit: oldTip } = await git.mirror.fetchTip('main');
+    const { commit: newCommit } = await commitOn(oldTip, { 'x.txt': 'x\n' });
+    const theirs = await git.push({ 'theirs.txt': 'y\n' });
+    expect(await pushByCompareAndSwap(git.mirror, { branch: 'main', oldTip, newCommit })).toEqual({ kind: 'moved' });
+    expect(await git.tip()).toBe(theirs);
+  });
+
+  test('what is no fast-forward is never asked for', async () => {
+    const oldTip = await git.push({ 'x.txt': 'x\n' });
+    await git.mirror.fetchTip('main');
+    const aside = await commitOn(`${oldTip}^`.replace(/.*/, await git.git(['rev-parse', `${oldTip}^`])), {
+      'z.txt': 'z\n',
+    });
+    await expect(
+      pushByCompareAndSwap(git.mirror, { branch: 'main', oldTip, newCommit: aside.commit }),
+    ).rejects.toMatchObject({
+      code: 'internal.error',
+    });
+    expect(await git.tip()).toBe(oldTip);
+  });
+
+  test('a remote that says no is quoted', async () => {
+    const hook = join(git.remote, 'hooks', 'pre-receive');
+    await writeFile(hook, '#!/bin/sh\necho "main is protected" >&2\nexit 1\n');
+    await chmod(hook, 0o755);
+    const { commit: oldTip } = await git.mirror.fetchTip('main');
+    const { commit: newCommit } = await commitOn(oldTip, { 'x.txt': 'x\n' });
+    const answer = await pushByCompareAndSwap(git.mirror, { branch: 'main', oldTip, newCommit });
+    expect(answer).toMatchObject({ kind: 'refused', words: expect.stringContaining('main is protected') });
+    expect(await readFile(hook, 'utf8')).toContain('protected');
+  });
+});

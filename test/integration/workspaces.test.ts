@@ -1,0 +1,305 @@
+import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { treeFromDiff } from '../../src/git/build-tree.ts';
+import { runChild } from '../../src/lib/process.ts';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { captureChange, rereadTree } from '../../src/workspaces/capture.ts';
+import { checkOut } from '../../src/workspaces/checkout.ts';
+import { childEnvironment } from '../../src/workspaces/child-environment.ts';
+import { Preparation } from '../../src/workspaces/prepare.ts';
+import { type Slot, SlotRack } from '../../src/workspaces/slots.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+
+let git: GitSandbox;
+let dataDir: string;
+let rack: SlotRack;
+let base: string;
+const taken: Slot[] = [];
+beforeAll(async () => {
+  git = await GitSandbox.create({
+    'a.txt': 'a\n',
+    'dir/b.txt': 'b\n',
+    'run.sh': { executable: '#!/bin/sh\n' },
+    '.gitignore': 'ignored/\n*.log\n',
+    '.gitattributes': '*.txt text\n*.crlf text eol=crlf\n',
+  });
+  dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-slots-'));
+  rack = new SlotRack(dataDir);
+  base = (await git.mirror.fetchTip('main')).commit;
+});
+afterEach(async () => {
+  for (const slot of taken.splice(0)) await rack.release(slot);
+});
+afterAll(async () => {
+  await rm(dataDir, { recursive: true, force: true });
+  await git.remove();
+});
+
+async function slotAtBase(): Promise<Slot> {
+  const slot = await rack.acquire();
+  taken.push(slot);
+  await checkOut(git.mirror, slot, base);
+  return slot;
+}
+
+async function runIn(slot: Slot, script: string): Promise<void> {
+  const { ending, stderr } = await runChild({
+    argv: ['sh', '-ec', script],
+    cwd: slot.work,
+    env: { PATH: process.env.PATH!, HOME: slot.home },
+    timeoutMs: 20_000,
+  });
+  if (ending.kind !== 'exited' || ending.exitCode !== 0) throw new Error(`${JSON.stringify(ending)} ${stderr}`);
+}
+
+const capture = (slot: Slot) => captureChange(git.mirror, slot, { base, keptPaths: ['kept'] });
+const pathsOf = async (slot: Slot) => (await capture(slot)).paths.map(({ path, mode }) => `${path} ${mode}`);
+
+describe('the change is the base tree against the files', () => {
+  test('nothing done is nothing captured', async () => {
+    const change = await capture(await slotAtBase());
+    expect(change.tree).toBe(change.baseTree);
+    expect(change.paths).toEqual([]);
+  });
+
+  test('new, changed, deleted, renamed, executable, links, binary, odd names, no newline at the end', async () => {
+    const slot = await slotAtBase();
+    await runIn(
+      slot,
+      `printf new > new.txt; echo more >> a.txt; git mv -f dir/b.txt moved.txt 2>/dev/null || mv dir/b.txt moved.txt
+       chmod +x a.txt; ln -s moved.txt link; printf '\\000\\377' > 'bin ary'; printf x > "tab$(printf '\\t')here"; chmod -x run.sh`,
+    );
+    expect(await pathsOf(slot)).toEqual([
+      'a.txt 100755',
+      'bin ary 100644',
+      'dir/b.txt null',
+      'link 120000',
+      'moved.txt 100644',
+      'new.txt 100644',
+      'run.sh 100644',
+      'tab\there 100644',
+    ]);
+  });
+
+  test('also what the tool committed, on whatever branch, and what it left staged', async () => {
+    const slot = await slotAtBase();
+    await runIn(
+      slot,
+      'git checkout -qb mine; echo 1 > one.txt; git add .; git commit -qm one; echo 2 > two.txt; git add two.txt; echo 3 > three.txt',
+    );
+    expect(await pathsOf(slot)).toEqual(['one.txt 100644', 'three.txt 100644', 'two.txt 100644']);
+  });
+
+  test('ignored files and kept paths are left out', async () => {
+    const slot = await slotAtBase();
+    await runIn(slot, 'mkdir -p ignored kept; echo x > ignored/x; echo x > x.log; echo x > kept/x; echo x > seen');
+    expect(await pathsOf(slot)).toEqual(['seen 100644']);
+  });
+
+  test('a repository inside shows as what it is', async () => {
+    const slot = await slotAtBase();
+    await runIn(
+      slot,
+      'git init -q inner; cd inner; echo x > x; git add x; git -c user.name=a -c user.email=a@b commit -qm x',
+    );
+    expect(await pathsOf(slot)).toEqual(['inner 160000']);
+  });
+
+  test('whatever a tool does to its own repository reaches nothing that the judge uses', async () => {
+    const slot = await slotAtBase();
+    const marker = join(dataDir, 'owned');
+    await runIn(
+      slot,
+      `git config core.fsmonitor 'touch ${marker}'; git config core.hooksPath .; git config filter.x.clean 'touch ${marker}'
+       echo '* filter=x' > .git/info/attributes 2>/dev/null || true
+       printf '#!/bin/sh\\ntouch ${marker}\\n' > .git/hooks/post-index-change 2>/dev/null || true
+       git branch -f main HEAD; git update-ref refs/heads/evil HEAD; echo '*.txt filter=x' > .gitattributes; echo y > y.txt`,
+    );
+    const refsBefore = await git.mirror.text({ args: ['for-each-ref'] });
+    expect(await pathsOf(slot)).toEqual(['.gitattributes 100644', 'y.txt 100644']);
+    await expect(access(marker)).rejects.toThrow();
+    expect(await git.mirror.text({ args: ['for-each-ref'] })).toBe(refsBefore);
+    expect(await git.mirror.text({ args: ['config', '--local', '--list'] })).not.toContain('fsmonitor');
+    expect(await git.tip()).toBe(base);
+  });
+
+  test('capture, then the diff on the base, give one tree for any edit', { timeout: 120_000 }, async () => {
+    const name = fc.constantFrom('a.txt', 'dir/b.txt', 'new', 'deep/er/x', 'sp ace', 'ünïcode', 'data.crlf', 'run.sh');
+    const edit = fc.oneof(
+      fc.record({ kind: fc.constant('write' as const), name, content: fc.string({ maxLength: 200 }) }),
+      fc.record({ kind: fc.constant('bytes' as const), name, content: fc.uint8Array({ maxLength: 200 }) }),
+      fc.record({ kind: fc.constant('remove' as const), name }),
+      fc.record({ kind: fc.constant('mode' as const), name }),
+      fc.record({ kind: fc.constant('link' as const), name }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(edit, { maxLength: 6 }), async (edits) => {
+        const slot = await slotAtBase();
+        for (const change of edits) await applyEdit(slot, change);
+        const captured = await capture(slot);
+        const rebuilt =
+          captured.paths.length === 0
+            ? { ok: true, tree: captured.baseTree }
+            : await treeFromDiff(git.mirror, { base, diff: captured.diff, strip: 1 });
+        expect(rebuilt).toEqual({ ok: true, tree: captured.tree });
+        await rack.release(taken.pop()!);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+async function applyEdit(
+  slot: Slot,
+  change: { kind: string; name: string; content?: string | Uint8Array },
+): Promise<void> {
+  const file = join(slot.work, change.name);
+  const files = { [change.name]: Buffer.from(change.content ?? '') };
+  switch (change.kind) {
+    case 'remove':
+      return rm(file, { force: true, recursive: true });
+    case 'link':
+      return git.write({ [change.name]: { link: 'somewhere' } }, slot.work);
+    case 'mode':
+      return git.write({ [change.name]: { executable: '#!/bin/sh\n' } }, slot.work);
+    default:
+      return git.write(files, slot.work);
+  }
+}
+
+describe('slots', () => {
+  test('numbers are unique while held, paths come back, and nothing of the last child stays', async () => {
+    const [one, two] = [await slotAtBase(), await slotAtBase()];
+    expect(two.number).not.toBe(one.number);
+    await runIn(one, `echo x > left.txt; echo y > "$HOME/left"; mkdir locked; touch locked/x; chmod 000 locked`);
+    await rack.release(one);
+    taken.shift();
+    const again = await slotAtBase();
+    expect(again.work).toBe(one.work);
+    await expect(access(join(again.work, 'left.txt'))).rejects.toThrow();
+    await expect(access(join(again.home, 'left'))).rejects.toThrow();
+  });
+
+  test('P8: the slot of a dead process is swept, with the children it left', async () => {
+    const owner = await runChild({
+      argv: [
+        process.execPath,
+        '-e',
+        `import('${join(import.meta.dirname, '../../src/workspaces/slots.ts')}').then(async ({ SlotRack }) => {
+           const slot = await new SlotRack(${JSON.stringify(dataDir)}).acquire();
+           const { spawn } = await import('node:child_process');
+           const child = spawn('sleep', ['300'], { detached: true, stdio: 'ignore', env: { ...process.env, TMPDIR: slot.tmp } });
+           child.unref();
+           console.log(JSON.stringify({ number: slot.number, tmp: slot.tmp }));
+           process.exit(0);
+         })`,
+      ],
+      cwd: dataDir,
+      env: { PATH: process.env.PATH! },
+      timeoutMs: 20_000,
+    });
+    const left = JSON.parse(owner.stdout.toString()) as { number: number; tmp: string };
+    expect(await processesWithVariable(`TMPDIR=${left.tmp}`)).toHaveLength(1);
+    expect(await rack.sweep()).toEqual([left.number]);
+    await expect.poll(() => processesWithVariable(`TMPDIR=${left.tmp}`)).toEqual([]);
+    expect(await rack.sweep()).toEqual([]);
+  });
+
+  test('the slot of a living process is left alone', async () => {
+    await slotAtBase();
+    expect(await rack.sweep()).toEqual([]);
+  });
+
+  test('tracked content is read again by content, not by time stamp', async () => {
+    const slot = await slotAtBase();
+    const tree = await git.mirror.treeOf(base);
+    await runIn(slot, 'touch -r a.txt ref; echo untracked > new; printf "A\\n" > a.txt; touch -r ref a.txt');
+    expect(await rereadTree(git.mirror, slot, base)).not.toBe(tree);
+    await runIn(slot, 'printf "a\\n" > a.txt');
+    expect(await rereadTree(git.mirror, slot, base)).toBe(tree);
+  });
+});
+
+test('P7: a child gets what the contract names, and no setting of the daemon even when asked for', async () => {
+  const slot = await slotAtBase();
+  const context = {
+    runId: 'run_1',
+    taskId: 'task_1',
+    attempt: 2,
+    baseCommit: base,
+    input: { a: 1 },
+    evidence: { why: 'x' },
+  };
+  const daemon = { PATH: '/bin', API_KEY: 'k', OTHER: 'o', DATABASE_URL: 'postgresql://secret', SLUICE_TOKEN: 't' };
+  const environment = await childEnvironment(
+    slot,
+    { ...context, allowed: ['API_KEY', 'MISSING', 'DATABASE_URL', 'SLUICE_TOKEN'] },
+    daemon,
+  );
+  expect(Object.keys(environment).toSorted()).toEqual(
+    [
+      'API_KEY',
+      'CI',
+      'HOME',
+      'PATH',
+      'SLUICE_ATTEMPT',
+      'SLUICE_BASE_COMMIT',
+      'SLUICE_EVIDENCE_FILE',
+      'SLUICE_INPUT_FILE',
+      'SLUICE_MESSAGE_FILE',
+      'SLUICE_RUN_ID',
+      'SLUICE_SLOT',
+      'SLUICE_TASK_ID',
+      'TMPDIR',
+    ].toSorted(),
+  );
+  expect(JSON.parse(await readFile(environment.SLUICE_INPUT_FILE!, 'utf8'))).toEqual({ a: 1 });
+  expect(JSON.parse(await readFile(environment.SLUICE_EVIDENCE_FILE!, 'utf8'))).toEqual({ why: 'x' });
+});
+
+describe('prepare', () => {
+  const step = {
+    name: 'deps',
+    command: ['sh', '-c', 'mkdir kept; date +%N > kept/made'],
+    key_files: ['a.txt'],
+    kept_paths: ['kept'],
+    timeout_seconds: 10,
+  };
+  const call = (slot: Slot, landed: boolean) => ({
+    mirror: git.mirror,
+    slot,
+    steps: [step],
+    commit: base,
+    landed,
+    environment: { PATH: process.env.PATH! },
+    signal: new AbortController().signal,
+    onSpawn: () => {},
+    onOutput: () => {},
+  });
+
+  test('results of a landed tree are kept by key and copied; a copy that is spoilt spoils nobody’s', async () => {
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const made = async (landed: boolean) => {
+      const slot = await slotAtBase();
+      expect(await preparation.run(call(slot, landed))).toEqual({ ok: true });
+      const text = await readFile(join(slot.work, 'kept/made'), 'utf8');
+      await runIn(slot, 'echo spoilt > kept/made');
+      return text;
+    };
+    const candidate = await made(false);
+    const first = await made(true);
+    expect(first).not.toBe(candidate);
+    expect(await made(true)).toBe(first);
+    expect(await made(false)).toBe(first);
+  });
+
+  test('a step that fails says which', async () => {
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const slot = await slotAtBase();
+    const failing = { ...call(slot, true), steps: [{ ...step, name: 'broken', command: ['false'] }] };
+    expect(await preparation.run(failing)).toMatchObject({ ok: false, step: 'broken' });
+  });
+});
