@@ -37,7 +37,16 @@ export async function createApp(
   const api: Api = app.withTypeProvider<ZodTypeProvider>();
   acceptEmptyJson(api);
   api.decorateRequest('actor', '');
-  api.addHook('onRequest', (request) => auth.check(request));
+  // Answered here: the board has an error handler of its own.
+  api.addHook('onRequest', async (request, reply) => {
+    try {
+      await auth.check(request);
+    } catch (error) {
+      const coded = toSluiceError(error);
+      if (coded.code === 'auth.missing') void reply.header('www-authenticate', challengeFor(request.url));
+      return sendProblem(reply, coded);
+    }
+  });
   api.setNotFoundHandler((request, reply) =>
     sendProblem(
       reply,
@@ -47,7 +56,6 @@ export async function createApp(
   api.setErrorHandler((error, request, reply) => {
     const coded = toSluiceError(error);
     if (coded.httpStatus >= 500) deps.log.error({ err: error, method: request.method, url: request.url }, 'api.fault');
-    if (coded.code === 'auth.missing') void reply.header('www-authenticate', challengeFor(request.url));
     return sendProblem(reply, coded);
   });
   await api.register(swagger, {

@@ -1,0 +1,247 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SluiceClient } from '../../src/client/sluice-client.ts';
+import { hashToken, newTokenSecret } from '../../src/domain/token.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
+
+let git: GitSandbox;
+let sluice: RunningSluice;
+beforeAll(async () => {
+  git = await GitSandbox.create();
+  sluice = await startSluice({ config: { allow_any_repository: true, allow_commands: true } });
+});
+afterAll(async () => {
+  await sluice.stop();
+  await git.remove();
+});
+
+const call = (path: string, init: RequestInit & { headers?: Record<string, string> } = {}) =>
+  fetch(`${sluice.url}${path}`, init);
+const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
+  call(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  });
+
+describe('runs', () => {
+  test('submitted once under a key, whatever is repeated', async () => {
+    const spec = specOf(git.remote, [shell('a', 'true')]);
+    const first = await post('/v1/runs', spec, { 'idempotency-key': 'k1' });
+    const again = await post('/v1/runs', spec, { 'idempotency-key': 'k1' });
+    const other = await post('/v1/runs', { ...spec, name: 'other' }, { 'idempotency-key': 'k1' });
+    expect([first.status, again.status, other.status]).toEqual([201, 200, 422]);
+    expect(((await again.json()) as { id: string }).id).toBe(((await first.json()) as { id: string }).id);
+    expect(await other.json()).toMatchObject({ code: 'idempotency.mismatch', status: 422 });
+    const racers = await Promise.all(
+      Array.from({ length: 5 }, () => post('/v1/runs', spec, { 'idempotency-key': 'k2' })),
+    );
+    expect(
+      new Set((await Promise.all(racers.map((r) => r.json()))).map((run) => (run as { id: string }).id)).size,
+    ).toBe(1);
+  });
+
+  test('objects carry id, state, outcome, reason and times in UTC', async () => {
+    const { run } = await sluice.finish(specOf(git.remote, [shell('a', 'true')]));
+    expect(run).toMatchObject({
+      id: expect.stringMatching(/^run_/),
+      state: 'COMPLETED',
+      outcome: 'succeeded',
+      reason: null,
+    });
+    expect(run.created_at).toMatch(/^\d{4}-\d\d-\d\dT.*Z$/);
+    expect(run.tasks?.[0]).toMatchObject({ id: expect.stringMatching(/^task_/), run_id: run.id, outcome: 'succeeded' });
+  });
+
+  test('listed by state and label, page by page', async () => {
+    const labelled = (team: string) =>
+      sluice.client.runs.submit(specOf(git.remote, [shell('a', 'true')], { labels: { team } }));
+    const made = [(await labelled('blue')).id, (await labelled('blue')).id, (await labelled('red')).id];
+    const first = await sluice.client.runs.list({ label: 'team=blue', limit: 1 });
+    const second = await sluice.client.runs.list({ label: 'team=blue', limit: 1, cursor: first.next_cursor! });
+    expect([...first.items, ...second.items].map(({ id }) => id)).toEqual([made[1], made[0]]);
+  });
+
+  test('cancelled: its running tool is gone within moments, and nothing of it lands', async () => {
+    const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('long', 'sleep 300; echo x > x')]));
+    await eventually(
+      'a running task',
+      async () => (await sluice.client.tasks.list({ run: id, state: 'RUNNING' })).items[0],
+    );
+    const tip = await git.tip();
+    expect(await sluice.client.runs.cancel(id, 'wrong')).toMatchObject({ state: 'FAILED', outcome: 'cancelled' });
+    const worker = sluice.workerIds[0]!;
+    await eventually(
+      'the worker idle',
+      async () => (await sluice.deps.daos.workers.get(worker)).state === 'IDLE',
+      10_000,
+    );
+    expect(await git.tip()).toBe(tip);
+    await expect(sluice.client.runs.cancel(id)).rejects.toMatchObject({ code: 'state.changed' });
+  });
+
+  test('deleted only when ended', async () => {
+    const { run } = await sluice.finish(specOf(git.remote, [shell('a', 'true')]));
+    await sluice.client.runs.delete(run.id);
+    await expect(sluice.client.runs.get(run.id)).rejects.toMatchObject({ code: 'entity.not_found' });
+  });
+});
+
+describe('events', () => {
+  test('a watcher sees every transition in order and stops at the end; a resumed one has no gap', async () => {
+    const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('a', 'echo a > a.txt')]));
+    const live = [];
+    for await (const event of sluice.client.runs.watch(id)) live.push(event);
+    expect(live[0]).toMatchObject({ kind: 'run', from_state: null, to_state: 'INITIALIZING' });
+    expect(live.at(-1)).toMatchObject({ kind: 'run', to_state: 'COMPLETED' });
+    const middle = live[3]!.id;
+    const page = (await (await call(`/v1/runs/${id}/events?after=${middle}`)).json()) as { items: { id: string }[] };
+    expect(page.items.map((event) => event.id)).toEqual(live.slice(4).map((event) => event.id));
+    const abort = new AbortController();
+    const resumed = await call(`/v1/runs/${id}/events`, {
+      headers: { accept: 'text/event-stream', 'last-event-id': middle },
+      signal: abort.signal,
+    });
+    const { value } = await resumed.body!.pipeThrough(new TextDecoderStream()).getReader().read();
+    abort.abort();
+    expect(value).toMatch(/^: open|id: /);
+  });
+});
+
+describe('logs', () => {
+  test('what a tool and a gate printed, also while it runs', async () => {
+    const { id } = await sluice.client.runs.submit(
+      specOf(git.remote, [shell('talks', 'echo first; sleep 1; echo second >&2; echo l > l.txt')]),
+    );
+    const task = await eventually(
+      'a task',
+      async () => (await sluice.client.tasks.list({ run: id, state: 'RUNNING' })).items[0],
+    );
+    let followed = '';
+    for await (const { text } of sluice.client.tasks.logs(task.id, { follow: true })) followed += text;
+    expect(followed).toBe('first\nsecond\n');
+    const streams = [];
+    for await (const { stream } of sluice.client.tasks.logs(task.id)) streams.push(stream);
+    expect(streams).toEqual(['stdout', 'stderr']);
+  });
+});
+
+describe('problem details', () => {
+  test.each([
+    ['GET', '/v1/runs/run_no', 404, 'entity.not_found'],
+    ['GET', '/v1/nowhere', 404, 'route.unknown'],
+    ['GET', '/v1/runs?limit=0', 400, 'body.invalid'],
+    ['GET', '/v1/runs?state=DONE', 400, 'body.invalid'],
+    ['GET', '/v1/runs/x?expand=secrets', 404, 'entity.not_found'],
+    ['POST', '/v1/runs/run_no/cancel', 404, 'entity.not_found'],
+  ])('%s %s', async (method, path, status, code) => {
+    const response = await call(path, { method });
+    expect(response.headers.get('content-type')).toContain('application/problem+json');
+    expect(await response.json()).toMatchObject({
+      status,
+      code,
+      type: 'about:blank',
+      title: expect.any(String),
+      detail: expect.any(String),
+    });
+    expect(response.status).toBe(status);
+  });
+
+  test('a body that is no JSON', async () => {
+    const response = await call('/v1/runs', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{',
+    });
+    expect([response.status, await response.json()]).toMatchObject([400, { code: 'body.invalid' }]);
+  });
+});
+
+describe('operations', () => {
+  test('liveness, readiness and the description of the API', async () => {
+    expect(await (await call('/healthz')).json()).toEqual({ status: 'ok' });
+    expect(await (await call('/readyz')).json()).toMatchObject({ status: 'ready', checks: { database: { ok: true } } });
+    const openapi = (await (await call('/openapi.json')).json()) as { openapi: string; paths: object };
+    expect(openapi.openapi).toBe('3.1.0');
+    expect(Object.keys(openapi.paths)).toEqual(expect.arrayContaining(['/v1/runs', '/v1/patches/{id}/diff']));
+  });
+
+  test('Bull Board shows the live queues and steers nothing', async () => {
+    const html = await (await call('/board')).text();
+    expect(html).toContain('<html');
+    const { queues } = (await (await call('/board/api/queues')).json()) as {
+      queues: { name: string; readOnlyMode: boolean }[];
+    };
+    expect(queues.map(({ name }) => name)).toEqual(expect.arrayContaining(['tasks.default', 'gates.default']));
+    expect(queues.every(({ readOnlyMode }) => readOnlyMode)).toBe(true);
+    const pause = await call('/board/api/queues/tasks.default/pause', { method: 'PUT' });
+    expect(pause.status).toBe(405);
+  });
+
+  test('the fleet', async () => {
+    expect((await sluice.client.workers()).items[0]).toMatchObject({ id: sluice.workerIds[0], pools: ['default'] });
+    expect((await sluice.client.breakers()).items).toEqual([]);
+    expect((await sluice.client.targets()).items[0]).toMatchObject({
+      id: `${git.remote}@main`,
+      tip_commit: expect.any(String),
+    });
+  });
+});
+
+describe('patches', () => {
+  test('one patch without the nesting', async () => {
+    const content = await git.diffOf({ 'one.txt': 'one\n' });
+    const input = { format: 'git_patch' as const, content, author: { name: 'Grace', email: 'grace@example.com' } };
+    const { run, task } = await sluice.client.patches.submit({ repository: git.remote, input, message: 'feat: one' });
+    expect(task).toMatchObject({ tool: 'patch', run_id: run.id });
+    await eventually('the end', async () => (await sluice.client.runs.get(run.id)).state === 'COMPLETED');
+    expect((await git.subjects()).at(-1)).toBe('feat: one');
+    const [patch] = (await sluice.client.patches.list({ run: run.id })).items;
+    expect((await sluice.client.patches.diff(patch!.id)).toString()).toContain('+one');
+    const author = await git.git(['log', '-1', '--format=%an <%ae>%n%B', 'main'], git.remote);
+    expect(author).toContain('Grace <grace@example.com>');
+    expect(author).toContain(`Sluice-Patch: ${patch!.id}`);
+  });
+});
+
+describe('tokens', () => {
+  test('with the first token the door closes; scopes include the lower ones', async () => {
+    const own = await startSluice();
+    const open = new SluiceClient({ url: own.url });
+    await open.runs.list();
+    const token = async (scope: 'read' | 'submit' | 'operate') => {
+      const secret = newTokenSecret();
+      await own.deps.daos.tokens.create({ name: scope, token_hash: hashToken(secret), scopes: [scope] });
+      return new SluiceClient({ url: own.url, token: secret });
+    };
+    const [read, submit] = [await token('read'), await token('submit')];
+    await expect(open.runs.list()).rejects.toMatchObject({ code: 'auth.missing' });
+    await read.runs.list();
+    const spec = specOf(git.remote, [shell('a', 'true')]);
+    await expect(read.runs.submit(spec)).rejects.toMatchObject({ code: 'auth.refused' });
+    const run = await submit.runs.submit(spec);
+    await expect(submit.runs.pause(run.id)).rejects.toMatchObject({ code: 'auth.refused' });
+    await expect(new SluiceClient({ url: own.url, token: 'wrong' }).runs.list()).rejects.toMatchObject({
+      code: 'auth.missing',
+    });
+    expect((await fetch(`${own.url}/healthz`)).status).toBe(200);
+    expect((await fetch(`${own.url}/board`)).headers.get('www-authenticate')).toContain('Basic');
+    expect((await own.deps.daos.transitions.findByEntity(run.id))[0]).toMatchObject({ actor: 'submit' });
+    await own.stop();
+  });
+
+  test('a page under a foreign name cannot reach an open daemon', async () => {
+    const { request } = await import('node:http');
+    const status = await new Promise((resolve, reject) => {
+      const { hostname, port } = new URL(sluice.url);
+      request({ hostname, port, path: '/v1/runs', headers: { host: 'evil.example' } }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      })
+        .on('error', reject)
+        .end();
+    });
+    expect(status).toBe(401);
+  });
+});
