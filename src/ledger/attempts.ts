@@ -3,7 +3,7 @@ import { sql, type Tx } from '../database/database.ts';
 import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
 import { afterFailure, type FailureClass, RETRY_BACKOFF } from '../domain/retry.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
-import { type BreakerFact, freeProbe, recordFact } from './breakers.ts';
+import { type BreakerFact, freeProbes, recordFact } from './breakers.ts';
 import { cancelDependants, unlockDependants } from './dependants.ts';
 import { recordCreated, toRows, transition } from './transition.ts';
 
@@ -54,11 +54,12 @@ export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<
     if (end.ending.kind === 'patch' && (await endWithPatch(tx, end, end.ending))) accepted.add(end.taskId);
     if (end.ending.kind === 'failed' && (await endFailed(tx, end, end.ending))) accepted.add(end.taskId);
   }
-  for (const end of ends) {
-    if (!accepted.has(end.taskId)) continue;
-    if (end.fact !== null) await recordFact(tx, { ...end, fact: end.fact });
-    else await freeProbe(tx, end);
-  }
+  const taken = ends.filter(({ taskId }) => accepted.has(taskId));
+  for (const end of taken) if (end.fact !== null) await recordFact(tx, { ...end, fact: end.fact });
+  await freeProbes(
+    tx,
+    taken.filter(({ fact }) => fact === null),
+  );
   return ends.map(({ taskId }) => accepted.has(taskId));
 }
 

@@ -60,14 +60,16 @@ export async function recordFact(tx: Tx, { tool, taskId, attempt, fact }: Breake
     });
     return;
   }
-  await freeProbe(tx, { taskId, attempt });
+  await freeProbes(tx, [{ taskId, attempt }]);
 }
 
-/** The probe ended without saying anything: the next admitted task of the tool is the probe. */
-export async function freeProbe(tx: Tx, { taskId, attempt }: { taskId: string; attempt: number }): Promise<void> {
+/** Probes that ended without saying anything: the next admitted task of the tool is the probe. */
+export async function freeProbes(tx: Tx, ended: readonly { taskId: string; attempt: number }[]): Promise<void> {
+  if (ended.length === 0) return;
   await tx.query(sql`
-    update circuit_breakers set probe_task_id = null, probe_attempt = null, updated_at = now()
-    where state = 'HALF_OPEN' and probe_task_id = ${taskId} and probe_attempt = ${attempt}`);
+    update circuit_breakers b set probe_task_id = null, probe_attempt = null, updated_at = now()
+    from unnest(${ended.map(({ taskId }) => taskId)}::text[], ${ended.map(({ attempt }) => attempt)}::int[]) as e(task_id, attempt)
+    where b.state = 'HALF_OPEN' and b.probe_task_id = e.task_id and b.probe_attempt = e.attempt`);
 }
 
 async function openWhereDue(

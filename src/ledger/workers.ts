@@ -1,7 +1,7 @@
 import { sql, type Tx } from '../database/database.ts';
 import type { WorkerState } from '../domain/lifecycles/worker.ts';
 import { afterFailure } from '../domain/retry.ts';
-import { freeProbe } from './breakers.ts';
+import { freeProbes } from './breakers.ts';
 import { cancelDependants } from './dependants.ts';
 import { failGates } from './gates.ts';
 import { recordCreated, toRows, transition } from './transition.ts';
@@ -148,7 +148,7 @@ async function takeBackWork(
         set: sql`, interruptions = t.interruptions + 1, dispatched_at = null, queued_at = now()`,
       });
     }
-    await freeProbe(tx, { taskId: task_id, attempt });
+    await freeProbes(tx, [{ taskId: task_id, attempt }]);
   }
   const gates = await tx.query<{ gate_id: string }>(sql`
     select gate_id from test_gates where state = 'RUNNING' and ${whose}`);

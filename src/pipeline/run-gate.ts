@@ -52,33 +52,43 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
   if (gate === undefined) return;
   const { gate_id: gateId, attempt } = gate;
   const signal = held.begin(gateId, attempt);
+  let leave = async (): Promise<void> => {};
   try {
-    const outcome = await prove(deps, gate, signal);
+    const proven = await prove(deps, gate, signal);
+    leave = proven.leave;
+    const { outcome } = proven;
     const accepted = await persist(() => ledger.write((tx) => endGate(tx, { gateId, attempt, ...outcome })));
     ledger.hint('landing');
     log.info({ gateId, attempt, outcome: outcome.outcome, accepted }, 'gate.ended');
   } finally {
+    // Emptied after the verdict is written: nobody waits for the clean-up.
+    await leave();
     held.end(gateId);
   }
 }
 
-async function prove(deps: RunGateDeps, gate: ClaimedGate, signal: AbortSignal): Promise<Outcome> {
+async function prove(
+  deps: RunGateDeps,
+  gate: ClaimedGate,
+  signal: AbortSignal,
+): Promise<{ outcome: Outcome; leave: () => Promise<void> }> {
   const output = outputOf(deps, gate);
+  let slot: Slot | undefined;
+  const leave = async (): Promise<void> => {
+    if (slot !== undefined) await deps.slots.release(slot);
+  };
   try {
     const mirror = deps.mirrors.of(gate.url);
     const rebuilt = await rebuildCandidate(deps, mirror, gate);
-    const slot = await deps.slots.acquire();
-    try {
-      return await proveInSlot(deps, { gate, mirror, slot, rebuilt, output, signal });
-    } finally {
-      await deps.slots.release(slot);
-    }
+    slot = await deps.slots.acquire();
+    return { outcome: await proveInSlot(deps, { gate, mirror, slot, rebuilt, output, signal }), leave };
   } catch (error) {
-    if (signal.aborted) return lost(signal);
+    if (signal.aborted) return { outcome: lost(signal), leave };
     // What cannot be rebuilt or run proves nothing. A repository that is away is a loss: tried again.
     const passing = hasCode(error, 'repository.unreadable');
     deps.log.error({ err: error, gateId: gate.gate_id }, 'gate.fault');
-    return { outcome: passing ? 'lost' : 'unproven', exitCode: null, results: { message: (error as Error).message } };
+    const results = { message: (error as Error).message };
+    return { outcome: { outcome: passing ? 'lost' : 'unproven', exitCode: null, results }, leave };
   } finally {
     await output.end();
   }

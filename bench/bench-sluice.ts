@@ -1,0 +1,35 @@
+import { join } from 'node:path';
+import { ApiRole } from '../src/api/api-role.ts';
+import { SluiceClient } from '../src/client/sluice-client.ts';
+import { loadSettings } from '../src/config.ts';
+import { createDeps, foundation } from '../src/deps.ts';
+import { startAll } from '../src/lib/component.ts';
+import { createLog } from '../src/lib/log.ts';
+import type { ExecuteAttempt } from '../src/pipeline/run-task/run-task.ts';
+import { createSchedulerRole } from '../src/scheduler/scheduler-role.ts';
+import { createWorkerRole } from '../src/workers/worker-role.ts';
+
+/** All roles in this process, so that contenders share one event loop as BullMQ and pg-boss do. */
+export async function startBenchSluice(options: {
+  databaseUrl: string;
+  redisUrl: string | undefined;
+  folder: string;
+  taskSlots: number;
+  gateSlots: number;
+  execute?: ExecuteAttempt;
+}): Promise<{ client: SluiceClient; stop: () => Promise<void> }> {
+  const dataDir = join(options.folder, 'data');
+  const environment = { PATH: process.env.PATH, REDIS_URL: options.redisUrl };
+  const settings = await loadSettings(environment, { dataDir, port: 0, allowAll: true }, options.folder);
+  const deps = createDeps(settings, createLog({ level: 'error', terminal: false }), options.databaseUrl, 20);
+  const api = new ApiRole(deps, 'bench');
+  const { taskSlots, gateSlots, execute } = options;
+  const worker = createWorkerRole(deps, { pools: ['default'], taskSlots, gateSlots, drainMs: 1_000, execute });
+  const stop = await startAll([
+    ...foundation(deps, { migrate: true }),
+    api,
+    ...createSchedulerRole(deps),
+    ...worker.components,
+  ]);
+  return { client: new SluiceClient({ url: api.url }), stop };
+}

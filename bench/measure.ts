@@ -1,0 +1,44 @@
+/** What one contender did: all tasks through, each exactly once. */
+export interface Measurement {
+  name: string;
+  tasks: number;
+  seconds: number;
+  /** Tasks that ran more or less than once: anything but 0 voids the figure. */
+  notOnce: number;
+}
+
+/** Counts executions and tells when every task was seen. */
+export class ExactlyOnce {
+  readonly #counts = new Map<string, number>();
+  readonly #expected: number;
+  #resolve: () => void = () => {};
+  readonly allSeen: Promise<void>;
+
+  constructor(expected: number) {
+    this.#expected = expected;
+    this.allSeen = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  saw(id: string): void {
+    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
+    if (this.#counts.size === this.#expected) this.#resolve();
+  }
+
+  get notOnce(): number {
+    const repeated = [...this.#counts.values()].filter((count) => count !== 1).length;
+    return repeated + (this.#expected - this.#counts.size);
+  }
+}
+
+export async function timed(work: () => Promise<void>): Promise<number> {
+  const startedAt = performance.now();
+  await work();
+  return (performance.now() - startedAt) / 1_000;
+}
+
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
