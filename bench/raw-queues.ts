@@ -63,6 +63,7 @@ export async function measurePgBoss(url: string, tasks: number): Promise<Measure
         Array.from({ length: size }, () => ({ data: {} })),
       );
     }
+    await Promise.all(Array.from({ length: 4 }, () => drain(boss, seen)));
     await seen.allSeen;
   });
   await boss.stop({ graceful: false });

@@ -205,12 +205,20 @@ async function everybodyMayEnter(path: string): Promise<boolean> {
   }
 }
 
-/** The port of a server that already runs on this data, by the fourth line of its pid file. */
+/**
+ * The port of a server that already runs on this data, by its pid file. The number in an old file may belong to somebody
+ * else by now: only a server that answers is joined; a stale file would keep ours from starting and is removed.
+ */
 async function portOfRunning(data: string): Promise<number | undefined> {
-  const lines = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
+  const file = join(data, 'postmaster.pid');
+  const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n');
   const [pid, port] = [Number(lines[0]), Number(lines[3])];
-  if (!(pid > 0) || !(port > 0)) return undefined;
-  return (await exists(`/proc/${pid}`)) || isAlive(pid) ? port : undefined;
+  if (!(pid > 0)) return undefined;
+  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined);
+  const isOurs = command === undefined ? isAlive(pid) && !(await exists('/proc/self')) : command.includes(data);
+  if (isOurs && port > 0) return port;
+  await rm(file, { force: true });
+  return undefined;
 }
 
 function isAlive(pid: number): boolean {

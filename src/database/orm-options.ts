@@ -15,7 +15,12 @@ export function ormOptions({ url, poolSize = 10 }: OrmOptions) {
     entities: ENTITIES,
     extensions: [Migrator],
     pool: { min: 0, max: poolSize },
-    driverOptions: { application_name: 'sluice', connectionTimeoutMillis: 5_000 },
+    driverOptions: {
+      application_name: 'sluice',
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 60_000,
+      keepAlive: true,
+    },
     forceUtcTimezone: true,
     schemaGenerator: { ignoreSchema: ['bullmq'] },
     migrations: {

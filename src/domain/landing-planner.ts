@@ -10,10 +10,10 @@ export interface Candidate {
   proofs: readonly Proof[];
 }
 
-/** A patch that does not compose on what stands before it. */
+/** A patch that does not compose on what stands before it, or that would touch there what it may not. */
 export interface Conflict {
   patchId: string;
-  reason: 'conflict' | 'base_gone';
+  reason: string;
   evidence: Readonly<Record<string, unknown>>;
 }
 
@@ -69,7 +69,7 @@ function judge(candidate: Candidate, snapshot: LandingSnapshot): LandingStep[] {
     return snapshot.paused ? [] : [{ kind: 'land', candidate }];
   }
   return candidate.proofs
-    .filter((proof) => mayStart(proof, candidate, snapshot))
+    .filter((proof) => refusal(proof, snapshot) === undefined && mayStart(proof, candidate, snapshot))
     .map((proof) => ({ kind: 'prove', candidate, proof }));
 }
 
@@ -95,13 +95,13 @@ function isProven({ treeId, digest }: Proof, snapshot: LandingSnapshot): boolean
   return snapshot.proofState(treeId, digest).verdict?.passed === true;
 }
 
-/** Not known, not running, and every gate it depends on (that is in force) has passed on the same tree. */
+/** Not known, not running, and every gate it depends on (that is in force) has passed on the same tree; an advisory one need only have ended. */
 function mayStart(proof: Proof, candidate: Candidate, snapshot: LandingSnapshot): boolean {
   const state = snapshot.proofState(proof.treeId, proof.digest);
   if (state.verdict !== undefined || state.live) return false;
   return candidate.proofs
     .filter((other) => other.treeId === proof.treeId && proof.gate.depends_on.includes(other.gate.name))
-    .every((other) => isProven(other, snapshot));
+    .every((other) => isProven(other, snapshot) || (other.gate.advisory && refusal(other, snapshot) !== undefined));
 }
 
 function withdrawObsolete(snapshot: LandingSnapshot, wanted: readonly Proof[]): LandingStep[] {

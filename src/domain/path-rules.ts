@@ -24,10 +24,10 @@ export interface Refusal {
 
 export type PathMatcher = (path: string) => boolean;
 
-/** Globs as in .gitignore files of other tools: `**` crosses folders, dot files count, matching is by the whole path. */
+/** `**` crosses folders, dot files count, matching is by the whole path, line breaks in it included. */
 export function matcher(globs: readonly string[]): PathMatcher {
   if (globs.length === 0) return () => false;
-  return picomatch([...globs], { dot: true, nonegate: true });
+  return picomatch([...globs], { dot: true, nonegate: true, flags: 's' });
 }
 
 /** The path rules that hold before git sees anything: inside the tree, no `.git`, nothing odd. */

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, rename, rm } from 'node:fs/promises';
+import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
@@ -10,6 +10,12 @@ export interface Tip {
   commit: string;
   tree: string;
 }
+
+/**
+ * Files in a slot are the blobs, byte for byte, whatever the repository's attributes ask for: a conversion on the way in
+ * that is not undone on the way out would be a change that nobody made (docs/decisions/0004).
+ */
+const EXACT_BYTES = '* -text -eol -ident -filter -working-tree-encoding\n';
 
 const LOCK_RETRIES = 5;
 const LOCK_BACKOFF = { baseMs: 20, capMs: 500 };
@@ -46,8 +52,11 @@ export class Mirror {
   async fetchTip(branch: string): Promise<Tip> {
     await this.ensure();
     const commit = await this.#askRemote(branch);
-    if (!(await this.has(commit))) await this.#fetch(branch);
-    return { commit, tree: await this.treeOf(commit) };
+    if ((await this.#fetchedTip(branch)) === commit) return { commit, tree: await this.treeOf(commit) };
+    await this.#fetch(branch);
+    // Somebody may have pushed between the question and the fetch: what was brought is the tip.
+    const fetched = (await this.#fetchedTip(branch)) ?? commit;
+    return { commit: fetched, tree: await this.treeOf(fetched) };
   }
 
   /** Makes the mirror if it is not there. A half-made one has another name. */
@@ -103,6 +112,7 @@ export class Mirror {
     const half = `${this.dir}.${randomUUID()}`;
     await mkdir(join(half, '..'), { recursive: true });
     await this.git.run({ args: ['init', '--bare', '--quiet', half] });
+    await writeFile(join(half, 'info', 'attributes'), EXACT_BYTES);
     await mkdir(join(half, 'sluice-tmp'));
     try {
       await rename(half, this.dir);
@@ -112,13 +122,24 @@ export class Mirror {
     }
   }
 
+  /** What the last whole fetch of the branch brought. A commit object alone proves nothing: its trees may be missing. */
+  async #fetchedTip(branch: string): Promise<string | undefined> {
+    const { exitCode, stdout } = await this.ask({ args: ['rev-parse', '--verify', '--quiet', trackingRef(branch)] });
+    return exitCode === 0 ? stdout.toString().trim() : undefined;
+  }
+
   async #askRemote(branch: string): Promise<string> {
     const { exitCode, stdout, stderr } = await this.git.ask({
       args: ['ls-remote', '--exit-code', '--', this.url, `refs/heads/${branch}`],
     });
-    const commit = /^([0-9a-f]{40,64})\t/.exec(stdout.toString())?.[1];
+    // The pattern matches tails too: a branch named `a/refs/heads/main` must not speak for `main`.
+    const lines = stdout
+      .toString()
+      .split('\n')
+      .map((line) => line.split('\t'));
+    const commit = lines.find(([, name]) => name === `refs/heads/${branch}`)?.[0];
     if (exitCode === 0 && commit !== undefined) return commit;
-    if (exitCode === 2) {
+    if (exitCode === 2 || exitCode === 0) {
       throw new SluiceError('branch.missing', `the repository has no branch ${branch}`, { facts: { branch } });
     }
     throw new SluiceError('repository.unreadable', `the repository cannot be read: ${lastLine(stderr)}`, {
@@ -127,7 +148,7 @@ export class Mirror {
   }
 
   async #fetch(branch: string): Promise<void> {
-    const refspec = `+refs/heads/${branch}:refs/sluice/heads/${branch}`;
+    const refspec = `+refs/heads/${branch}:${trackingRef(branch)}`;
     const args = [
       'fetch',
       '--quiet',
@@ -168,6 +189,10 @@ export class Mirrors {
     }
     return mirror;
   }
+}
+
+function trackingRef(branch: string): string {
+  return `refs/sluice/heads/${branch}`;
 }
 
 function lastLine(words: string): string {

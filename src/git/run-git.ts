@@ -44,6 +44,8 @@ const SETTINGS = [
   'core.symlinks=true',
   'core.fileMode=true',
   'gc.auto=0',
+  // A fetch becomes visible as one pack, at once: loose objects would show a commit before its trees.
+  'fetch.unpackLimit=1',
   'maintenance.auto=false',
   'i18n.commitEncoding=UTF-8',
   'commit.gpgSign=false',

@@ -162,15 +162,22 @@ interface BreakerGate {
   admits: 'all' | 'probe' | 'none';
 }
 
-/** `probe`: the cooldown is over by the database's clock, or HALF_OPEN has lost its probe. */
+/**
+ * `probe`: the cooldown is over by the database's clock, or HALF_OPEN has no probe any more. The named one counts only
+ * while it runs or its message is on its way, so a lost message, a refused claim or a cancel frees the name by itself.
+ */
 async function lockBreakers(tx: Tx): Promise<BreakerGate[]> {
   return tx.query<BreakerGate>(sql`
-    select breaker_id, tool_name as tool, state,
-           case when state = 'CLOSED' then 'all'
-                when state = 'OPEN' and opened_at + make_interval(secs => cooldown_seconds) <= now() then 'probe'
-                when state = 'HALF_OPEN' and probe_task_id is null then 'probe'
+    select b.breaker_id, b.tool_name as tool, b.state,
+           case when b.state = 'CLOSED' then 'all'
+                when b.state = 'OPEN' and b.opened_at + make_interval(secs => b.cooldown_seconds) <= now() then 'probe'
+                when b.state = 'HALF_OPEN' and not exists (
+                  select 1 from tasks t where t.task_id = b.probe_task_id and (
+                    (t.state = 'RUNNING' and t.attempt = b.probe_attempt)
+                    or (t.state = 'QUEUED' and t.dispatched_at is not null and t.attempt + 1 = b.probe_attempt))
+                ) then 'probe'
                 else 'none' end as admits
-    from circuit_breakers order by breaker_id for update`);
+    from circuit_breakers b order by b.breaker_id for update of b`);
 }
 
 async function remainingOf(tx: Tx, limits: readonly ToolLimit[], probes: readonly ToolLimit[]): Promise<ToolLimit[]> {

@@ -106,7 +106,10 @@ export async function expirePatches(
       reason,
     ),
     actor,
+    where: sql`and t.intent_id is null`,
   });
+  // One that was staged and named by an intent since the first look: all of this is rolled back.
+  await assertNotLanding(tx, sql`p.task_id = any (${[...taskIds]}::text[])`, 'patch.landing');
 }
 
 /**

@@ -3,9 +3,11 @@ import type { IntendedPatch } from '../entities/landing-intent.ts';
 import { newId } from '../lib/id.ts';
 import { completeTasks, sendBack } from './attempts.ts';
 import { assertLease, type HeldLease } from './leases.ts';
+import { unpauseTarget } from './targets.ts';
 import { toRows, transition } from './transition.ts';
 
 const ACTOR = 'coordinator';
+const REMOVED = 'removed_from_branch';
 /** A patch that an intent names is nobody else's to move. */
 const NOT_LANDING = sql`and t.intent_id is null`;
 
@@ -96,12 +98,16 @@ async function isProven(tx: Tx, { proofs, treeId }: NewIntent): Promise<boolean>
   return row?.missing === 0;
 }
 
-/** The pushed commit is on the branch: STAGED→APPLIED, and the intent is settled. Safe to call twice. */
-export async function settleApplied(tx: Tx, lease: HeldLease, intentId: string): Promise<void> {
+/**
+ * The pushed commit is on the branch: STAGED→APPLIED, and the intent is settled. Safe to call twice. Gives the patches
+ * that could not be moved: the branch holds them and the ledger says otherwise, so a person must look.
+ */
+export async function settleApplied(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
   await assertLease(tx, lease);
   const patches = await settle(tx, intentId, 'applied');
+  const unmoved: string[] = [];
   for (const { patch_id, commit, tree } of patches) {
-    await transition(tx, {
+    const moved = await transition(tx, {
       kind: 'patch',
       from: ['STAGED'],
       to: 'APPLIED',
@@ -110,14 +116,17 @@ export async function settleApplied(tx: Tx, lease: HeldLease, intentId: string):
       where: sql`and t.intent_id = ${intentId}`,
       set: sql`, applied_at = now(), landed_commit = w.data ->> 'commit', landed_tree = w.data ->> 'tree'`,
     });
+    if (moved.length === 0) unmoved.push(patch_id);
   }
+  return unmoved;
 }
 
 /** The push did not happen: the patches are free again, STAGED as they were. */
-export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string): Promise<void> {
+export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
   await assertLease(tx, lease);
   await settle(tx, intentId, 'cleared');
   await tx.query(sql`update patches set intent_id = null, updated_at = now() where intent_id = ${intentId}`);
+  return [];
 }
 
 async function settle(tx: Tx, intentId: string, outcome: 'applied' | 'cleared'): Promise<IntendedPatch[]> {
@@ -148,6 +157,32 @@ export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly
     tasks.map(({ task_id }) => task_id),
     'landed',
   );
+}
+
+/** Notes what was found wrong with a landed patch; its state stays until an operator has looked. */
+export async function noteLostPatch(tx: Tx, lease: HeldLease, patchId: string): Promise<void> {
+  await assertLease(tx, lease);
+  await tx.query(sql`
+    update patches set reason = ${REMOVED}, updated_at = now() where patch_id = ${patchId} and state = 'APPLIED'`);
+}
+
+/**
+ * An operator has looked and lets landing go on. Patches that somebody took off the branch before they were verified are
+ * ROLLED_BACK and their tasks FAILED: nothing waits for them for ever.
+ */
+export async function resumeTarget(
+  tx: Tx,
+  { targetId, actor, reason }: { targetId: string; actor: string; reason: string },
+): Promise<void> {
+  const removed = await tx.query<{ patch_id: string }>(sql`
+    select patch_id from patches where target_id = ${targetId} and state = 'APPLIED' and reason = ${REMOVED}`);
+  const ids = removed.map(({ patch_id }) => patch_id);
+  await transition(tx, { kind: 'patch', from: ['APPLIED'], to: 'ROLLED_BACK', rows: toRows(ids, REMOVED), actor });
+  for (const patchId of ids) {
+    const evidence = { patch_id: patchId, reason };
+    await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: REMOVED, evidence, mayRetry: false });
+  }
+  await unpauseTarget(tx, targetId);
 }
 
 /** STAGED patches of runs that wanted them landed by now are EXPIRED, their tasks FAILED. */

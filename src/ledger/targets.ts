@@ -30,7 +30,8 @@ export async function pauseTarget(
     where target_id = ${targetId} and paused_at is null`);
 }
 
-export async function resumeTarget(tx: Tx, targetId: string): Promise<void> {
+/** For `resumeTarget`, which also settles what the pause was about. */
+export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
   await tx.query(sql`
     update targets set paused_at = null, paused_by = null, pause_reason = null, updated_at = now()
     where target_id = ${targetId}`);

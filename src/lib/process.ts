@@ -11,8 +11,10 @@ export interface ChildSpec {
   idleTimeoutMs?: number;
   /** Between TERM and KILL. */
   graceMs?: number;
-  /** How much of each stream is kept in memory; more is read and dropped. */
+  /** How much of each stream is kept in memory; the rest is read and dropped. */
   maxCapturedBytes?: number;
+  /** Which end of a longer output is kept: the head unless said. */
+  keep?: 'head' | 'tail';
   signal?: AbortSignal;
   onOutput?: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
   /** Called with the id of the process group, before anything can be read from it. */
@@ -47,7 +49,7 @@ const CLOSE_LIMIT_MS = 500;
  */
 export function runChild(spec: ChildSpec): Promise<ChildResult> {
   const startedAt = performance.now();
-  const capture = new Capture(spec.maxCapturedBytes ?? DEFAULT_CAPTURE_BYTES);
+  const capture = new Capture(spec.maxCapturedBytes ?? DEFAULT_CAPTURE_BYTES, spec.keep ?? 'head');
   const result = (ending: ChildEnding): ChildResult => ({
     ending,
     durationMs: performance.now() - startedAt,
@@ -159,26 +161,34 @@ class Capture {
   readonly #chunks = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
   readonly #sizes = { stdout: 0, stderr: 0 };
   readonly #maxBytes: number;
+  readonly #keep: 'head' | 'tail';
   #truncated = false;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, keep: 'head' | 'tail') {
     this.#maxBytes = maxBytes;
+    this.#keep = keep;
   }
 
   add(stream: 'stdout' | 'stderr', chunk: Buffer): void {
     const room = this.#maxBytes - this.#sizes[stream];
     if (chunk.length > room) this.#truncated = true;
-    if (room <= 0) return;
-    const kept = chunk.subarray(0, room);
+    const kept = this.#keep === 'tail' ? chunk : chunk.subarray(0, Math.max(0, room));
+    if (kept.length === 0) return;
     this.#chunks[stream].push(kept);
     this.#sizes[stream] += kept.length;
+    if (this.#keep === 'tail') this.#dropHead(stream);
   }
 
   taken(): Pick<ChildResult, 'stdout' | 'stderr' | 'truncated'> {
-    return {
-      stdout: Buffer.concat(this.#chunks.stdout),
-      stderr: Buffer.concat(this.#chunks.stderr),
-      truncated: this.#truncated,
-    };
+    const whole = (stream: 'stdout' | 'stderr'): Buffer =>
+      Buffer.concat(this.#chunks[stream]).subarray(-this.#maxBytes);
+    return { stdout: whole('stdout'), stderr: whole('stderr'), truncated: this.#truncated };
+  }
+
+  /** Whole chunks that the tail does not need any more. */
+  #dropHead(stream: 'stdout' | 'stderr'): void {
+    const chunks = this.#chunks[stream];
+    while (this.#sizes[stream] - (chunks[0]?.length ?? 0) >= this.#maxBytes)
+      this.#sizes[stream] -= chunks.shift()!.length;
   }
 }

@@ -10,3 +10,11 @@ export function redactor(secrets: readonly string[]): (text: string) => string {
 export function holdsSecret(secrets: readonly string[], bytes: Buffer): boolean {
   return secrets.some((secret) => secret.length >= SHORTEST_SECRET && bytes.includes(secret));
 }
+
+/** The same value with every string in it redacted. */
+export function redactDeep<T>(value: T, redact: (text: string) => string): T {
+  if (typeof value === 'string') return redact(value) as T;
+  if (Array.isArray(value)) return value.map((item) => redactDeep(item, redact)) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, redactDeep(item, redact)])) as T;
+}

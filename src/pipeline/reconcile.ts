@@ -10,6 +10,8 @@ export interface ReconcileTimes {
   leaseMs: number;
   redispatchAfterMs: number;
   holderTtlMs: number;
+  /** A longer silence between or within rounds was no contact. */
+  contactGapMs: number;
 }
 
 export const RECONCILE_TIMES: ReconcileTimes = {
@@ -17,6 +19,7 @@ export const RECONCILE_TIMES: ReconcileTimes = {
   leaseMs: 6_000,
   redispatchAfterMs: 5_000,
   holderTtlMs: 5_000,
+  contactGapMs: 3_000,
 };
 
 /**
@@ -29,6 +32,7 @@ export class Reconciler {
   readonly #log: Log;
   readonly #times: ReconcileTimes;
   #contactSinceMs: number | undefined;
+  #lastRoundEndedAtMs = 0;
 
   constructor(options: { ledger: Ledger; holder: string; log: Log; times?: ReconcileTimes }) {
     this.#ledger = options.ledger;
@@ -38,6 +42,9 @@ export class Reconciler {
   }
 
   async round(): Promise<void> {
+    // A frozen database or a machine that slept throws nothing: the gap in the clock tells.
+    if (Date.now() - this.#lastRoundEndedAtMs > this.#times.contactGapMs) this.#contactSinceMs = undefined;
+    const startedAtMs = Date.now();
     try {
       const lease = await this.#takeLease();
       if (lease === undefined) {
@@ -46,10 +53,13 @@ export class Reconciler {
       }
       this.#contactSinceMs ??= performance.now();
       await this.#repair(lease);
+      if (Date.now() - startedAtMs > this.#times.contactGapMs) this.#contactSinceMs = performance.now();
       if (performance.now() - this.#contactSinceMs >= this.#times.leaseMs) await this.#reap(lease);
     } catch (error) {
       this.#contactSinceMs = undefined;
       throw error;
+    } finally {
+      this.#lastRoundEndedAtMs = Date.now();
     }
   }
 

@@ -11,7 +11,7 @@ import { endGate, type GateEnd } from '../ledger/gates.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
-import { redactor } from '../lib/redact.ts';
+import { redactDeep, redactor } from '../lib/redact.ts';
 import { outputTail } from '../tools/classify-ending.ts';
 import { rereadTree } from '../workspaces/capture.ts';
 import { checkOut } from '../workspaces/checkout.ts';
@@ -56,7 +56,7 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
   try {
     const proven = await prove(deps, gate, signal);
     leave = proven.leave;
-    const { outcome } = proven;
+    const outcome = redactDeep(proven.outcome, redactor(secretsOf(deps, gate)));
     const accepted = await persist(() => ledger.write((tx) => endGate(tx, { gateId, attempt, ...outcome })));
     ledger.hint('landing');
     log.info({ gateId, attempt, outcome: outcome.outcome, accepted }, 'gate.ended');
@@ -84,11 +84,12 @@ async function prove(
     return { outcome: await proveInSlot(deps, { gate, mirror, slot, rebuilt, output, signal }), leave };
   } catch (error) {
     if (signal.aborted) return { outcome: lost(signal), leave };
-    // What cannot be rebuilt or run proves nothing. A repository that is away is a loss: tried again.
-    const passing = hasCode(error, 'repository.unreadable');
+    // A fault of this machine (disk, git, a remote that is away) says nothing of the patch: tried again, elsewhere maybe.
+    // That the candidate comes out otherwise here does: it must not be judged on another tree.
+    const mismatch = hasCode(error, 'candidate.mismatch');
     deps.log.error({ err: error, gateId: gate.gate_id }, 'gate.fault');
     const results = { message: (error as Error).message };
-    return { outcome: { outcome: passing ? 'lost' : 'unproven', exitCode: null, results }, leave };
+    return { outcome: { outcome: mismatch ? 'unproven' : 'lost', exitCode: null, results }, leave };
   } finally {
     await output.end();
   }
@@ -108,11 +109,12 @@ async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: Claimed
   const patches = await Promise.all(gate.patch_ids.map((id) => deps.patches.get(id)));
   const committer = deps.repositories.committer(gate.target_id.slice(0, gate.target_id.lastIndexOf('@')));
   const composed = await composeOnTip(mirror, { tip: gate.tip_commit, patches, committer });
-  if (!composed.ok) throw new SluiceError('git.failed', `the candidate does not compose here: ${composed.reason}`);
+  if (!composed.ok)
+    throw new SluiceError('candidate.mismatch', `the candidate does not compose here: ${composed.reason}`);
   const candidate = composed.commits.at(-1) ?? { commit: gate.tip_commit, tree: await mirror.treeOf(gate.tip_commit) };
   const tree = gate.pinned ? await pinnedTree(mirror, { gate, policy, tree: candidate.tree }) : candidate.tree;
   if (tree !== gate.tree_id) {
-    throw new SluiceError('git.failed', `the candidate's tree is ${tree} here, not ${gate.tree_id}`);
+    throw new SluiceError('candidate.mismatch', `the candidate's tree is ${tree} here, not ${gate.tree_id}`);
   }
   if (!gate.pinned) return { commit: candidate.commit, policy };
   const now = new Date(0).toISOString();
@@ -173,6 +175,7 @@ async function proveInSlot(
     signal,
     onSpawn,
     onOutput: output.write,
+    keep: 'tail',
   });
   const reread = await rereadTree(mirror, slot, commit);
   return judge(result, { changed: reread !== gate.tree_id, signal });
@@ -200,12 +203,15 @@ function lost(signal: AbortSignal): Outcome {
 }
 
 function outputOf(deps: RunGateDeps, gate: ClaimedGate): OutputLog {
-  const secrets = gate.definition.env.map((name) => deps.environment[name] ?? '').filter((value) => value !== '');
   return new OutputLog({
     ledger: deps.ledger,
     taskId: gate.task_id,
     gateId: gate.gate_id,
     attempt: gate.attempt,
-    redact: redactor(secrets),
+    redact: redactor(secretsOf(deps, gate)),
   });
+}
+
+function secretsOf({ environment }: RunGateDeps, gate: ClaimedGate): string[] {
+  return gate.definition.env.map((name) => environment[name] ?? '').filter((value) => value !== '');
 }

@@ -1,11 +1,13 @@
-import { hasCode, SluiceError } from '../contract/errors.ts';
+import { type ErrorCode, SluiceError } from '../contract/errors.ts';
 import type { RunDao } from '../dao/run-dao.ts';
 import type { TargetDao } from '../dao/target-dao.ts';
 import type { RunRow } from '../entities/run.ts';
+import type { TargetRow } from '../entities/target.ts';
 import type { Mirrors } from '../git/mirror.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { refuseRun, startRun } from '../ledger/start-run.ts';
 import { observeTip } from '../ledger/targets.ts';
+import { type BackoffPolicy, fullJitterMs } from '../lib/backoff.ts';
 import type { Log } from '../lib/log.ts';
 import { readPolicy } from './read-policy.ts';
 
@@ -18,13 +20,22 @@ export interface StartRunsDeps {
 }
 
 const BATCH = 50;
-/** A repository that cannot be read this often is not a passing fault any more. */
-const MAX_READS = 3;
+/** Answers that waiting does not change. */
+const FINAL: readonly ErrorCode[] = ['branch.missing', 'policy.invalid'];
+/** A remote that cannot be read for so long is not having a passing fault; a path that is not there needs no patience. */
+const PATIENCE_MS = { remote: 5 * 60_000, path: 3_000 };
+const READ_AGAIN: BackoffPolicy = { baseMs: 500, capMs: 15_000 };
+
+interface FailedReads {
+  count: number;
+  sinceMs: number;
+  nextMs: number;
+}
 
 /** Stage: INITIALIZING runs whose target's tip and policy can be read start; the others FAIL with the reason. */
 export class StartRuns {
   readonly #deps: StartRunsDeps;
-  readonly #failedReads = new Map<string, number>();
+  readonly #failedReads = new Map<string, FailedReads>();
 
   constructor(deps: StartRunsDeps) {
     this.#deps = deps;
@@ -33,44 +44,54 @@ export class StartRuns {
   async round(): Promise<'again' | undefined> {
     const waiting = await this.#deps.runs.findToStart(BATCH);
     const byTarget = Map.groupBy(waiting, ({ target_id }) => target_id ?? '');
-    for (const runs of byTarget.values()) await this.#startOnTarget(runs);
-    return waiting.length === BATCH ? 'again' : undefined;
+    await Promise.all([...byTarget.values()].map((runs) => this.#startOnTarget(runs)));
+    return undefined;
   }
 
   /** Runs of one target share one look at the remote. */
   async #startOnTarget(runs: readonly RunRow[]): Promise<void> {
-    const { ledger, log } = this.#deps;
+    const { ledger, log, targets } = this.#deps;
     const targetId = runs[0]!.target_id!;
+    if (performance.now() < (this.#failedReads.get(targetId)?.nextMs ?? 0)) return;
+    const target = await targets.get(targetId);
     try {
-      await this.#observe(targetId);
+      await this.#observe(target);
     } catch (error) {
-      if (!(error instanceof SluiceError)) throw error;
+      if (!(error instanceof SluiceError) || error.code === 'database.unreachable') throw error;
+      if (!FINAL.includes(error.code) && !this.#isHopeless(target)) return;
+      this.#failedReads.delete(targetId);
       for (const { run_id } of runs) await this.#refuse(run_id, error);
       return;
     }
+    this.#failedReads.delete(targetId);
     for (const { run_id } of runs) {
       await ledger.write((tx) => startRun(tx, run_id));
-      this.#failedReads.delete(run_id);
       log.info({ runId: run_id, targetId }, 'run.started');
     }
     ledger.hint('dispatch');
   }
 
-  async #observe(targetId: string): Promise<void> {
-    const target = await this.#deps.targets.get(targetId);
+  async #observe(target: TargetRow): Promise<void> {
     const mirror = this.#deps.mirrors.of(target.url);
     const tip = await mirror.fetchTip(target.branch);
     const { policy, error } = await readPolicy(mirror, tip.commit);
-    await this.#deps.ledger.write((tx) => observeTip(tx, { targetId, ...tip, policy, policyError: error }));
+    const observed = { targetId: target.target_id, ...tip, policy, policyError: error };
+    await this.#deps.ledger.write((tx) => observeTip(tx, observed));
     if (error !== null) throw new SluiceError('policy.invalid', error);
+  }
+
+  /** Counts a failed look at the target; true when patience is at its end. */
+  #isHopeless({ target_id, url }: TargetRow): boolean {
+    const now = performance.now();
+    const known = this.#failedReads.get(target_id) ?? { count: 0, sinceMs: now, nextMs: now };
+    const count = known.count + 1;
+    const nextMs = now + READ_AGAIN.baseMs + fullJitterMs(READ_AGAIN, count);
+    this.#failedReads.set(target_id, { count, sinceMs: known.sinceMs, nextMs });
+    return now - known.sinceMs > (url.startsWith('/') ? PATIENCE_MS.path : PATIENCE_MS.remote);
   }
 
   async #refuse(runId: string, error: SluiceError): Promise<void> {
     const { ledger, log } = this.#deps;
-    const failedReads = (this.#failedReads.get(runId) ?? 0) + 1;
-    this.#failedReads.set(runId, failedReads);
-    if (hasCode(error, 'repository.unreadable') && failedReads < MAX_READS) return;
-    this.#failedReads.delete(runId);
     const detail = { message: error.message, ...error.facts };
     await ledger.write((tx) => refuseRun(tx, { runId, reason: error.code, detail }));
     log.warn({ runId, code: error.code }, 'run.refused');

@@ -52,6 +52,7 @@ export class Preparation {
         signal: call.signal,
         onSpawn: call.onSpawn,
         onOutput: call.onOutput,
+        keep: 'tail',
       });
       const done = result.ending.kind === 'exited' && result.ending.exitCode === 0;
       if (!done) return { ok: false, step: step.name, result };
@@ -60,24 +61,34 @@ export class Preparation {
     return { ok: true };
   }
 
-  /** Made aside and renamed: a half copy is never found. */
+  /** Made aside and renamed: a half copy is never found. What cannot be kept is made again next time. */
   async #keep(step: PrepareDefinition, { from, to }: { from: string; to: string }): Promise<void> {
     const half = `${to}.${randomUUID()}`;
-    await this.#copyAll(step.kept_paths, { from, to: half });
-    await rename(half, to).catch(() => removeTree(half));
+    try {
+      await this.#copyAll(step.kept_paths, { from, to: half });
+      await rename(half, to);
+    } catch {
+      await removeTree(half);
+    }
   }
 
+  /** Throws when a copy is not whole: half of the dependencies would be worse than none. */
   async #copyAll(paths: readonly string[], { from, to }: { from: string; to: string }): Promise<void> {
     await mkdir(to, { recursive: true });
     for (const path of paths) {
-      if (!(await exists(join(from, path)))) continue;
-      await mkdir(dirname(join(to, path)), { recursive: true });
-      await runChild({
-        argv: ['cp', '-a', '--reflink=auto', '--', join(from, path), join(to, path)],
+      const [source, copy] = [join(from, path), join(to, path)];
+      if (!(await exists(source))) continue;
+      await mkdir(dirname(copy), { recursive: true });
+      // The checkout may bring the folder (with a .gitkeep): the copy takes its place, it does not go into it.
+      await removeTree(copy);
+      const { ending, stderr } = await runChild({
+        argv: ['cp', '-a', '--reflink=auto', '-T', '--', source, copy],
         cwd: to,
         env: { PATH: this.#searchPath },
         timeoutMs: 10 * 60_000,
       });
+      if (ending.kind === 'exited' && ending.exitCode === 0) continue;
+      throw new Error(`${path} cannot be copied: ${stderr.toString().trim() || JSON.stringify(ending)}`);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { sleep } from '../lib/clock.ts';
+import { poll, sleep } from '../lib/clock.ts';
 import { signalGroup } from '../lib/process.ts';
 import { identityOf, isRunning, type ProcessIdentity, processesWithVariable } from '../lib/process-identity.ts';
 import { removeTree } from './remove-tree.ts';
@@ -17,8 +17,9 @@ export interface Slot {
   readonly indexFile: string;
 }
 
-const LOCK_STALE_MS = 5_000;
+const LOCK_LIMIT_MS = 60_000;
 const LOCK_WAIT_MS = 20;
+const MAX_KILL_ROUNDS = 20;
 
 /**
  * The slots below one data folder, shared by all worker processes of a machine. A slot belongs to the process whose
@@ -48,9 +49,13 @@ export class SlotRack {
     }
   }
 
-  /** Empties the slot and gives it back. */
+  /**
+   * Ends what still runs there, empties the slot and gives it back. Never throws: what an attempt came to must not be lost
+   * to a file that cannot be removed, and a check-out starts from nothing anyway.
+   */
   async release(slot: Slot): Promise<void> {
-    await emptySlot(slot);
+    await endLeftovers(slot).catch(() => {});
+    await emptySlot(slot).catch(() => {});
     await rm(join(slot.dir, 'owner'), { force: true });
   }
 
@@ -69,7 +74,6 @@ export class SlotRack {
         const slot = this.#slot(number);
         const owner = await readOwner(slot);
         if (owner === undefined || (await isRunning(owner))) continue;
-        await endLeftovers(slot);
         await this.release(slot);
         freed.push(number);
       }
@@ -89,20 +93,14 @@ export class SlotRack {
     };
   }
 
-  /** One sweeper at a time: two that both saw a dead owner would free the slot of the first one's successor. */
-  async #underLock<T>(work: () => Promise<T>): Promise<T> {
+  /**
+   * One sweeper at a time: two that both saw a dead owner would free the slot of the first one's successor. Only the lock
+   * of a dead process is taken away; behind a living one a sweep waits, and gives up in the end: that one sweeps for all.
+   */
+  async #underLock(work: () => Promise<number[]>): Promise<number[]> {
     const lock = join(this.#root, 'sweep.lock');
-    for (let waitedMs = 0; ; waitedMs += LOCK_WAIT_MS) {
-      try {
-        await writeFile(lock, String(process.pid), { flag: 'wx' });
-        break;
-      } catch {
-        const holder = Number(await readFile(lock, 'utf8').catch(() => '0'));
-        const dead = holder > 0 && !(await isRunning({ pid: holder, startTicks: null }));
-        if (dead || waitedMs > LOCK_STALE_MS) await rm(lock, { force: true });
-        await sleep(LOCK_WAIT_MS);
-      }
-    }
+    const taken = await poll(() => takeLock(lock), { everyMs: LOCK_WAIT_MS, limitMs: LOCK_LIMIT_MS });
+    if (taken === undefined) return [];
     try {
       return await work();
     } finally {
@@ -111,8 +109,23 @@ export class SlotRack {
   }
 }
 
-async function readOwner(slot: Slot): Promise<ProcessIdentity | undefined> {
-  const text = await readFile(join(slot.dir, 'owner'), 'utf8').catch(() => '');
+async function takeLock(lock: string): Promise<true | undefined> {
+  try {
+    await writeFile(lock, JSON.stringify(await identityOf(process.pid)), { flag: 'wx' });
+    return true;
+  } catch {
+    const holder = await readIdentity(lock);
+    if (holder !== undefined && !(await isRunning(holder))) await rm(lock, { force: true });
+    return undefined;
+  }
+}
+
+function readOwner(slot: Slot): Promise<ProcessIdentity | undefined> {
+  return readIdentity(join(slot.dir, 'owner'));
+}
+
+async function readIdentity(file: string): Promise<ProcessIdentity | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => '');
   try {
     return JSON.parse(text) as ProcessIdentity;
   } catch {
@@ -120,18 +133,25 @@ async function readOwner(slot: Slot): Promise<ProcessIdentity | undefined> {
   }
 }
 
-/** By the journal of groups, and by what every child carries in its environment: a child may leave its group. */
+/**
+ * By what every child carries in its environment, and by the journal of groups: a child may leave its group, and start
+ * others while it is being ended. Our own process and its threads never carry the mark.
+ */
 async function endLeftovers(slot: Slot): Promise<void> {
-  const marked = await processesWithVariable(`TMPDIR=${slot.tmp}`);
   const group = Number(await readFile(join(slot.dir, 'group'), 'utf8').catch(() => '0'));
-  // The number may belong to somebody else by now: the group is ours only if a marked process is in it.
-  if (group > 0 && marked.length > 0) signalGroup(group, 'SIGKILL');
-  for (const pid of marked) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      // Gone already.
+  for (let round = 0; round < MAX_KILL_ROUNDS; round += 1) {
+    const marked = await processesWithVariable(`TMPDIR=${slot.tmp}`);
+    if (marked.length === 0) return;
+    // The number may belong to somebody else by now: the group is ours only if a marked process is left.
+    if (group > 0) signalGroup(group, 'SIGKILL');
+    for (const pid of marked) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // Gone already.
+      }
     }
+    await sleep(LOCK_WAIT_MS);
   }
 }
 

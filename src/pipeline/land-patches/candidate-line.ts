@@ -4,7 +4,8 @@ import type { Candidate, Conflict } from '../../domain/landing-planner.ts';
 import { matcher } from '../../domain/path-rules.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import { treeWithPinned } from '../../git/build-tree.ts';
-import { changedPaths } from '../../git/tree-changes.ts';
+import { changesBetween } from '../../git/tree-changes.ts';
+import { checkPatch } from '../check-patch.ts';
 import { composeOnTip } from './compose.ts';
 import type { LandingScene } from './coordinator.ts';
 
@@ -41,7 +42,15 @@ async function composeCandidate(
     return { conflict: { patchId, reason, evidence: { ...evidence, tip: tip.commit } } };
   }
   const { commit, tree } = composed.commits.at(-1)!;
-  const paths = (await changedPaths(mirror, tip.tree, tree)).map(({ path }) => path);
+  const change = await changesBetween(mirror, tip.tree, tree);
+  // Judged again as it lands: a merge follows renames, and the policy of the tip may be another than at capture.
+  const refusal = checkPatch(change, { policy, scope: patch.scope ?? null, secrets: [] });
+  if (refusal !== undefined) {
+    return {
+      conflict: { patchId: patch.patch_id, reason: refusal.reason, evidence: { ...refusal.evidence, tip: tip.commit } },
+    };
+  }
+  const paths = change.paths.map(({ path }) => path);
   const isPinned = matcher(policy.pinned);
   const pinned = paths.some(isPinned) ? await treeWithPinned(mirror, { tree, pinnedFrom: tip.commit, isPinned }) : null;
   const gates = gatesInForce(unionOfGates(policy.gates, extraGates), paths);

@@ -1,6 +1,6 @@
 import { SluiceError } from '../../contract/errors.ts';
 import type { Candidate, LandingStep } from '../../domain/landing-planner.ts';
-import { pushByCompareAndSwap } from '../../git/push.ts';
+import { type PushAnswer, pushByCompareAndSwap } from '../../git/push.ts';
 import { requestGate, withdrawGates } from '../../ledger/gates.ts';
 import { blockPatch, openIntent, supersedeLandedElsewhere } from '../../ledger/landing.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
@@ -8,6 +8,8 @@ import { newId } from '../../lib/id.ts';
 import type { LandingScene } from './coordinator.ts';
 import { settleOpenIntent } from './settle.ts';
 import { verifyApplied } from './verify.ts';
+
+const MAX_PUSH_FAULTS = 5;
 
 /** Carries out one step by compare-and-set. True when the world may look different now. */
 export async function carryOut(scene: LandingScene, step: LandingStep): Promise<boolean> {
@@ -29,8 +31,7 @@ export async function carryOut(scene: LandingScene, step: LandingStep): Promise<
       return false;
     }
     case 'land':
-      await land(scene, step.candidate);
-      return true;
+      return land(scene, step.candidate);
     default:
       return step satisfies never;
   }
@@ -77,7 +78,7 @@ async function prove(scene: LandingScene, step: Extract<LandingStep, { kind: 'pr
  * Intent, push, settle. Dying before the push leaves an intent that the next round clears; dying after it, one that the
  * next round finds on the branch.
  */
-async function land(scene: LandingScene, candidate: Candidate): Promise<void> {
+async function land(scene: LandingScene, candidate: Candidate): Promise<boolean> {
   const { deps, lease, target, mirror, tip } = scene;
   const { commit: newCommit, treeId } = candidate;
   const tree = await mirror.treeOf(newCommit);
@@ -87,17 +88,29 @@ async function land(scene: LandingScene, candidate: Candidate): Promise<void> {
   const intentId = await deps.ledger.write((tx) =>
     openIntent(tx, lease, { targetId: target.target_id, oldTip: tip.commit, newCommit, treeId, patches, proofs }),
   );
-  if (intentId === undefined) return;
+  if (intentId === undefined) return true;
   const answer = await pushByCompareAndSwap(mirror, { branch: target.branch, oldTip: tip.commit, newCommit });
-  if (answer.kind === 'refused') {
-    const reason = `the remote refused the push: ${answer.words}`;
-    await deps.ledger.write((tx) => pauseTarget(tx, { targetId: target.target_id, actor: 'coordinator', reason }));
-    deps.log.error({ targetId: target.target_id, words: answer.words }, 'target.paused');
-  }
   // Whatever the answer was, the branch knows best.
   const newTip = await mirror.fetchTip(target.branch);
   await settleOpenIntent({ deps, lease, target, mirror, tip: newTip });
   await verifyApplied({ deps, lease, target, mirror, tip: newTip });
+  if (newTip.commit !== tip.commit) return true;
+  await noteFailedPush(scene, answer);
+  return false;
+}
+
+/** The branch did not move. A plain no pauses at once; faults are tried again each round, a few times. */
+async function noteFailedPush(scene: LandingScene, answer: PushAnswer): Promise<void> {
+  const { deps, target, pushFaults } = scene;
+  pushFaults.count += 1;
+  const words = answer.kind === 'refused' || answer.kind === 'unknown' ? answer.words : 'the branch could not be moved';
+  deps.log.warn({ targetId: target.target_id, words, faults: pushFaults.count }, 'push.failed');
+  if (answer.kind !== 'refused' && pushFaults.count < MAX_PUSH_FAULTS) return;
+  pushFaults.count = 0;
+  const reason =
+    answer.kind === 'refused' ? `the remote refused the push: ${words}` : `pushing keeps failing: ${words}`;
+  await deps.ledger.write((tx) => pauseTarget(tx, { targetId: target.target_id, actor: 'coordinator', reason }));
+  deps.log.error({ targetId: target.target_id, words }, 'target.paused');
 }
 
 function hintTasks({ deps }: LandingScene): void {

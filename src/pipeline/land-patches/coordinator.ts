@@ -33,7 +33,12 @@ export interface LandingScene {
   mirror: Mirror;
   tip: Tip;
   policy: Policy;
+  /** Pushes in a row that did not move the branch. */
+  pushFaults: { count: number };
 }
+
+/** What settling and verifying need: they happen before the policy is read. */
+export type SettledScene = Omit<LandingScene, 'policy' | 'pushFaults'>;
 
 /**
  * Lands the patches of one target. Each round settles what an earlier one left open, looks at the branch, and carries out
@@ -43,6 +48,7 @@ export class LandingCoordinator {
   readonly #deps: LandingDeps;
   readonly #targetId: string;
   readonly #line = new CandidateLine();
+  readonly #pushFaults = { count: 0 };
 
   constructor(deps: LandingDeps, targetId: string) {
     this.#deps = deps;
@@ -64,7 +70,8 @@ export class LandingCoordinator {
     await verifyApplied({ deps: this.#deps, lease, target, mirror, tip });
     // Under a policy that cannot be read no gate is in force: everything waits, and the target says why.
     if (policy === null) return undefined;
-    const scene: LandingScene = { deps: this.#deps, lease, target, mirror, tip, policy };
+    const pushFaults = this.#pushFaults;
+    const scene: LandingScene = { deps: this.#deps, lease, target, mirror, tip, policy, pushFaults };
     const steps = planLanding(await readSnapshot(scene, this.#line));
     return this.#carryOut(scene, steps);
   }

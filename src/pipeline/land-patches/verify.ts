@@ -1,13 +1,13 @@
 import type { PatchRow } from '../../entities/patch.ts';
-import { verifyPatches } from '../../ledger/landing.ts';
+import { noteLostPatch, verifyPatches } from '../../ledger/landing.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
-import type { LandingScene } from './coordinator.ts';
+import type { SettledScene } from './coordinator.ts';
 
 /**
  * Reads back what was pushed: our commit is the tip or below it and has the tested tree. Anything else pauses the target
  * until a person has looked.
  */
-export async function verifyApplied(scene: Omit<LandingScene, 'policy'>): Promise<void> {
+export async function verifyApplied(scene: SettledScene): Promise<void> {
   const { deps, lease, target } = scene;
   const applied = await deps.daos.patches.findBy({ target_id: target.target_id, state: 'APPLIED' });
   const verified: string[] = [];
@@ -17,8 +17,11 @@ export async function verifyApplied(scene: Omit<LandingScene, 'policy'>): Promis
       verified.push(patch.patch_id);
     } else {
       const reason = `patch ${patch.patch_id}: ${fault}`;
-      await deps.ledger.write((tx) => pauseTarget(tx, { targetId: target.target_id, actor: 'verify', reason }));
-      deps.log.error({ targetId: target.target_id, reason }, 'target.paused');
+      await deps.ledger.write(async (tx) => {
+        await noteLostPatch(tx, lease, patch.patch_id);
+        await pauseTarget(tx, { targetId: target.target_id, actor: 'verify', reason });
+      });
+      if (target.paused_at === null) deps.log.error({ targetId: target.target_id, reason }, 'target.paused');
     }
   }
   if (verified.length === 0) return;
@@ -27,7 +30,7 @@ export async function verifyApplied(scene: Omit<LandingScene, 'policy'>): Promis
   for (const hint of ['dispatch', 'roll-up']) deps.ledger.hint(hint);
 }
 
-async function faultOf({ mirror, tip }: Omit<LandingScene, 'policy'>, patch: PatchRow): Promise<string | undefined> {
+async function faultOf({ mirror, tip }: SettledScene, patch: PatchRow): Promise<string | undefined> {
   const commit = patch.landed_commit!;
   if (!(await mirror.has(commit)) || !(await mirror.isAncestor(commit, tip.commit))) {
     return `its commit ${commit} is not on the branch any more`;

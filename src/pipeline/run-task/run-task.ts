@@ -4,7 +4,7 @@ import type { AttemptEnd } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Log } from '../../lib/log.ts';
-import { redactor } from '../../lib/redact.ts';
+import { redactDeep, redactor } from '../../lib/redact.ts';
 import { runGuarded } from '../../tools/breaker-guard.ts';
 import type { CommandTool } from '../../tools/tool.ts';
 import { OutputLog } from '../output-log.ts';
@@ -115,7 +115,7 @@ async function guarded(
 /** The tail of the output goes into the evidence: no secret may go with it. */
 function redacted(attempt: ToolAttempt, secrets: readonly string[]): ToolAttempt {
   if (attempt.ending.kind !== 'failed' || secrets.length === 0) return attempt;
-  const evidence = JSON.parse(redactor(secrets)(JSON.stringify(attempt.ending.evidence)));
+  const evidence = redactDeep(attempt.ending.evidence, redactor(secrets));
   return { ...attempt, ending: { ...attempt.ending, evidence } };
 }
 

@@ -87,6 +87,7 @@ async function runInSlot(
     signal,
     onSpawn,
     onOutput: output.write,
+    keep: 'tail',
   });
   const ended = classifyEnding(tool, result);
   if (ended.kind === 'failed') {
