@@ -6,6 +6,7 @@ import { gateCommands, patchCommands } from './commands/patch.ts';
 import { roleCommands } from './commands/roles.ts';
 import { runCommands } from './commands/run.ts';
 import { statusCommands } from './commands/status.ts';
+import { targetCommands } from './commands/target.ts';
 import { taskCommands } from './commands/task.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
@@ -47,6 +48,7 @@ function createProgram(context: CliContext): Command {
   statusCommands(program, context);
   runCommands(program, context);
   taskCommands(program, context);
+  targetCommands(program, context);
   patchCommands(program, context);
   gateCommands(program, context);
   return program;

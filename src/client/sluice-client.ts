@@ -54,6 +54,16 @@ export class SluiceClient {
     return this.#http.json('/v1/targets');
   }
 
+  /** With the patches that wait there, in landing order. */
+  target(id: string): Promise<TargetObject> {
+    return this.#http.json(`/v1/targets/${encodeURIComponent(id)}`);
+  }
+
+  /** `pause` stops landing, not testing; `resume` lets it go on after somebody has looked. */
+  steerTarget(id: string, action: 'pause' | 'resume', reason: string): Promise<TargetObject> {
+    return this.#http.json(`/v1/targets/${encodeURIComponent(id)}/${action}`, { method: 'POST', body: { reason } });
+  }
+
   /** State transitions of everything from `after` on, in commit order, until `signal` aborts. */
   async *events(options: { after?: string; signal?: AbortSignal } = {}): AsyncGenerator<EventObject> {
     const { after, signal } = options;

@@ -57,6 +57,13 @@ describe('a mirror', () => {
     await expect(gone.fetchTip('main')).rejects.toMatchObject({ code: 'repository.unreadable' });
   });
 
+  test('a branch whose name ends like another does not speak for it', async () => {
+    const tip = await git.tip();
+    await git.git(['commit', '--quiet', '--allow-empty', '--message', 'impostor']);
+    await git.git(['push', '--quiet', 'origin', 'HEAD:refs/heads/a/refs/heads/main']);
+    expect((await git.mirror.fetchTip('main')).commit).toBe(tip);
+  });
+
   test('several processes’ worth of fetches at once do not disturb each other', async () => {
     await git.mirror.fetchTip('main');
     await git.push({ 'x.txt': 'x\n' });

@@ -380,6 +380,31 @@ describe('breakers', () => {
     expect(await row()).toMatchObject({ state: 'OPEN', reason: 'probe_failed' });
   });
 
+  test('a probe whose message is lost, or that is cancelled, frees the place by itself', async () => {
+    await declare();
+    await build.worker({ task_slots: 10 });
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'fault');
+    const tasks = [
+      await build.task({ tool: 'agent' }),
+      await build.task({ tool: 'agent' }),
+      await build.task({ tool: 'agent' }),
+    ];
+    await coolDown();
+    const [lost] = await write((tx) => admitTasks(tx, []));
+    expect(await write((tx) => admitTasks(tx, []))).toEqual([]);
+    await db.database.query(
+      sql`update tasks set dispatched_at = now() - interval '1 hour' where task_id = ${lost!.id}`,
+    );
+    await write((tx) => forgetLostDispatches(tx, 5_000));
+    const [again] = await write((tx) => admitTasks(tx, []));
+    expect(again).toMatchObject({ id: lost!.id, dispatch: 2 });
+    await write((tx) => cancelTask(tx, again!.id, { actor: 'ada' }));
+    const [next] = await write((tx) => admitTasks(tx, []));
+    expect(tasks.map(({ task_id }) => task_id)).toContain(next!.id);
+    expect(await row()).toMatchObject({ state: 'HALF_OPEN', probe_task_id: next!.id });
+  });
+
   test('a restart keeps the state and takes the new settings', async () => {
     await declare();
     await fact('t', 1, 'fault');

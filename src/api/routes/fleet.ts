@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { WORKER_STATES } from '../../domain/lifecycles/worker.ts';
+import { resumeTarget } from '../../ledger/landing.ts';
+import { pauseTarget } from '../../ledger/targets.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { pageQuery, toPage } from '../paging.ts';
 import { breakerObject, targetObject, workerObject } from '../representation.ts';
 
 /** Workers, breakers and targets: who works, what is stopped, where things land. */
-export function fleetRoutes(api: Api, { daos }: ApiDeps): void {
+export function fleetRoutes(api: Api, { daos, ledger }: ApiDeps): void {
   api.get(
     '/v1/workers',
     {
@@ -38,4 +40,26 @@ export function fleetRoutes(api: Api, { daos }: ApiDeps): void {
       return { ...targetObject(target), queue: queue.map(({ patch_id }) => patch_id) };
     },
   );
+
+  const steer = { pause: pauseTarget, resume: resumeTarget };
+  for (const [action, write] of Object.entries(steer)) {
+    api.post(
+      `/v1/targets/:id/${action}`,
+      {
+        config: { scope: 'operate' },
+        schema: {
+          description: 'A paused target tests and lands nothing. Resuming also gives up what was taken off the branch.',
+          tags: ['fleet'],
+          params: z.object({ id: z.string() }),
+          body: z.strictObject({ reason: z.string().min(1).max(2_000) }),
+        },
+      },
+      async ({ params, body, actor }) => {
+        const { target_id: targetId } = await daos.targets.get(params.id);
+        await ledger.write((tx) => write(tx, { targetId, actor, reason: body.reason }));
+        for (const hint of ['landing', 'roll-up']) ledger.hint(hint);
+        return targetObject(await daos.targets.get(targetId));
+      },
+    );
+  }
 }

@@ -53,6 +53,11 @@ describe('each rule has its reason', () => {
   });
 });
 
+test('a line break in a name hides it from no glob', () => {
+  expect(reasonOf(change(['.github/a\nb.yml']))).toBe('protected_path');
+  expect(reasonOf(change(['src/a\nb.ts']), ['src/**'])).toBeUndefined();
+});
+
 test('dot files count in globs, and a scope is a whole-path match', () => {
   expect(reasonOf(change(['src/.hidden/x']), ['src/**'])).toBeUndefined();
   expect(reasonOf(change(['lib/src/x']), ['src/**'])).toBe('out_of_scope');

@@ -1,0 +1,26 @@
+# One image for every role: `sluice api`, `sluice scheduler`, `sluice worker`, `sluice migrate up`.
+FROM node:24-bookworm-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY . .
+RUN npm run build && npm prune --omit=dev
+
+FROM node:24-bookworm-slim
+# git is what Sluice works with; tini ends what a killed tool leaves behind; util-linux brings setpriv.
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends git openssh-client ca-certificates tini util-linux \
+  && rm -rf /var/lib/apt/lists/* \
+  && useradd --create-home --uid 10001 sluice \
+  && mkdir /data && chown sluice:sluice /data
+WORKDIR /app
+COPY --from=build /build/package.json ./
+COPY --from=build /build/node_modules ./node_modules
+COPY --from=build /build/dist ./dist
+COPY --from=build /build/bin ./bin
+RUN ln -s /app/bin/sluice.cjs /usr/local/bin/sluice
+USER sluice
+ENV SLUICE_DATA_DIR=/data
+VOLUME /data
+ENTRYPOINT ["tini", "--", "sluice"]
+CMD ["--help"]

@@ -1,0 +1,144 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { policySchema } from '../../src/contract/policy.ts';
+import { gateDigest } from '../../src/domain/gates-in-force.ts';
+import { pushByCompareAndSwap } from '../../src/git/push.ts';
+import { openIntent } from '../../src/ledger/landing.ts';
+import { acquireLease } from '../../src/ledger/leases.ts';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { composeOnTip } from '../../src/pipeline/land-patches/compose.ts';
+import { cloneTemplate } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox, GREEN_POLICY } from '../support/git-sandbox.ts';
+import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
+
+let sluice: RunningSluice;
+let git: GitSandbox;
+beforeAll(async () => {
+  sluice = await startSluice({ environment: { GATE_SECRET: 'hunter2-hunter2' } });
+  git = await GitSandbox.create({
+    'src/a.sh': 'echo a\n'.repeat(20),
+    'win.bat': 'a\r\nb\r\n',
+    '.gitattributes': '*.bat text eol=crlf\n',
+  });
+});
+afterAll(async () => {
+  await sluice.stop();
+  await git.remove();
+});
+
+test('a scope holds for what lands: an edit does not follow a rename out of it', async () => {
+  const base = await git.tip();
+  const content = await git.diffOf({ 'src/a.sh': `${'echo a\n'.repeat(19)}echo evil\n` });
+  await git.push({ 'src/a.sh': null, 'ci/a.sh': 'echo a\n'.repeat(20) });
+  const task = { name: 'p', tool: 'patch', scope: ['src/**'], input: { format: 'git_patch', base, content } };
+  const { patch } = await sluice.finish(specOf(git.remote, [task]));
+  expect(patch('p')).toMatchObject({ state: 'BLOCKED', reason: 'out_of_scope' });
+});
+
+test('a branch whose files are not normalised: nothing done is nothing changed, and a patch lands', async () => {
+  const { run, patch } = await sluice.finish(
+    specOf(git.remote, [shell('idle', 'true'), shell('one', 'echo 1 > one.txt')]),
+  );
+  expect(run.state).toBe('COMPLETED');
+  expect(patch('idle')).toBeUndefined();
+  expect(run.patches?.flatMap(({ paths }) => paths)).toEqual(['one.txt']);
+});
+
+test('a child that leaves its process group is gone before the slot is used again', async () => {
+  const script = 'setsid sh -c "while true; do echo x > leftover; sleep 0.1; done" & echo 2 > two.txt';
+  const { run, task } = await sluice.finish(specOf(git.remote, [shell('daemonises', script)]));
+  expect(run.state).toBe('COMPLETED');
+  expect(await processesWithVariable(`SLUICE_TASK_ID=${task('daemonises').id}`)).toEqual([]);
+});
+
+test('evidence of a red gate is the end of its output, without the secrets it was given', async () => {
+  const print = 'yes filler | head -c 2000000; echo "the cause: $GATE_SECRET"; exit 1';
+  const own = await GitSandbox.create(
+    {},
+    { gates: [{ name: 'g', command: ['sh', '-c', print], env: ['GATE_SECRET'] }] },
+  );
+  const { run, patch } = await sluice.finish(specOf(own.remote, [shell('any', 'echo x > x')]));
+  expect(patch('any')?.evidence?.output_tail).toMatch(/the cause: \[redacted\]$/);
+  expect(JSON.stringify(run)).not.toContain('hunter2');
+  await own.remove();
+});
+
+test('a required gate behind a red advisory one still runs', async () => {
+  const gates = [
+    { name: 'lint', command: ['false'], advisory: true },
+    { name: 'unit', command: ['true'], depends_on: ['lint'] },
+  ];
+  const own = await GitSandbox.create({}, { gates });
+  const { run } = await sluice.finish(specOf(own.remote, [shell('any', 'echo x > x')]));
+  expect(run.state).toBe('COMPLETED');
+  await own.remove();
+});
+
+test('a push that the remote refuses pauses the target in its words; resumed, the patch lands without a new test', async () => {
+  const own = await GitSandbox.create();
+  const hook = join(own.remote, 'hooks', 'pre-receive');
+  await writeFile(hook, '#!/bin/sh\necho "main is frozen" >&2\nexit 1\n');
+  await chmod(hook, 0o755);
+  const { id } = await sluice.client.runs.submit(specOf(own.remote, [shell('any', 'echo x > x')]));
+  const targetId = `${own.remote}@main`;
+  await eventually('the pause', async () =>
+    (await sluice.client.target(targetId)).pause_reason?.includes('main is frozen'),
+  );
+  expect((await sluice.deps.daos.patches.findByRun(id))[0]).toMatchObject({ state: 'STAGED', intent_id: null });
+  await rm(hook);
+  await sluice.client.steerTarget(targetId, 'resume', 'thawed');
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  expect(await sluice.deps.daos.gates.findByRun(id)).toHaveLength(1);
+  await own.remove();
+});
+
+test.each(['before the push', 'after the push'] as const)(
+  'P8: a coordinator that died %s: the next one settles it, nothing lands twice',
+  async (moment) => {
+    const own = await GitSandbox.create();
+    const databaseUrl = await cloneTemplate();
+    const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-crash-'));
+    const first = await startSluice({ databaseUrl, dataDir });
+    await first.client.runs.submit(specOf(own.remote, [shell('warm-up', 'true')]));
+    const targetId = `${own.remote}@main`;
+    await eventually('the target', async () => first.deps.daos.targets.find(targetId));
+    await first.client.steerTarget(targetId, 'pause', 'to die in between');
+    const { id } = await first.client.runs.submit(specOf(own.remote, [shell('any', 'echo x > x')]));
+    await eventually('a green gate', async () => (await first.deps.daos.gates.findByState('PASSED'))[0]);
+    const [patch] = await first.deps.daos.patches.findBy({ run_id: id });
+    const tip = await own.mirror.fetchTip('main');
+    const committer = first.deps.repositories.committer(own.remote);
+    const composed = await composeOnTip(own.mirror, { tip: tip.commit, patches: [patch!], committer });
+    if (!composed.ok) throw new Error(composed.reason);
+    const { commit, tree } = composed.commits[0]!;
+    await first.stop();
+
+    const again = await startSluice({ databaseUrl, workers: [] });
+    const lease = await eventually('the lease', async () =>
+      again.deps.ledger.write((tx) => acquireLease(tx, { name: `dead:${targetId}`, holder: 'dead', ttlMs: 60_000 })),
+    );
+    const gate = policySchema.parse(GREEN_POLICY).gates[0]!;
+    const intent = {
+      targetId,
+      oldTip: tip.commit,
+      newCommit: commit,
+      treeId: tree,
+      patches: [{ patch_id: patch!.patch_id, commit, tree }],
+      proofs: [{ treeId: tree, digest: gateDigest(gate, []) }],
+    };
+    expect(await again.deps.ledger.write((tx) => openIntent(tx, lease, intent))).toMatch(/^intent_/);
+    if (moment === 'after the push') {
+      await pushByCompareAndSwap(own.mirror, { branch: 'main', oldTip: tip.commit, newCommit: commit });
+    }
+    await again.client.steerTarget(targetId, 'resume', 'went away');
+    await eventually('the end', async () => (await again.client.runs.get(id)).state === 'COMPLETED');
+    expect(await own.subjects()).toEqual(['change', 'test: any']);
+    expect(await again.deps.daos.gates.findByRun(id)).toHaveLength(1);
+    await again.stop();
+    await rm(dataDir, { recursive: true, force: true });
+    await own.remove();
+  },
+);
