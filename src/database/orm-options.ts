@@ -1,5 +1,5 @@
 import { Migrator } from '@mikro-orm/migrations';
-import { defineConfig } from '@mikro-orm/postgresql';
+import { defineConfig, type Options } from '@mikro-orm/postgresql';
 import { ENTITIES } from '../entities/all.ts';
 import { MIGRATIONS } from './migration-list.ts';
 
@@ -9,7 +9,7 @@ export interface OrmOptions {
 }
 
 /** MikroORM's options. Tables of others in the same database (BullMQ's schema) are not ours to change. */
-export function ormOptions({ url, poolSize = 10 }: OrmOptions) {
+export function ormOptions({ url, poolSize = 10 }: OrmOptions): Options {
   return defineConfig({
     clientUrl: url,
     entities: ENTITIES,

@@ -1,3 +1,4 @@
+import type { EntitySchema } from '@mikro-orm/postgresql';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { TaskDependency, WorkstreamDependency } from './dependency.ts';
 import { GateVerdict } from './gate-verdict.ts';
@@ -15,7 +16,7 @@ import { Worker } from './worker.ts';
 import { Workstream } from './workstream.ts';
 
 /** Every table, in the order in which rows may be created. */
-export const ENTITIES = [
+export const ENTITIES: EntitySchema[] = [
   Run,
   Workstream,
   Worker,

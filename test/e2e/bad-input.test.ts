@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
@@ -172,4 +173,17 @@ describe('a run whose target cannot be read is FAILED with the reason', () => {
     expect(run.evidence?.message).toContain('.sluice.yaml');
     await own.remove();
   });
+});
+
+test('10,000 tasks in one run are taken whole, and all of them wait', { timeout: 120_000 }, async () => {
+  const idle = await startSluice({ workers: [] });
+  const tasks = Array.from({ length: 10_000 }, (_, n) => shell(`t${n}`, 'true'));
+  const { id } = await idle.client.runs.submit(specOf(git.remote, tasks));
+  await eventually(
+    '10,000 tasks in the queue',
+    async () => (await idle.deps.daos.tasks.count({ run_id: id, state: 'QUEUED' })) === 10_000,
+  );
+  expect(await idle.client.runs.cancel(id)).toMatchObject({ state: 'FAILED', outcome: 'cancelled' });
+  expect(await idle.deps.daos.tasks.count({ run_id: id, state: 'CANCELLED' })).toBe(10_000);
+  await idle.stop();
 });

@@ -1,0 +1,197 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { cloneTemplate } from '../support/database.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
+
+const SLUICE = join(import.meta.dirname, '../../bin/sluice.cjs');
+
+let git: GitSandbox;
+let sluice: RunningSluice;
+let folder: string;
+beforeAll(async () => {
+  git = await GitSandbox.create();
+  sluice = await startSluice();
+  folder = await mkdtemp(join(tmpdir(), 'sluice-test-cli-'));
+});
+afterAll(async () => {
+  await sluice.stop();
+  await git.remove();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function cli(args: string[], environment: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [SLUICE, ...args], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, SLUICE_URL: sluice.url, ...environment },
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk) => (stdout += String(chunk)));
+  child.stderr.on('data', (chunk) => (stderr += String(chunk)));
+  child.stdin.end();
+  const [exitCode] = await once(child, 'close');
+  return { exitCode: exitCode as number, stdout, stderr };
+}
+
+async function specFile(name: string, spec: object): Promise<string> {
+  const file = join(folder, name);
+  await writeFile(file, stringify(spec));
+  return file;
+}
+
+describe('the work', () => {
+  test('a run submitted and watched: the id on standard output, words on standard error, the exit code tells', async () => {
+    const good = await cli([
+      'run',
+      'submit',
+      await specFile('good.yaml', specOf(git.remote, [shell('a', 'echo a > a')])),
+      '--watch',
+    ]);
+    expect(good).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^run_\w+\n$/) });
+    expect(good.stderr).toContain('RUNNING → COMPLETED');
+    const bad = await cli([
+      'run',
+      'submit',
+      await specFile('bad.yaml', specOf(git.remote, [shell('b', 'exit 1')])),
+      '--watch',
+    ]);
+    expect(bad.exitCode).toBe(1);
+  });
+
+  test('what was done is shown, as words and as JSON', async () => {
+    const id = (
+      await cli([
+        'run',
+        'submit',
+        await specFile('s.yaml', specOf(git.remote, [shell('c', 'echo said; echo c > c')])),
+        '--watch',
+      ])
+    ).stdout.trim();
+    expect((await cli(['run', 'show', id])).stdout).toMatch(/COMPLETED[\s\S]*c command/);
+    const tasks = JSON.parse((await cli(['task', 'list', '--run', id, '-o', 'json'])).stdout) as {
+      items: { id: string }[];
+    };
+    expect((await cli(['task', 'logs', tasks.items[0]!.id])).stdout).toBe('said\n');
+    const patches = JSON.parse((await cli(['patch', 'list', '--run', id, '-o', 'json'])).stdout) as {
+      items: { id: string }[];
+    };
+    expect((await cli(['patch', 'diff', patches.items[0]!.id])).stdout).toContain('+c');
+    const gates = JSON.parse((await cli(['gate', 'list', '--run', id, '-o', 'json'])).stdout) as {
+      items: { id: string }[];
+    };
+    expect((await cli(['gate', 'logs', gates.items[0]!.id])).exitCode).toBe(0);
+    expect((await cli(['status'])).stdout).toContain('Workers');
+    expect((await cli(['target', 'show', `${git.remote}@main`])).exitCode).toBe(0);
+  });
+
+  test.each([
+    ['git_patch', (diff: string) => diff],
+    ['unified_diff', (diff: string) => diff.replace(/^(diff|index|new file) .*\n/gm, '')],
+    [
+      'context_diff',
+      () => '*** /dev/null\n--- b/context_diff.txt\n***************\n*** 0 ****\n--- 1 ----\n+ context_diff\n',
+    ],
+  ] as const)('a patch file as %s lands', async (format, write) => {
+    const file = join(folder, `${format}.patch`);
+    await writeFile(file, write(await git.diffOf({ [`${format}.txt`]: `${format}\n` })));
+    const submitted = await cli([
+      'patch',
+      'submit',
+      file,
+      '--repository',
+      git.remote,
+      '--format',
+      format,
+      '--message',
+      `add ${format}`,
+    ]);
+    expect(submitted.exitCode).toBe(0);
+    const runId = submitted.stdout.split(' ')[0]!;
+    expect((await cli(['run', 'watch', runId])).exitCode).toBe(0);
+    expect(await git.read(`${format}.txt`)).toBe(format);
+  });
+
+  test('whole files land', async () => {
+    const { patch } = await sluice.client.patches
+      .submit({
+        repository: git.remote,
+        input: { format: 'inline', files: [{ path: 'inline.txt', content: 'inline\n' }] },
+      })
+      .then(async ({ run }) => {
+        await cli(['run', 'watch', run.id]);
+        return { patch: (await sluice.client.patches.list({ run: run.id })).items[0] };
+      });
+    expect(patch?.state).toBe('VERIFIED');
+  });
+});
+
+describe('what goes wrong has a code and an exit status', () => {
+  test('usage and input: 2', async () => {
+    expect((await cli(['run', 'frobnicate'])).exitCode).toBe(2);
+    expect((await cli(['run', 'submit', 'no-such-file.yaml'])).exitCode).toBe(2);
+    const invalid = await cli(['run', 'validate', await specFile('invalid.yaml', { name: 'x', repo: 'y' })]);
+    expect(invalid).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(invalid.stderr).toMatch(/spec\.invalid[\s\S]*repo: unknown key: did you mean repository\?/);
+    expect((await cli(['run', 'show', 'run_no'])).exitCode).toBe(2);
+  });
+
+  test('nobody answers: 3', async () => {
+    const { exitCode, stderr } = await cli(['run', 'list'], { SLUICE_URL: 'http://127.0.0.1:1' });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 3, stderr: expect.stringContaining('daemon.unreachable') });
+  });
+
+  test('a wrong token: 4', async () => {
+    expect((await cli(['run', 'list', '--token', 'wrong'])).exitCode).toBe(4);
+  });
+
+  test('a port in use is named, and nothing is left running', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as { port: number };
+    const args = ['up', '--workers=1', `--port=${port}`, `--data-dir=${join(folder, 'port')}`];
+    const { exitCode, stderr } = await cli(args, { DATABASE_URL: await cloneTemplate() });
+    taken.close();
+    expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringContaining(`port.in_use: port ${port}`) });
+  });
+
+  test('listening beyond loopback without a token is refused', async () => {
+    const args = ['api', '--host=0.0.0.0', '--port=0', `--data-dir=${join(folder, 'open')}`];
+    const { exitCode, stderr } = await cli(args, { DATABASE_URL: await cloneTemplate() });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringContaining('auth.unsafe_listen') });
+  });
+
+  test('a database that is down is waited for with a line a try, then 3', async () => {
+    const args = ['scheduler', `--data-dir=${join(folder, 'down')}`];
+    const { exitCode, stderr } = await cli(args, { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' });
+    expect(exitCode).toBe(3);
+    expect(stderr.match(/database\.unreachable: trying again/g)?.length).toBeGreaterThan(3);
+    expect(stderr).toContain('sluice: database.unreachable');
+  });
+
+  test('a configuration with a mistake is refused with path and guess', async () => {
+    const config = await specFile('broken.config.yaml', { tools: { a: { argv: ['x'], timeout: 5 } } });
+    const { exitCode, stderr } = await cli(['api', '--config', config], { DATABASE_URL: 'postgresql://x/y' });
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('tools.a.timeout: unknown key: did you mean timeout_seconds?');
+  });
+});
+
+test('tokens and migrations work on the database itself', async () => {
+  const environment = { DATABASE_URL: await cloneTemplate() };
+  const made = JSON.parse(
+    (await cli(['token', 'create', 'ci', '--scope', 'read', '-o', 'json'], environment)).stdout,
+  ) as { id: string; token: string };
+  expect(made.token).toMatch(/^sluice_/);
+  const listed = (await cli(['token', 'list', '-o', 'json'], environment)).stdout;
+  expect(listed).toContain(made.id);
+  expect(listed).not.toContain(made.token);
+  expect((await cli(['token', 'revoke', made.id], environment)).exitCode).toBe(0);
+  expect((await cli(['migrate', 'status'], environment)).stdout).toContain('Migration20261123000001_runs');
+  expect((await cli(['migrate', 'up'], environment)).stdout).toContain('nothing to do');
+});
