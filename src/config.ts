@@ -47,12 +47,12 @@ export async function loadSettings(
   const granted = flags.allowAll === true && isLoopback(flags.host ?? environment.SLUICE_HOST ?? LOOPBACK);
   const said = document as Partial<ConfigFile>;
   return {
-    databaseUrl: nonEmpty(environment.DATABASE_URL),
-    redisUrl: nonEmpty(environment.REDIS_URL),
+    databaseUrl: address(environment, 'DATABASE_URL', ['postgres:', 'postgresql:']),
+    redisUrl: address(environment, 'REDIS_URL', ['redis:', 'rediss:']),
     dataDir: resolve(cwd, flags.dataDir ?? nonEmpty(environment.SLUICE_DATA_DIR) ?? '.sluice'),
     host: flags.host ?? nonEmpty(environment.SLUICE_HOST) ?? LOOPBACK,
     port: flags.port ?? parsePort(environment.SLUICE_PORT),
-    logLevel: nonEmpty(environment.LOG_LEVEL) ?? 'info',
+    logLevel: parseLevel(environment.LOG_LEVEL),
     folder: path === undefined ? cwd : dirname(path),
     file: {
       ...file,
@@ -98,6 +98,23 @@ function parsePort(text: string | undefined): number {
   const port = Number(text);
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
   throw new SluiceError('config.invalid', `SLUICE_PORT: ${text} is no port: 0 to 65535`);
+}
+
+function address(environment: Environment, name: string, protocols: readonly string[]): string | undefined {
+  const text = nonEmpty(environment[name]);
+  if (text === undefined || (URL.canParse(text) && protocols.includes(new URL(text).protocol))) return text;
+  throw new SluiceError(
+    'config.invalid',
+    `${name} is no address of the form ${protocols.map((p) => `${p}//…`).join(' or ')}`,
+  );
+}
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
+function parseLevel(text: string | undefined): string {
+  const level = nonEmpty(text) ?? 'info';
+  if (LEVELS.includes(level)) return level;
+  throw new SluiceError('config.invalid', `LOG_LEVEL: ${level} is none of ${LEVELS.join(', ')}`);
 }
 
 function nonEmpty(text: string | undefined): string | undefined {

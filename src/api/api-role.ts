@@ -41,7 +41,8 @@ export class ApiRole implements Component {
     try {
       await this.#api.listen({ host: settings.host, port: settings.port });
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
+      const { code, message } = cause as NodeJS.ErrnoException;
+      if (code !== 'EADDRINUSE') throw new SluiceError('config.invalid', `cannot listen there: ${message}`, { cause });
       throw new SluiceError('port.in_use', `port ${settings.port} on ${settings.host} is in use: set SLUICE_PORT`, {
         cause,
       });

@@ -30,6 +30,7 @@ export async function createApp(
   const app = fastify({
     bodyLimit: LIMITS.bodyBytes,
     forceCloseConnections: true,
+    frameworkErrors: (error, _request, reply) => sendProblem(reply, toSluiceError(error)),
     routerOptions: { maxParamLength: 2_000 },
   });
   app.setValidatorCompiler(validatorCompiler);
@@ -39,6 +40,7 @@ export async function createApp(
   api.decorateRequest('actor', '');
   // Answered here: the board has an error handler of its own.
   api.addHook('onRequest', async (request, reply) => {
+    if (/%00/.test(request.url)) return sendProblem(reply, new SluiceError('body.invalid', 'an address holds no NUL'));
     try {
       await auth.check(request);
     } catch (error) {

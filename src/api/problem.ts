@@ -18,7 +18,11 @@ export function toSluiceError(error: unknown): SluiceError {
   const coded = codedDatabaseError(error);
   if (coded instanceof SluiceError) return coded;
   const { statusCode, validation, message } = error as FastifyError;
+  if (statusCode === 415) return new SluiceError('body.unsupported_type', message);
   if (statusCode === 413) return new SluiceError('body.too_large', message);
+  if (statusCode === undefined && error instanceof RangeError) {
+    return new SluiceError('body.invalid', 'the document is nested too deep');
+  }
   if (validation !== undefined || (statusCode !== undefined && statusCode < 500)) {
     const problems = (validation ?? []).map((issue) => ({
       path: issue.instancePath.replace(/^\//, '').replaceAll('/', '.'),

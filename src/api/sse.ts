@@ -21,16 +21,25 @@ export async function sendEvents(reply: FastifyReply, source: AsyncIterable<read
   });
   raw.write(': open\n\n');
   let lastWrite = performance.now();
-  for await (const batch of source) {
-    if (raw.destroyed) return;
-    let text = batch.map(formatMessage).join('');
-    if (text === '' && performance.now() - lastWrite > BEAT_EVERY_MS) text = ': beat\n\n';
-    if (text === '') continue;
-    lastWrite = performance.now();
-    // A slow reader holds its own stream back, and nobody's memory grows.
-    if (!raw.write(text)) await Promise.race([once(raw, 'drain'), once(raw, 'close')]);
+  try {
+    await pump();
+    raw.end();
+  } catch (error) {
+    // The head is out: a cut connection is the only way to say it. Clients resume where they were.
+    raw.destroy(error as Error);
   }
-  raw.end();
+
+  async function pump(): Promise<void> {
+    for await (const batch of source) {
+      if (raw.destroyed) return;
+      let text = batch.map(formatMessage).join('');
+      if (text === '' && performance.now() - lastWrite > BEAT_EVERY_MS) text = ': beat\n\n';
+      if (text === '') continue;
+      lastWrite = performance.now();
+      // A slow reader holds its own stream back, and nobody's memory grows.
+      if (!raw.write(text)) await Promise.race([once(raw, 'drain'), once(raw, 'close')]);
+    }
+  }
 }
 
 export async function* asMessages(

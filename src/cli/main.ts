@@ -55,7 +55,10 @@ function createProgram(context: CliContext): Command {
 }
 
 function describe(error: unknown, withStack: boolean): string {
-  if (!(error instanceof SluiceError)) return `sluice: ${(error as Error).stack ?? String(error)}\n`;
+  if (!(error instanceof SluiceError)) {
+    const { message, stack } = error as Error;
+    return withStack ? `sluice: ${stack}\n` : `sluice: ${plain(message)} (LOG_LEVEL=debug shows where)\n`;
+  }
   const problems = error.problems.map(({ path, message }) => `  ${plain(path)}: ${plain(message)}\n`).join('');
   const stack = withStack ? `${error.stack}\n` : '';
   return `sluice: ${error.code}: ${plain(error.message)}\n${problems}${stack}`;

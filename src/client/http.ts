@@ -36,7 +36,12 @@ export class Http {
 
   async json<T>(path: string, call: Call = {}): Promise<T> {
     const response = await this.request(path, call);
-    return (response.status === 204 ? undefined : await response.json()) as T;
+    if (response.status === 204) return undefined as T;
+    try {
+      return (await response.json()) as T;
+    } catch (cause) {
+      throw new SluiceError('daemon.unreachable', `what answers at ${this.#options.url} is no Sluice`, { cause });
+    }
   }
 
   async bytes(path: string, call: Call = {}): Promise<Buffer> {
@@ -44,22 +49,10 @@ export class Http {
   }
 
   async request(path: string, { method = 'GET', query = {}, body, headers = {}, signal }: Call): Promise<Response> {
-    const url = new URL(path, this.#options.url);
-    for (const [name, value] of Object.entries(query))
-      if (value !== undefined) url.searchParams.set(name, String(value));
-    const { token } = this.#options;
+    const prepared = this.#prepare(path, { query, body, headers });
     let response: Response;
     try {
-      response = await fetch(url, {
-        method,
-        signal,
-        headers: {
-          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...headers,
-        },
-        body: body === undefined ? undefined : JSON.stringify(body),
-      });
+      response = await fetch(prepared.url, { method, signal, headers: prepared.headers, body: prepared.body });
     } catch (cause) {
       if (signal?.aborted) throw cause;
       const message = `no daemon answers at ${this.#options.url}`;
@@ -69,13 +62,32 @@ export class Http {
     return response;
   }
 
+  /** What cannot be sent at all is the caller's mistake, not an absent daemon: `usage.invalid`. */
+  #prepare(path: string, { query = {}, body, headers = {} }: Pick<Call, 'query' | 'body' | 'headers'>) {
+    const { url: base, token } = this.#options;
+    try {
+      const url = new URL(path, base);
+      for (const [name, value] of Object.entries(query)) {
+        if (value !== undefined) url.searchParams.set(name, String(value));
+      }
+      const sent = new Headers(headers);
+      if (token !== undefined) sent.set('authorization', `Bearer ${token}`);
+      if (body !== undefined) sent.set('content-type', 'application/json');
+      return { url, headers: sent, body: body === undefined ? undefined : JSON.stringify(body) };
+    } catch (cause) {
+      throw new SluiceError('usage.invalid', `this cannot be sent: ${(cause as Error).message}`, { cause });
+    }
+  }
+
   /** Server-sent events; reconnects where it was cut off. Ends when the server ends the stream, or `signal` aborts. */
   async *stream(path: string, { query, signal }: Pick<Call, 'query' | 'signal'> = {}): AsyncGenerator<StreamMessage> {
     let lastId: string | undefined;
+    let connected = false;
     for (let cuts = 0; cuts <= MAX_RECONNECTS; ) {
       try {
         const headers = { accept: 'text/event-stream', ...(lastId === undefined ? {} : { 'last-event-id': lastId }) };
         const response = await this.request(path, { query: { ...query, ...after(query, lastId) }, headers, signal });
+        connected = true;
         const events = response.body!.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
         for await (const { id, event, data } of events) {
           lastId = id ?? lastId;
@@ -85,7 +97,8 @@ export class Http {
         return;
       } catch (error) {
         if (signal?.aborted) return;
-        const again = !(error instanceof SluiceError) || error.retryable;
+        // A daemon that never answered is not there; one that did may come back.
+        const again = connected && (!(error instanceof SluiceError) || error.retryable);
         cuts += 1;
         if (!again || cuts > MAX_RECONNECTS) throw error;
         await sleep(fullJitterMs(RECONNECT, cuts), signal);

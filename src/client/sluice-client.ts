@@ -162,7 +162,7 @@ class PatchesClient {
   submit(
     patch: Partial<SubmitPatch> & Pick<SubmitPatch, 'repository' | 'input'>,
     options: SubmitOptions = {},
-  ): Promise<{ run: RunObject; task: TaskObject; patch: PatchObject | null }> {
+  ): Promise<{ run: RunObject; task: TaskObject; patch: PatchObject }> {
     return this.#http.json('/v1/patches', { method: 'POST', body: patch, headers: keyHeader(options) });
   }
 

@@ -2,6 +2,7 @@
 export const ERROR_CODES = {
   'spec.invalid': [422, 'The document is not valid'],
   'body.invalid': [400, 'The request is not valid'],
+  'body.unsupported_type': [415, 'Send application/json'],
   'body.too_large': [413, 'The request is too large'],
   'config.invalid': [500, 'The configuration is not valid'],
   'policy.invalid': [422, 'The policy of the target branch is not valid'],

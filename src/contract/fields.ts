@@ -23,11 +23,22 @@ export const identifier = z
 
 export const seconds = z.number().int().positive().max(LIMITS.timeoutSeconds);
 export const argv = z.array(z.string()).min(1).max(1_000);
-export const globs = z.array(z.string().min(1).max(1_000)).max(1_000);
+export const globs = z
+  .array(z.string().min(1).max(500).refine(isCheapGlob, 'at most three * in a part, three ** and no extended patterns'))
+  .max(1_000);
 export const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of an environment variable');
 export const commit = z
   .string()
   .regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'a full commit id, 40 or 64 hexadecimal digits');
+
+/** Globs become regular expressions that may look back: many wildcards in one would take for ever on a hostile name. */
+function isCheapGlob(glob: string): boolean {
+  const parts = glob.split('/');
+  const globstars = parts.filter((part) => part.includes('**')).length;
+  return (
+    globstars <= 3 && !/[@!?+*]\(/.test(glob) && parts.every((part) => part.replaceAll('**', '').split('*').length <= 4)
+  );
+}
 
 /** `main`, `release/1.x`: what `git check-ref-format` allows below refs/heads, and never an option. */
 export const branch = z.string().min(1).max(250).refine(isBranchName, 'not a branch name that git allows');
@@ -42,5 +53,14 @@ export const relativePath = z.string().min(1).max(4_096).refine(isInsidePath, 'n
 
 export function isInsidePath(text: string): boolean {
   if (text.includes('\0') || text.startsWith('/') || text.includes('\\')) return false;
-  return text.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && part.toLowerCase() !== '.git');
+  return text.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && !namesGitFolder(part));
+}
+
+/** `.git` as some file system reads it: any case, trailing dots and spaces, ignorable characters, its short name. */
+export function namesGitFolder(part: string): boolean {
+  const read = part
+    .replaceAll(/[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g, '')
+    .replace(/[ .]+$|:.*$/, '')
+    .toLowerCase();
+  return read === '.git' || read === 'git~1';
 }

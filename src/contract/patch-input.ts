@@ -4,18 +4,18 @@ import * as field from './fields.ts';
 export const PATCH_FORMATS = ['unified_diff', 'context_diff', 'git_patch', 'inline'] as const;
 export type PatchFormat = (typeof PATCH_FORMATS)[number];
 
+/** git strips these from the ends of a name, and refuses what is left empty. */
+const person = z.strictObject({
+  name: field.name.regex(/[^\s.,:;<>"\\']/, 'holds no name'),
+  email: z
+    .string()
+    .max(320)
+    .regex(/^[^\p{Cc}<>]*[^\p{Cc}\s.,:;<>"\\'][^\p{Cc}<>]*$/u, 'holds no address'),
+});
+
 const common = {
   base: field.commit.optional(),
-  author: z
-    .strictObject({
-      name: field.name,
-      email: z
-        .string()
-        .min(1)
-        .max(320)
-        .regex(/^[^\p{Cc}<>]+$/u),
-    })
-    .optional(),
+  author: person.optional(),
 };
 
 const diffSchema = z

@@ -24,7 +24,10 @@ const workstreamSchema = z.strictObject({
 export const runSpecSchema = z
   .strictObject({
     name: field.name,
-    labels: z.record(field.identifier, z.string().max(200)).default({}),
+    labels: z
+      .record(field.identifier, z.string().max(200))
+      .refine((labels) => Object.keys(labels).length <= 50, 'at most 50 labels')
+      .default({}),
     repository: z.string().min(1).max(2_000),
     branch: field.branch.default('main'),
     priority: z.number().int().min(-1_000_000).max(1_000_000).default(0),

@@ -52,16 +52,18 @@ export class Database implements Component, Tx {
 
   /** One statement of its own. */
   async query<Row>(statement: RawBuilder<Row>): Promise<Row[]> {
-    return runStatement(this.fork(), statement);
+    return (await statement.execute(this.fork().getKysely())).rows;
   }
 
   /** All or nothing. A deadlock or serialisation failure runs `work` again, so it must have no other effect. */
   async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.fork().transactional((em) =>
-          work({ query: (statement) => runStatement(em as EntityManager, statement) }),
-        );
+        // Kysely's own transaction: it gives the connection back also when COMMIT or ROLLBACK finds it dead.
+        return await this.fork()
+          .getKysely()
+          .transaction()
+          .execute((transaction) => work({ query: async (statement) => (await statement.execute(transaction)).rows }));
       } catch (error) {
         const again = tries < MAX_TRIES && SERIALIZATION_FAULTS.includes(sqlState(error) ?? '');
         if (!again) throw error;
@@ -81,9 +83,4 @@ export class Database implements Component, Tx {
       });
     }
   }
-}
-
-async function runStatement<Row>(em: EntityManager, statement: RawBuilder<Row>): Promise<Row[]> {
-  const { rows } = await statement.execute(em.getKysely());
-  return rows;
 }

@@ -22,7 +22,7 @@ export function sqlState(error: unknown): string | undefined {
 /** True when the database could not be reached or went away, so that the same call may work later. */
 export function isConnectionFault(error: unknown): boolean {
   const state = sqlState(error);
-  if (state !== undefined && /^(08|57P|53300)/.test(state)) return true;
+  if (state !== undefined) return /^(08(?!P01)|57P|53300)/.test(state);
   const { code, message, cause, previous } = (error ?? {}) as DriverError;
   if (code !== undefined && CONNECTION_CODES.includes(code)) return true;
   if (/Connection terminated|timeout (exceeded|expired)/.test(message ?? '')) return true;
@@ -52,6 +52,8 @@ export function codedDatabaseError(error: unknown): unknown {
       return new SluiceError('entity.invalid', `a value is out of its range (${facts.constraint})`, details);
     case '23502':
     case '22P02':
+    case '22021':
+    case '08P01':
     case '22003':
       return new SluiceError('entity.invalid', message?.split('\n')[0] ?? 'a value is not valid', details);
     default:

@@ -1,5 +1,5 @@
 import picomatch from 'picomatch';
-import { isInsidePath } from '../contract/fields.ts';
+import { isInsidePath, namesGitFolder } from '../contract/fields.ts';
 import { POLICY_PATH, type Policy } from '../contract/policy.ts';
 
 export interface ChangedPath {
@@ -27,7 +27,7 @@ export type PathMatcher = (path: string) => boolean;
 /** `**` crosses folders, dot files count, matching is by the whole path, line breaks in it included. */
 export function matcher(globs: readonly string[]): PathMatcher {
   if (globs.length === 0) return () => false;
-  return picomatch([...globs], { dot: true, nonegate: true, flags: 's' });
+  return picomatch([...globs], { dot: true, nonegate: true, noextglob: true, flags: 's' });
 }
 
 /** The path rules that hold before git sees anything: inside the tree, no `.git`, nothing odd. */
@@ -75,17 +75,18 @@ function overLimit(change: ChangeFacts, { limits }: Policy): Refusal | undefined
   return undefined;
 }
 
-/** A link may point anywhere inside the tree: relative, and not above the top when read from its own folder. */
+/**
+ * A link may point anywhere inside the tree: relative, going up first and only as far as the top. Going up later would mean
+ * something else when a part on the way is a link itself.
+ */
 function leavesTree({ path, mode, linkTarget }: ChangedPath): boolean {
   if (mode !== '120000' || linkTarget === undefined) return false;
   if (linkTarget.startsWith('/') || linkTarget.includes('\0')) return true;
-  let depth = path.split('/').length - 1;
-  for (const part of linkTarget.split('/')) {
-    if (part === '' || part === '.') continue;
-    depth += part === '..' ? -1 : 1;
-    if (depth < 0 || part.toLowerCase() === '.git') return true;
-  }
-  return false;
+  const parts = linkTarget.split('/').filter((part) => part !== '' && part !== '.');
+  const ups = parts.findIndex((part) => part !== '..');
+  const climbs = ups === -1 ? parts.length : ups;
+  const rest = parts.slice(climbs);
+  return climbs > path.split('/').length - 1 || rest.includes('..') || rest.some(namesGitFolder);
 }
 
 /** `patches.file_path`: the one path a patch touches, else the folder that all have in common (`.` for the top). */

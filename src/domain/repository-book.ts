@@ -42,7 +42,7 @@ export class NamedRepositories {
 
   /** A URL of a transport that git may use, or an absolute path. Nothing that git would read as an option or command. */
   #address(text: string): string {
-    if (TRANSPORT.test(text) || SCP_LIKE.test(text)) return text;
+    if (!text.includes('\0') && (TRANSPORT.test(text) || SCP_LIKE.test(text))) return text;
     if (text.startsWith('-') || text.includes('::') || text.includes('\0')) {
       throw new SluiceError('repository.not_allowed', 'not a path and not a URL of http, https, ssh, git or file');
     }

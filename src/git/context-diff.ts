@@ -7,8 +7,9 @@ interface Side {
   lines: string[];
 }
 
-const FILE_OLD = /^\*\*\* (?!\d)(.+?)(?:\t.*)?$/;
-const FILE_NEW = /^--- (?!\d)(.+?)(?:\t.*)?$/;
+// With their dates: git reads the epoch as "there is no such file", as it does in unified diffs.
+const FILE_OLD = /^\*\*\* (?!\d+(?:,\d+)? \*{4})(.+)$/;
+const FILE_NEW = /^--- (?!\d+(?:,\d+)? -{4})(.+)$/;
 const HUNK_START = /^\*{15}/;
 const OLD_RANGE = /^\*\*\* (\d+)(?:,(\d+))? \*\*\*\*/;
 const NEW_RANGE = /^--- (\d+)(?:,(\d+))? ----/;
@@ -16,7 +17,9 @@ const NO_NEWLINE = '\\ No newline at end of file';
 
 /** Rewrites a context diff (`diff -c`) as a unified one: git reads only those. Throws ContextDiffError. */
 export function contextToUnified(text: string): string {
-  const lines = text.replaceAll('\r\n', '\n').split('\n');
+  // Where the header lines end in CR the whole diff was converted; otherwise a CR belongs to the file.
+  const converted = /^\*{3} .*\r$/m.test(text);
+  const lines = (converted ? text.replaceAll('\r\n', '\n') : text).split('\n');
   if (lines.at(-1) === '') lines.pop();
   const out: string[] = [];
   let at = 0;
@@ -49,8 +52,9 @@ function readHunk(lines: readonly string[], from: number): { text: string[]; nex
   const newHead = NEW_RANGE.exec(lines[old.next] ?? '');
   if (newHead === null) throw new ContextDiffError(`line ${old.next + 1}: the new range is missing`);
   const fresh = readSide(lines, old.next + 1, newHead, /^[ !+] |^[ !+]$|^\\ /);
-  const body = weave(fill(old.side, fresh.side), fill(fresh.side, old.side));
-  const header = `@@ -${range(old.side)} +${range(fresh.side)} @@`;
+  const [oldLines, newLines] = [fill(old.side, fresh.side), fill(fresh.side, old.side)];
+  const body = weave(oldLines, newLines);
+  const header = `@@ -${range(old.side, oldLines)} +${range(fresh.side, newLines)} @@`;
   return { text: [header, ...body], next: fresh.next };
 }
 
@@ -113,6 +117,8 @@ function isAddition(line: string): boolean {
   return line.startsWith('+ ') || line.startsWith('! ') || line === '+' || line === '!';
 }
 
-function range({ start, count }: Side): string {
-  return count === 1 ? String(start) : `${start},${count}`;
+/** Without context a one-line range may stand for no line at all: the place after it. */
+function range({ start, count }: Side, lines: readonly string[]): string {
+  const shown = count === 1 && lines.length === 0 ? 0 : count;
+  return shown === 1 ? String(start) : `${start},${shown}`;
 }

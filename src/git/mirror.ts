@@ -142,7 +142,7 @@ export class Mirror {
     if (exitCode === 2 || exitCode === 0) {
       throw new SluiceError('branch.missing', `the repository has no branch ${branch}`, { facts: { branch } });
     }
-    throw new SluiceError('repository.unreadable', `the repository cannot be read: ${lastLine(stderr)}`, {
+    throw new SluiceError('repository.unreadable', `the repository cannot be read: ${tellingLine(stderr)}`, {
       facts: { stderr },
     });
   }
@@ -163,7 +163,7 @@ export class Mirror {
       const { exitCode, stderr } = await this.ask({ args, timeoutMs: 15 * 60_000 });
       if (exitCode === 0) return;
       if (tries >= LOCK_RETRIES || !/cannot lock ref|unable to update local ref|\.lock/.test(stderr)) {
-        throw new SluiceError('repository.unreadable', `the branch cannot be fetched: ${lastLine(stderr)}`, {
+        throw new SluiceError('repository.unreadable', `the branch cannot be fetched: ${tellingLine(stderr)}`, {
           facts: { stderr },
         });
       }
@@ -195,6 +195,7 @@ function trackingRef(branch: string): string {
   return `refs/sluice/heads/${branch}`;
 }
 
-function lastLine(words: string): string {
-  return words.split('\n').findLast((line) => line.trim() !== '') ?? 'no words from git';
+function tellingLine(words: string): string {
+  const lines = words.split('\n').filter((line) => line.trim() !== '');
+  return lines.find((line) => line.startsWith('fatal:')) ?? lines.at(-1) ?? 'no words from git';
 }

@@ -4,9 +4,11 @@ export interface PatchHeaders {
   paths: string[];
   /** How many leading folders git must strip: 1 for `a/…`, 0 when the names stand bare. */
   strip: 0 | 1;
+  /** True when a hunk adds or removes at a line number alone (`diff -U 0`): git would guess where it belongs. */
+  withoutContext: boolean;
 }
 
-const HUNK = /^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@/;
+const HUNK = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/;
 
 /**
  * Reads unified diffs and git patches. Lines inside hunks are skipped by the hunk's own counts, so a removed line that
@@ -16,6 +18,7 @@ export function readPatchHeaders(text: string): PatchHeaders {
   const sides: { side: 'a' | 'b'; name: string }[] = [];
   const plain: string[] = [];
   let left = { old: 0, new: 0 };
+  let withoutContext = false;
   for (const line of text.split('\n')) {
     if (left.old > 0 || left.new > 0) {
       left = skipHunkLine(line, left);
@@ -23,7 +26,9 @@ export function readPatchHeaders(text: string): PatchHeaders {
     }
     const hunk = HUNK.exec(line);
     if (hunk !== null) {
-      left = { old: Number(hunk[1] ?? 1), new: Number(hunk[2] ?? 1) };
+      left = { old: Number(hunk[2] ?? 1), new: Number(hunk[4] ?? 1) };
+      // `-0,0` is a new file, `+0,0` a removed one; any other empty side stands between two lines that are not shown.
+      withoutContext ||= (left.old === 0 && hunk[1] !== '0') || (left.new === 0 && hunk[3] !== '0');
     } else if (line.startsWith('--- ')) {
       sides.push({ side: 'a', name: fileName(line.slice(4)) });
     } else if (line.startsWith('+++ ')) {
@@ -38,7 +43,7 @@ export function readPatchHeaders(text: string): PatchHeaders {
   const named = sides.filter(({ name }) => name !== '/dev/null');
   const strip = named.every(({ side, name }) => name.startsWith(`${side}/`)) ? 1 : 0;
   const paths = [...named.map(({ name }) => name.slice(strip === 1 ? 2 : 0)), ...plain];
-  return { paths: [...new Set(paths)], strip };
+  return { paths: [...new Set(paths)], strip, withoutContext };
 }
 
 function skipHunkLine(line: string, left: { old: number; new: number }): { old: number; new: number } {

@@ -43,6 +43,8 @@ const SETTINGS = [
   'core.quotePath=true',
   'core.symlinks=true',
   'core.fileMode=true',
+  'core.protectHFS=true',
+  'core.protectNTFS=true',
   'gc.auto=0',
   // A fetch becomes visible as one pack, at once: loose objects would show a commit before its trees.
   'fetch.unpackLimit=1',

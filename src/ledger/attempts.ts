@@ -3,13 +3,14 @@ import { sql, type Tx } from '../database/database.ts';
 import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
 import { afterFailure, type FailureClass, RETRY_BACKOFF } from '../domain/retry.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
+import { newId } from '../lib/id.ts';
+import { storableText } from '../lib/storable.ts';
 import { type BreakerFact, freeProbes, recordFact } from './breakers.ts';
 import { cancelDependants, unlockDependants } from './dependants.ts';
 import { recordCreated, toRows, transition } from './transition.ts';
 
 /** The change that an attempt made, ready for the ledger. */
 export interface NewPatch {
-  patch_id: string;
   patch_format: PatchFormat;
   content: Buffer | null;
   diff: Buffer | null;
@@ -111,37 +112,72 @@ async function endWithPatch(
     set: FACTS_OF_ATTEMPT,
   });
   if (moved.length === 0) return false;
-  await supersedeUnlanded(tx, { taskIds: [end.taskId] });
-  await insertPatch(tx, { taskId: end.taskId, attempt: end.attempt, patch });
-  await checkPatch(tx, patch);
+  const recorded = await takeRecorded(tx, end.taskId);
+  await supersedeUnlanded(tx, { taskIds: [end.taskId], except: recorded });
+  const patchId = recorded ?? newId('patch');
+  const write = recorded === undefined ? insertPatch : completeRecorded;
+  await write(tx, { patchId, end, patch: storablePatch(patch) });
+  await checkPatch(tx, patchId, patch.refusal);
   if (patch.refusal !== null) {
-    const evidence = { patch_id: patch.patch_id, reason: patch.refusal.reason, ...patch.refusal.evidence };
+    const evidence = { patch_id: patchId, reason: patch.refusal.reason, ...patch.refusal.evidence };
     await sendBack(tx, { taskId: end.taskId, reason: 'patch_quarantined', evidence, mayRetry });
   }
   return true;
 }
 
-async function insertPatch(
-  tx: Tx,
-  { taskId, attempt, patch }: { taskId: string; attempt: number; patch: NewPatch },
-): Promise<void> {
+/** A ready-made patch was recorded when its run was submitted. */
+async function takeRecorded(tx: Tx, taskId: string): Promise<string | undefined> {
+  const [row] = await tx.query<{ patch_id: string }>(sql`
+    select patch_id from patches where task_id = ${taskId} and state = 'PENDING' for update`);
+  return row?.patch_id;
+}
+
+/** Names come from callers and tools: what PostgreSQL refuses in text must not keep an ending from being written. */
+function storablePatch(patch: NewPatch): NewPatch {
+  return {
+    ...patch,
+    file_path: patch.file_path === null ? null : storableText(patch.file_path),
+    paths: patch.paths.map(storableText),
+    message: storableText(patch.message),
+    author_name: storableText(patch.author_name),
+    author_email: storableText(patch.author_email),
+  };
+}
+
+interface WrittenPatch {
+  patchId: string;
+  end: AttemptEnd;
+  patch: NewPatch;
+}
+
+async function completeRecorded(tx: Tx, { patchId, end, patch }: WrittenPatch): Promise<void> {
+  await tx.query(sql`
+    update patches p
+    set file_path = ${patch.file_path}, paths = ${patch.paths}::text[], attempt = ${end.attempt}, content = ${patch.content},
+        diff = ${patch.diff}, base_commit = ${patch.base_commit}, commit_id = ${patch.commit_id}, tree_id = ${patch.tree_id},
+        message = ${patch.message}, author_name = ${patch.author_name}, author_email = ${patch.author_email},
+        authored_at = ${patch.authored_at}::timestamptz, expires_at = r.expires_at, updated_at = now()
+    from runs r where p.patch_id = ${patchId} and r.run_id = p.run_id`);
+}
+
+async function insertPatch(tx: Tx, { patchId, end, patch }: WrittenPatch): Promise<void> {
   const [row] = await tx.query<{ run_id: string }>(sql`
     insert into patches (patch_id, task_id, run_id, target_id, state, file_path, paths, patch_format, scope, priority,
                          attempt, content, diff, base_commit, commit_id, tree_id, message, author_name, author_email,
                          authored_at, expires_at)
-    select ${patch.patch_id}, t.task_id, t.run_id, t.target_id, 'PENDING', ${patch.file_path}, ${patch.paths}::text[],
-           ${patch.patch_format}, t.scope, t.priority, ${attempt}, ${patch.content}, ${patch.diff}, ${patch.base_commit},
+    select ${patchId}, t.task_id, t.run_id, t.target_id, 'PENDING', ${patch.file_path}, ${patch.paths}::text[],
+           ${patch.patch_format}, t.scope, t.priority, ${end.attempt}, ${patch.content}, ${patch.diff}, ${patch.base_commit},
            ${patch.commit_id}, ${patch.tree_id}, ${patch.message}, ${patch.author_name}, ${patch.author_email},
            ${patch.authored_at}::timestamptz, r.expires_at
     from tasks t join runs r on r.run_id = t.run_id
-    where t.task_id = ${taskId}
+    where t.task_id = ${end.taskId}
     returning run_id`);
-  const ids = [patch.patch_id];
-  await recordCreated(tx, { kind: 'patch', state: 'PENDING', ids, runId: row?.run_id ?? null, actor: ACTOR });
+  const runId = row?.run_id ?? null;
+  await recordCreated(tx, { kind: 'patch', state: 'PENDING', ids: [patchId], runId, actor: ACTOR });
 }
 
 /** PENDING→VALIDATING→STAGED or QUARANTINED: what was found out before the transaction is written down in one. */
-async function checkPatch(tx: Tx, { patch_id, refusal }: NewPatch): Promise<void> {
+async function checkPatch(tx: Tx, patch_id: string, refusal: NewPatch['refusal']): Promise<void> {
   const actor = 'check-patch';
   await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'VALIDATING', rows: toRows([patch_id]), actor });
   if (refusal === null) {
@@ -234,11 +270,14 @@ export async function sendBack(
 }
 
 /** A completing attempt replaces every patch of its task that has not landed. */
-export async function supersedeUnlanded(tx: Tx, { taskIds }: { taskIds: readonly string[] }): Promise<void> {
+async function supersedeUnlanded(
+  tx: Tx,
+  { taskIds, except = '' }: { taskIds: readonly string[]; except?: string },
+): Promise<void> {
   const old = await tx.query<{ patch_id: string }>(sql`
     select patch_id from patches
     where task_id = any (${[...taskIds]}::text[]) and state = any (${[...UNLANDED_PATCH_STATES]}::text[])
-      and intent_id is null`);
+      and intent_id is null and patch_id <> ${except}`);
   await transition(tx, {
     kind: 'patch',
     from: UNLANDED_PATCH_STATES,

@@ -31,6 +31,7 @@ interface CountedRun {
  */
 export async function rollUp(tx: Tx): Promise<boolean> {
   const tasks = await countEndedTasks(tx);
+  await expireOrphanedPatches(tx);
   await endWorkstreams(tx);
   const workstreams = await countEndedWorkstreams(tx);
   await endRuns(tx);
@@ -66,6 +67,15 @@ async function countEndedTasks(tx: Tx): Promise<number> {
     )
     select count(*)::int as n from marked`);
   return counted[0]?.n ?? 0;
+}
+
+/** Patches on record whose task ended before it made anything of them. */
+async function expireOrphanedPatches(tx: Tx): Promise<void> {
+  const orphans = await tx.query<{ patch_id: string; reason: string | null }>(sql`
+    select p.patch_id, t.reason from patches p join tasks t on t.task_id = p.task_id
+    where p.state = 'PENDING' and t.state in ('FAILED', 'CANCELLED') limit ${BATCH}`);
+  const rows = orphans.map(({ patch_id, reason }) => ({ id: patch_id, reason: reason ?? 'task_ended' }));
+  await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'EXPIRED', rows, actor: ACTOR });
 }
 
 async function endWorkstreams(tx: Tx): Promise<void> {

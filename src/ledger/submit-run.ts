@@ -1,3 +1,4 @@
+import type { PatchFormat } from '../contract/patch-input.ts';
 import { sql, type Tx } from '../database/database.ts';
 import { storableJson } from '../lib/storable.ts';
 import { recordCreated } from './transition.ts';
@@ -36,6 +37,8 @@ export interface NewTask {
   timeout_seconds: number | null;
   max_retries: number;
   depends_on: string[];
+  /** A ready-made patch is on record from the start: PENDING until a worker has made it a commit. */
+  patch: { patch_id: string; patch_format: PatchFormat } | null;
 }
 
 export interface NewTarget {
@@ -69,6 +72,8 @@ export async function submitRun(tx: Tx, submission: Submission, actor: string): 
   await recordCreated(tx, { kind: 'workstream', state: 'PENDING', ids: workstreamIds, runId, actor });
   const taskIds = submission.tasks.map(({ task_id }) => task_id);
   await recordCreated(tx, { kind: 'task', state: 'PENDING', ids: taskIds, runId, actor });
+  const patchIds = await insertPatches(tx, submission.tasks);
+  await recordCreated(tx, { kind: 'patch', state: 'PENDING', ids: patchIds, runId, actor });
 }
 
 async function upsertTarget(tx: Tx, target: NewTarget): Promise<void> {
@@ -113,6 +118,17 @@ async function insertTasks(tx: Tx, { run }: Submission, tasks: readonly NewTask[
     from jsonb_to_recordset(${storableJson(rows)}::jsonb) as row(
       task_id text, workstream_id text, name text, position int, tool text, pool text, input jsonb, scope text[],
       message text, timeout_seconds int, max_retries int, open_dependencies int)`);
+}
+
+async function insertPatches(tx: Tx, tasks: readonly NewTask[]): Promise<string[]> {
+  const rows = tasks.flatMap(({ task_id, patch }) => (patch === null ? [] : [{ task_id, ...patch }]));
+  await tx.query(sql`
+    insert into patches (patch_id, task_id, run_id, target_id, state, patch_format, scope, priority, message)
+    select row.patch_id, t.task_id, t.run_id, t.target_id, 'PENDING', row.patch_format, t.scope, t.priority,
+           coalesce(t.message, '')
+    from jsonb_to_recordset(${storableJson(rows)}::jsonb) as row(task_id text, patch_id text, patch_format text)
+    join tasks t on t.task_id = row.task_id`);
+  return rows.map(({ patch_id }) => patch_id);
 }
 
 async function insertDependencies(tx: Tx, { workstreams, tasks }: Submission): Promise<void> {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Problem, SluiceError } from '../contract/errors.ts';
 import { LIMITS } from '../contract/fields.ts';
 import { describeProblems, guess, parseDocument, pathText } from '../contract/parse.ts';
-import { patchBytes, patchInputSchema } from '../contract/patch-input.ts';
+import { type PatchFormat, patchBytes, patchInputSchema } from '../contract/patch-input.ts';
 import { commandInputSchema, type RunSpec, runSpecSchema, type TaskSpec } from '../contract/run-spec.ts';
 import type { RunDao } from '../dao/run-dao.ts';
 import { graphProblems } from '../domain/spec-graph.ts';
@@ -31,7 +31,12 @@ const OUR_TRAILER = /^sluice-(run|task|patch)\s*:/im;
 /** The spec, checked whole; throws `spec.invalid` with every problem and its path. Writes nothing. */
 export function validateRun(deps: SubmitRunDeps, document: unknown): RunSpec {
   const spec = parseDocument(runSpecSchema, document, { code: 'spec.invalid', what: 'run spec' });
-  const problems = [...graphProblems(spec), ...placeProblems(deps, spec), ...taskProblems(deps, spec)];
+  const problems = [
+    ...unstorable(spec, []),
+    ...graphProblems(spec),
+    ...placeProblems(deps, spec),
+    ...taskProblems(deps, spec),
+  ];
   if (problems.length > 0) {
     throw new SluiceError('spec.invalid', `run spec: ${describeProblems(problems)}`, { problems });
   }
@@ -61,6 +66,17 @@ export async function submitRun(
   }
   deps.ledger.hint('start-run');
   return { run: await deps.runs.get(submission.run.run_id), created: true };
+}
+
+/** Text that would not come back as it was. A patch's content may hold anything: it is kept as bytes. */
+function unstorable(value: unknown, path: readonly PropertyKey[]): Problem[] {
+  if (typeof value === 'string') {
+    if (path.at(-1) === 'content' || (!value.includes('\0') && value.isWellFormed())) return [];
+    return [{ path: pathText(path), message: 'holds NUL or a lone surrogate' }];
+  }
+  if (typeof value !== 'object' || value === null) return [];
+  const entries = Array.isArray(value) ? value.entries() : Object.entries(value);
+  return [...entries].flatMap(([key, item]) => unstorable(item, [...path, key]));
 }
 
 async function findByKey(
@@ -165,6 +181,7 @@ function toSubmission(
         timeout_seconds: task.timeout_seconds ?? null,
         max_retries: task.max_retries,
         depends_on: idsOf(task.depends_on, taskIds),
+        patch: task.tool === 'patch' ? { patch_id: newId('patch'), patch_format: formatOf(task.input) } : null,
       }),
     );
   });
@@ -189,6 +206,10 @@ function toSubmission(
 
 function idsOf(names: readonly string[], ids: ReadonlyMap<string, string>): string[] {
   return [...new Set(names)].map((name) => ids.get(name)!);
+}
+
+function formatOf(input: Record<string, unknown>): PatchFormat {
+  return patchInputSchema.parse(input).format;
 }
 
 /** PostgreSQL's jsonb takes no NUL and no lone surrogates; a diff may hold both, so such content travels as base64. */

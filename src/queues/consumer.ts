@@ -1,5 +1,6 @@
 import type { Worker } from 'bullmq';
 import { SluiceError } from '../contract/errors.ts';
+import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import type { Message, QueueBackend } from './queue-backend.ts';
@@ -13,6 +14,7 @@ export interface ConsumerOptions {
 }
 
 const LOG_EVERY_MS = 10_000;
+const CLOSE_LIMIT_MS = 5_000;
 
 /** Takes messages of one queue. The one place where the error of a handler gets its class. */
 export class QueueConsumer implements Component {
@@ -41,7 +43,12 @@ export class QueueConsumer implements Component {
   async stop(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;
-    await worker?.close().catch((error) => this.#logOnce(error));
+    if (worker === undefined) return;
+    // Without a connection BullMQ would wait for one; nothing is being delivered by then (the drain has seen to it).
+    const closed = worker.close().catch((error) => this.#logOnce(error));
+    const limit = new AbortController();
+    await Promise.race([closed, sleep(CLOSE_LIMIT_MS, limit.signal)]);
+    limit.abort();
   }
 
   /** Never throws: a job that failed in BullMQ's eyes is retried by nobody. The ledger dispatches again. */

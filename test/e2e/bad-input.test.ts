@@ -61,6 +61,34 @@ describe('a patch that may not land is QUARANTINED with its reason', () => {
       patchTask({ format: 'inline', files: [{ path: 'link', content: '../../etc', mode: '120000' }] }),
       'link_leaves_tree',
     ],
+    [
+      'an inline path that is a folder',
+      patchTask({ format: 'inline', files: [{ path: 'dir', content: 'x' }] }),
+      'does_not_apply',
+    ],
+    [
+      'an inline path below a file',
+      patchTask({ format: 'inline', files: [{ path: 'a.txt/x', content: 'x' }] }),
+      'does_not_apply',
+    ],
+    [
+      'an inline path given twice',
+      patchTask({
+        format: 'inline',
+        files: [
+          { path: 'n', content: '1' },
+          { path: 'n', content: '2' },
+        ],
+      }),
+      'does_not_apply',
+    ],
+    [
+      'a short name of git’s folder',
+      patchTask({ format: 'inline', files: [{ path: 'git~1/config', content: 'x' }] }),
+      'unsafe_path',
+    ],
+    ['NUL in a quoted path', unified('--- /dev/null\n+++ "b/x\\000y"\n@@ -0,0 +1 @@\n+x\n'), 'unsafe_path'],
+    ['an insertion by its line number alone', unified('--- a/a.txt\n+++ b/a.txt\n@@ -1,0 +2 @@\n+x\n'), 'malformed'],
     ['the policy', unified(newFile('.sluice.yaml')), 'does_not_apply'],
     ['nonsense', unified('this is no diff\n'), 'malformed'],
     ['a cut hunk', unified('--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,9 @@\n one\n'), 'malformed'],
@@ -128,6 +156,12 @@ describe('a spec that cannot be is refused whole, with paths', () => {
       'a trailer of ours',
       specOf('r', [shell('a', 'x', { message: 'x\n\nSluice-Patch: patch_1' })]),
       'workstreams[0].tasks[0].message',
+    ],
+    ['NUL in an argument', specOf('r', [shell('a', 'x\0y')]), 'workstreams[0].tasks[0].input.argv[2]'],
+    [
+      'an author that git would refuse',
+      specOf('r', [unified(newFile('x'), { author: { name: '. .', email: 'a@b' } })]),
+      'workstreams[0].tasks[0].input.author.name',
     ],
     ['a repository that git would read as an option', specOf('--upload-pack=id', [shell('a', 'x')]), 'repository'],
   ])('%s', async (_what, spec, path) => {

@@ -193,11 +193,14 @@ describe('patches', () => {
   test('one patch without the nesting', async () => {
     const content = await git.diffOf({ 'one.txt': 'one\n' });
     const input = { format: 'git_patch' as const, content, author: { name: 'Grace', email: 'grace@example.com' } };
-    const { run, task } = await sluice.client.patches.submit({ repository: git.remote, input, message: 'feat: one' });
+    const submitted = await sluice.client.patches.submit({ repository: git.remote, input, message: 'feat: one' });
+    const { run, task } = submitted;
+    expect(submitted.patch).toMatchObject({ id: expect.stringMatching(/^patch_/), state: 'PENDING', task_id: task.id });
     expect(task).toMatchObject({ tool: 'patch', run_id: run.id });
     await eventually('the end', async () => (await sluice.client.runs.get(run.id)).state === 'COMPLETED');
     expect((await git.subjects()).at(-1)).toBe('feat: one');
     const [patch] = (await sluice.client.patches.list({ run: run.id })).items;
+    expect(patch).toMatchObject({ id: submitted.patch.id, state: 'VERIFIED' });
     expect((await sluice.client.patches.diff(patch!.id)).toString()).toContain('+one');
     const author = await git.git(['log', '-1', '--format=%an <%ae>%n%B', 'main'], git.remote);
     expect(author).toContain('Grace <grace@example.com>');

@@ -147,6 +147,19 @@ describe('a diff becomes a tree', () => {
     expect(await treeFromDiff(git.mirror, { base, diff: converted, strip: 1 })).toEqual(unified);
   });
 
+  test('without context the line number counts; a removed file stays removed, in either diff', async () => {
+    const { commit: base } = await git.mirror.fetchTip('main');
+    const insert = '--- a/a.txt\n+++ b/a.txt\n@@ -2,0 +3 @@\n+2.5\n';
+    const built = await treeFromDiff(git.mirror, { base, diff: Buffer.from(insert), strip: 1, withoutContext: true });
+    const content = await git.mirror.text({ args: ['cat-file', 'blob', `${(built as { tree: string }).tree}:a.txt`] });
+    expect(content.split('\n').slice(0, 4)).toEqual(['1', '2', '2.5', '3']);
+    const gone =
+      '*** a/dir/b.txt\t2026-01-01 00:00:00 +0000\n--- b/dir/b.txt\t1970-01-01 00:00:00 +0000\n***************\n*** 1 ****\n- b\n--- 0 ----\n';
+    const removed = await treeFromDiff(git.mirror, { base, diff: Buffer.from(contextToUnified(gone)), strip: 1 });
+    const paths = await changedPaths(git.mirror, base, (removed as { tree: string }).tree);
+    expect(paths).toEqual([{ path: 'dir/b.txt', mode: null }]);
+  });
+
   test('whole files: written, replaced, removed, a folder for a file', async () => {
     const { commit: base } = await git.mirror.fetchTip('main');
     const { tree } = await commitOn(base, { 'a.txt': null, 'dir/b.txt': 'B\n', 'new/c.txt': 'c\n' });

@@ -43,7 +43,6 @@ const unchanged = (taskId: string, attempt: number): AttemptEnd => ({
   ending: { kind: 'unchanged' },
 });
 const newPatch = (refusal: NewPatch['refusal'] = null): NewPatch => ({
-  patch_id: newId('patch'),
   patch_format: 'git_patch',
   content: null,
   diff: Buffer.from('diff\0with NUL'),
@@ -191,11 +190,27 @@ describe('how an attempt ends', () => {
     const patch = newPatch();
     await write((tx) => endAttempts(tx, [end(task_id, { kind: 'patch', patch, mayRetry: true })]));
     expect(await taskState(task_id)).toBe('VALIDATING');
-    const stored = await db.daos.patches.get(patch.patch_id);
+    const stored = (await db.daos.patches.findByTask(task_id))[0]!;
     expect(stored.state).toBe('STAGED');
     expect(Buffer.from(stored.diff!).equals(patch.diff!)).toBe(true);
-    const audit = await db.daos.transitions.findByEntity(patch.patch_id);
+    const audit = await db.daos.transitions.findByEntity(stored.patch_id);
     expect(audit.map(({ to_state }) => to_state)).toEqual(['PENDING', 'VALIDATING', 'STAGED']);
+  });
+
+  test('a ready-made patch keeps the id under which it was recorded', async () => {
+    const { task_id } = await build.runningTask({ tool: 'patch' });
+    const recorded = await build.patch({ task_id, state: 'PENDING', staged_at: null });
+    await write((tx) => endAttempts(tx, [end(task_id, { kind: 'patch', patch: newPatch(), mayRetry: false })]));
+    expect((await db.daos.patches.findByTask(task_id)).map(({ patch_id, state }) => [patch_id, state])).toEqual([
+      [recorded.patch_id, 'STAGED'],
+    ]);
+  });
+
+  test('a patch on record whose task never made anything of it is EXPIRED', async () => {
+    const { task_id } = await build.task({ state: 'CANCELLED', reason: 'dependency_failed' });
+    const { patch_id } = await build.patch({ task_id, state: 'PENDING' });
+    await write(rollUp);
+    expect(await db.daos.patches.get(patch_id)).toMatchObject({ state: 'EXPIRED', reason: 'dependency_failed' });
   });
 
   test('quarantined: a tool tries again with the evidence, a ready-made patch fails at once', async () => {
@@ -696,7 +711,7 @@ test('events come in commit order: a slow transaction with a lower number is not
   const [slow, fast] = [await build.run(), await build.run()];
   const move = (id: string) =>
     ({ kind: 'run', from: ['RUNNING'], to: 'PAUSED', rows: toRows([id]), actor: 'x' }) as const;
-  const start = (await db.daos.transitions.readAfter('0-0', { limit: 1_000 })).at(-1)?.cursor ?? '0-0';
+  const start = (await db.daos.transitions.readAfter('0-0', { limit: 100_000 })).at(-1)?.cursor ?? '0-0';
   let release = (): void => {};
   const held = new Promise<void>((resolve) => (release = resolve));
   const slowWrite = write(async (tx) => {
@@ -711,7 +726,7 @@ test('events come in commit order: a slow transaction with a lower number is not
   release();
   await slowWrite;
   const late = await db.daos.transitions.readAfter(early.at(-1)?.cursor ?? start, { limit: 1_000 });
-  expect([...early, ...late].map(({ entity_id }) => entity_id).toSorted()).toEqual(
-    [slow.run_id, fast.run_id].toSorted(),
-  );
+  const paused = [...early, ...late].filter(({ to_state }) => to_state === 'PAUSED').map(({ entity_id }) => entity_id);
+  expect(paused).toEqual(expect.arrayContaining([slow.run_id, fast.run_id]));
+  expect(new Set([...early, ...late].map(({ cursor }) => cursor)).size).toBe(early.length + late.length);
 });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { asMessages, sendEvents, toMessage } from '../sse.ts';
 
-const CURSOR = /^\d{1,20}-\d{1,20}$/;
+const CURSOR = /^\d{1,18}-\d{1,18}$/;
 const query = z.object({
   after: z.string().regex(CURSOR).default('0-0'),
   limit: z.coerce.number().int().min(1).max(1_000).default(100),

@@ -30,14 +30,10 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
       const order = { spec, idempotencyKey: request.headers['idempotency-key'], actor: request.actor };
       const { run, created } = await submitRun(deps.submit, order);
       const [written] = await daos.tasks.findByRun(run.run_id);
-      const patches = await daos.patches.findByRun(run.run_id);
-      const newest = patches.at(-1);
-      return reply.code(created ? 201 : 200).send({
-        run: runObject(run),
-        task: written === undefined ? null : taskObject(written),
-        // Recorded when a worker has made it a commit on its base.
-        patch: newest === undefined ? null : patchObject(newest),
-      });
+      const [recorded] = await daos.patches.findByRun(run.run_id);
+      return reply
+        .code(created ? 201 : 200)
+        .send({ run: runObject(run), task: taskObject(written!), patch: patchObject(recorded!) });
     },
   );
 

@@ -5,7 +5,7 @@ import { migrateDown, migrateUp, migrationStatus } from '../../database/migrator
 import { createDeps, type Deps } from '../../deps.ts';
 import { hashToken, newTokenSecret } from '../../domain/token.ts';
 import { type CliContext, print } from '../context.ts';
-import { table } from '../table.ts';
+import { plain, table } from '../table.ts';
 import { logOf, withDatabase } from './roles.ts';
 
 /** Commands that work on the database itself: the schema, and tokens (the first one cannot come over the API). */
@@ -68,7 +68,7 @@ export function administrationCommands(program: Command, context: CliContext): v
           ['TOKEN', 'NAME', 'SCOPES', 'REVOKED'],
           tokens.map(({ id, name, scopes, revoked_at }) => [
             id,
-            name,
+            plain(name),
             scopes.join(','),
             revoked_at?.toISOString() ?? '',
           ]),

@@ -20,7 +20,7 @@ export function patchCommands(program: Command, context: CliContext): void {
 
   patch
     .command('submit')
-    .description('submit one patch file and print its run and task')
+    .description('submit one patch file and print its run, task and patch')
     .argument('<file>')
     .requiredOption('--repository <name>', 'a name from the configuration, or a path or URL where allowed')
     .option('--branch <branch>', 'where it shall land', 'main')
@@ -33,7 +33,7 @@ export function patchCommands(program: Command, context: CliContext): void {
       const content_base64 = (await readPatch(file)).toString('base64');
       const input = { format, base, content_base64 } as const;
       const answer = await clientOf(context, command).patches.submit({ repository, branch, message, scope, input });
-      print(context, command, answer, () => `${answer.run.id} ${answer.task.id}`);
+      print(context, command, answer, () => `${answer.run.id} ${answer.task.id} ${answer.patch.id}`);
     });
 
   patch

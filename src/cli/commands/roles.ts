@@ -30,7 +30,7 @@ export function roleCommands(program: Command, context: CliContext): void {
     .description('everything on one machine: database (if none is given), API, scheduler, workers')
     .option('--workers <n>', 'worker processes', wholeNumber, 2)
     .option('--host <host>', 'address to listen on')
-    .option('--port <port>', 'port to listen on; 0 picks a free one', wholeNumber)
+    .option('--port <port>', 'port to listen on; 0 picks a free one', portNumber)
     .option('--pools <a,b>', 'what the workers serve', 'default')
     .option('--concurrency <n>', 'tasks at once in each worker', wholeNumber, 2)
     .option('--gate-slots <n>', 'gates at once in each worker', wholeNumber, 1)
@@ -40,7 +40,7 @@ export function roleCommands(program: Command, context: CliContext): void {
   withCommon(program.command('api'))
     .description('the HTTP API and Bull Board')
     .option('--host <host>', 'address to listen on')
-    .option('--port <port>', 'port to listen on; 0 picks a free one', wholeNumber)
+    .option('--port <port>', 'port to listen on; 0 picks a free one', portNumber)
     .action((options: RoleOptions) => runRole(context, options, (deps) => [new ApiRole(deps, context.version)]));
 
   withCommon(program.command('scheduler'))
@@ -146,4 +146,10 @@ function supervisorOf(parts: {
 function wholeNumber(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('not a whole number');
   return Number(text);
+}
+
+function portNumber(text: string): number {
+  const port = wholeNumber(text);
+  if (port > 65_535) throw new InvalidArgumentError('a port is 0 to 65535');
+  return port;
 }

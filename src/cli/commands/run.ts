@@ -108,7 +108,7 @@ async function readSpec(file: string): Promise<unknown> {
     throw new SluiceError('usage.invalid', `${file} cannot be read: ${(cause as Error).message}`, { cause });
   }
   try {
-    return parse(content);
+    return parse(content, { maxAliasCount: 100 });
   } catch (cause) {
     throw new SluiceError('spec.invalid', `${file}: ${(cause as Error).message.split('\n')[0]}`, { cause });
   }

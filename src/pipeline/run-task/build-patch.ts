@@ -5,7 +5,6 @@ import type { Mirror } from '../../git/mirror.ts';
 import type { TreeChange } from '../../git/tree-changes.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
 import type { NewPatch } from '../../ledger/attempts.ts';
-import { newId } from '../../lib/id.ts';
 import { checkPatch } from '../check-patch.ts';
 
 export interface PatchOrigin {
@@ -65,7 +64,6 @@ export function refusedPatch(origin: PatchOrigin, paths: readonly string[], refu
 
 function emptyPatch(origin: PatchOrigin, authoredAt: string): NewPatch {
   return {
-    patch_id: newId('patch'),
     patch_format: origin.format,
     content: origin.content,
     diff: null,

@@ -77,13 +77,18 @@ function readText(input: PatchInput): ReadText {
   let diff = patchBytes(input);
   if (input.format === 'context_diff') {
     try {
-      diff = Buffer.from(contextToUnified(diff.toString('utf8')));
+      // As Latin-1 every byte is one character, and comes out as it went in.
+      diff = Buffer.from(contextToUnified(diff.toString('latin1')), 'latin1');
     } catch (error) {
       if (!(error instanceof ContextDiffError)) throw error;
       return { refusal: { reason: 'malformed', evidence: { messages: error.message } } };
     }
   }
-  const { paths, strip } = readPatchHeaders(diff.toString('utf8'));
+  const { paths, strip, withoutContext } = readPatchHeaders(diff.toString('utf8'));
   if (paths.length === 0) return { refusal: { reason: 'malformed', evidence: { messages: 'it names no file' } } };
-  return { paths, build: (mirror, base) => treeFromDiff(mirror, { base, diff, strip }) };
+  if (withoutContext && input.base === undefined) {
+    const messages = 'a diff without context goes by line numbers alone: give the base it was made on';
+    return { refusal: { reason: 'malformed', evidence: { messages } } };
+  }
+  return { paths, build: (mirror, base) => treeFromDiff(mirror, { base, diff, strip, withoutContext }) };
 }

@@ -43,11 +43,26 @@ export async function runTask(
   try {
     log.debug({ taskId, attempt, tool: task.tool }, 'task.claimed');
     const result = (await surely(() => execute(deps, task, signal), log)) ?? HELD_BACK;
-    const accepted = await persist(() => ledger.endAttempt({ taskId, attempt, tool: task.tool, ...result }));
+    const accepted = await endSurely(deps, task, result);
     const durationMs = Math.round(performance.now() - startedAt);
     log.info({ taskId, attempt, ending: result.ending.kind, accepted, durationMs }, 'task.attempted');
   } finally {
     held.end(taskId);
+  }
+}
+
+/** An ending that the ledger cannot take for good is written as a failure: else the task would be taken up for ever. */
+async function endSurely(
+  { ledger, log }: RunTaskDeps,
+  { task_id: taskId, attempt, tool }: ClaimedTask,
+  result: NonNullable<AttemptResult>,
+): Promise<boolean> {
+  try {
+    return await persist(() => ledger.endAttempt({ taskId, attempt, tool, ...result }));
+  } catch (error) {
+    log.error({ err: error, taskId, attempt }, 'attempt.ending_refused');
+    const instead = failed('fatal', 'internal.error', { message: (error as Error).message })!;
+    return persist(() => ledger.endAttempt({ taskId, attempt, tool, ...instead }));
   }
 }
 
@@ -73,7 +88,8 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
   const mirror = deps.mirrors.of(task.url);
   try {
     const base = await resolveBase(mirror, task, signal);
-    const message = task.message ?? `${task.run_name}: ${task.name}`;
+    const given = task.message?.trim() ?? '';
+    const message = given === '' ? `${task.run_name}: ${task.name}` : given;
     if (task.tool === 'patch') {
       const ending = await readyMadePatch(mirror, task, { tip: base, message });
       return { ending, exitCode: null, fact: null, baseCommit: base.commit };

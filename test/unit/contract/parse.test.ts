@@ -52,6 +52,15 @@ describe('a document is refused whole', () => {
   });
 });
 
+test('globs that could take for ever are refused', () => {
+  for (const glob of ['*a*a*a*a*c', '**/a/**/b/**/c/**', '@(a|b)', '+(a)']) {
+    expect(problemsOf(spec({}, { scope: [glob] })).map(({ path }) => path)).toEqual([
+      'workstreams[0].tasks[0].scope[0]',
+    ]);
+  }
+  expect(problemsOf(spec({}, { scope: ['src/**/*.test.ts', '{a,b}/*', 'x-*-*-*'] }))).toEqual([]);
+});
+
 describe('the policy', () => {
   test('an empty one is sound and has no gates', () => {
     expect(policySchema.parse({})).toMatchObject({

@@ -16,12 +16,24 @@ test('a plain change passes', () => {
   expect(reasonOf(change(['src/a.ts']), ['src/**'])).toBeUndefined();
 });
 
-test.each(['../up', '/etc/passwd', 'a/../../b', '.git/config', 'sub/.GIT/hooks/x', 'a//b', './a', 'a\\b', 'a\0b', ''])(
-  'the path %j is refused before git sees it',
-  (path) => {
-    expect(unsafePath(['fine', path])).toMatchObject({ reason: 'unsafe_path', evidence: { path } });
-  },
-);
+test.each([
+  '../up',
+  '/etc/passwd',
+  'a/../../b',
+  '.git/config',
+  'sub/.GIT/hooks/x',
+  'a//b',
+  './a',
+  'a\\b',
+  'a\0b',
+  '',
+  'git~1/config',
+  '.git /x',
+  '.g\u200cit/config',
+  'x/.Git./y',
+])('the path %j is refused before git sees it', (path) => {
+  expect(unsafePath(['fine', path])).toMatchObject({ reason: 'unsafe_path', evidence: { path } });
+});
 
 describe('each rule has its reason', () => {
   test('scope, protected paths, the policy itself', () => {
@@ -48,6 +60,7 @@ describe('each rule has its reason', () => {
     ['link', 'a/../../x', 'link_leaves_tree'],
     ['link', '.git/config', 'link_leaves_tree'],
     ['a/b/link', '../../c', undefined],
+    ['host', 'a/b/up/../../etc', 'link_leaves_tree'],
   ])('a link at %s that points to %s: %s', (path, linkTarget, reason) => {
     expect(reasonOf(change([], { paths: [{ path, mode: '120000', linkTarget }] }))).toBe(reason);
   });

@@ -5,13 +5,14 @@ describe('paths are read from headers alone', () => {
   test('of a git patch, with the folders a and b taken off', () => {
     const text =
       'diff --git a/src/x.ts b/src/x.ts\nindex 1..2 100644\n--- a/src/x.ts\n+++ b/src/x.ts\n@@ -1 +1 @@\n-a\n+b\n';
-    expect(readPatchHeaders(text)).toEqual({ paths: ['src/x.ts'], strip: 1 });
+    expect(readPatchHeaders(text)).toEqual({ paths: ['src/x.ts'], strip: 1, withoutContext: false });
   });
 
   test('of a plain unified diff without folders', () => {
     expect(readPatchHeaders('--- src/x.ts\t2026-01-01\n+++ src/x.ts\n@@ -1 +1 @@\n-a\n+b\n')).toEqual({
       paths: ['src/x.ts'],
       strip: 0,
+      withoutContext: false,
     });
   });
 
@@ -43,4 +44,13 @@ describe('paths are read from headers alone', () => {
 test('C quotes are taken away byte by byte', () => {
   expect(unquote('"a\\tb\\\\c\\"d"')).toBe('a\tb\\c"d');
   expect(unquote('plain')).toBe('plain');
+});
+
+test('hunks that go by line numbers alone are seen; new, removed and rewritten files are not such', () => {
+  const withoutContext = (hunk: string) => readPatchHeaders(`--- a/x\n+++ b/x\n${hunk}`).withoutContext;
+  expect(withoutContext('@@ -20,0 +21 @@\n+x\n')).toBe(true);
+  expect(withoutContext('@@ -20 +19,0 @@\n-x\n')).toBe(true);
+  expect(withoutContext('@@ -0,0 +1 @@\n+x\n')).toBe(false);
+  expect(withoutContext('@@ -1 +0,0 @@\n-x\n')).toBe(false);
+  expect(withoutContext('@@ -1 +1 @@\n-x\n+y\n')).toBe(false);
 });
