@@ -220,12 +220,13 @@ async function admitFromPool(
       select t.task_id from (select * from free_tools union all select * from limited_tools) t
       order by ${order} limit ${room}
     ), locked as (
-      select t.task_id from tasks t join chosen c on c.task_id = t.task_id
-      where t.state = 'QUEUED' and t.dispatched_at is null
+      -- By arrays of ids: a join with a CTE, whose size is guessed, would read the whole table.
+      select t.task_id from tasks t
+      where t.task_id = any (array(select task_id from chosen)) and t.state = 'QUEUED' and t.dispatched_at is null
       order by t.task_id for update of t skip locked
     )
     update tasks t set dispatched_at = now(), dispatch = t.dispatch + 1, updated_at = now()
-    from locked l where t.task_id = l.task_id
+    where t.task_id = any (array(select task_id from locked))
     returning t.task_id as id, t.dispatch, t.pool, t.tool as name`);
 }
 

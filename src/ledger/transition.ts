@@ -53,6 +53,8 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
   if (rows.length === 0) return [];
   const { table, key, runId, attempt } = TABLES[kind];
   const keyOf = sql.ref(`t.${key}`);
+  // Said twice: the join alone, with a size that is guessed, may read the whole table.
+  const ids = rows.map(({ id }) => id);
   return tx.query<Moved>(sql`
     with wanted as (
       select w.id, w.reason, w.detail, w.data
@@ -61,7 +63,7 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
       -- In id order: two batches that share rows wait for each other, and never in a circle.
       select ${keyOf} as id, t.state as from_state
       from ${sql.table(table)} t join wanted w on w.id = ${keyOf}
-      where t.state = any (${[...from]}::text[]) ${move.where ?? sql``}
+      where ${keyOf} = any (${ids}::text[]) and t.state = any (${[...from]}::text[]) ${move.where ?? sql``}
       order by ${keyOf}
       for update of t
     ), moved as (
@@ -69,7 +71,7 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
       set state = ${to}, reason = w.reason, version = t.version + 1, updated_at = now()
           ${endingColumns(kind, to)} ${move.set ?? sql``}
       from locked l join wanted w on w.id = l.id
-      where ${keyOf} = l.id
+      where ${keyOf} = l.id and ${keyOf} = any (${ids}::text[])
       returning ${keyOf} as id, l.from_state, ${sql.raw(runId)} as run_id, ${sql.raw(attempt)} as attempt,
                 w.reason, w.detail
     ), audited as (
