@@ -57,7 +57,7 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
     const proven = await prove(deps, gate, signal);
     leave = proven.leave;
     const outcome = redactDeep(proven.outcome, redactor(secretsOf(deps, gate)));
-    const accepted = await persist(() => ledger.write((tx) => endGate(tx, { gateId, attempt, ...outcome })));
+    const accepted = await persist(() => ledger.write((tx) => endGate(tx, { gateId, attempt, ...outcome })), signal);
     ledger.hint('landing');
     log.info({ gateId, attempt, outcome: outcome.outcome, accepted }, 'gate.ended');
   } finally {

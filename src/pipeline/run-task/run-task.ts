@@ -43,7 +43,7 @@ export async function runTask(
   try {
     log.debug({ taskId, attempt, tool: task.tool }, 'task.claimed');
     const result = (await surely(() => execute(deps, task, signal), log)) ?? HELD_BACK;
-    const accepted = await endSurely(deps, task, result);
+    const accepted = await endSurely(deps, { task, result, signal });
     const durationMs = Math.round(performance.now() - startedAt);
     log.info({ taskId, attempt, ending: result.ending.kind, accepted, durationMs }, 'task.attempted');
   } finally {
@@ -54,15 +54,16 @@ export async function runTask(
 /** An ending that the ledger cannot take for good is written as a failure: else the task would be taken up for ever. */
 async function endSurely(
   { ledger, log }: RunTaskDeps,
-  { task_id: taskId, attempt, tool }: ClaimedTask,
-  result: NonNullable<AttemptResult>,
+  { task, result, signal }: { task: ClaimedTask; result: NonNullable<AttemptResult>; signal: AbortSignal },
 ): Promise<boolean> {
+  const { task_id: taskId, attempt, tool } = task;
   try {
-    return await persist(() => ledger.endAttempt({ taskId, attempt, tool, ...result }));
+    return await persist(() => ledger.endAttempt({ taskId, attempt, tool, ...result }), signal);
   } catch (error) {
+    if (error instanceof SluiceError && error.retryable) throw error;
     log.error({ err: error, taskId, attempt }, 'attempt.ending_refused');
     const instead = failed('fatal', 'internal.error', { message: (error as Error).message })!;
-    return persist(() => ledger.endAttempt({ taskId, attempt, tool, ...instead }));
+    return persist(() => ledger.endAttempt({ taskId, attempt, tool, ...instead }), signal);
   }
 }
 
