@@ -1,4 +1,4 @@
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { run } from './shell.ts';
@@ -19,7 +19,7 @@ export async function makeTarget(root: string, folder: string): Promise<TargetRe
     await run(['git', 'clone', '--quiet', '--no-hardlinks', root, clone], { cwd: folder });
     await run(['git', 'checkout', '--quiet', '-B', 'main'], { cwd: clone });
   } else {
-    await cloneWithoutHistory(root, clone, folder);
+    await cloneWithoutHistory(root, clone);
   }
   await writeFile(join(clone, '.sluice.yaml'), policyFor(root));
   await run(['git', 'add', '--all'], { cwd: clone });
@@ -37,9 +37,9 @@ async function hasHistory(root: string): Promise<boolean> {
 }
 
 /** An unpacked archive has no history: one commit of its files. */
-async function cloneWithoutHistory(root: string, clone: string, folder: string): Promise<void> {
-  await run(['cp', '-a', root, clone], { cwd: folder });
-  await run(['rm', '-rf', 'node_modules', '.git', '.sluice'], { cwd: clone });
+async function cloneWithoutHistory(root: string, clone: string): Promise<void> {
+  const left = ['node_modules', '.git', '.sluice', 'dist'].map((name) => join(root, name));
+  await cp(root, clone, { recursive: true, filter: (source) => !left.includes(source) });
   await run(['git', 'init', '--quiet', '--initial-branch=main'], { cwd: clone });
   await run(['git', 'add', '--all'], { cwd: clone });
   await run(['git', 'commit', '--quiet', '--message', 'The files of Sluice'], { cwd: clone });
