@@ -5,6 +5,7 @@ import { registerWorker, stopWorker } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
+import { Semaphore } from '../lib/semaphore.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { runGate } from '../pipeline/run-gate.ts';
 import { type ExecuteAttempt, executeAttempt, runTask } from '../pipeline/run-task/run-task.ts';
@@ -82,19 +83,21 @@ function createConsumers(
     log,
   };
   const execute = options.execute ?? executeAttempt;
+  // A worker that serves several pools has its slots once, not once a pool.
+  const [taskSlots, gateSlots] = [new Semaphore(options.taskSlots), new Semaphore(options.gateSlots)];
   return options.pools.flatMap((pool) => [
     new QueueConsumer({
       backend,
       queue: queueName('tasks', pool),
       concurrency: options.taskSlots,
-      deliver: (message) => runTask({ ...shared, tools }, message, execute),
+      deliver: (message) => taskSlots.run(() => runTask({ ...shared, tools }, message, execute)),
       log,
     }),
     new QueueConsumer({
       backend,
       queue: queueName('gates', pool),
       concurrency: options.gateSlots,
-      deliver: (message) => runGate({ ...shared, patches: daos.patches, repositories }, message),
+      deliver: (message) => gateSlots.run(() => runGate({ ...shared, patches: daos.patches, repositories }, message)),
       log,
     }),
   ]);
