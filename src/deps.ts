@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Settings } from './config.ts';
 import { hasCode, SluiceError } from './contract/errors.ts';
@@ -42,11 +41,7 @@ const CONNECT_EVERY_MS = 1_000;
 export function createDeps(settings: Settings, log: Log, databaseUrl: string, poolSize = 10): Deps {
   const database = new Database({ url: databaseUrl, poolSize });
   const hints = new HintSender(database, log);
-  const queueBackend = createQueueBackend({
-    redisUrl: settings.redisUrl,
-    databaseUrl,
-    installation: installationName(databaseUrl),
-  });
+  const queueBackend = createQueueBackend({ redisUrl: settings.redisUrl, databaseUrl });
   const searchPath = settings.environment.PATH ?? '/usr/local/bin:/usr/bin:/bin';
   const git = new Git({ home: join(settings.dataDir, 'git'), searchPath });
   return {
@@ -66,12 +61,6 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
     }),
     mirrorsOf: (role) => new Mirrors({ git, root: join(settings.dataDir, 'mirrors', role) }),
   };
-}
-
-/** Two installations on one Redis never meet: the database's address, without its password, names them. */
-function installationName(databaseUrl: string): string {
-  const { hostname, port, pathname } = new URL(databaseUrl);
-  return createHash('sha256').update(`${hostname}:${port}${pathname}`).digest('hex').slice(0, 12);
 }
 
 /** What must stand before a role starts, in order. */
@@ -139,12 +128,13 @@ function toolsDeclared({ ledger, tools }: Deps): Component {
 }
 
 /** A queue that is away costs time, never work: the role starts and says so. A wrong Redis policy is an error. */
-function queuesReady({ queueBackend, log }: Deps): Component {
+function queuesReady({ queueBackend, daos, log }: Deps): Component {
   return {
     name: 'queues',
     async start() {
+      const installation = await daos.installation.currentId();
       try {
-        await queueBackend.prepare();
+        await queueBackend.prepare(installation);
       } catch (error) {
         if (!(error instanceof SluiceError) || !error.retryable) throw error;
         log.error({ code: error.code, cause: String(error.cause) }, `${error.code}: going on without, work waits`);

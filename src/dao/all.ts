@@ -3,6 +3,7 @@ import type { EntitySource } from './base-dao.ts';
 import { CircuitBreakerDao } from './circuit-breaker-dao.ts';
 import { TaskDependencyDao, WorkstreamDependencyDao } from './dependency-dao.ts';
 import { GateVerdictDao } from './gate-verdict-dao.ts';
+import { InstallationDao } from './installation-dao.ts';
 import { LandingIntentDao } from './landing-intent-dao.ts';
 import { LeaseDao } from './lease-dao.ts';
 import { LogDao } from './log-dao.ts';
@@ -37,5 +38,6 @@ export function createDaos(source: EntitySource & Tx) {
     leases: new LeaseDao(source),
     logs: new LogDao(source),
     tokens: new TokenDao(source),
+    installation: new InstallationDao(source),
   };
 }

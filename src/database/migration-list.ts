@@ -12,6 +12,7 @@ import { Migration20261123000011_landing } from '../../migrations/Migration20261
 import { Migration20261123000012_leases } from '../../migrations/Migration20261123000012_leases.ts';
 import { Migration20261123000013_log_chunks } from '../../migrations/Migration20261123000013_log_chunks.ts';
 import { Migration20261123000014_tokens } from '../../migrations/Migration20261123000014_tokens.ts';
+import { Migration20261123000015_installation } from '../../migrations/Migration20261123000015_installation.ts';
 
 /** Every migration, oldest first. A list, so that the published package needs no folder to search. */
 export const MIGRATIONS = [
@@ -29,4 +30,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261123000012_leases', class: Migration20261123000012_leases },
   { name: 'Migration20261123000013_log_chunks', class: Migration20261123000013_log_chunks },
   { name: 'Migration20261123000014_tokens', class: Migration20261123000014_tokens },
+  { name: 'Migration20261123000015_installation', class: Migration20261123000015_installation },
 ];

@@ -2,6 +2,7 @@ import type { EntitySchema } from '@mikro-orm/postgresql';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { TaskDependency, WorkstreamDependency } from './dependency.ts';
 import { GateVerdict } from './gate-verdict.ts';
+import { Installation } from './installation.ts';
 import { LandingIntent } from './landing-intent.ts';
 import { Lease } from './lease.ts';
 import { LogChunk } from './log-chunk.ts';
@@ -33,4 +34,5 @@ export const ENTITIES: EntitySchema[] = [
   Lease,
   LogChunk,
   Token,
+  Installation,
 ];

@@ -11,8 +11,11 @@ export interface Message {
 
 export interface QueueBackend {
   readonly kind: 'redis' | 'postgres';
-  /** Makes what the backend needs (a schema). Throws `queue.unreachable`, `queue.policy`. */
-  prepare(): Promise<void>;
+  /**
+   * To be called before any queue is opened: makes what the backend needs. `installation` keeps those who share a Redis
+   * apart. Throws `queue.unreachable`, `queue.policy`.
+   */
+  prepare(installation: string): Promise<void>;
   openQueue(name: string): Queue<Message>;
   openWorker(name: string, deliver: (job: Job<Message>) => Promise<void>, concurrency: number): Worker<Message>;
   /** Throws `queue.unreachable` when the backend does not answer in time. */
@@ -25,28 +28,22 @@ const PING_LIMIT_MS = 2_000;
 const LOCK_MS = 60_000;
 
 /** Redis when an address is given, else BullMQ's tables in our own database. */
-export function createQueueBackend(options: {
-  redisUrl: string | undefined;
-  databaseUrl: string;
-  installation: string;
-}): QueueBackend {
-  return options.redisUrl === undefined
-    ? new PostgresBackend(options.databaseUrl)
-    : new RedisBackend(options.redisUrl, `sluice:${options.installation}`);
+export function createQueueBackend(options: { redisUrl: string | undefined; databaseUrl: string }): QueueBackend {
+  return options.redisUrl === undefined ? new PostgresBackend(options.databaseUrl) : new RedisBackend(options.redisUrl);
 }
 
 class RedisBackend implements QueueBackend {
   readonly kind = 'redis';
   readonly #url: string;
-  readonly #prefix: string;
+  #prefix: string | undefined;
   #probe: Redis | undefined;
 
-  constructor(url: string, prefix: string) {
+  constructor(url: string) {
     this.#url = url;
-    this.#prefix = prefix;
   }
 
-  async prepare(): Promise<void> {
+  async prepare(installation: string): Promise<void> {
+    this.#prefix = `sluice:${installation}`;
     await this.ping();
     const memory = await this.#probe!.info('memory');
     const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1];
@@ -59,7 +56,7 @@ class RedisBackend implements QueueBackend {
     // Offline, a call fails at once instead of waiting in memory: the ledger publishes again.
     const queue = new Queue<Message>(name, {
       connection: { ...this.#connection(), maxRetriesPerRequest: 1, enableOfflineQueue: false },
-      prefix: this.#prefix,
+      prefix: this.#keyPrefix(),
     });
     queue.on('error', () => {});
     return queue;
@@ -68,7 +65,7 @@ class RedisBackend implements QueueBackend {
   openWorker(name: string, deliver: (job: Job<Message>) => Promise<void>, concurrency: number): Worker<Message> {
     return new Worker<Message>(name, deliver, {
       connection: { ...this.#connection(), maxRetriesPerRequest: null },
-      prefix: this.#prefix,
+      prefix: this.#keyPrefix(),
       concurrency,
       lockDuration: LOCK_MS,
     });
@@ -99,6 +96,11 @@ class RedisBackend implements QueueBackend {
     });
     probe.on('error', () => {});
     return probe;
+  }
+
+  #keyPrefix(): string {
+    if (this.#prefix === undefined) throw new SluiceError('internal.error', 'a queue is opened before it was prepared');
+    return this.#prefix;
   }
 
   #connection() {

@@ -37,7 +37,7 @@ test('a step down and up again keeps the rows of the other tables', async () => 
   const build = new Builders(test_.daos);
   const patch = await build.patch();
   await migrateDown(database);
-  expect(await tables()).not.toContain('tokens');
+  expect(await tables()).not.toContain('installation');
   await expect(assertSchemaCurrent(database)).rejects.toMatchObject({ code: 'database.behind', retryable: true });
   await migrateUp(database);
   expect((await test_.daos.patches.get(patch.patch_id)).task_id).toBe(patch.task_id);

@@ -21,8 +21,8 @@ function conformance(kind: 'postgres' | 'redis'): void {
     beforeAll(async () => {
       databaseUrl = await cloneTemplate();
       redis = kind === 'redis' ? await startRedis() : undefined;
-      backend = createQueueBackend({ redisUrl: redis?.url, databaseUrl, installation: 'test' });
-      await backend.prepare();
+      backend = createQueueBackend({ redisUrl: redis?.url, databaseUrl });
+      await backend.prepare('test');
       publisher = new QueuePublisher(backend);
     });
     afterAll(async () => {
@@ -141,9 +141,8 @@ if (hasRedis) {
       const backend = createQueueBackend({
         redisUrl: redis.url,
         databaseUrl: 'postgresql://x/y',
-        installation: 'test',
       });
-      await expect(backend.prepare()).rejects.toMatchObject({ code: 'queue.policy' });
+      await expect(backend.prepare('test')).rejects.toMatchObject({ code: 'queue.policy' });
       await backend.close();
       await redis.stop();
     });
@@ -152,9 +151,8 @@ if (hasRedis) {
       const backend = createQueueBackend({
         redisUrl: 'redis://127.0.0.1:1',
         databaseUrl: 'postgresql://x/y',
-        installation: 'test',
       });
-      await expect(backend.prepare()).rejects.toMatchObject({ code: 'queue.unreachable', retryable: true });
+      await expect(backend.prepare('test')).rejects.toMatchObject({ code: 'queue.unreachable', retryable: true });
       await backend.close();
     });
   });

@@ -27,7 +27,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const database = new Database({ url: templateUrl });
   await database.start();
   await migrateUp(database);
-  await createQueueBackend({ redisUrl: undefined, databaseUrl: templateUrl, installation: 'template' }).prepare();
+  await createQueueBackend({ redisUrl: undefined, databaseUrl: templateUrl }).prepare('template');
   await database.stop();
   project.provide('templateUrl', templateUrl);
   return async () => {

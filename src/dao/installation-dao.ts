@@ -1,0 +1,16 @@
+import { SluiceError } from '../contract/errors.ts';
+import { Installation, type InstallationRow } from '../entities/installation.ts';
+import { BaseDao, type EntitySource } from './base-dao.ts';
+
+export class InstallationDao extends BaseDao<InstallationRow> {
+  constructor(source: EntitySource) {
+    super(source, { schema: Installation, key: 'installation_id', noun: 'installation' });
+  }
+
+  /** The id of this database; `entity.not_found` in one that was never migrated. */
+  async currentId(): Promise<string> {
+    const [row] = await this.listAll(1);
+    if (row === undefined) throw new SluiceError('entity.not_found', 'the database has no id: was it migrated?');
+    return row.installation_id;
+  }
+}

@@ -1,0 +1,13 @@
+import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import { instant } from './columns.ts';
+
+/** One row, made by the migration: the name of this database among all, whatever address it is reached by. */
+export const Installation = defineEntity({
+  name: 'Installation',
+  tableName: 'installation',
+  properties: {
+    installation_id: p.text().primary(),
+    created_at: instant().defaultRaw('now()'),
+  },
+});
+export type InstallationRow = InferEntity<typeof Installation>;
