@@ -71,8 +71,14 @@ export async function createApp(
     routes.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   });
   await api.register(async (boardApp) => {
-    boardApp.addHook('onRequest', async () => {
-      board.show(await poolsOf(deps));
+    boardApp.addHook('onRequest', async (_request, reply) => {
+      try {
+        // Bull Board would wait for a queue that is away.
+        await deps.queueBackend.ping();
+        board.show(await poolsOf(deps));
+      } catch (error) {
+        return sendProblem(reply, toSluiceError(error));
+      }
     });
     await boardApp.register(board.plugin, { prefix: BOARD_PATH });
   });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { cloneTemplate } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
@@ -180,6 +181,41 @@ describe('what goes wrong has a code and an exit status', () => {
     expect(exitCode).toBe(2);
     expect(stderr).toContain('tools.a.timeout: unknown key: did you mean timeout_seconds?');
   });
+});
+
+test('the roles as processes of their own, each with its own data folder, land a run together', async () => {
+  const environment = { PATH: process.env.PATH, DATABASE_URL: await cloneTemplate(), SLUICE_PORT: '0' };
+  const config = await specFile('roles.config.yaml', {
+    repositories: { app: { url: git.remote } },
+    allow_commands: true,
+  });
+  const { token } = JSON.parse((await cli(['token', 'create', 'ops', '-o', 'json'], environment as never)).stdout) as {
+    token: string;
+  };
+  const start = (...args: string[]) => {
+    const data = join(folder, `role-${args.join('-')}`);
+    const child = spawn(process.execPath, [SLUICE, ...args, `--config=${config}`, `--data-dir=${data}`], {
+      cwd: folder,
+      env: environment,
+    });
+    let words = '';
+    child.stderr.on('data', (chunk) => (words += String(chunk)));
+    return { child, words: () => words };
+  };
+  const api = start('api');
+  const roles = [api, start('scheduler'), start('worker'), start('worker', '--pools=default,gpu')];
+  try {
+    const url = await eventually('the address', async () => /"url":"([^"]+)"/.exec(api.words())?.[1]);
+    const access = { SLUICE_URL: url, SLUICE_TOKEN: token };
+    const spec = await specFile('roles.yaml', specOf('app', [shell('r', 'echo r > roles.txt')]));
+    expect(await cli(['run', 'submit', spec, '--watch'], access)).toMatchObject({ exitCode: 0 });
+    expect(await git.read('roles.txt')).toBe('r');
+    expect((await cli(['run', 'list'], { SLUICE_URL: url })).exitCode).toBe(4);
+  } finally {
+    const ended = roles.map(({ child }) => once(child, 'exit'));
+    for (const { child } of roles) child.kill('SIGTERM');
+    expect((await Promise.all(ended)).map(([code]) => code)).toEqual([0, 0, 0, 0]);
+  }
 });
 
 test('tokens and migrations work on the database itself', async () => {

@@ -123,8 +123,12 @@ if (hasRedis) {
       await eventually('a running task', async () => (await sluice.deps.daos.tasks.findByState('RUNNING'))[0]);
       await redis.client.flushall();
       await redis.kill();
-      // Submitting still answers while Redis is down.
+      // Submitting still answers while Redis is down; readiness and the board say what is missing.
       const second = await sluice.client.runs.submit(specOf(git.remote, [shell('late', 'echo late > late.txt')]));
+      expect(await (await fetch(`${sluice.url}/readyz`)).json()).toMatchObject({
+        checks: { queue: { code: 'queue.unreachable' } },
+      });
+      expect((await fetch(`${sluice.url}/board/api/queues`)).status).toBe(503);
       await redis.restart();
       for (const run of [id, second.id]) {
         await eventually('the end', async () => (await sluice.client.runs.get(run)).state === 'COMPLETED', 45_000);
