@@ -21,10 +21,10 @@ export class RunDao extends BaseDao<RunRow> {
     return (await this.findBy({ idempotency_key: key }))[0];
   }
 
-  findToStart(limit: number): Promise<RunRow[]> {
-    return this.coded((em) =>
-      em.find(Run, { state: 'INITIALIZING' }, { limit, orderBy: { created_at: 'asc', run_id: 'asc' } }),
-    );
+  /** Oldest first; runs of targets that are left alone for a while do not stand in the way of others. */
+  findToStart(limit: number, exceptTargets: readonly string[] = []): Promise<RunRow[]> {
+    const criteria = { state: 'INITIALIZING', target_id: { $nin: [...exceptTargets] } } as const;
+    return this.coded((em) => em.find(Run, criteria, { limit, orderBy: { created_at: 'asc', run_id: 'asc' } }));
   }
 
   pageOf({ state, label }: RunFilter, page: Page): Promise<RunRow[]> {

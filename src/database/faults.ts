@@ -14,7 +14,7 @@ const CONNECTION_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT'
 /** The five-character SQLSTATE of a driver error, through MikroORM's wrappers. */
 export function sqlState(error: unknown): string | undefined {
   const { code, previous, cause } = (error ?? {}) as DriverError;
-  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return code;
+  if (typeof code === 'string' && /^(?=.*\d)[0-9A-Z]{5}$/.test(code)) return code;
   const inner = previous ?? cause;
   return inner === undefined || inner === error ? undefined : sqlState(inner);
 }
@@ -22,10 +22,11 @@ export function sqlState(error: unknown): string | undefined {
 /** True when the database could not be reached or went away, so that the same call may work later. */
 export function isConnectionFault(error: unknown): boolean {
   const state = sqlState(error);
-  if (state !== undefined) return /^(08(?!P01)|57P|53300)/.test(state);
+  if (state !== undefined) return /^(08(?!P01)|57P|57014|53300)/.test(state);
   const { code, message, cause, previous } = (error ?? {}) as DriverError;
   if (code !== undefined && CONNECTION_CODES.includes(code)) return true;
-  if (/Connection terminated|timeout (exceeded|expired)/.test(message ?? '')) return true;
+  if (/Connection terminated|timeout (exceeded|expired)|Query read timeout|not queryable/.test(message ?? ''))
+    return true;
   const inner = previous ?? cause;
   return inner !== undefined && inner !== error && isConnectionFault(inner);
 }

@@ -18,6 +18,8 @@ export function ormOptions({ url, poolSize = 10 }: OrmOptions): Options {
     driverOptions: {
       application_name: 'sluice',
       connectionTimeoutMillis: 5_000,
+      // The server gives up first: the client's limit is for a server that is gone.
+      statement_timeout: 55_000,
       query_timeout: 60_000,
       keepAlive: true,
     },

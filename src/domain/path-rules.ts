@@ -27,7 +27,12 @@ export type PathMatcher = (path: string) => boolean;
 /** `**` crosses folders, dot files count, matching is by the whole path, line breaks in it included. */
 export function matcher(globs: readonly string[]): PathMatcher {
   if (globs.length === 0) return () => false;
-  return picomatch([...globs], { dot: true, nonegate: true, noextglob: true, flags: 's' });
+  return picomatch(globs.map(withoutGroups), { dot: true, nonegate: true, noextglob: true, flags: 's' });
+}
+
+/** Parentheses, bars and pluses stand for themselves: picomatch would hand them to the regular expression as they are. */
+function withoutGroups(glob: string): string {
+  return glob.replaceAll(/[()|+]/g, (character) => `\\${character}`);
 }
 
 /** The path rules that hold before git sees anything: inside the tree, no `.git`, nothing odd. */

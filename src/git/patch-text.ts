@@ -6,6 +6,8 @@ export interface PatchHeaders {
   strip: 0 | 1;
   /** True when a hunk adds or removes at a line number alone (`diff -U 0`): git would guess where it belongs. */
   withoutContext: boolean;
+  /** True when some hunk shows no line that stays: a whole file rewritten, or `diff -U 0` again. */
+  mayLackContext: boolean;
 }
 
 const HUNK = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/;
@@ -19,14 +21,19 @@ export function readPatchHeaders(text: string): PatchHeaders {
   const plain: string[] = [];
   let left = { old: 0, new: 0 };
   let withoutContext = false;
+  let mayLackContext = false;
+  let showsContext = true;
   for (const line of text.split('\n')) {
     if (left.old > 0 || left.new > 0) {
+      if (line.startsWith(' ') || line === '') showsContext = true;
       left = skipHunkLine(line, left);
+      if (left.old <= 0 && left.new <= 0) mayLackContext ||= !showsContext;
       continue;
     }
     const hunk = HUNK.exec(line);
     if (hunk !== null) {
       left = { old: Number(hunk[2] ?? 1), new: Number(hunk[4] ?? 1) };
+      showsContext = false;
       // `-0,0` is a new file, `+0,0` a removed one; any other empty side stands between two lines that are not shown.
       withoutContext ||= (left.old === 0 && hunk[1] !== '0') || (left.new === 0 && hunk[3] !== '0');
     } else if (line.startsWith('--- ')) {
@@ -43,7 +50,7 @@ export function readPatchHeaders(text: string): PatchHeaders {
   const named = sides.filter(({ name }) => name !== '/dev/null');
   const strip = named.every(({ side, name }) => name.startsWith(`${side}/`)) ? 1 : 0;
   const paths = [...named.map(({ name }) => name.slice(strip === 1 ? 2 : 0)), ...plain];
-  return { paths: [...new Set(paths)], strip, withoutContext };
+  return { paths: [...new Set(paths)], strip, withoutContext, mayLackContext };
 }
 
 function skipHunkLine(line: string, left: { old: number; new: number }): { old: number; new: number } {

@@ -24,6 +24,7 @@ const BATCH = 50;
 const FINAL: readonly ErrorCode[] = ['branch.missing', 'policy.invalid'];
 /** A remote that cannot be read for so long is not having a passing fault; a path that is not there needs no patience. */
 const PATIENCE_MS = { remote: 5 * 60_000, path: 3_000 };
+const FORGOTTEN_AFTER_MS = 60_000;
 const READ_AGAIN: BackoffPolicy = { baseMs: 500, capMs: 15_000 };
 
 interface FailedReads {
@@ -42,17 +43,25 @@ export class StartRuns {
   }
 
   async round(): Promise<'again' | undefined> {
-    const waiting = await this.#deps.runs.findToStart(BATCH);
+    const waiting = await this.#deps.runs.findToStart(BATCH, this.#targetsLeftAlone());
     const byTarget = Map.groupBy(waiting, ({ target_id }) => target_id ?? '');
     await Promise.all([...byTarget.values()].map((runs) => this.#startOnTarget(runs)));
-    return undefined;
+    return waiting.length === BATCH ? 'again' : undefined;
+  }
+
+  /** Those that failed a moment ago. What is known of a target is forgotten when nobody asked for it for long. */
+  #targetsLeftAlone(): string[] {
+    const now = performance.now();
+    for (const [targetId, { nextMs }] of this.#failedReads) {
+      if (now - nextMs > FORGOTTEN_AFTER_MS) this.#failedReads.delete(targetId);
+    }
+    return [...this.#failedReads].filter(([, { nextMs }]) => now < nextMs).map(([targetId]) => targetId);
   }
 
   /** Runs of one target share one look at the remote. */
   async #startOnTarget(runs: readonly RunRow[]): Promise<void> {
     const { ledger, log, targets } = this.#deps;
     const targetId = runs[0]!.target_id!;
-    if (performance.now() < (this.#failedReads.get(targetId)?.nextMs ?? 0)) return;
     const target = await targets.get(targetId);
     try {
       await this.#observe(target);

@@ -5,7 +5,6 @@ import { registerWorker, stopWorker } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
-import { Semaphore } from '../lib/semaphore.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { runGate } from '../pipeline/run-gate.ts';
 import { type ExecuteAttempt, executeAttempt, runTask } from '../pipeline/run-task/run-task.ts';
@@ -54,21 +53,28 @@ export function createWorkerRole(
     if (hint.startsWith('cancel:')) held.abort(hint.slice('cancel:'.length), 'cancelled');
   });
   const slots = new SlotRack(deps.settings.dataDir);
-  const consumers = createConsumers({ ...deps, log }, { workerId, held, slots, options });
+  const intake = { open: true };
+  const consumers = createConsumers({ ...deps, log }, { workerId, held, slots, options, intake });
   const components = [
     registration(deps, { workerId, slots, options }),
     heartbeat,
     listener,
     ...consumers,
-    drain(consumers, held, options.drainMs),
+    drain({ consumers, held, intake, drainMs: options.drainMs }),
   ];
   return { workerId, components, ended };
 }
 
-function createConsumers(
-  deps: Deps,
-  { workerId, held, slots, options }: { workerId: string; held: HeldWork; slots: SlotRack; options: WorkerOptions },
-): QueueConsumer[] {
+interface ConsumerParts {
+  workerId: string;
+  held: HeldWork;
+  slots: SlotRack;
+  options: WorkerOptions;
+  /** Closed by the drain: a message that was fetched at that moment is left to others. */
+  intake: { open: boolean };
+}
+
+function createConsumers(deps: Deps, { workerId, held, slots, options, intake }: ConsumerParts): QueueConsumer[] {
   const { settings, ledger, log, daos, tools, repositories, queueBackend: backend } = deps;
   const environment = settings.environment;
   const shared = {
@@ -83,21 +89,24 @@ function createConsumers(
     log,
   };
   const execute = options.execute ?? executeAttempt;
-  // A worker that serves several pools has its slots once, not once a pool.
-  const [taskSlots, gateSlots] = [new Semaphore(options.taskSlots), new Semaphore(options.gateSlots)];
+  const whileOpen =
+    <T>(deliver: (message: T) => Promise<void>) =>
+    async (message: T): Promise<void> => {
+      if (intake.open) await deliver(message);
+    };
   return options.pools.flatMap((pool) => [
     new QueueConsumer({
       backend,
       queue: queueName('tasks', pool),
       concurrency: options.taskSlots,
-      deliver: (message) => taskSlots.run(() => runTask({ ...shared, tools }, message, execute)),
+      deliver: whileOpen((message) => runTask({ ...shared, tools }, message, execute)),
       log,
     }),
     new QueueConsumer({
       backend,
       queue: queueName('gates', pool),
       concurrency: options.gateSlots,
-      deliver: (message) => gateSlots.run(() => runGate({ ...shared, patches: daos.patches, repositories }, message)),
+      deliver: whileOpen((message) => runGate({ ...shared, patches: daos.patches, repositories }, message)),
       log,
     }),
   ]);
@@ -137,11 +146,22 @@ function registration(
 }
 
 /** Stops first: nothing new is taken, what runs may end in time, the rest is handed back. */
-function drain(consumers: readonly QueueConsumer[], held: HeldWork, drainMs: number): Component {
+function drain({
+  consumers,
+  held,
+  intake,
+  drainMs,
+}: {
+  consumers: readonly QueueConsumer[];
+  held: HeldWork;
+  intake: { open: boolean };
+  drainMs: number;
+}): Component {
   return {
     name: 'drain',
     start: async () => {},
     async stop() {
+      intake.open = false;
       await Promise.all(consumers.map((consumer) => consumer.pause().catch(() => {})));
       const timer = new AbortController();
       await Promise.race([held.whenIdle(), sleep(drainMs, timer.signal)]);

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { poll, sleep } from '../lib/clock.ts';
 import { signalGroup } from '../lib/process.ts';
@@ -19,6 +19,7 @@ export interface Slot {
 
 const LOCK_LIMIT_MS = 60_000;
 const LOCK_WAIT_MS = 20;
+const UNREADABLE_MS = 5_000;
 const MAX_KILL_ROUNDS = 20;
 
 /**
@@ -109,15 +110,27 @@ export class SlotRack {
   }
 }
 
+/** The lock appears with its content, by a link: one that cannot be read was left by a death, and is old soon. */
 async function takeLock(lock: string): Promise<true | undefined> {
+  const mine = `${lock}.${process.pid}`;
+  await writeFile(mine, JSON.stringify(await identityOf(process.pid)));
   try {
-    await writeFile(lock, JSON.stringify(await identityOf(process.pid)), { flag: 'wx' });
+    await link(mine, lock);
     return true;
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     const holder = await readIdentity(lock);
-    if (holder !== undefined && !(await isRunning(holder))) await rm(lock, { force: true });
+    const dead = holder === undefined ? await isOlderThan(lock, UNREADABLE_MS) : !(await isRunning(holder));
+    if (dead) await rm(lock, { force: true });
     return undefined;
+  } finally {
+    await rm(mine, { force: true });
   }
+}
+
+async function isOlderThan(file: string, ageMs: number): Promise<boolean> {
+  const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Date.now() }));
+  return Date.now() - mtimeMs > ageMs;
 }
 
 function readOwner(slot: Slot): Promise<ProcessIdentity | undefined> {

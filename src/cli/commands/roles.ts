@@ -32,8 +32,8 @@ export function roleCommands(program: Command, context: CliContext): void {
     .option('--host <host>', 'address to listen on')
     .option('--port <port>', 'port to listen on; 0 picks a free one', portNumber)
     .option('--pools <a,b>', 'what the workers serve', 'default')
-    .option('--concurrency <n>', 'tasks at once in each worker', wholeNumber, 2)
-    .option('--gate-slots <n>', 'gates at once in each worker', wholeNumber, 1)
+    .option('--concurrency <n>', 'tasks at once in each worker, for each pool', wholeNumber, 2)
+    .option('--gate-slots <n>', 'gates at once in each worker, for each pool', wholeNumber, 1)
     .option('--drain-seconds <n>', 'how long a stop waits for what runs', wholeNumber, 30)
     .action((options: FleetOptions) => up(context, options));
 
@@ -52,8 +52,8 @@ export function roleCommands(program: Command, context: CliContext): void {
     .description('a supervised worker process')
     .option('--processes <n>', 'worker processes', wholeNumber, 1)
     .option('--pools <a,b>', 'what it serves', 'default')
-    .option('--concurrency <n>', 'tasks at once', wholeNumber, 2)
-    .option('--gate-slots <n>', 'gates at once', wholeNumber, 1)
+    .option('--concurrency <n>', 'tasks at once, for each pool', wholeNumber, 2)
+    .option('--gate-slots <n>', 'gates at once, for each pool', wholeNumber, 1)
     .option('--drain-seconds <n>', 'how long a stop waits for what runs', wholeNumber, 30)
     .action((options: Omit<FleetOptions, 'workers'> & { processes: number }) =>
       runWorkers(context, { ...options, workers: options.processes }),

@@ -94,7 +94,10 @@ async function land(scene: LandingScene, candidate: Candidate): Promise<boolean>
   const newTip = await mirror.fetchTip(target.branch);
   await settleOpenIntent({ deps, lease, target, mirror, tip: newTip });
   await verifyApplied({ deps, lease, target, mirror, tip: newTip });
-  if (newTip.commit !== tip.commit) return true;
+  if (newTip.commit !== tip.commit) {
+    scene.pushFaults.count = 0;
+    return true;
+  }
   await noteFailedPush(scene, answer);
   return false;
 }

@@ -84,11 +84,17 @@ function readText(input: PatchInput): ReadText {
       return { refusal: { reason: 'malformed', evidence: { messages: error.message } } };
     }
   }
-  const { paths, strip, withoutContext } = readPatchHeaders(diff.toString('utf8'));
+  const { paths, strip, withoutContext, mayLackContext } = readPatchHeaders(diff.toString('utf8'));
   if (paths.length === 0) return { refusal: { reason: 'malformed', evidence: { messages: 'it names no file' } } };
   if (withoutContext && input.base === undefined) {
     const messages = 'a diff without context goes by line numbers alone: give the base it was made on';
     return { refusal: { reason: 'malformed', evidence: { messages } } };
   }
-  return { paths, build: (mirror, base) => treeFromDiff(mirror, { base, diff, strip, withoutContext }) };
+  const build = async (mirror: Mirror, base: string): Promise<BuiltTree> => {
+    const built = await treeFromDiff(mirror, { base, diff, strip, withoutContext });
+    // git wants such a hunk at an end of the file, unless told that its line numbers are to be trusted.
+    if (built.ok || withoutContext || !mayLackContext || input.base === undefined) return built;
+    return treeFromDiff(mirror, { base, diff, strip, withoutContext: true });
+  };
+  return { paths, build };
 }

@@ -1,4 +1,4 @@
-import { SluiceError } from '../../contract/errors.ts';
+import { hasCode, SluiceError } from '../../contract/errors.ts';
 import type { Mirrors } from '../../git/mirror.ts';
 import type { AttemptEnd } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
@@ -60,7 +60,8 @@ async function endSurely(
   try {
     return await persist(() => ledger.endAttempt({ taskId, attempt, tool, ...result }), signal);
   } catch (error) {
-    if (error instanceof SluiceError && error.retryable) throw error;
+    // Only what the ledger refuses as such: after a lost connection the same write is right, later.
+    if (!hasCode(error, 'entity.invalid')) throw error;
     log.error({ err: error, taskId, attempt }, 'attempt.ending_refused');
     const instead = failed('fatal', 'internal.error', { message: (error as Error).message })!;
     return persist(() => ledger.endAttempt({ taskId, attempt, tool, ...instead }), signal);

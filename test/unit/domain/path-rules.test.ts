@@ -71,6 +71,12 @@ test('a line break in a name hides it from no glob', () => {
   expect(reasonOf(change(['src/a\nb.ts']), ['src/**'])).toBeUndefined();
 });
 
+test('parentheses, bars and pluses stand for themselves, and no glob hands a group to the regular expression', () => {
+  expect(reasonOf(change(['app/(group)/page.tsx']), ['app/(group)/**'])).toBeUndefined();
+  expect(reasonOf(change(['c++/x']), ['c++/*'])).toBeUndefined();
+  expect(reasonOf(change(['a'.repeat(60)]), ['((a|aa)+)+c'])).toBe('out_of_scope');
+});
+
 test('dot files count in globs, and a scope is a whole-path match', () => {
   expect(reasonOf(change(['src/.hidden/x']), ['src/**'])).toBeUndefined();
   expect(reasonOf(change(['lib/src/x']), ['src/**'])).toBe('out_of_scope');

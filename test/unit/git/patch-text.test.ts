@@ -5,7 +5,12 @@ describe('paths are read from headers alone', () => {
   test('of a git patch, with the folders a and b taken off', () => {
     const text =
       'diff --git a/src/x.ts b/src/x.ts\nindex 1..2 100644\n--- a/src/x.ts\n+++ b/src/x.ts\n@@ -1 +1 @@\n-a\n+b\n';
-    expect(readPatchHeaders(text)).toEqual({ paths: ['src/x.ts'], strip: 1, withoutContext: false });
+    expect(readPatchHeaders(text)).toEqual({
+      paths: ['src/x.ts'],
+      strip: 1,
+      withoutContext: false,
+      mayLackContext: true,
+    });
   });
 
   test('of a plain unified diff without folders', () => {
@@ -13,6 +18,7 @@ describe('paths are read from headers alone', () => {
       paths: ['src/x.ts'],
       strip: 0,
       withoutContext: false,
+      mayLackContext: true,
     });
   });
 
