@@ -15,7 +15,6 @@ export class Migration20261123000001_runs extends Migration {
       priority int not null default 0,
       labels jsonb not null default '{}',
       extra_gates jsonb not null default '[]',
-      spec jsonb null,
       idempotency_key text null,
       spec_digest text null,
       submitted_by text null,

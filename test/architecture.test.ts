@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { STAGES } from '../src/pipeline/stages.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const SOURCES = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
@@ -117,6 +118,11 @@ describe('one importer a vendor', () => {
     );
     expect(strangers).toEqual([]);
   });
+});
+
+test('the table of stages names what stands in src/pipeline', () => {
+  const entries = new Set(readdirSync(join(ROOT, 'src/pipeline')).map((entry) => entry.replace(/\.ts$/, '')));
+  expect(STAGES.filter(({ stage }) => !entries.has(stage))).toEqual([]);
 });
 
 describe('P2: one writer of state', () => {

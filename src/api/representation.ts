@@ -22,7 +22,7 @@ function withId<Row extends object, Key extends keyof Row & string>(
 }
 
 export function runObject(run: RunRow): ApiObject {
-  return withId(run, 'run_id', ['spec', 'spec_digest', 'idempotency_key', 'version']);
+  return withId(run, 'run_id', ['spec_digest', 'idempotency_key', 'version']);
 }
 
 export function workstreamObject(workstream: WorkstreamRow): ApiObject {

@@ -51,7 +51,6 @@ export const configSchema = z.strictObject({
 export type ConfigFile = z.output<typeof configSchema>;
 export type ConfigFileInput = z.input<typeof configSchema>;
 export type ToolDefinition = z.output<typeof toolSchema>;
-export type RepositoryDefinition = z.output<typeof repositorySchema>;
 
 /** Typed helper for `sluice.config.ts`. */
 export function defineConfig(config: ConfigFileInput): ConfigFileInput {

@@ -39,7 +39,6 @@ export const runSpecSchema = z
 
 export type RunSpec = z.output<typeof runSpecSchema>;
 export type RunSpecInput = z.input<typeof runSpecSchema>;
-export type WorkstreamSpec = z.output<typeof workstreamSchema>;
 export type TaskSpec = z.output<typeof taskSchema>;
 
 export const commandInputSchema = z.looseObject({

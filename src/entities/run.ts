@@ -2,7 +2,7 @@ import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import type { GateDefinition } from '../contract/policy.ts';
 import { RUN_STATES, type RunState } from '../domain/lifecycles/run.ts';
 import type { Outcome } from '../domain/outcome.ts';
-import { auditColumns, inList, instant, type Json, jsonObject } from './columns.ts';
+import { auditColumns, inList, instant, jsonObject } from './columns.ts';
 
 export const Run = defineEntity({
   name: 'Run',
@@ -28,7 +28,6 @@ export const Run = defineEntity({
     priority: p.integer().default(0),
     labels: p.json().$type<Record<string, string>>().defaultRaw(`'{}'::jsonb`),
     extra_gates: p.json().$type<GateDefinition[]>().defaultRaw(`'[]'::jsonb`),
-    spec: p.json().$type<Json>().nullable(),
     idempotency_key: p.text().nullable().unique('runs_idempotency_key'),
     spec_digest: p.text().nullable(),
     submitted_by: p.text().nullable(),
