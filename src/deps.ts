@@ -14,6 +14,7 @@ import { Ledger } from './ledger/ledger.ts';
 import { sleep } from './lib/clock.ts';
 import type { Component } from './lib/component.ts';
 import type { Log } from './lib/log.ts';
+import { type CrashPoint, noCrashPoint } from './pipeline/ports.ts';
 import { QueuePublisher } from './queues/publisher.ts';
 import { createQueueBackend, type QueueBackend } from './queues/queue-backend.ts';
 import { ToolRegistry } from './tools/registry.ts';
@@ -30,6 +31,7 @@ export interface Deps {
   publisher: QueuePublisher;
   tools: ToolRegistry;
   repositories: NamedRepositories;
+  crashPoint: CrashPoint;
   /** Each role of a machine has its own mirrors root, so that no child's slot borrows from the coordinator's. */
   mirrorsOf: (role: 'scheduler' | 'worker') => Mirrors;
 }
@@ -59,6 +61,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
       allowAny: settings.file.allow_any_repository,
       folder: settings.folder,
     }),
+    crashPoint: noCrashPoint,
     mirrorsOf: (role) => new Mirrors({ git, root: join(settings.dataDir, 'mirrors', role) }),
   };
 }

@@ -50,7 +50,7 @@ const VENDORS: readonly [RegExp, RegExp][] = [
   [/^(bullmq|ioredis|@bull-board\/.*)$/, /^src\/queues\//],
   [/^(fastify|@fastify\/.*|fastify-type-provider-zod)$/, /^src\/api\//],
   [/^opossum$/, /^src\/tools\/breaker-guard\.ts$/],
-  [/^(node:)?child_process$/, /^src\/(lib\/process(-service)?|workers\/supervisor)\.ts$/],
+  [/^(node:)?child_process$/, /^src\/(lib\/(process(-service)?|conversation)|workers\/supervisor)\.ts$/],
   [/^(node:)?worker_threads$/, /^src\/workers\//],
   [/^commander$/, /^src\/cli\//],
   [/^pino(-pretty)?$/, /^src\/lib\/log\.ts$/],

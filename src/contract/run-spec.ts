@@ -32,6 +32,8 @@ export const runSpecSchema = z
     branch: field.branch.default('main'),
     priority: z.number().int().min(-1_000_000).max(1_000_000).default(0),
     expires_in_seconds: z.number().int().positive().optional(),
+    /** False: run the gates, land nothing. */
+    land: z.boolean().default(true),
     extra_gates: z.array(gateSchema).default([]),
     workstreams: z.array(workstreamSchema).min(1, 'a run needs at least one workstream'),
   })

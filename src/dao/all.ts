@@ -1,4 +1,3 @@
-import type { Tx } from '../database/database.ts';
 import type { EntitySource } from './base-dao.ts';
 import { CircuitBreakerDao } from './circuit-breaker-dao.ts';
 import { TaskDependencyDao, WorkstreamDependencyDao } from './dependency-dao.ts';
@@ -20,7 +19,7 @@ import { WorkstreamDao } from './workstream-dao.ts';
 export type Daos = ReturnType<typeof createDaos>;
 
 /** One data access object a table. */
-export function createDaos(source: EntitySource & Tx) {
+export function createDaos(source: EntitySource) {
   return {
     runs: new RunDao(source),
     workstreams: new WorkstreamDao(source),

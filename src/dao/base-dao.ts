@@ -1,9 +1,10 @@
 import type { EntityClass, EntityManager, EntitySchema, FilterQuery, RequiredEntityData } from '@mikro-orm/postgresql';
 import { SluiceError } from '../contract/errors.ts';
+import type { RawBuilder, Tx } from '../database/database.ts';
 import { codedDatabaseError } from '../database/faults.ts';
 import { newId } from '../lib/id.ts';
 
-export interface EntitySource {
+export interface EntitySource extends Tx {
   fork(): EntityManager;
 }
 
@@ -123,6 +124,15 @@ export abstract class BaseDao<Row extends object, Key = string> {
   protected async coded<T>(work: (em: EntityManager) => Promise<T>): Promise<T> {
     try {
       return await work(this.#source.fork());
+    } catch (error) {
+      throw codedDatabaseError(error);
+    }
+  }
+
+  /** A statement of a DAO that reads more, or less, than whole rows. */
+  protected async rows<T>(statement: RawBuilder<T>): Promise<T[]> {
+    try {
+      return await this.#source.query(statement);
     } catch (error) {
       throw codedDatabaseError(error);
     }

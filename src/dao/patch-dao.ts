@@ -1,3 +1,4 @@
+import { sql } from '../database/database.ts';
 import type { PatchState } from '../domain/lifecycles/patch.ts';
 import { Patch, type PatchRow } from '../entities/patch.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
@@ -6,6 +7,39 @@ export interface PatchFilter {
   run?: string;
   task?: string;
   state?: PatchState;
+}
+
+/** What the queue's order, composing and judging need of a patch; never the bytes of its change. */
+export type QueuedPatchRow = Pick<
+  PatchRow,
+  | 'patch_id'
+  | 'task_id'
+  | 'base_commit'
+  | 'commit_id'
+  | 'message'
+  | 'author_name'
+  | 'author_email'
+  | 'scope'
+  | 'size_bytes'
+  | 'binary'
+  | 'land'
+  | 'priority'
+> & { run_id: string; staged_at: Date; authored_at: Date; approved_at: Date | null };
+
+const QUEUE_COLUMNS = sql.raw(
+  `patch_id, task_id, run_id, base_commit, commit_id, message, author_name, author_email, authored_at, staged_at,
+   scope, size_bytes, "binary", land, priority, approved_at`,
+);
+
+/** Raw statements give instants as text. */
+function withInstants(row: QueuedPatchRow): QueuedPatchRow {
+  const { staged_at, authored_at, approved_at } = row;
+  return {
+    ...row,
+    staged_at: new Date(staged_at),
+    authored_at: new Date(authored_at),
+    approved_at: approved_at === null ? null : new Date(approved_at),
+  };
 }
 
 export class PatchDao extends BaseDao<PatchRow> {
@@ -28,15 +62,31 @@ export class PatchDao extends BaseDao<PatchRow> {
     ) as Promise<PatchRow[]>;
   }
 
-  /** The landing queue of a target: highest priority first, then longest staged. Without the bytes. */
-  findQueue(targetId: string, limit: number): Promise<PatchRow[]> {
-    return this.coded((em) =>
-      em.find(
-        Patch,
-        { target_id: targetId, state: 'STAGED' },
-        { exclude: ['content'], limit, orderBy: { priority: 'desc', staged_at: 'asc', patch_id: 'asc' } },
-      ),
-    ) as Promise<PatchRow[]>;
+  /** The landing queue of a target: highest priority first, then longest staged. */
+  async findQueue(targetId: string, limit: number): Promise<QueuedPatchRow[]> {
+    const rows = await this.rows<QueuedPatchRow>(sql`
+      select ${QUEUE_COLUMNS} from patches where target_id = ${targetId} and state = 'STAGED' and intent_id is null
+      order by priority desc, staged_at, patch_id limit ${limit}`);
+    return rows.map(withInstants);
+  }
+
+  /** The same of patches in whatever state; those that are gone are left out. */
+  async findComposable(patchIds: readonly string[]): Promise<QueuedPatchRow[]> {
+    const rows = await this.rows<QueuedPatchRow>(sql`
+      select ${QUEUE_COLUMNS} from patches where patch_id = any (${[...patchIds]}::text[]) and staged_at is not null`);
+    return rows.map(withInstants);
+  }
+
+  /** The change as git writes it. */
+  async readDiff(patchId: string): Promise<Buffer> {
+    return (await this.get(patchId)).diff ?? Buffer.alloc(0);
+  }
+
+  /** When patches landed, later than `since`. */
+  async findAppliedSince(targetId: string, since: Date): Promise<Date[]> {
+    const rows = await this.rows<{ applied_at: string }>(sql`
+      select applied_at from patches where target_id = ${targetId} and applied_at > ${since.toISOString()}::timestamptz`);
+    return rows.map(({ applied_at }) => new Date(applied_at));
   }
 
   pageOf({ run, task, state }: PatchFilter, page: Page): Promise<PatchRow[]> {

@@ -1,3 +1,5 @@
+import type { GateDefinition } from '../contract/policy.ts';
+import { sql } from '../database/database.ts';
 import type { RunState } from '../domain/lifecycles/run.ts';
 import { Run, type RunRow } from '../entities/run.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
@@ -25,6 +27,14 @@ export class RunDao extends BaseDao<RunRow> {
   findToStart(limit: number, exceptTargets: readonly string[] = []): Promise<RunRow[]> {
     const criteria = { state: 'INITIALIZING', target_id: { $nin: [...exceptTargets] } } as const;
     return this.coded((em) => em.find(Run, criteria, { limit, orderBy: { created_at: 'asc', run_id: 'asc' } }));
+  }
+
+  /** The gates that these runs add to their branch's; runs that add none are left out. */
+  async extraGatesOf(runIds: readonly string[]): Promise<Map<string, GateDefinition[]>> {
+    const rows = await this.rows<{ run_id: string; extra_gates: GateDefinition[] }>(sql`
+      select run_id, extra_gates from runs
+      where run_id = any (${[...runIds]}::text[]) and extra_gates <> '[]'::jsonb`);
+    return new Map(rows.map(({ run_id, extra_gates }) => [run_id, extra_gates]));
   }
 
   pageOf({ state, label }: RunFilter, page: Page): Promise<RunRow[]> {

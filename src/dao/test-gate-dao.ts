@@ -1,7 +1,25 @@
+import type { GateDefinition } from '../contract/policy.ts';
+import { sql } from '../database/database.ts';
 import { liveStates } from '../domain/lifecycle.ts';
-import type { GateState } from '../domain/lifecycles/gate.ts';
+import type { GateOutcome, GateState } from '../domain/lifecycles/gate.ts';
 import { TestGate, type TestGateRow } from '../entities/test-gate.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
+
+/** What an execution has to say about trees and patches. */
+export interface GateExecution {
+  gate_id: string;
+  state: 'PASSED' | 'FAILED';
+  outcome: GateOutcome | null;
+  tree_id: string;
+  digest: string;
+  definition: GateDefinition;
+  pinned: boolean;
+  advisory: boolean;
+  tip_commit: string;
+  patch_ids: string[];
+  created_at: Date;
+  completed_at: Date;
+}
 
 export class TestGateDao extends BaseDao<TestGateRow> {
   constructor(source: EntitySource) {
@@ -25,8 +43,44 @@ export class TestGateDao extends BaseDao<TestGateRow> {
     return this.findBy({ target_id: targetId, state: { $in: liveStates('gate') } });
   }
 
-  /** Executions on these trees, oldest first. */
-  findByTrees(treeIds: readonly string[]): Promise<TestGateRow[]> {
-    return this.findBy({ tree_id: { $in: [...treeIds] } });
+  /** Executions that ended on these trees, oldest first. */
+  findEndedOn(treeIds: readonly string[]): Promise<GateExecution[]> {
+    return this.#executions(sql`tree_id = any (${[...treeIds]}::text[]) and state in ('PASSED', 'FAILED')`);
+  }
+
+  /** Executions that ended and whose candidates held one of these patches, oldest first. */
+  findEndedAbout(
+    targetId: string,
+    { patchIds, since }: { patchIds: readonly string[]; since: Date },
+  ): Promise<GateExecution[]> {
+    return this.#executions(sql`
+      target_id = ${targetId} and created_at >= ${since.toISOString()}::timestamptz
+      and state in ('PASSED', 'FAILED') and patch_ids && ${[...patchIds]}::text[]`);
+  }
+
+  /**
+   * How many of the last good (tree, digest) pairs of a target were found good, and how many of those were red at first.
+   */
+  async flakes(targetId: string, { last }: { last: number }): Promise<{ good: number; flaky: number }> {
+    const [row] = await this.rows<{ good: number; flaky: number }>(sql`
+      select count(*)::int as good, count(*) filter (where red)::int as flaky from (
+        select bool_or(state = 'PASSED') as passed, bool_or(outcome is not distinct from 'red') as red from (
+          select tree_id, digest, state, outcome from test_gates
+          where target_id = ${targetId} and state in ('PASSED', 'FAILED') order by created_at desc limit ${last}
+        ) recent group by tree_id, digest
+      ) pairs where passed`);
+    return row ?? { good: 0, flaky: 0 };
+  }
+
+  async #executions(where: ReturnType<typeof sql>): Promise<GateExecution[]> {
+    const rows = await this.rows<GateExecution>(sql`
+      select gate_id, state, outcome, tree_id, digest, definition, pinned, advisory, tip_commit, patch_ids,
+             created_at, completed_at
+      from test_gates where ${where} order by created_at, gate_id`);
+    return rows.map((row) => ({
+      ...row,
+      created_at: new Date(row.created_at),
+      completed_at: new Date(row.completed_at),
+    }));
   }
 }

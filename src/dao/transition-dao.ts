@@ -1,5 +1,4 @@
-import { sql, type Tx } from '../database/database.ts';
-import { codedDatabaseError } from '../database/faults.ts';
+import { sql } from '../database/database.ts';
 import { StateTransition, type StateTransitionRow } from '../entities/state-transition.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
@@ -20,11 +19,8 @@ export interface TransitionEvent {
 }
 
 export class TransitionDao extends BaseDao<StateTransitionRow> {
-  readonly #tx: Tx;
-
-  constructor(source: EntitySource & Tx) {
+  constructor(source: EntitySource) {
     super(source, { schema: StateTransition, key: 'transition_id', noun: 'transition' });
-    this.#tx = source;
   }
 
   findByEntity(entityId: string): Promise<StateTransitionRow[]> {
@@ -40,8 +36,7 @@ export class TransitionDao extends BaseDao<StateTransitionRow> {
     { runId, limit }: { runId?: string; limit: number },
   ): Promise<TransitionEvent[]> {
     const [xid = '0', id = '0'] = after.split('-');
-    try {
-      return await this.#tx.query<TransitionEvent>(sql`
+    return this.rows<TransitionEvent>(sql`
         select xid::text || '-' || transition_id as cursor, kind, entity_id, run_id, attempt, from_state, to_state,
                reason, actor, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
         from state_transitions
@@ -50,8 +45,5 @@ export class TransitionDao extends BaseDao<StateTransitionRow> {
           and (${runId ?? null}::text is null or run_id = ${runId ?? null})
         order by xid, transition_id
         limit ${limit}`);
-    } catch (error) {
-      throw codedDatabaseError(error);
-    }
   }
 }

@@ -1,3 +1,4 @@
+import { sql } from '../database/database.ts';
 import type { WorkerState } from '../domain/lifecycles/worker.ts';
 import { Worker, type WorkerRow } from '../entities/worker.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
@@ -9,5 +10,15 @@ export class WorkerDao extends BaseDao<WorkerRow> {
 
   findByState(state: WorkerState): Promise<WorkerRow[]> {
     return this.findBy({ state });
+  }
+
+  /** Slots for gates that living workers offer, in the pool that offers most. */
+  async offeredGateSlots(pools: readonly string[]): Promise<number> {
+    const [row] = await this.rows<{ slots: number }>(sql`
+      select coalesce(max(slots), 0)::int as slots from (
+        select pool, sum(w.gate_slots) as slots from workers w, unnest(w.pools) as pool
+        where w.state in ('IDLE', 'BUSY') and not w.draining and pool = any (${[...pools]}::text[]) group by pool
+      ) offered`);
+    return row?.slots ?? 0;
   }
 }

@@ -44,7 +44,7 @@ export function unsafePath(paths: readonly string[]): Refusal | undefined {
 /** Why a change may not wait to land, or undefined. The order is fixed, so that one change always gets one reason. */
 export function refusalOf(
   change: ChangeFacts,
-  rules: { policy: Policy; scope: readonly string[] | null },
+  rules: { policy: Policy; scope: readonly string[] | null; approved: boolean },
 ): Refusal | undefined {
   const paths = change.paths.map(({ path }) => path);
   const unsafe = unsafePath(paths);
@@ -63,11 +63,15 @@ export function refusalOf(
       return { reason: 'out_of_scope', evidence: { paths: outside.slice(0, 50), scope: rules.scope } };
     }
   }
+  if (rules.approved) return undefined;
   const isProtected = matcher([...rules.policy.protected, POLICY_PATH]);
   const touched = paths.filter(isProtected);
   if (touched.length > 0) return { reason: 'protected_path', evidence: { paths: touched.slice(0, 50) } };
   return overLimit(change, rules.policy);
 }
+
+/** Reasons that an operator may waive for one patch, by approving it. */
+export const APPROVABLE_REASONS = ['protected_path', 'too_many_files', 'too_large', 'binary_content'] as const;
 
 function overLimit(change: ChangeFacts, { limits }: Policy): Refusal | undefined {
   if (change.paths.length > limits.max_files) {

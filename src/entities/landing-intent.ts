@@ -7,6 +7,14 @@ export interface IntendedPatch {
   tree: string;
 }
 
+/** What was green when the intent was written. */
+export interface IntendedProof {
+  tree: string;
+  digest: string;
+  gate: string;
+  gate_id?: string;
+}
+
 /** Written before the push, settled after it. One open intent a target. No foreign key: proof outlives the run. */
 export const LandingIntent = defineEntity({
   name: 'LandingIntent',
@@ -26,6 +34,9 @@ export const LandingIntent = defineEntity({
     old_tip: p.text(),
     new_commit: p.text(),
     tree_id: p.text(),
+    /** `every_commit`: the tree of each commit was proven; `batch`: that of the last one. */
+    prove: p.text().$type<'every_commit' | 'batch'>().default('every_commit'),
+    proofs: p.json().$type<IntendedProof[]>().defaultRaw(`'[]'::jsonb`),
     patches: p.json().$type<IntendedPatch[]>(),
     outcome: p.text().$type<'applied' | 'cleared'>().nullable(),
     settled_at: instant().nullable(),

@@ -26,6 +26,10 @@ export const Patch = defineEntity({
         "create index patches_queue on patches (target_id, priority desc, staged_at, patch_id) where state = 'STAGED'",
     },
     {
+      name: 'patches_applied_at',
+      expression: 'create index patches_applied_at on patches (target_id, applied_at) where applied_at is not null',
+    },
+    {
       name: 'patches_to_verify',
       expression: "create index patches_to_verify on patches (target_id) where state = 'APPLIED'",
     },
@@ -55,6 +59,8 @@ export const Patch = defineEntity({
     content: p.blob().$type<Buffer>().nullable(),
     /** The change as git writes it, base to tree: what a rebuild applies. */
     diff: p.blob().$type<Buffer>().nullable(),
+    size_bytes: p.integer().nullable(),
+    binary: p.boolean().default(false),
     base_commit: p.text().nullable(),
     commit_id: p.text().nullable(),
     tree_id: p.text().nullable(),
@@ -62,6 +68,12 @@ export const Patch = defineEntity({
     author_name: p.text().nullable(),
     author_email: p.text().nullable(),
     authored_at: instant().nullable(),
+    land: p.boolean().default(true),
+    /** An operator let exactly this content pass: protected paths, limits, the second proof of pinned ones. */
+    approved_at: instant().nullable(),
+    approved_by: p.text().nullable(),
+    /** Its landing takes that patch back. */
+    reverts_patch_id: p.text().nullable(),
     intent_id: p.text().nullable(),
     landed_commit: p.text().nullable(),
     landed_tree: p.text().nullable(),

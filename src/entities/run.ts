@@ -28,6 +28,8 @@ export const Run = defineEntity({
     priority: p.integer().default(0),
     labels: p.json().$type<Record<string, string>>().defaultRaw(`'{}'::jsonb`),
     extra_gates: p.json().$type<GateDefinition[]>().defaultRaw(`'[]'::jsonb`),
+    /** False: its patches are tested and never landed. */
+    land: p.boolean().default(true),
     idempotency_key: p.text().nullable().unique('runs_idempotency_key'),
     spec_digest: p.text().nullable(),
     submitted_by: p.text().nullable(),

@@ -1,5 +1,6 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import type { Policy } from '../contract/policy.ts';
+import type { LandingView } from '../domain/landing/view.ts';
 import { auditColumns, instant } from './columns.ts';
 
 /** A repository and a branch: where patches land. Its id is `repository@branch`. */
@@ -20,6 +21,9 @@ export const Target = defineEntity({
     paused_at: instant().nullable(),
     paused_by: p.text().nullable(),
     pause_reason: p.text().nullable(),
+    resumed_at: instant().nullable(),
+    /** The queue as the coordinator saw it last: who is under test, who waits for what. */
+    landing: p.json().$type<LandingView>().nullable(),
     ...auditColumns,
   },
 });

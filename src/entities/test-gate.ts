@@ -22,6 +22,7 @@ export const TestGate = defineEntity({
     { name: 'test_gates_task', properties: ['task_id'] },
     { name: 'test_gates_state', properties: ['state'] },
     { name: 'test_gates_worker', properties: ['worker_id'] },
+    { name: 'test_gates_target', properties: ['target_id', 'created_at'] },
     { name: 'test_gates_proof', properties: ['tree_id', 'digest'] },
     {
       name: 'test_gates_one_live',

@@ -14,14 +14,17 @@ const MAX_HUNK_CHARS = 4_000;
  */
 export async function mergeChange(
   mirror: Mirror,
-  { tip, base, commit, diff }: { tip: string; base: string; commit: string; diff: Buffer },
+  { tip, base, commit, readDiff }: { tip: string; base: string; commit: string; readDiff: () => Promise<Buffer> },
 ): Promise<MergedChange> {
   if (!(await mirror.has(base)) || !(await mirror.isAncestor(base, tip))) {
-    const applied = await treeFromDiff(mirror, { base: tip, diff, strip: 1 });
+    const applied = await treeFromDiff(mirror, { base: tip, diff: await readDiff(), strip: 1 });
     if (applied.ok) return applied;
     return { ok: false, reason: 'base_gone', evidence: { base, messages: applied.words.slice(0, MAX_HUNK_CHARS) } };
   }
   if (base === tip) return { ok: true, tree: await mirror.treeOf(commit) };
+  const merged = await mirror.longLived.merge(tip, commit);
+  if (merged.clean) return { ok: true, tree: merged.tree };
+  // Asked again with words: conflicts are rare, and their evidence is for people.
   const { exitCode, stdout, stderr } = await mirror.ask({
     args: ['merge-tree', '--write-tree', '-z', '--messages', tip, commit],
   });

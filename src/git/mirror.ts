@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
+import { LongLivedGit } from './long-lived.ts';
 import type { Git, GitCall } from './run-git.ts';
 
 export interface Tip {
@@ -28,12 +29,15 @@ export class Mirror {
   readonly git: Git;
   readonly dir: string;
   readonly url: string;
+  readonly longLived: LongLivedGit;
+  readonly #ancestry = new Ancestry();
   #made: Promise<void> | undefined;
 
   constructor({ git, root, url }: { git: Git; root: string; url: string }) {
     this.git = git;
     this.url = url;
     this.dir = join(root, `${createHash('sha256').update(url).digest('hex').slice(0, 24)}.git`);
+    this.longLived = new LongLivedGit(git, this.dir);
   }
 
   run(call: Omit<GitCall, 'gitDir'>): Promise<Buffer> {
@@ -69,25 +73,37 @@ export class Mirror {
   }
 
   async has(commit: string): Promise<boolean> {
-    const { exitCode } = await this.ask({ args: ['cat-file', '-e', `${commit}^{commit}`] });
-    return exitCode === 0;
+    return (await this.longLived.info(`${commit}^{commit}`)) !== undefined;
   }
 
   /** True when `ancestor` is `commit` or lies below it. Both must be here. */
   async isAncestor(ancestor: string, commit: string): Promise<boolean> {
-    if (ancestor === commit) return true;
+    const known = this.#ancestry.find(ancestor, commit);
+    if (known !== undefined) return known;
     const { exitCode } = await this.ask({ args: ['merge-base', '--is-ancestor', ancestor, commit] });
+    if (exitCode <= 1) this.#ancestry.note({ ancestor, commit, below: exitCode === 0 });
     return exitCode === 0;
   }
 
+  /** For a commit that was just made: spares the question whether its parent is below it. */
+  noteParent(commit: string, parent: string): void {
+    this.#ancestry.noteParent(commit, parent);
+  }
+
   async treeOf(commit: string): Promise<string> {
-    return this.text({ args: ['rev-parse', '--verify', '--end-of-options', `${commit}^{tree}`] });
+    const tree = await this.longLived.info(`${commit}^{tree}`);
+    if (tree === undefined) throw new SluiceError('git.failed', `there is no commit ${commit}`);
+    return tree.id;
   }
 
   /** Content of a file in a commit; undefined when there is none (or no plain file). */
   async readFile(commit: string, path: string): Promise<Buffer | undefined> {
-    const { exitCode, stdout } = await this.ask({ args: ['cat-file', 'blob', `${commit}:${path}`] });
-    return exitCode === 0 ? stdout : undefined;
+    const found = await this.longLived.content(`${commit}:${path}`);
+    return found?.type === 'blob' ? found.content : undefined;
+  }
+
+  close(): void {
+    this.longLived.close();
   }
 
   /** Runs `use` with the path of a private index that is removed afterwards. */
@@ -172,6 +188,34 @@ export class Mirror {
   }
 }
 
+const MAX_COMMITS_KNOWN = 10_000;
+
+/** What is known of who lies below whom. It never changes, so it may be remembered for as long as there is room. */
+class Ancestry {
+  readonly #parents = new Map<string, string>();
+  readonly #answers = new Map<string, boolean>();
+
+  /** By the parents that are known, then by an answer for one of them. */
+  find(ancestor: string, commit: string): boolean | undefined {
+    for (let at: string | undefined = commit; at !== undefined; at = this.#parents.get(at)) {
+      if (at === ancestor) return true;
+      const answer = this.#answers.get(`${ancestor} ${at}`);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  }
+
+  note({ ancestor, commit, below }: { ancestor: string; commit: string; below: boolean }): void {
+    if (this.#answers.size >= MAX_COMMITS_KNOWN) this.#answers.clear();
+    this.#answers.set(`${ancestor} ${commit}`, below);
+  }
+
+  noteParent(commit: string, parent: string): void {
+    if (this.#parents.size >= MAX_COMMITS_KNOWN) this.#parents.clear();
+    this.#parents.set(commit, parent);
+  }
+}
+
 /** The mirrors of one process, one a url. */
 export class Mirrors {
   readonly #options: { git: Git; root: string };
@@ -188,6 +232,10 @@ export class Mirrors {
       this.#byUrl.set(url, mirror);
     }
     return mirror;
+  }
+
+  close(): void {
+    for (const mirror of this.#byUrl.values()) mirror.close();
   }
 }
 

@@ -53,6 +53,8 @@ const SETTINGS = [
   'commit.gpgSign=false',
   'protocol.ext.allow=never',
   'merge.renames=true',
+  // Mirrors and slots can be made again; a remote keeps its own rule.
+  'core.fsync=none',
 ].flatMap((setting) => ['-c', setting]);
 
 /**
@@ -68,14 +70,21 @@ export class Git {
     this.#searchPath = searchPath;
   }
 
+  /** How git is called, for a child that stays. Only after `ask` or `run` has been used once. */
+  commandOf(call: GitCall): { argv: string[]; cwd: string; env: Record<string, string> } {
+    return {
+      argv: ['git', ...SETTINGS, ...call.args],
+      cwd: call.workTree ?? call.gitDir ?? this.#home,
+      env: { ...this.#environment(call), ...call.env },
+    };
+  }
+
   /** Any exit status is an answer; only a git that cannot run or does not end throws `git.failed`. */
   async ask(call: GitCall): Promise<GitAnswer> {
     this.#ready ??= this.#writeConfig();
     await this.#ready;
     const { ending, stdout, stderr, truncated } = await runChild({
-      argv: ['git', ...SETTINGS, ...call.args],
-      cwd: call.workTree ?? call.gitDir ?? this.#home,
-      env: { ...this.#environment(call), ...call.env },
+      ...this.commandOf(call),
       stdin: call.stdin,
       timeoutMs: call.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       maxCapturedBytes: call.maxOutputBytes ?? DEFAULT_OUTPUT_BYTES,

@@ -38,13 +38,12 @@ export async function changesBetween(mirror: Mirror, from: string, to: string): 
 
 /** `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. Links come with where they point. */
 export async function changedPaths(mirror: Mirror, from: string, to: string): Promise<ChangedPath[]> {
-  const raw = await mirror.run({ args: ['diff-tree', '-r', '-z', '--raw', '--no-renames', from, to] });
-  const fields = raw.toString('utf8').split('\0');
+  const fields = (await mirror.longLived.compare(from, to)).split('\0');
   const changes: ChangedPath[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const [, mode, , blob] = fields[i]!.split(' ');
     const change: ChangedPath = { path: fields[i + 1]!, mode: mode === '000000' ? null : mode! };
-    if (mode === '120000') change.linkTarget = (await mirror.run({ args: ['cat-file', 'blob', blob!] })).toString();
+    if (mode === '120000') change.linkTarget = (await mirror.longLived.content(blob!))?.content.toString();
     changes.push(change);
   }
   return changes;

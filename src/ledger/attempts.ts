@@ -16,6 +16,8 @@ export interface NewPatch {
   diff: Buffer | null;
   file_path: string | null;
   paths: string[];
+  size_bytes: number | null;
+  binary: boolean;
   base_commit: string;
   commit_id: string | null;
   tree_id: string | null;
@@ -154,7 +156,7 @@ async function completeRecorded(tx: Tx, { patchId, end, patch }: WrittenPatch): 
   await tx.query(sql`
     update patches p
     set file_path = ${patch.file_path}, paths = ${patch.paths}::text[], attempt = ${end.attempt}, content = ${patch.content},
-        diff = ${patch.diff}, base_commit = ${patch.base_commit}, commit_id = ${patch.commit_id}, tree_id = ${patch.tree_id},
+        diff = ${patch.diff}, size_bytes = ${patch.size_bytes}, "binary" = ${patch.binary}, base_commit = ${patch.base_commit}, commit_id = ${patch.commit_id}, tree_id = ${patch.tree_id},
         message = ${patch.message}, author_name = ${patch.author_name}, author_email = ${patch.author_email},
         authored_at = ${patch.authored_at}::timestamptz, expires_at = r.expires_at, updated_at = now()
     from runs r where p.patch_id = ${patchId} and r.run_id = p.run_id`);
@@ -163,11 +165,11 @@ async function completeRecorded(tx: Tx, { patchId, end, patch }: WrittenPatch): 
 async function insertPatch(tx: Tx, { patchId, end, patch }: WrittenPatch): Promise<void> {
   const [row] = await tx.query<{ run_id: string }>(sql`
     insert into patches (patch_id, task_id, run_id, target_id, state, file_path, paths, patch_format, scope, priority,
-                         attempt, content, diff, base_commit, commit_id, tree_id, message, author_name, author_email,
-                         authored_at, expires_at)
+                         attempt, content, diff, size_bytes, "binary", land, base_commit, commit_id, tree_id, message,
+                         author_name, author_email, authored_at, expires_at)
     select ${patchId}, t.task_id, t.run_id, t.target_id, 'PENDING', ${patch.file_path}, ${patch.paths}::text[],
-           ${patch.patch_format}, t.scope, t.priority, ${end.attempt}, ${patch.content}, ${patch.diff}, ${patch.base_commit},
-           ${patch.commit_id}, ${patch.tree_id}, ${patch.message}, ${patch.author_name}, ${patch.author_email},
+           ${patch.patch_format}, t.scope, t.priority, ${end.attempt}, ${patch.content}, ${patch.diff}, ${patch.size_bytes}, ${patch.binary}, r.land,
+           ${patch.base_commit}, ${patch.commit_id}, ${patch.tree_id}, ${patch.message}, ${patch.author_name}, ${patch.author_email},
            ${patch.authored_at}::timestamptz, r.expires_at
     from tasks t join runs r on r.run_id = t.run_id
     where t.task_id = ${end.taskId}

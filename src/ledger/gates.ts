@@ -14,12 +14,13 @@ export interface NewGate {
   tip_commit: string;
   patch_ids: readonly string[];
   pinned: boolean;
+  /** The patch on whose account it runs: its task owns the row. */
+  owner: string;
 }
 
 /** Queues one execution. False when one is live on that (tree, digest) already: it will do. */
 export async function requestGate(tx: Tx, lease: HeldLease, gate: NewGate): Promise<boolean> {
   await assertLease(tx, lease);
-  const owner = gate.patch_ids.at(-1)!;
   const made = await tx.query<{ run_id: string | null }>(sql`
     insert into test_gates (gate_id, task_id, run_id, target_id, state, test_suite, timeout_seconds, definition, pool,
                             digest, tree_id, tip_commit, patch_ids, pinned, advisory)
@@ -27,7 +28,7 @@ export async function requestGate(tx: Tx, lease: HeldLease, gate: NewGate): Prom
            ${gate.definition.timeout_seconds}, ${storableJson(gate.definition)}::jsonb, ${gate.definition.pool},
            ${gate.digest}, ${gate.tree_id}, ${gate.tip_commit}, ${[...gate.patch_ids]}::text[], ${gate.pinned},
            ${gate.definition.advisory}
-    from patches p where p.patch_id = ${owner} and p.state = 'STAGED'
+    from patches p where p.patch_id = ${gate.owner} and p.state = 'STAGED'
     on conflict do nothing
     returning run_id`);
   if (made.length === 0) return false;

@@ -1,6 +1,7 @@
 import { sql, type Tx } from '../database/database.ts';
-import type { IntendedPatch } from '../entities/landing-intent.ts';
+import type { IntendedPatch, IntendedProof } from '../entities/landing-intent.ts';
 import { newId } from '../lib/id.ts';
+import { storableJson } from '../lib/storable.ts';
 import { completeTasks, sendBack } from './attempts.ts';
 import { assertLease, type HeldLease } from './leases.ts';
 import { unpauseTarget } from './targets.ts';
@@ -18,19 +19,17 @@ export async function blockPatch(
   block: { patchId: string; reason: string; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
 ): Promise<void> {
   await assertLease(tx, lease);
-  const moved = await transition(tx, {
-    kind: 'patch',
-    from: ['STAGED'],
-    to: 'BLOCKED',
-    rows: toRows([block.patchId], block.reason, block.evidence),
-    actor: ACTOR,
-    where: NOT_LANDING,
-    set: sql`, evidence = w.detail`,
-  });
-  if (moved.length === 0) return;
-  const evidence = { patch_id: block.patchId, reason: block.reason, ...block.evidence };
-  const taskId = await taskOf(tx, block.patchId);
-  await sendBack(tx, { taskId, reason: `patch_blocked:${block.reason}`, evidence, mayRetry: block.mayRetry });
+  await stopPatch(tx, { ...block, to: 'BLOCKED' });
+}
+
+/** STAGED→QUARANTINED: under the policy of the tip, as it would land there, it may not wait any more. */
+export async function quarantinePatch(
+  tx: Tx,
+  lease: HeldLease,
+  refused: { patchId: string; reason: string; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
+): Promise<void> {
+  await assertLease(tx, lease);
+  await stopPatch(tx, { ...refused, to: 'QUARANTINED' });
 }
 
 /** STAGED→SUPERSEDED because the branch holds the change already; its task is done. */
@@ -54,14 +53,34 @@ export async function supersedeLandedElsewhere(
   await completeTasks(tx, [taskId], 'already_on_branch');
 }
 
+/** STAGED→EXPIRED: its gates are green, and it was not to land. Its task is done. */
+export async function concludeUnlanded(
+  tx: Tx,
+  lease: HeldLease,
+  { patchId, tip }: { patchId: string; tip: string },
+): Promise<void> {
+  await assertLease(tx, lease);
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'EXPIRED',
+    rows: toRows([patchId], 'proven_not_to_land', { tip }),
+    actor: ACTOR,
+    where: NOT_LANDING,
+  });
+  if (moved.length > 0) await completeTasks(tx, [await taskOf(tx, patchId)], 'proven_not_to_land');
+}
+
 export interface NewIntent {
   targetId: string;
   oldTip: string;
   newCommit: string;
   treeId: string;
+  prove: 'every_commit' | 'batch';
+  /** In landing order. */
   patches: readonly IntendedPatch[];
   /** Every (tree, digest) that must have passed. None is no proof. */
-  proofs: readonly { treeId: string; digest: string }[];
+  proofs: readonly IntendedProof[];
 }
 
 /**
@@ -79,20 +98,21 @@ export async function openIntent(tx: Tx, lease: HeldLease, intent: NewIntent): P
   if (free.length !== ids.length) return undefined;
   const intentId = newId('intent');
   await tx.query(sql`
-    insert into landing_intents (intent_id, target_id, epoch, old_tip, new_commit, tree_id, patches)
+    insert into landing_intents (intent_id, target_id, epoch, old_tip, new_commit, tree_id, prove, proofs, patches)
     values (${intentId}, ${intent.targetId}, ${lease.epoch}, ${intent.oldTip}, ${intent.newCommit}, ${intent.treeId},
-            ${JSON.stringify(intent.patches)}::jsonb)`);
+            ${intent.prove}, ${storableJson(intent.proofs)}::jsonb, ${storableJson(intent.patches)}::jsonb)`);
   await tx.query(sql`
     update patches set intent_id = ${intentId}, updated_at = now() where patch_id = any (${ids}::text[])`);
   return intentId;
 }
 
 /** A wrong plan can waste time; that it lands nothing untested is made sure of here. */
-async function isProven(tx: Tx, { proofs, treeId }: NewIntent): Promise<boolean> {
-  if (!proofs.some((proof) => proof.treeId === treeId)) return false;
+async function isProven(tx: Tx, { proofs, treeId, patches, prove }: NewIntent): Promise<boolean> {
+  const trees = prove === 'every_commit' ? patches.map(({ tree }) => tree) : [treeId];
+  if (trees.length === 0 || !trees.every((tree) => proofs.some((proof) => proof.tree === tree))) return false;
   const [row] = await tx.query<{ missing: number }>(sql`
     select count(*)::int as missing
-    from unnest(${proofs.map((proof) => proof.treeId)}::text[], ${proofs.map(({ digest }) => digest)}::text[]) as p(tree, digest)
+    from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[]) as p(tree, digest)
     left join gate_verdicts v on v.tree_id = p.tree and v.digest = p.digest and v.passed
     where v.tree_id is null`);
   return row?.missing === 0;
@@ -105,20 +125,20 @@ async function isProven(tx: Tx, { proofs, treeId }: NewIntent): Promise<boolean>
 export async function settleApplied(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
   await assertLease(tx, lease);
   const patches = await settle(tx, intentId, 'applied');
-  const unmoved: string[] = [];
-  for (const { patch_id, commit, tree } of patches) {
-    const moved = await transition(tx, {
-      kind: 'patch',
-      from: ['STAGED'],
-      to: 'APPLIED',
-      rows: [{ id: patch_id, detail: { commit, tree, intent_id: intentId }, data: { commit, tree } }],
-      actor: ACTOR,
-      where: sql`and t.intent_id = ${intentId}`,
-      set: sql`, applied_at = now(), landed_commit = w.data ->> 'commit', landed_tree = w.data ->> 'tree'`,
-    });
-    if (moved.length === 0) unmoved.push(patch_id);
-  }
-  return unmoved;
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'APPLIED',
+    rows: patches.map(({ patch_id, commit, tree }) => ({
+      id: patch_id,
+      detail: { commit, tree, intent_id: intentId },
+      data: { commit, tree },
+    })),
+    actor: ACTOR,
+    where: sql`and t.intent_id = ${intentId}`,
+    set: sql`, applied_at = now(), landed_commit = w.data ->> 'commit', landed_tree = w.data ->> 'tree'`,
+  });
+  return patches.map(({ patch_id }) => patch_id).filter((id) => !moved.some((row) => row.id === id));
 }
 
 /** The push did not happen: the patches are free again, STAGED as they were. */
@@ -205,6 +225,32 @@ export async function expireOverdue(tx: Tx): Promise<number> {
     await sendBack(tx, { taskId, reason: 'patch_expired', evidence: { patch_id: id }, mayRetry: false });
   }
   return expired.length;
+}
+
+async function stopPatch(
+  tx: Tx,
+  stop: {
+    patchId: string;
+    to: 'BLOCKED' | 'QUARANTINED';
+    reason: string;
+    evidence: Readonly<Record<string, unknown>>;
+    mayRetry: boolean;
+  },
+): Promise<void> {
+  const { patchId, to, reason, mayRetry } = stop;
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to,
+    rows: toRows([patchId], reason, stop.evidence),
+    actor: ACTOR,
+    where: NOT_LANDING,
+    set: sql`, evidence = w.detail`,
+  });
+  if (moved.length === 0) return;
+  const evidence = { patch_id: patchId, reason, ...stop.evidence };
+  const why = to === 'BLOCKED' ? `patch_blocked:${reason}` : 'patch_quarantined';
+  await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: why, evidence, mayRetry });
 }
 
 async function taskOf(tx: Tx, patchId: string): Promise<string> {

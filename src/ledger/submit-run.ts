@@ -10,6 +10,7 @@ export interface NewRun {
   priority: number;
   labels: Record<string, string>;
   extra_gates: unknown[];
+  land: boolean;
   idempotency_key: string | null;
   spec_digest: string;
   submitted_by: string;
@@ -85,10 +86,10 @@ async function upsertTarget(tx: Tx, target: NewTarget): Promise<void> {
 
 async function insertRun(tx: Tx, { run, workstreams, tasks }: Submission): Promise<void> {
   await tx.query(sql`
-    insert into runs (run_id, state, name, target_id, priority, labels, extra_gates, idempotency_key, spec_digest,
+    insert into runs (run_id, state, name, target_id, priority, labels, extra_gates, land, idempotency_key, spec_digest,
                       submitted_by, expires_at, workstreams_total, tasks_total)
     values (${run.run_id}, 'INITIALIZING', ${run.name}, ${run.target_id}, ${run.priority},
-            ${storableJson(run.labels)}::jsonb, ${storableJson(run.extra_gates)}::jsonb, ${run.idempotency_key},
+            ${storableJson(run.labels)}::jsonb, ${storableJson(run.extra_gates)}::jsonb, ${run.land}, ${run.idempotency_key},
             ${run.spec_digest}, ${run.submitted_by}, now() + make_interval(secs => ${run.expires_in_seconds}::int),
             ${workstreams.length}, ${tasks.length})`);
 }
@@ -123,11 +124,11 @@ async function insertTasks(tx: Tx, { run }: Submission, tasks: readonly NewTask[
 async function insertPatches(tx: Tx, tasks: readonly NewTask[]): Promise<string[]> {
   const rows = tasks.flatMap(({ task_id, patch }) => (patch === null ? [] : [{ task_id, ...patch }]));
   await tx.query(sql`
-    insert into patches (patch_id, task_id, run_id, target_id, state, patch_format, scope, priority, message)
+    insert into patches (patch_id, task_id, run_id, target_id, state, patch_format, scope, priority, land, message)
     select row.patch_id, t.task_id, t.run_id, t.target_id, 'PENDING', row.patch_format, t.scope, t.priority,
-           coalesce(t.message, '')
+           r.land, coalesce(t.message, '')
     from jsonb_to_recordset(${storableJson(rows)}::jsonb) as row(task_id text, patch_id text, patch_format text)
-    join tasks t on t.task_id = row.task_id`);
+    join tasks t on t.task_id = row.task_id join runs r on r.run_id = t.run_id`);
   return rows.map(({ patch_id }) => patch_id);
 }
 

@@ -1,5 +1,6 @@
 import type { Policy } from '../contract/policy.ts';
 import { sql, type Tx } from '../database/database.ts';
+import type { LandingView } from '../domain/landing/view.ts';
 import { storableJson } from '../lib/storable.ts';
 
 export interface ObservedTip {
@@ -20,6 +21,12 @@ export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
       and (tip_commit is distinct from ${tip.commit} or policy_error is distinct from ${tip.policyError} or policy is null)`);
 }
 
+/** What the coordinator sees in its queue, for people who ask. */
+export async function showLanding(tx: Tx, targetId: string, view: LandingView): Promise<void> {
+  await tx.query(sql`
+    update targets set landing = ${storableJson(view)}::jsonb, updated_at = now() where target_id = ${targetId}`);
+}
+
 /** Nothing more lands there until somebody resumes it. The first reason stays. */
 export async function pauseTarget(
   tx: Tx,
@@ -33,7 +40,8 @@ export async function pauseTarget(
 /** For `resumeTarget`, which also settles what the pause was about. */
 export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
   await tx.query(sql`
-    update targets set paused_at = null, paused_by = null, pause_reason = null, updated_at = now()
+    update targets
+    set paused_at = null, paused_by = null, pause_reason = null, resumed_at = now(), updated_at = now()
     where target_id = ${targetId}`);
 }
 

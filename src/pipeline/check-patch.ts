@@ -1,6 +1,5 @@
 import type { Policy } from '../contract/policy.ts';
 import { type ChangeFacts, type Refusal, refusalOf } from '../domain/path-rules.ts';
-import type { TreeChange } from '../git/tree-changes.ts';
 import { holdsSecret } from '../lib/redact.ts';
 
 export interface PatchRules {
@@ -8,15 +7,25 @@ export interface PatchRules {
   scope: readonly string[] | null;
   /** Values that must not land anywhere. */
   secrets: readonly string[];
+  /** An operator let exactly this content pass the rules that may be waived. */
+  approved?: boolean;
+}
+
+/** What there is to judge; the bytes are looked through for secrets where they are at hand. */
+export interface JudgedChange {
+  paths: ChangeFacts['paths'];
+  sizeBytes: number;
+  binary: boolean;
+  diff?: Buffer;
 }
 
 /** Stage: format is known to be good by now; scope, protected paths, secrets and limits are judged here. */
-export function checkPatch(change: TreeChange, rules: PatchRules): Refusal | undefined {
+export function checkPatch(change: JudgedChange, rules: PatchRules): Refusal | undefined {
   const facts: ChangeFacts = {
     paths: change.paths,
-    sizeBytes: change.diff.length,
+    sizeBytes: change.sizeBytes,
     binary: change.binary,
-    holdsSecret: holdsSecret(rules.secrets, change.diff),
+    holdsSecret: change.diff !== undefined && holdsSecret(rules.secrets, change.diff),
   };
-  return refusalOf(facts, rules);
+  return refusalOf(facts, { ...rules, approved: rules.approved ?? false });
 }

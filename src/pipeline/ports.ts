@@ -20,6 +20,19 @@ export interface Tools {
   names(): string[];
 }
 
+/** Does nothing, but in tests of what a death at that place leaves behind. */
+export type CrashPoint = (name: CrashPointName) => Promise<void>;
+export type CrashPointName =
+  | 'before-intent'
+  | 'before-push'
+  | 'after-push'
+  | 'after-settle'
+  | 'gate-claimed'
+  | 'gate-checked-out'
+  | 'gate-judged';
+
+export const noCrashPoint: CrashPoint = async () => {};
+
 /** What a repository's name stands for. */
 export interface RepositoryBook {
   /** Throws `repository.not_allowed`. */

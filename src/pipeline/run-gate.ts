@@ -18,10 +18,10 @@ import { checkOut } from '../workspaces/checkout.ts';
 import { childEnvironment } from '../workspaces/child-environment.ts';
 import type { Preparation } from '../workspaces/prepare.ts';
 import type { Slot, SlotRack } from '../workspaces/slots.ts';
-import { composeOnTip } from './land-patches/compose.ts';
+import { type ComposablePatch, composeOnTip } from './land-patches/compose.ts';
 import { OutputLog } from './output-log.ts';
 import { persist } from './persist.ts';
-import type { HeldWorkRegistry, RepositoryBook } from './ports.ts';
+import type { CrashPoint, HeldWorkRegistry, RepositoryBook } from './ports.ts';
 import { readPolicy } from './read-policy.ts';
 
 export interface RunGateDeps {
@@ -33,6 +33,7 @@ export interface RunGateDeps {
   repositories: RepositoryBook;
   held: HeldWorkRegistry;
   environment: Readonly<Record<string, string | undefined>>;
+  crashPoint: CrashPoint;
   workerId: string;
   leaseMs: number;
   log: Log;
@@ -51,11 +52,13 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
   const gate = await ledger.write((tx) => claimGate(tx, { ...message, workerId, leaseMs }));
   if (gate === undefined) return;
   const { gate_id: gateId, attempt } = gate;
+  await deps.crashPoint('gate-claimed');
   const signal = held.begin(gateId, attempt);
   let leave = async (): Promise<void> => {};
   try {
     const proven = await prove(deps, gate, signal);
     leave = proven.leave;
+    await deps.crashPoint('gate-judged');
     const outcome = redactDeep(proven.outcome, redactor(secretsOf(deps, gate)));
     const accepted = await persist(() => ledger.write((tx) => endGate(tx, { gateId, attempt, ...outcome })), signal);
     ledger.hint('landing');
@@ -106,13 +109,23 @@ async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: Claimed
   if (!(await mirror.has(gate.tip_commit))) await mirror.fetchTip(gate.branch);
   const { policy, error } = await readPolicy(mirror, gate.tip_commit);
   if (policy === null) throw new SluiceError('policy.invalid', error);
-  const patches = await Promise.all(gate.patch_ids.map((id) => deps.patches.get(id)));
+  const rows = await deps.patches.findComposable(gate.patch_ids);
+  const patches = gate.patch_ids.map((id) => rows.find(({ patch_id }) => patch_id === id));
+  if (patches.some((patch) => patch === undefined)) {
+    throw new SluiceError('candidate.mismatch', 'a patch of the candidate is gone');
+  }
   const committer = deps.repositories.committer(gate.target_id.slice(0, gate.target_id.lastIndexOf('@')));
-  const composed = await composeOnTip(mirror, { tip: gate.tip_commit, patches, committer });
+  const composer = { mirror, committer, readDiff: (id: string) => deps.patches.readDiff(id) };
+  const composed = await composeOnTip(composer, { tip: gate.tip_commit, patches: patches as ComposablePatch[] });
   if (!composed.ok)
     throw new SluiceError('candidate.mismatch', `the candidate does not compose here: ${composed.reason}`);
   const candidate = composed.commits.at(-1) ?? { commit: gate.tip_commit, tree: await mirror.treeOf(gate.tip_commit) };
-  const tree = gate.pinned ? await pinnedTree(mirror, { gate, policy, tree: candidate.tree }) : candidate.tree;
+  const before = policy.landing.prove === 'every_commit' ? composed.commits.at(-2)?.commit : undefined;
+  const pinnedFrom = before ?? gate.tip_commit;
+  const isPinned = matcher(policy.pinned);
+  const tree = gate.pinned
+    ? await treeWithPinned(mirror, { tree: candidate.tree, pinnedFrom, isPinned })
+    : candidate.tree;
   if (tree !== gate.tree_id) {
     throw new SluiceError('candidate.mismatch', `the candidate's tree is ${tree} here, not ${gate.tree_id}`);
   }
@@ -130,21 +143,14 @@ async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: Claimed
   return { commit, policy };
 }
 
-function pinnedTree(
-  mirror: Mirror,
-  { gate, policy, tree }: { gate: ClaimedGate; policy: Policy; tree: string },
-): Promise<string> {
-  const isPinned = matcher(policy.pinned);
-  return treeWithPinned(mirror, { tree, pinnedFrom: gate.tip_commit, isPinned });
-}
-
 async function proveInSlot(
-  { slots, preparation, environment }: RunGateDeps,
+  { slots, preparation, environment, crashPoint }: RunGateDeps,
   call: { gate: ClaimedGate; mirror: Mirror; slot: Slot; rebuilt: Rebuilt; output: OutputLog; signal: AbortSignal },
 ): Promise<Outcome> {
   const { gate, mirror, slot, output, signal } = call;
   const { commit, policy } = call.rebuilt;
   await checkOut(mirror, slot, commit);
+  await crashPoint('gate-checked-out');
   const child = await childEnvironment(
     slot,
     {

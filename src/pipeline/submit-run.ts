@@ -194,6 +194,7 @@ function toSubmission(
       priority: spec.priority,
       labels: spec.labels,
       extra_gates: spec.extra_gates,
+      land: spec.land,
       idempotency_key: order.idempotencyKey ?? null,
       spec_digest: order.digest,
       submitted_by: order.actor,

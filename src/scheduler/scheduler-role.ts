@@ -32,7 +32,8 @@ export function createSchedulerRole(deps: Deps): Component[] {
     'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger)),
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
   };
-  const landing = new LandingTargets({ ledger, daos, mirrors, repositories, log }, holder);
+  const { crashPoint } = deps;
+  const landing = new LandingTargets({ ledger, daos, mirrors, repositories, crashPoint, log }, holder);
   const listener = hintListener(deps, (hint) => {
     if (hint === 'landing') landing.hint();
     else if (Object.hasOwn(tickers, hint)) tickers[hint as keyof typeof tickers].hint();

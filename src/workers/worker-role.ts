@@ -75,7 +75,7 @@ interface ConsumerParts {
 }
 
 function createConsumers(deps: Deps, { workerId, held, slots, options, intake }: ConsumerParts): QueueConsumer[] {
-  const { settings, ledger, log, daos, tools, repositories, queueBackend: backend } = deps;
+  const { settings, ledger, log, daos, tools, repositories, crashPoint, queueBackend: backend } = deps;
   const environment = settings.environment;
   const shared = {
     ledger,
@@ -106,7 +106,7 @@ function createConsumers(deps: Deps, { workerId, held, slots, options, intake }:
       backend,
       queue: queueName('gates', pool),
       concurrency: options.gateSlots,
-      deliver: whileOpen((message) => runGate({ ...shared, patches: daos.patches, repositories }, message)),
+      deliver: whileOpen((message) => runGate({ ...shared, patches: daos.patches, repositories, crashPoint }, message)),
       log,
     }),
   ]);

@@ -35,7 +35,7 @@ test('a scope holds for what lands: an edit does not follow a rename out of it',
   await git.push({ 'src/a.sh': null, 'ci/a.sh': 'echo a\n'.repeat(20) });
   const task = { name: 'p', tool: 'patch', scope: ['src/**'], input: { format: 'git_patch', base, content } };
   const { patch } = await sluice.finish(specOf(git.remote, [task]));
-  expect(patch('p')).toMatchObject({ state: 'BLOCKED', reason: 'out_of_scope' });
+  expect(patch('p')).toMatchObject({ state: 'QUARANTINED', reason: 'out_of_scope' });
 });
 
 test('a branch whose files are not normalised: nothing done is nothing changed, and a patch lands', async () => {
@@ -55,7 +55,7 @@ test('a child that leaves its process group is gone before the slot is used agai
 });
 
 test('evidence of a red gate is the end of its output, without the secrets it was given', async () => {
-  const print = 'yes filler | head -c 2000000; echo "the cause: $GATE_SECRET"; exit 1';
+  const print = 'test -e x || exit 0; yes filler | head -c 2000000; echo "the cause: $GATE_SECRET"; exit 1';
   const own = await GitSandbox.create(
     {},
     { gates: [{ name: 'g', command: ['sh', '-c', print], env: ['GATE_SECRET'] }] },
@@ -108,10 +108,13 @@ test.each(['before the push', 'after the push'] as const)(
     await first.client.steerTarget(targetId, 'pause', 'to die in between');
     const { id } = await first.client.runs.submit(specOf(own.remote, [shell('any', 'echo x > x')]));
     await eventually('a green gate', async () => (await first.deps.daos.gates.findByState('PASSED'))[0]);
-    const [patch] = await first.deps.daos.patches.findBy({ run_id: id });
+    const [patch] = await first.deps.daos.patches.findQueue(targetId, 1);
     const tip = await own.mirror.fetchTip('main');
     const committer = first.deps.repositories.committer(own.remote);
-    const composed = await composeOnTip(own.mirror, { tip: tip.commit, patches: [patch!], committer });
+    const composed = await composeOnTip(
+      { mirror: own.mirror, committer, readDiff: (patchId) => first.deps.daos.patches.readDiff(patchId) },
+      { tip: tip.commit, patches: [patch!] },
+    );
     if (!composed.ok) throw new Error(composed.reason);
     const { commit, tree } = composed.commits[0]!;
     await first.stop();
@@ -126,8 +129,9 @@ test.each(['before the push', 'after the push'] as const)(
       oldTip: tip.commit,
       newCommit: commit,
       treeId: tree,
+      prove: 'every_commit' as const,
       patches: [{ patch_id: patch!.patch_id, commit, tree }],
-      proofs: [{ treeId: tree, digest: gateDigest(gate, []) }],
+      proofs: [{ tree, digest: gateDigest(gate, []), gate: gate.name }],
     };
     expect(await again.deps.ledger.write((tx) => openIntent(tx, lease, intent))).toMatch(/^intent_/);
     if (moment === 'after the push') {

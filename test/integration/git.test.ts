@@ -19,7 +19,7 @@ afterEach(() => git.remove());
 const ADA = { name: 'Ada', email: 'ada@example.com' };
 
 /** A commit of `files` on `base`, made in the mirror. */
-async function commitOn(base: string, files: Files): Promise<{ commit: string; tree: string; diff: Buffer }> {
+async function commitOn(base: string, files: Files) {
   const inline = Object.entries(files).map(([path, content]) =>
     content === null ? { path, delete: true as const } : { path, content: String(content) },
   );
@@ -36,8 +36,38 @@ async function commitOn(base: string, files: Files): Promise<{ commit: string; t
     committer: ADA,
     committedAt: when,
   });
-  return { commit, tree: built.tree, diff };
+  return { commit, tree: built.tree, diff, readDiff: async () => diff };
 }
+
+describe('a commit', () => {
+  const when = '2026-01-01T00:00:00Z';
+
+  test.each([
+    [ADA, 'plain'],
+    [{ name: 'Ada Łovelace-K. (bot)', email: 'ada+bot@example.com' }, 'with ünicode\n\nand a body\n'],
+    [{ name: ' ."Crud", ', email: '<odd>' }, 'a name that git cleans'],
+  ])('has the id that git gives it: %o', async (person, message) => {
+    const { commit: parent, tree } = await git.mirror.fetchTip('main');
+    const parts = { tree, parent, message, author: person, authoredAt: when, committer: ADA, committedAt: when };
+    const commit = await writeCommit(git.mirror, parts);
+    const byGit = await git.mirror.text({
+      args: ['commit-tree', '-p', parent, '-F', '-', tree],
+      stdin: message.endsWith('\n') ? message : `${message}\n`,
+      env: {
+        GIT_AUTHOR_NAME: person.name,
+        GIT_AUTHOR_EMAIL: person.email,
+        GIT_AUTHOR_DATE: when,
+        GIT_COMMITTER_NAME: ADA.name,
+        GIT_COMMITTER_EMAIL: ADA.email,
+        GIT_COMMITTER_DATE: when,
+      },
+    });
+    expect(commit).toBe(byGit);
+    expect(await git.mirror.treeOf(commit)).toBe(tree);
+    expect(await git.mirror.isAncestor(parent, commit)).toBe(true);
+    expect(await git.mirror.isAncestor(commit, parent)).toBe(false);
+  });
+});
 
 describe('a mirror', () => {
   test('reads the tip, and reads it again after a push', async () => {

@@ -49,6 +49,8 @@ const newPatch = (refusal: NewPatch['refusal'] = null): NewPatch => ({
   diff: Buffer.from('diff\0with NUL'),
   file_path: 'a',
   paths: ['a'],
+  size_bytes: 13,
+  binary: false,
   base_commit: 'b'.repeat(40),
   commit_id: 'c'.repeat(40),
   tree_id: 'd'.repeat(40),
@@ -605,6 +607,7 @@ describe('gates and landing', () => {
     tip_commit: 'tip',
     patch_ids: [patchId],
     pinned: false,
+    owner: patchId,
   });
   const prove = async (patchId: string, outcome: 'passed' | 'red' | 'timeout', tree = 'tree') => {
     const gate = gateFor(patchId, tree);
@@ -623,8 +626,9 @@ describe('gates and landing', () => {
     oldTip: 'tip',
     newCommit: 'commit',
     treeId: tree,
+    prove: 'every_commit' as const,
     patches: [{ patch_id: patchId, commit: 'commit', tree }],
-    proofs: [{ treeId: tree, digest: 'digest' }],
+    proofs: [{ tree, digest: 'digest', gate: 'unit' }],
   });
 
   test('one live execution a (tree, digest): a second request joins it', async () => {
@@ -652,7 +656,7 @@ describe('gates and landing', () => {
     await prove(patch_id, 'red');
     expect(await write((tx) => openIntent(tx, lease, intentOf(patch_id)))).toBeUndefined();
     await prove(patch_id, 'passed', 'another tree');
-    const elsewhere = { ...intentOf(patch_id), proofs: [{ treeId: 'another tree', digest: 'digest' }] };
+    const elsewhere = { ...intentOf(patch_id), proofs: [{ tree: 'another tree', digest: 'digest', gate: 'unit' }] };
     expect(await write((tx) => openIntent(tx, lease, elsewhere))).toBeUndefined();
     expect(await write((tx) => openIntent(tx, lease, { ...intentOf(patch_id), proofs: [] }))).toBeUndefined();
     await prove(patch_id, 'passed');

@@ -97,6 +97,7 @@ export class GitSandbox {
   }
 
   async remove(): Promise<void> {
+    this.mirror.close();
     await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -1,7 +1,7 @@
 import { SluiceError } from '../../contract/errors.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import { treeFromDiff } from '../../git/build-tree.ts';
-import { mergeChange } from '../../git/merge-change.ts';
+import { type MergedChange, mergeChange } from '../../git/merge-change.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
 
@@ -11,7 +11,6 @@ export type ComposablePatch = Pick<
   | 'patch_id'
   | 'run_id'
   | 'task_id'
-  | 'diff'
   | 'base_commit'
   | 'commit_id'
   | 'message'
@@ -21,51 +20,82 @@ export type ComposablePatch = Pick<
   | 'staged_at'
 >;
 
+/** What composing needs. The bytes of a change are asked for only where its commit is not at hand or cannot be merged. */
+export interface Composer {
+  mirror: Mirror;
+  committer: Person;
+  readDiff: (patchId: string) => Promise<Buffer>;
+}
+
 export interface ComposedCommit {
   patch_id: string;
   commit: string;
   tree: string;
 }
 
-export type Composed =
-  | { ok: true; commits: ComposedCommit[] }
+export type Appended =
+  | { ok: true; commit: ComposedCommit }
   | { ok: false; patchId: string; reason: 'conflict' | 'base_gone'; evidence: Record<string, unknown> };
+
+export type Composed = { ok: true; commits: ComposedCommit[] } | Extract<Appended, { ok: false }>;
 
 /**
  * Puts patches on a tip, one commit each, with plumbing only. The same tip and patches give the same commits on every
  * machine, so a gate worker can rebuild what the coordinator planned and compare.
  */
 export async function composeOnTip(
-  mirror: Mirror,
-  { tip, patches, committer }: { tip: string; patches: readonly ComposablePatch[]; committer: Person },
+  composer: Composer,
+  { tip, patches }: { tip: string; patches: readonly ComposablePatch[] },
 ): Promise<Composed> {
   const commits: ComposedCommit[] = [];
-  let parent = tip;
   for (const patch of patches) {
-    const commit = await ensurePatchCommit(mirror, patch);
-    const merged = await mergeChange(mirror, { tip: parent, base: patch.base_commit!, commit, diff: patch.diff! });
-    if (!merged.ok) return { ok: false, patchId: patch.patch_id, reason: merged.reason, evidence: merged.evidence };
-    parent = await writeCommit(mirror, {
-      tree: merged.tree,
-      parent,
-      message: landedMessage(patch),
-      author: authorOf(patch),
-      authoredAt: patch.authored_at!.toISOString(),
-      committer,
-      committedAt: patch.staged_at!.toISOString(),
-    });
-    commits.push({ patch_id: patch.patch_id, commit: parent, tree: merged.tree });
+    const appended = await appendPatch(composer, { parent: commits.at(-1)?.commit ?? tip, patch });
+    if (!appended.ok) return appended;
+    commits.push(appended.commit);
   }
   return { ok: true, commits };
 }
 
+/** One patch on what stands before it. */
+export async function appendPatch(
+  composer: Composer,
+  { parent, patch }: { parent: string; patch: ComposablePatch },
+): Promise<Appended> {
+  const merged = await mergePatch(composer, { parent, patch });
+  if (!merged.ok) return { ok: false, patchId: patch.patch_id, reason: merged.reason, evidence: merged.evidence };
+  const commit = await writeCommit(composer.mirror, {
+    tree: merged.tree,
+    parent,
+    message: landedMessage(patch),
+    author: authorOf(patch),
+    authoredAt: patch.authored_at!.toISOString(),
+    committer: composer.committer,
+    committedAt: patch.staged_at!.toISOString(),
+  });
+  return { ok: true, commit: { patch_id: patch.patch_id, commit, tree: merged.tree } };
+}
+
+/** The tree that a patch would make of a commit's: enough to know of a conflict. */
+export async function mergePatch(
+  composer: Composer,
+  { parent, patch }: { parent: string; patch: ComposablePatch },
+): Promise<MergedChange> {
+  const commit = await ensurePatchCommit(composer, patch);
+  const readDiff = () => composer.readDiff(patch.patch_id);
+  return mergeChange(composer.mirror, { tip: parent, base: patch.base_commit!, commit, readDiff });
+}
+
 /** The patch as a commit on its base, made again from the ledger where it is not at hand. */
-async function ensurePatchCommit(mirror: Mirror, patch: ComposablePatch): Promise<string> {
+async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: ComposablePatch): Promise<string> {
   const known = patch.commit_id!;
   if (await mirror.has(known)) return known;
   // Without its base there is no commit; what is merged then is the diff alone.
   if (!(await mirror.has(patch.base_commit!))) return known;
-  const built = await treeFromDiff(mirror, { base: patch.base_commit!, diff: patch.diff!, strip: 1 });
+  const built = await treeFromDiff(mirror, {
+    base: patch.base_commit!,
+    diff: await readDiff(patch.patch_id),
+    strip: 1,
+  });
   if (!built.ok) throw new SluiceError('git.failed', `patch ${patch.patch_id} does not rebuild: ${built.words}`);
   const author = authorOf(patch);
   const authoredAt = patch.authored_at!.toISOString();

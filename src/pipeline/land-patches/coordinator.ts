@@ -1,20 +1,23 @@
-import type { Policy } from '../../contract/policy.ts';
+import type { GateDefinition, Policy } from '../../contract/policy.ts';
 import type { Daos } from '../../dao/all.ts';
-import type { LandingStep } from '../../domain/landing-planner.ts';
-import { planLanding } from '../../domain/landing-planner.ts';
+import { type LandingPlan, planLanding } from '../../domain/landing/planner.ts';
+import type { LandingSnapshot } from '../../domain/landing/snapshot.ts';
+import { viewOf } from '../../domain/landing/view.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { Mirror, Mirrors, Tip } from '../../git/mirror.ts';
 import type { HeldLease } from '../../ledger/leases.ts';
 import { assertLease } from '../../ledger/leases.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { observeTip } from '../../ledger/targets.ts';
+import { observeTip, showLanding } from '../../ledger/targets.ts';
 import type { Log } from '../../lib/log.ts';
-import type { RepositoryBook } from '../ports.ts';
+import type { CrashPoint, RepositoryBook } from '../ports.ts';
 import { readPolicy } from '../read-policy.ts';
-import { CandidateLine } from './candidate-line.ts';
 import { carryOut } from './carry-out.ts';
+import type { Composer } from './compose.ts';
+import { type CompositionScene, Compositions } from './compositions.ts';
+import { Knowledge } from './knowledge.ts';
 import { settleOpenIntent } from './settle.ts';
-import { readSnapshot } from './snapshot.ts';
+import { compose, readSnapshot } from './snapshot.ts';
 import { verifyApplied } from './verify.ts';
 
 export interface LandingDeps {
@@ -22,33 +25,46 @@ export interface LandingDeps {
   daos: Daos;
   mirrors: Mirrors;
   repositories: RepositoryBook;
+  /** Called before and after each step that must survive a death; tests stop there. */
+  crashPoint: CrashPoint;
   log: Log;
 }
 
-/** One round's view of a target, under a lease that is held. */
-export interface LandingScene {
+/** What settling and verifying need: they happen before the policy is read. */
+export interface SettledScene {
   deps: LandingDeps;
   lease: HeldLease;
   target: TargetRow;
   mirror: Mirror;
   tip: Tip;
+}
+
+/** One round's view of a target, under a lease that is held. */
+export interface LandingScene extends SettledScene, CompositionScene {
   policy: Policy;
+  knowledge: Knowledge;
+  compositions: Compositions;
   /** Pushes in a row that did not move the branch. */
   pushFaults: { count: number };
 }
 
-/** What settling and verifying need: they happen before the policy is read. */
-export type SettledScene = Omit<LandingScene, 'policy' | 'pushFaults'>;
+/** Patches far back in the queue that one round looks at: it must soon look at its gates again. */
+const LOOK_AHEAD = 25;
+/** Each one composes something new, so this is only against a planner that asks without end. */
+const MAX_COMPOSITIONS = 5_000;
 
 /**
  * Lands the patches of one target. Each round settles what an earlier one left open, looks at the branch, and carries out
- * what the planner proposes. All it remembers between rounds is a cache.
+ * what the planner proposes. All it remembers between rounds are caches of what never changes.
  */
 export class LandingCoordinator {
   readonly #deps: LandingDeps;
   readonly #targetId: string;
-  readonly #line = new CandidateLine();
+  readonly #compositions = new Compositions();
   readonly #pushFaults = { count: 0 };
+  /** Patches that are known not to conflict with the tip. */
+  readonly #fits = { tip: '', patchIds: new Set<string>() };
+  #shown = '';
 
   constructor(deps: LandingDeps, targetId: string) {
     this.#deps = deps;
@@ -60,25 +76,92 @@ export class LandingCoordinator {
     const target = await this.#deps.daos.targets.get(this.#targetId);
     const mirror = this.#deps.mirrors.of(target.url);
     const tip = await mirror.fetchTip(target.branch);
-    const settled = await settleOpenIntent({ deps: this.#deps, lease, target, mirror, tip });
-    if (settled) return 'again';
+    const settled: SettledScene = { deps: this.#deps, lease, target, mirror, tip };
+    if (await settleOpenIntent(settled)) return 'again';
     const { policy, error } = await readPolicy(mirror, tip.commit);
-    await this.#deps.ledger.write(async (tx) => {
-      await assertLease(tx, lease);
-      await observeTip(tx, { targetId: target.target_id, ...tip, policy, policyError: error });
-    });
-    await verifyApplied({ deps: this.#deps, lease, target, mirror, tip });
+    await this.#observe(settled, { policy, error });
+    await verifyApplied(settled);
     // Under a policy that cannot be read no gate is in force: everything waits, and the target says why.
     if (policy === null) return undefined;
-    const pushFaults = this.#pushFaults;
-    const scene: LandingScene = { deps: this.#deps, lease, target, mirror, tip, policy, pushFaults };
-    const steps = planLanding(await readSnapshot(scene, this.#line));
-    return this.#carryOut(scene, steps);
+    const scene = await this.#look(settled, policy);
+    const snapshot = await readSnapshot(scene);
+    const plan = await this.#plan(scene, snapshot);
+    await this.#show(scene, { plan, snapshot });
+    let moved = await carryOut(scene, plan.steps);
+    // Gates run by now: time to see what the new tip means for those who wait further back.
+    if (!moved) moved = await this.#lookAhead(scene, plan.unseen);
+    return moved ? 'again' : undefined;
   }
 
-  async #carryOut(scene: LandingScene, steps: readonly LandingStep[]): Promise<'again' | undefined> {
-    let moved = false;
-    for (const step of steps) moved = (await carryOut(scene, step)) || moved;
-    return moved ? 'again' : undefined;
+  async #observe({ lease, target, tip }: SettledScene, read: { policy: Policy | null; error: string | null }) {
+    if (target.tip_commit === tip.commit && target.policy_error === read.error && target.policy !== null) return;
+    await this.#deps.ledger.write(async (tx) => {
+      await assertLease(tx, lease);
+      await observeTip(tx, { targetId: target.target_id, ...tip, policy: read.policy, policyError: read.error });
+    });
+  }
+
+  async #look(settled: SettledScene, policy: Policy): Promise<LandingScene> {
+    const { daos, repositories } = this.#deps;
+    const { target, mirror, tip } = settled;
+    const knowledge = await Knowledge.read(daos, target);
+    const runIds = [...new Set(knowledge.queue.map(({ run_id }) => run_id))];
+    const extra = await daos.runs.extraGatesOf(runIds);
+    const composer: Composer = {
+      mirror,
+      committer: repositories.committer(target.repository),
+      readDiff: (patchId) => daos.patches.readDiff(patchId),
+    };
+    this.#compositions.startOn(tip);
+    await knowledge.learn([tip.tree, ...this.#compositions.treeIds()]);
+    await knowledge.weighDoubts(this.#compositions, composer);
+    return {
+      ...settled,
+      policy,
+      knowledge,
+      compositions: this.#compositions,
+      composer,
+      patches: knowledge.patches,
+      extraGates: (runId): readonly GateDefinition[] => extra.get(runId) ?? [],
+      pushFaults: this.#pushFaults,
+    };
+  }
+
+  /** Plans, composes what the planner lacks, and plans again. */
+  async #plan(scene: LandingScene, snapshot: LandingSnapshot): Promise<LandingPlan> {
+    let plan = planLanding(snapshot);
+    for (let made = 0; plan.missing !== undefined && made < MAX_COMPOSITIONS; made += 1) {
+      await compose(scene, plan.missing);
+      plan = planLanding(snapshot);
+    }
+    return plan;
+  }
+
+  /** True when a patch further back turned out to conflict with this tip: the next plan says so. */
+  async #lookAhead(scene: LandingScene, unseen: readonly string[]): Promise<boolean> {
+    const { tip } = scene;
+    if (this.#fits.tip !== tip.commit) this.#fits.patchIds.clear();
+    this.#fits.tip = tip.commit;
+    const fresh = unseen.filter((patchId) => !this.#fits.patchIds.has(patchId));
+    let found = false;
+    for (const patchId of fresh.slice(0, LOOK_AHEAD)) {
+      if (await scene.compositions.conflictsWithTip(scene, scene.patches.get(patchId)!)) {
+        await compose(scene, [patchId]);
+        found = true;
+      }
+      this.#fits.patchIds.add(patchId);
+    }
+    return found || fresh.length > LOOK_AHEAD;
+  }
+
+  async #show({ lease, target }: LandingScene, seen: { plan: LandingPlan; snapshot: LandingSnapshot }): Promise<void> {
+    const view = viewOf(seen.plan, seen.snapshot);
+    const shown = JSON.stringify(view);
+    if (shown === this.#shown) return;
+    await this.#deps.ledger.write(async (tx) => {
+      await assertLease(tx, lease);
+      await showLanding(tx, target.target_id, view);
+    });
+    this.#shown = shown;
   }
 }

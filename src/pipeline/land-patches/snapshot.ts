@@ -1,64 +1,51 @@
-import type { Candidate, Conflict, LandingSnapshot, ProofState } from '../../domain/landing-planner.ts';
-import { isTerminal } from '../../domain/lifecycle.ts';
-import type { PatchRow } from '../../entities/patch.ts';
-import type { TestGateRow } from '../../entities/test-gate.ts';
-import type { CandidateLine } from './candidate-line.ts';
+import type { Composition, LandingSnapshot } from '../../domain/landing/snapshot.ts';
+import { treesOf } from './compositions.ts';
 import type { LandingScene } from './coordinator.ts';
+import type { QueuedRow } from './knowledge.ts';
 
-/** Conflicting patches are put aside until one composes; more than this many in one round wait for the next. */
-const MAX_LOOKED_AT = 50;
+/** Gate runs that tell how flaky a target is, and what is assumed before there are any: one flake in fifteen. */
+const RECENT = 500;
+const PRIOR = { flaky: 1, good: 15 };
 
-/** Everything that the planner may know, read once. */
-export async function readSnapshot(scene: LandingScene, line: CandidateLine): Promise<LandingSnapshot> {
-  const { deps, target } = scene;
-  const queue = await deps.daos.patches.findQueue(target.target_id, MAX_LOOKED_AT);
-  const { candidate, conflicts, head } = await firstCandidate(scene, line, queue);
-  const treeIds = [...new Set(candidate?.proofs.map(({ treeId }) => treeId))];
-  const [verdicts, executions, live] = await Promise.all([
-    deps.daos.verdicts.findByTrees(treeIds),
-    deps.daos.gates.findByTrees(treeIds),
-    deps.daos.gates.findLive(target.target_id),
-  ]);
-  const proofState = (treeId: string, digest: string): ProofState => {
-    const verdict = verdicts.find((known) => known.tree_id === treeId && known.digest === digest);
-    const of = executions.filter((gate) => gate.tree_id === treeId && gate.digest === digest);
-    // A red verdict from before the patch was staged (again) blames it for nothing: the gate is asked anew.
-    const counts = verdict !== undefined && (verdict.passed || isSince(verdict.updated_at, head));
-    return {
-      verdict: counts ? { passed: verdict.passed, gateId: verdict.gate_id } : undefined,
-      live: of.some((gate) => !isTerminal('gate', gate.state)),
-      unproven: of.filter((gate) => isSince(gate.created_at, head)).flatMap(unprovenExecution),
-    };
-  };
+/** Everything that the planner may know. What it asks for beyond is composed by `compose`. */
+export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot> {
+  const { deps, target, policy, knowledge, compositions } = scene;
+  const pools = [...new Set(policy.gates.map(({ pool }) => pool))];
+  const offered = await deps.daos.workers.offeredGateSlots(pools);
+  const { good, flaky } = knowledge.anyDoubts
+    ? await deps.daos.gates.flakes(target.target_id, { last: RECENT })
+    : { good: 0, flaky: 0 };
   return {
+    tipTreeId: scene.tip.tree,
     paused: target.paused_at !== null,
-    line: candidate === undefined ? [] : [candidate],
-    conflicts,
-    proofState,
-    liveGates: live.map((gate) => ({ gateId: gate.gate_id, treeId: gate.tree_id!, digest: gate.digest! })),
+    prove: policy.landing.prove,
+    maxBatch: policy.landing.max_batch,
+    slots: Math.min(policy.landing.slots, Math.max(1, offered)),
+    queue: knowledge.queue.map(({ patch_id, land }) => ({ patchId: patch_id, lands: land })),
+    compose: (patchIds) => compositions.find(rowsOf(scene, patchIds)),
+    proofState: (treeId, digest) => knowledge.proofState(treeId, digest),
+    doubts: (patchId) => knowledge.doubts(patchId),
+    wasCleared: (patchId) => knowledge.wasCleared(patchId),
+    overtakenBy: (patchId) => knowledge.overtakenBy(patchId),
+    liveGates: knowledge.live.map((gate) => ({
+      gateId: gate.gate_id,
+      treeId: gate.tree_id!,
+      digest: gate.digest!,
+      // Those that have landed since are part of the tip.
+      patchIds: gate.patch_ids.filter((id) => knowledge.queue.some(({ patch_id }) => patch_id === id)),
+      advisory: gate.advisory,
+    })),
+    flakeRate: (flaky + PRIOR.flaky) / (good + PRIOR.good),
   };
 }
 
-async function firstCandidate(
-  scene: LandingScene,
-  line: CandidateLine,
-  queue: readonly PatchRow[],
-): Promise<{ candidate?: Candidate; head?: PatchRow; conflicts: Conflict[] }> {
-  const conflicts: Conflict[] = [];
-  for (const patch of queue) {
-    const run = await scene.deps.daos.runs.get(patch.run_id!);
-    const onTip = await line.onTip(scene, patch, run.extra_gates);
-    if ('candidate' in onTip) return { candidate: onTip.candidate, head: patch, conflicts };
-    conflicts.push(onTip.conflict);
-  }
-  return { conflicts };
+/** Composes patches on the tip and reads what is known of the trees that come out. */
+export async function compose(scene: LandingScene, patchIds: readonly string[]): Promise<Composition> {
+  const composition = await scene.compositions.make(scene, rowsOf(scene, patchIds));
+  if ('candidate' in composition) await scene.knowledge.learn(treesOf(composition.candidate));
+  return composition;
 }
 
-function isSince(instant: Date, patch: PatchRow | undefined): boolean {
-  return patch?.staged_at == null || instant >= patch.staged_at;
-}
-
-function unprovenExecution(gate: TestGateRow): ProofState['unproven'][number][] {
-  const { outcome, gate_id: gateId } = gate;
-  return outcome == null || outcome === 'red' ? [] : [{ gateId, outcome }];
+function rowsOf({ knowledge }: LandingScene, patchIds: readonly string[]): QueuedRow[] {
+  return patchIds.map((id) => knowledge.patches.get(id)!);
 }

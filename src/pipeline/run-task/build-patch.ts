@@ -48,7 +48,9 @@ export async function buildPatch(
     paths,
     commit_id: commit,
     tree_id: tree,
-    refusal: checkPatch(change, rules) ?? null,
+    size_bytes: change.diff.length,
+    binary: change.binary,
+    refusal: checkPatch({ ...change, sizeBytes: change.diff.length }, rules) ?? null,
   };
 }
 
@@ -69,6 +71,8 @@ function emptyPatch(origin: PatchOrigin, authoredAt: string): NewPatch {
     diff: null,
     file_path: null,
     paths: [],
+    size_bytes: null,
+    binary: false,
     base_commit: origin.base,
     commit_id: null,
     tree_id: null,

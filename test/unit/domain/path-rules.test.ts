@@ -10,7 +10,8 @@ const change = (paths: string[], more: Partial<ChangeFacts> = {}): ChangeFacts =
   holdsSecret: false,
   ...more,
 });
-const reasonOf = (facts: ChangeFacts, scope: string[] | null = null) => refusalOf(facts, { policy, scope })?.reason;
+const reasonOf = (facts: ChangeFacts, scope: string[] | null = null) =>
+  refusalOf(facts, { policy, scope, approved: false })?.reason;
 
 test('a plain change passes', () => {
   expect(reasonOf(change(['src/a.ts']), ['src/**'])).toBeUndefined();

@@ -1,0 +1,115 @@
+import type { Candidate, Composition, Conflict, LandingSnapshot, QueuedPatch } from './snapshot.ts';
+import { isDoubted, isSpoiled, requiredProofs, type Standing, standingOf } from './standing.ts';
+
+/** A prefix of the optimistic line. */
+export interface Kept {
+  candidate: Candidate;
+  standing: Standing;
+}
+
+export type Refused =
+  | { patchId: string; kind: 'conflict'; conflict: Conflict }
+  | { patchId: string; kind: 'no_gate' }
+  | { patchId: string; kind: 'already_on_branch' };
+
+/** The queue as it would land if every open gate came out green. */
+export interface Line {
+  kept: Kept[];
+  /** Doubted, or not to land: tried alone on the tip while the line goes on without them. */
+  apart: { patchId: string; alone: Candidate; lands: boolean }[];
+  refused: Refused[];
+  /** Patches that do not compose with what stands before them in the line: they wait until that has landed or gone. */
+  behind: { patchId: string; behind: readonly string[] }[];
+  /** A composition without which no further decision can be made. */
+  missing: readonly string[] | undefined;
+  /** Patches further back that nobody has looked at on this tip. */
+  unseen: string[];
+  /** With `prove: batch`: the prefix after these went bad, and more than one patch may be why. */
+  splitAfter: number | undefined;
+}
+
+/** Walks the queue once. What it keeps follows from what is known alone, so nothing has to be remembered between rounds. */
+export function lineOf(snapshot: LandingSnapshot): Line {
+  const line: Line = {
+    kept: [],
+    apart: [],
+    refused: [],
+    behind: [],
+    missing: undefined,
+    unseen: [],
+    splitAfter: undefined,
+  };
+  const inFlight = new Set(snapshot.liveGates.flatMap(({ patchIds }) => patchIds));
+  const returned: QueuedPatch[] = [];
+  for (const patch of snapshot.queue) {
+    if (line.missing !== undefined || isLongEnough(line, snapshot)) {
+      lookOnly(line, snapshot, patch);
+      continue;
+    }
+    const flies = inFlight.has(patch.patchId);
+    if (!flies) for (const earlier of returned.splice(0)) place(line, snapshot, earlier);
+    // What was doubted and found green: in its old place it would undo what is under test now, so it goes behind that.
+    if (!flies && inFlight.size > 0 && snapshot.wasCleared(patch.patchId)) returned.push(patch);
+    else place(line, snapshot, patch);
+  }
+  for (const patch of returned) place(line, snapshot, patch);
+  return line;
+}
+
+function isLongEnough({ kept, splitAfter }: Line, snapshot: LandingSnapshot): boolean {
+  const open = kept.filter(({ standing }) => standing.kind !== 'proven').length;
+  if (snapshot.prove === 'batch') return splitAfter !== undefined || open >= snapshot.maxBatch;
+  // Work that is under way is followed even when the window has shrunk below it.
+  return open >= Math.max(snapshot.slots, snapshot.liveGates.length);
+}
+
+/** Beyond the window only what stands against the tip itself matters. */
+function lookOnly(line: Line, snapshot: LandingSnapshot, { patchId }: QueuedPatch): void {
+  const onTip = snapshot.compose([patchId]);
+  if (onTip === undefined) line.unseen.push(patchId);
+  else refuse(line, snapshot, patchId, onTip);
+}
+
+function place(line: Line, snapshot: LandingSnapshot, { patchId, lands }: QueuedPatch): void {
+  if (line.missing !== undefined) return;
+  const onTip = snapshot.compose([patchId]);
+  if (onTip === undefined) {
+    line.missing = [patchId];
+    return;
+  }
+  if (refuse(line, snapshot, patchId, onTip) || 'conflict' in onTip) return;
+  const alone = onTip.candidate;
+  if (!lands || (isDoubted(patchId, snapshot) && standingOf(alone, snapshot).kind !== 'proven')) {
+    line.apart.push({ patchId, alone, lands });
+    return;
+  }
+  const before = line.kept.at(-1)?.candidate.patchIds ?? [];
+  const composed = snapshot.compose([...before, patchId]);
+  if (composed === undefined) {
+    line.missing = [...before, patchId];
+  } else if ('conflict' in composed || composed.candidate.treeId === composed.candidate.parentTreeId) {
+    line.behind.push({ patchId, behind: before });
+  } else {
+    keep(line, snapshot, composed.candidate);
+  }
+}
+
+function keep(line: Line, snapshot: LandingSnapshot, candidate: Candidate): void {
+  const standing = standingOf(candidate, snapshot);
+  const green = line.kept.findLastIndex((prefix) => prefix.standing.kind === 'proven') + 1;
+  const mayBeAnother = line.kept.length > green;
+  if (snapshot.prove === 'batch' && standing.kind === 'open' && mayBeAnother && isSpoiled(candidate, snapshot)) {
+    line.splitAfter = line.kept.length;
+    return;
+  }
+  line.kept.push({ candidate, standing });
+}
+
+/** True when the patch cannot land on this tip whatever its gates say. */
+function refuse(line: Line, snapshot: LandingSnapshot, patchId: string, onTip: Composition): boolean {
+  if ('conflict' in onTip) line.refused.push({ patchId, kind: 'conflict', conflict: onTip.conflict });
+  else if (onTip.candidate.treeId === snapshot.tipTreeId) line.refused.push({ patchId, kind: 'already_on_branch' });
+  else if (requiredProofs(onTip.candidate).length === 0) line.refused.push({ patchId, kind: 'no_gate' });
+  else return false;
+  return true;
+}

@@ -1,0 +1,121 @@
+import type { Proof } from '../gates-in-force.ts';
+import type { GateOutcome } from '../lifecycles/gate.ts';
+import type { Candidate, Doubt, LandingSnapshot, Spoiled } from './snapshot.ts';
+
+export type Standing =
+  /** Every required gate is green. */
+  | { kind: 'proven' }
+  /** `start`: the gates that may start now. */
+  | { kind: 'open'; live: boolean; start: Proof[] };
+
+/** The gate itself is at fault, so a tip on which it does no better excuses nobody: what proves nothing blocks. */
+export const PROVES_NOTHING: readonly GateOutcome[] = ['unproven', 'tainted'];
+/** An innocent patch is as likely as this to be taken for a bad one by flakes alone. */
+const TOLERATED = 1e-4;
+
+export function requiredProofs(candidate: Candidate): Proof[] {
+  return candidate.proofs.filter(({ gate }) => !gate.advisory);
+}
+
+export function standingOf(candidate: Candidate, snapshot: LandingSnapshot): Standing {
+  const states = requiredProofs(candidate).map((proof) => snapshot.proofState(proof.treeId, proof.digest));
+  if (states.every(({ passed }) => passed)) return { kind: 'proven' };
+  const live = states.some((state) => state.live);
+  return { kind: 'open', live, start: candidate.proofs.filter((proof) => mayStart(proof, candidate, snapshot)) };
+}
+
+/** True when some required gate came out badly on its tree and none of them is asked again. */
+export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): boolean {
+  return requiredProofs(candidate).some(({ treeId, digest }) => {
+    const { passed, live, spoiled } = snapshot.proofState(treeId, digest);
+    return !passed && !live && spoiled.some(({ outcome }) => speaksAgainst(outcome));
+  });
+}
+
+/** True when a prefix went bad with the patch at its end, and what stood before it is green, under test, or the tip. */
+export function isDoubted(patchId: string, snapshot: LandingSnapshot): boolean {
+  const doubts = snapshot.doubts(patchId).filter(({ last }) => last);
+  const lost = doubts.filter(({ outcome }) => outcome === 'lost').length;
+  return doubts.some(({ outcome, restTreeId, digest }) => {
+    if (!speaksAgainst(outcome) && lost < timesForCertainty('lost', snapshot.flakeRate)) return false;
+    const { passed, live } = snapshot.proofState(restTreeId, digest);
+    return passed || live || restTreeId === snapshot.tipTreeId;
+  });
+}
+
+export type Judgement =
+  /** Bad too often for a flake, each time on a tree of which the rest is green: then it is the patch. */
+  | { kind: 'bad'; doubt: Doubt; times: number }
+  /** Bad often enough as soon as the rests that the line tests anyway come out green. */
+  | { kind: 'pending' }
+  | { kind: 'unclear' };
+
+export function judgementOf(
+  patchId: string,
+  { snapshot, underTest }: { snapshot: LandingSnapshot; underTest: ReadonlySet<string> },
+): Judgement {
+  const doubts = snapshot.doubts(patchId);
+  const rest = ({ restTreeId, digest }: Doubt) => snapshot.proofState(restTreeId, digest);
+  const solid = doubts.filter((doubt) => rest(doubt).passed || (doubt.alone && PROVES_NOTHING.includes(doubt.outcome)));
+  const found = enoughOf(solid, snapshot.flakeRate);
+  if (found !== undefined) return { kind: 'bad', ...found };
+  const likely = doubts.filter((doubt) => solid.includes(doubt) || underTest.has(doubt.restTreeId));
+  return { kind: enoughOf(likely, snapshot.flakeRate) === undefined ? 'unclear' : 'pending' };
+}
+
+function enoughOf(doubts: readonly Doubt[], flakeRate: number): { doubt: Doubt; times: number } | undefined {
+  for (const doubt of doubts.toReversed()) {
+    const { digest, outcome } = doubt;
+    const times = doubts.filter((other) => other.digest === digest && other.outcome === outcome).length;
+    if (times >= timesForCertainty(outcome, flakeRate)) return { doubt, times };
+  }
+  return undefined;
+}
+
+/** Enough of one kind on one tree. */
+export function certainOf(spoiled: readonly Spoiled[], flakeRate: number): Spoiled | undefined {
+  return spoiled.findLast(({ outcome }) => {
+    const times = spoiled.filter((other) => other.outcome === outcome).length;
+    return times >= timesForCertainty(outcome, flakeRate);
+  });
+}
+
+/** A worker that was lost, a gate that was called back: they say nothing of the tree. */
+export function speaksAgainst(outcome: GateOutcome): boolean {
+  return outcome !== 'lost' && outcome !== 'withdrawn';
+}
+
+/** One word is never enough, except that of a gate whose command is not there to be run. */
+function timesForCertainty(outcome: GateOutcome, flakeRate: number): number {
+  switch (outcome) {
+    case 'red': {
+      const rate = Math.min(Math.max(flakeRate, 1e-6), 0.9);
+      return Math.max(2, Math.ceil(Math.log(TOLERATED) / Math.log(rate)));
+    }
+    case 'timeout':
+    case 'tainted':
+      return 2;
+    case 'lost':
+      // It keeps killing its workers.
+      return 20;
+    case 'unproven':
+      return 1;
+    case 'withdrawn':
+      return Number.POSITIVE_INFINITY;
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** Not known, not running, and every gate it depends on (that is in force) has passed on the same tree; an advisory one need only have ended. */
+function mayStart(proof: Proof, candidate: Candidate, snapshot: LandingSnapshot): boolean {
+  const { passed, live, spoiled } = snapshot.proofState(proof.treeId, proof.digest);
+  if (passed || live) return false;
+  if (proof.gate.advisory && spoiled.some(({ outcome }) => speaksAgainst(outcome))) return false;
+  return candidate.proofs
+    .filter((other) => other.treeId === proof.treeId && proof.gate.depends_on.includes(other.gate.name))
+    .every((other) => {
+      const known = snapshot.proofState(other.treeId, other.digest);
+      return known.passed || (other.gate.advisory && known.spoiled.some(({ outcome }) => speaksAgainst(outcome)));
+    });
+}

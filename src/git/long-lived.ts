@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import { SluiceError } from '../contract/errors.ts';
+import { Conversation } from '../lib/conversation.ts';
+import type { Git } from './run-git.ts';
+
+export interface ObjectInfo {
+  id: string;
+  type: string;
+}
+
+const TIMEOUT_MS = 60_000;
+const NUL = 0;
+
+/** The gits that stay with one repository: looking up objects, merging and comparing trees, each answer without a new process. */
+export class LongLivedGit {
+  readonly #objects: Conversation;
+  readonly #merges: Conversation;
+  readonly #diffs: Conversation;
+
+  constructor(git: Git, gitDir: string) {
+    const talk = (args: readonly string[]): Conversation =>
+      new Conversation({ ...git.commandOf({ args, gitDir }), timeoutMs: TIMEOUT_MS });
+    this.#objects = talk(['cat-file', '--batch-command']);
+    this.#merges = talk(['merge-tree', '--write-tree', '--stdin', '--messages']);
+    this.#diffs = talk(['diff-tree', '--stdin', '-r', '-z', '--raw', '--no-renames']);
+  }
+
+  /** Undefined when there is no such object. */
+  async info(name: string): Promise<ObjectInfo | undefined> {
+    const line = await ask(this.#objects, `info ${oneLine(name)}\n`, (answer) => {
+      const end = answer.indexOf('\n');
+      return end === -1 ? undefined : { value: answer.toString('utf8', 0, end) };
+    });
+    return parseInfo(line);
+  }
+
+  /** The content of an object; undefined when there is none. */
+  async content(name: string): Promise<{ type: string; content: Buffer } | undefined> {
+    return ask(this.#objects, `contents ${oneLine(name)}\n`, (answer) => {
+      const end = answer.indexOf('\n');
+      if (end === -1) return undefined;
+      const head = answer.toString('utf8', 0, end);
+      const known = parseInfo(head);
+      if (known === undefined) return { value: undefined };
+      const start = end + 1;
+      const size = Number(head.split(' ')[2]);
+      if (answer.length < start + size + 1) return undefined;
+      return { value: { type: known.type, content: Buffer.from(answer.subarray(start, start + size)) } };
+    });
+  }
+
+  /** Merges two commits. The tree of a merge that is not clean holds conflict markers. */
+  async merge(ours: string, theirs: string): Promise<{ clean: boolean; tree: string }> {
+    // git writes an answer out only when it has messages to look for, and then without its last byte. A merge of `ours` with
+    // itself, whose answer is known, shows where the messages of the first one end.
+    const end = Buffer.from(`1\0${await this.#treeOf(ours)}\0\0`);
+    return ask(this.#merges, `${ours} ${theirs}\n${ours} ${ours}\n`, (answer) => {
+      const start = answer[0] === NUL ? 1 : 0;
+      const tail = answer.subarray(start);
+      const complete = tail.length > 2 * end.length && (endsWith(tail, end) || endsWith(tail.subarray(0, -1), end));
+      if (!complete) return undefined;
+      const [status, tree] = tail.toString('utf8').split('\0');
+      // The opposite of the exit status: 1 is clean (git-merge-tree, OUTPUT).
+      return { value: { clean: status === '1', tree: tree! } };
+    });
+  }
+
+  /** Two trees or commits: `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. */
+  async compare(from: string, to: string): Promise<string> {
+    const [fromTree, toTree] = await Promise.all([this.#treeOf(from), this.#treeOf(to)]);
+    // What it cannot read as a pair it prints back: the end of an answer.
+    const end = `end-${randomUUID()}\n`;
+    const header = `${fromTree} ${toTree}\n`;
+    const text = await ask(this.#diffs, `${header}${end}`, (answer) =>
+      answer.length >= end.length && answer.toString('utf8', answer.length - end.length) === end
+        ? { value: answer.toString('utf8', 0, answer.length - end.length) }
+        : undefined,
+    );
+    return text.startsWith(header) ? text.slice(header.length) : text;
+  }
+
+  async #treeOf(name: string): Promise<string> {
+    const tree = await this.info(`${name}^{tree}`);
+    if (tree === undefined) throw new SluiceError('git.failed', `there is no tree ${name}`);
+    return tree.id;
+  }
+
+  close(): void {
+    for (const conversation of [this.#objects, this.#merges, this.#diffs]) conversation.close();
+  }
+}
+
+async function ask<T>(
+  conversation: Conversation,
+  text: string,
+  read: (answer: Buffer) => { value: T } | undefined,
+): Promise<T> {
+  try {
+    return await conversation.ask(text, read);
+  } catch (cause) {
+    throw new SluiceError('git.failed', `git: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** `<id> <type> <size>`, or `<name> missing`. */
+function parseInfo(line: string): ObjectInfo | undefined {
+  const match = /^([0-9a-f]{40,64}) (commit|tree|blob|tag) \d+$/.exec(line);
+  return match === null ? undefined : { id: match[1]!, type: match[2]! };
+}
+
+function endsWith(text: Buffer, end: Buffer): boolean {
+  return text.length >= end.length && text.subarray(-end.length).equals(end);
+}
+
+function oneLine(name: string): string {
+  if (!/[\n\0]/.test(name)) return name;
+  throw new SluiceError('internal.error', 'a name of a git object with a line break in it');
+}

@@ -1,0 +1,138 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+
+export interface ConversationSpec {
+  argv: readonly string[];
+  cwd: string;
+  /** The whole environment of the child: nothing is inherited. */
+  env: Readonly<Record<string, string>>;
+  /** An answer that takes longer ends the child. */
+  timeoutMs: number;
+}
+
+interface Question<T> {
+  text: string;
+  /** The answer, once all of it is in the buffer. */
+  read: (answer: Buffer) => { value: T } | undefined;
+  resolve: (value: T) => void;
+  reject: (error: Error) => void;
+}
+
+/** A child remembers what it has read; a fresh one from time to time keeps it small. */
+const MAX_QUESTIONS = 5_000;
+
+/**
+ * A child that stays and answers one question after the other: a thousand answers for the price of one process. It is
+ * started when first asked and again after it has ended; it keeps nobody alive, and ends when its input does.
+ */
+export class Conversation {
+  readonly #spec: ConversationSpec;
+  readonly #waiting: Question<unknown>[] = [];
+  #child: ChildProcessWithoutNullStreams | undefined;
+  #asked = 0;
+  #current: Question<unknown> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #heard: Buffer[] = [];
+
+  constructor(spec: ConversationSpec) {
+    this.#spec = spec;
+  }
+
+  /** Rejects when the child cannot be started, ends or is silent for too long; the next question starts another one. */
+  ask<T>(text: string, read: Question<T>['read']): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ text, read, resolve, reject } as unknown as Question<unknown>);
+      this.#next();
+    });
+  }
+
+  close(): void {
+    this.#fail(new Error('the conversation was closed'));
+  }
+
+  #next(): void {
+    if (this.#current !== undefined) return;
+    const question = this.#waiting.shift();
+    if (question === undefined) {
+      this.#holdProcess(false);
+      return;
+    }
+    if (this.#asked >= MAX_QUESTIONS) this.#end();
+    this.#current = question;
+    this.#asked += 1;
+    this.#heard = [];
+    this.#timer = setTimeout(() => this.#fail(new Error('no answer in time')), this.#spec.timeoutMs);
+    const child = this.#started();
+    this.#holdProcess(true);
+    child.stdin.write(question.text);
+  }
+
+  #started(): ChildProcessWithoutNullStreams {
+    if (this.#child !== undefined) return this.#child;
+    const { argv, cwd, env } = this.#spec;
+    // In a group of its own: an interrupt at the terminal is for us, not for it.
+    const child = spawn(argv[0]!, argv.slice(1), { cwd, env, detached: true });
+    this.#child = child;
+    this.#asked = 0;
+    let words = '';
+    const gone = (error: Error): void => {
+      if (this.#child === child) this.#fail(error);
+    };
+    child.on('error', gone);
+    child.on('exit', () => gone(new Error(words.trim() || 'it ended without an answer')));
+    child.stdin.on('error', () => {});
+    child.stderr.on('data', (chunk: Buffer) => {
+      words = (words + chunk.toString('utf8')).slice(-2_000);
+    });
+    child.stdout.on('data', (chunk: Buffer) => {
+      if (this.#child === child) this.#hear(chunk);
+    });
+    return child;
+  }
+
+  #hear(chunk: Buffer): void {
+    const question = this.#current;
+    if (question === undefined) return;
+    this.#heard.push(chunk);
+    const all = this.#heard.length === 1 ? chunk : Buffer.concat(this.#heard);
+    this.#heard = [all];
+    const answer = question.read(all);
+    if (answer === undefined) return;
+    this.#settle();
+    question.resolve(answer.value);
+    this.#next();
+  }
+
+  #fail(error: Error): void {
+    const question = this.#current;
+    this.#settle();
+    this.#end();
+    question?.reject(error);
+    this.#next();
+  }
+
+  #settle(): void {
+    clearTimeout(this.#timer);
+    this.#current = undefined;
+    this.#heard = [];
+  }
+
+  #end(): void {
+    const child = this.#child;
+    this.#child = undefined;
+    child?.stdin.destroy();
+    child?.kill('SIGKILL');
+  }
+
+  /** Only a question that waits for its answer holds the process open. */
+  #holdProcess(hold: boolean): void {
+    const child = this.#child;
+    if (child === undefined) return;
+    for (const part of [child, child.stdin, child.stdout, child.stderr] as unknown as {
+      ref(): void;
+      unref(): void;
+    }[]) {
+      if (hold) part.ref();
+      else part.unref();
+    }
+  }
+}

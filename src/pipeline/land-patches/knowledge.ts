@@ -1,0 +1,158 @@
+import type { Daos } from '../../dao/all.ts';
+import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
+import type { GateExecution } from '../../dao/test-gate-dao.ts';
+import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../domain/landing/history.ts';
+import type { Doubt, ProofState, Spoiled } from '../../domain/landing/snapshot.ts';
+import type { TargetRow } from '../../entities/target.ts';
+import type { TestGateRow } from '../../entities/test-gate.ts';
+import type { Composer } from './compose.ts';
+import type { Compositions } from './compositions.ts';
+
+export type QueuedRow = QueuedPatchRow;
+type RunOnTip = EndedRun & { endedAt: Date; tipCommit: string };
+
+/** A queue may be longer; what stands further back waits unseen. */
+const MAX_QUEUE = 2_000;
+
+/** What the ledger knows of a target's queue, its trees and its patches: read once a round, trees as they come up. */
+export class Knowledge {
+  readonly target: TargetRow;
+  readonly queue: readonly QueuedRow[];
+  readonly live: readonly TestGateRow[];
+  readonly patches: Map<string, QueuedRow>;
+  readonly #daos: Daos;
+  readonly #about: readonly GateExecution[];
+  readonly #proofs = new Map<string, { passed: boolean; spoiled: Spoiled[] }>();
+  readonly #loaded = new Set<string>();
+  readonly #doubts = new Map<string, Doubt[]>();
+  readonly #lastDoubt = new Map<string, Date>();
+  #applied: readonly Date[] = [];
+
+  private constructor(
+    daos: Daos,
+    known: { target: TargetRow; queue: readonly QueuedRow[]; live: TestGateRow[]; about: GateExecution[] },
+  ) {
+    this.#daos = daos;
+    this.target = known.target;
+    this.queue = known.queue;
+    this.live = known.live;
+    this.#about = known.about;
+    this.patches = new Map(known.queue.map((patch) => [patch.patch_id, patch]));
+  }
+
+  static async read(daos: Daos, target: TargetRow): Promise<Knowledge> {
+    const [queue, live] = await Promise.all([
+      daos.patches.findQueue(target.target_id, MAX_QUEUE),
+      daos.gates.findLive(target.target_id),
+    ]);
+    const since = new Date(Math.min(...queue.map(({ staged_at }) => staged_at.getTime())));
+    const patchIds = queue.map(({ patch_id }) => patch_id);
+    const about = queue.length === 0 ? [] : await daos.gates.findEndedAbout(target.target_id, { patchIds, since });
+    return new Knowledge(daos, { target, queue, live, about });
+  }
+
+  /** Reads what is known of trees that came up. */
+  async learn(treeIds: Iterable<string>): Promise<void> {
+    const fresh = [...new Set(treeIds)].filter((treeId) => !this.#loaded.has(treeId));
+    if (fresh.length === 0) return;
+    const [verdicts, ended] = await Promise.all([
+      this.#daos.verdicts.findPassed(fresh),
+      this.#daos.gates.findEndedOn(fresh),
+    ]);
+    for (const treeId of fresh) this.#loaded.add(treeId);
+    for (const { tree_id, digest } of verdicts) this.#entry(tree_id, digest).passed = true;
+    for (const { tree_id, digest, outcome, gate_id, completed_at } of ended) {
+      if (outcome === null || this.#isForgiven(completed_at)) continue;
+      this.#entry(tree_id, digest).spoiled.push({ gateId: gate_id, outcome });
+    }
+  }
+
+  proofState(treeId: string, digest: string): ProofState {
+    const { passed, spoiled } = this.#proofs.get(`${treeId} ${digest}`) ?? { passed: false, spoiled: [] };
+    const live = this.live.some((gate) => gate.tree_id === treeId && gate.digest === digest);
+    return { passed, live, spoiled };
+  }
+
+  doubts(patchId: string): readonly Doubt[] {
+    return this.#doubts.get(patchId) ?? [];
+  }
+
+  wasCleared(patchId: string): boolean {
+    return wasCleared(patchId, this.#runsAbout(patchId));
+  }
+
+  overtakenBy(patchId: string): number {
+    const since = this.#lastDoubt.get(patchId);
+    return since === undefined ? 0 : this.#applied.filter((at) => at > since).length;
+  }
+
+  get anyDoubts(): boolean {
+    return this.#doubts.size > 0;
+  }
+
+  /**
+   * Finds out what each doubt is worth: what the candidate was without the patch. Only for patches that some run was red on
+   * with them at the end.
+   */
+  async weighDoubts(compositions: Compositions, composer: Composer): Promise<void> {
+    for (const { patch_id: patchId } of this.queue) {
+      const spoken = spokenAgainst(patchId, this.#runsAbout(patchId));
+      if (!spoken.some(({ patchIds }) => patchIds.at(-1) === patchId)) continue;
+      const doubts = await Promise.all(spoken.map((run) => this.#weigh(run, { patchId, compositions, composer })));
+      this.#doubts.set(
+        patchId,
+        doubts.filter((doubt) => doubt !== undefined),
+      );
+      this.#lastDoubt.set(patchId, spoken.at(-1)!.endedAt);
+    }
+    if (this.#lastDoubt.size === 0) return;
+    await this.learn([...this.#doubts.values()].flat().map(({ restTreeId }) => restTreeId));
+    const earliest = new Date(Math.min(...[...this.#lastDoubt.values()].map((at) => at.getTime())));
+    this.#applied = await this.#daos.patches.findAppliedSince(this.target.target_id, earliest);
+  }
+
+  async #weigh(
+    run: RunOnTip,
+    { patchId, compositions, composer }: { patchId: string; compositions: Compositions; composer: Composer },
+  ): Promise<Doubt | undefined> {
+    const others = run.patchIds.filter((id) => id !== patchId);
+    const unknown = others.filter((id) => !this.patches.has(id));
+    for (const row of await this.#daos.patches.findComposable(unknown)) this.patches.set(row.patch_id, row);
+    const patches = others.map((id) => this.patches.get(id));
+    if (patches.some((row) => row === undefined)) return undefined;
+    const restTreeId = await compositions.treeOn(composer, { tip: run.tipCommit, patches: patches as QueuedRow[] });
+    return restTreeId === undefined ? undefined : doubtOf(patchId, run, restTreeId);
+  }
+
+  /** Since it was staged (again); advisory gates have no say. */
+  #runsAbout(patchId: string): RunOnTip[] {
+    const staged = this.patches.get(patchId)?.staged_at;
+    return this.#about
+      .filter((run) => !run.advisory && run.patch_ids.includes(patchId))
+      .filter((run) => staged === undefined || run.created_at >= staged)
+      .map((run) => ({
+        gateId: run.gate_id,
+        gate: run.definition,
+        digest: run.digest,
+        pinned: run.pinned,
+        patchIds: run.patch_ids,
+        outcome: run.outcome,
+        startedAt: run.created_at.getTime(),
+        endedAt: run.completed_at,
+        tipCommit: run.tip_commit,
+      }));
+  }
+
+  /** An operator has looked and let landing go on: what was seen before counts no more. */
+  #isForgiven(at: Date): boolean {
+    const { resumed_at } = this.target;
+    return resumed_at !== null && resumed_at !== undefined && at < resumed_at;
+  }
+
+  #entry(treeId: string, digest: string): { passed: boolean; spoiled: Spoiled[] } {
+    const key = `${treeId} ${digest}`;
+    const entry = this.#proofs.get(key) ?? { passed: false, spoiled: [] };
+    this.#proofs.set(key, entry);
+    return entry;
+  }
+}
