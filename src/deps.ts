@@ -33,7 +33,7 @@ export interface Deps {
   repositories: NamedRepositories;
   crashPoint: CrashPoint;
   /** Each role of a machine has its own mirrors root, so that no child's slot borrows from the coordinator's. */
-  mirrorsOf: (role: 'scheduler' | 'worker') => Mirrors;
+  mirrorsOf: (role: 'scheduler' | 'worker' | 'api') => Mirrors;
 }
 
 const CONNECT_LIMIT_MS = 30_000;

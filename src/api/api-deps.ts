@@ -8,6 +8,7 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daos } from '../dao/all.ts';
 import type { Database } from '../database/database.ts';
+import type { Mirrors } from '../git/mirror.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
 import type { SubmitRunDeps } from '../pipeline/submit-run.ts';
@@ -20,6 +21,7 @@ export interface ApiDeps {
   daos: Daos;
   ledger: Ledger;
   submit: SubmitRunDeps;
+  mirrors: Mirrors;
   queueBackend: QueueBackend;
   feed: EventFeed;
   log: Log;

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { isLoopback } from '../config.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
+import type { Mirrors } from '../git/mirror.ts';
 import type { Component } from '../lib/component.ts';
 import { createQueueBoard } from '../queues/board.ts';
 import type { Api } from './api-deps.ts';
@@ -15,6 +16,7 @@ export class ApiRole implements Component {
   readonly #deps: Deps;
   readonly #version: string;
   readonly #feed: EventFeed;
+  readonly #mirrors: Mirrors;
   #api: Api | undefined;
   #url = '';
 
@@ -22,6 +24,7 @@ export class ApiRole implements Component {
     this.#deps = deps;
     this.#version = version;
     this.#feed = new EventFeed(deps.daos.transitions);
+    this.#mirrors = deps.mirrorsOf('api');
   }
 
   get url(): string {
@@ -58,6 +61,7 @@ export class ApiRole implements Component {
     this.#api = undefined;
     await this.#feed.stop();
     await api?.close();
+    this.#mirrors.close();
   }
 
   #build(openOnLoopback: boolean): Promise<Api> {
@@ -70,7 +74,7 @@ export class ApiRole implements Component {
       allowCommands: settings.file.allow_commands,
     };
     return createApp(
-      { database, daos, ledger, submit, queueBackend, feed: this.#feed, log },
+      { database, daos, ledger, submit, mirrors: this.#mirrors, queueBackend, feed: this.#feed, log },
       {
         auth: new Auth({ tokens: daos.tokens, openOnLoopback }),
         board: createQueueBoard(publisher, BOARD_PATH),

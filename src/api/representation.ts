@@ -54,5 +54,5 @@ export function breakerObject(breaker: CircuitBreakerRow): ApiObject {
 }
 
 export function targetObject(target: TargetRow): ApiObject {
-  return withId(target, 'target_id');
+  return withId(target, 'target_id', ['landing']);
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Command, CommanderError, Option } from 'commander';
 import { SluiceError } from '../contract/errors.ts';
 import { administrationCommands } from './commands/administration.ts';
+import { auditCommand } from './commands/audit.ts';
 import { gateCommands, patchCommands } from './commands/patch.ts';
 import { roleCommands } from './commands/roles.ts';
 import { runCommands } from './commands/run.ts';
@@ -49,6 +50,7 @@ function createProgram(context: CliContext): Command {
   runCommands(program, context);
   taskCommands(program, context);
   targetCommands(program, context);
+  auditCommand(program, context);
   patchCommands(program, context);
   gateCommands(program, context);
   return program;

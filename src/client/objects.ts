@@ -109,7 +109,41 @@ export interface TargetObject extends ApiObject {
   policy_error: string | null;
   paused_at: string | null;
   pause_reason: string | null;
-  queue?: string[];
+  /** Set while the tip itself fails a gate: nobody is blamed for it, only what is green on its own tree lands. */
+  red_tip?: { gate: string; gate_id: string; outcome: string } | null;
+  slots?: number | null;
+  queue?: QueueEntry[];
+}
+
+/** A patch that waits to land. `place`: testing, proven, queued, doubted, behind, not_to_land. */
+export interface QueueEntry {
+  patch_id: string;
+  task_id: string;
+  run_id: string;
+  priority: number;
+  staged_at: string;
+  subject: string;
+  place: string;
+  tree_id: string | null;
+  behind: string[];
+  gates: { gate_id: string; gate: string; state: string; pinned: boolean }[];
+}
+
+export interface AuditObject {
+  target_id: string;
+  tip_commit: string;
+  proven: boolean;
+  commits: {
+    commit: string;
+    patch_id: string;
+    tree_id: string;
+    landed_at: string;
+    on_branch: boolean;
+    proofs: { gate: string; digest: string; tree_id: string; gate_id: string | null }[];
+    proven_by: string;
+    proven: boolean;
+    problem: string | null;
+  }[];
 }
 
 /** One change of a state; `id` is its place in the order of commits. */

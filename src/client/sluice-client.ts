@@ -2,6 +2,7 @@ import type { SubmitPatch } from '../contract/patch-input.ts';
 import type { RunSpecInput } from '../contract/run-spec.ts';
 import { type ClientOptions, Http } from './http.ts';
 import type {
+  AuditObject,
   BreakerObject,
   EventObject,
   GateObject,
@@ -52,6 +53,11 @@ export class SluiceClient {
 
   targets(): Promise<Page<TargetObject>> {
     return this.#http.json('/v1/targets');
+  }
+
+  /** Every commit that Sluice landed there, looked at again. */
+  audit(id: string): Promise<AuditObject> {
+    return this.#http.json(`/v1/targets/${encodeURIComponent(id)}/audit`);
   }
 
   /** With the patches that wait there, in landing order. */
@@ -172,6 +178,20 @@ class PatchesClient {
 
   list(options: ListOptions & { run?: string; task?: string; state?: string } = {}): Promise<Page<PatchObject>> {
     return this.#http.json('/v1/patches', { query: { ...options } });
+  }
+
+  /** `approve`, `requeue` or `drop`; the reason is kept. */
+  steer(id: string, action: 'approve' | 'requeue' | 'drop', reason: string): Promise<PatchObject> {
+    return this.#http.json(`/v1/patches/${encodeURIComponent(id)}/${action}`, { method: 'POST', body: { reason } });
+  }
+
+  prioritize(id: string, order: { priority: number; reason: string }): Promise<PatchObject> {
+    return this.#http.json(`/v1/patches/${encodeURIComponent(id)}/prioritize`, { method: 'POST', body: order });
+  }
+
+  /** The run that takes a landed patch back. */
+  rollback(id: string, reason: string): Promise<RunObject> {
+    return this.#http.json(`/v1/patches/${encodeURIComponent(id)}/rollback`, { method: 'POST', body: { reason } });
   }
 
   diff(id: string): Promise<Buffer> {

@@ -116,7 +116,7 @@ export async function expirePatches(
  * Locks the patches, so that no intent can be written between this look and the cancel; then nobody may be between
  * intent and VERIFIED.
  */
-async function assertNotLanding(
+export async function assertNotLanding(
   tx: Tx,
   which: ReturnType<typeof sql>,
   code: 'run.landing' | 'patch.landing',

@@ -168,6 +168,10 @@ export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly
     set: sql`, verified_at = now()`,
   });
   if (verified.length === 0) return;
+  await rollBackReverted(
+    tx,
+    verified.map(({ id }) => id),
+  );
   const tasks = await tx.query<{ task_id: string }>(sql`
     update tasks t set landed_commit = p.landed_commit, updated_at = now()
     from patches p where p.task_id = t.task_id and p.patch_id = any (${verified.map(({ id }) => id)}::text[])
@@ -177,6 +181,20 @@ export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly
     tasks.map(({ task_id }) => task_id),
     'landed',
   );
+}
+
+/** What these patches take back is ROLLED_BACK in the transaction that verifies them. */
+async function rollBackReverted(tx: Tx, verifiedIds: readonly string[]): Promise<void> {
+  const reverted = await tx.query<{ patch_id: string; by: string }>(sql`
+    select reverts_patch_id as patch_id, patch_id as by from patches
+    where patch_id = any (${[...verifiedIds]}::text[]) and reverts_patch_id is not null`);
+  await transition(tx, {
+    kind: 'patch',
+    from: ['APPLIED', 'VERIFIED'],
+    to: 'ROLLED_BACK',
+    rows: reverted.map(({ patch_id, by }) => ({ id: patch_id, reason: 'reverted', detail: { by } })),
+    actor: ACTOR,
+  });
 }
 
 /** Notes what was found wrong with a landed patch; its state stays until an operator has looked. */

@@ -39,7 +39,7 @@ export interface NewTask {
   max_retries: number;
   depends_on: string[];
   /** A ready-made patch is on record from the start: PENDING until a worker has made it a commit. */
-  patch: { patch_id: string; patch_format: PatchFormat } | null;
+  patch: { patch_id: string; patch_format: PatchFormat; reverts_patch_id: string | null } | null;
 }
 
 export interface NewTarget {
@@ -124,10 +124,12 @@ async function insertTasks(tx: Tx, { run }: Submission, tasks: readonly NewTask[
 async function insertPatches(tx: Tx, tasks: readonly NewTask[]): Promise<string[]> {
   const rows = tasks.flatMap(({ task_id, patch }) => (patch === null ? [] : [{ task_id, ...patch }]));
   await tx.query(sql`
-    insert into patches (patch_id, task_id, run_id, target_id, state, patch_format, scope, priority, land, message)
+    insert into patches (patch_id, task_id, run_id, target_id, state, patch_format, scope, priority, land, message,
+                         reverts_patch_id)
     select row.patch_id, t.task_id, t.run_id, t.target_id, 'PENDING', row.patch_format, t.scope, t.priority,
-           r.land, coalesce(t.message, '')
-    from jsonb_to_recordset(${storableJson(rows)}::jsonb) as row(task_id text, patch_id text, patch_format text)
+           r.land, coalesce(t.message, ''), row.reverts_patch_id
+    from jsonb_to_recordset(${storableJson(rows)}::jsonb) as row(
+      task_id text, patch_id text, patch_format text, reverts_patch_id text)
     join tasks t on t.task_id = row.task_id join runs r on r.run_id = t.run_id`);
   return rows.map(({ patch_id }) => patch_id);
 }

@@ -121,6 +121,17 @@ export async function recordCreated<K extends Kind>(
     from unnest(${[...created.ids]}::text[]) as id`);
 }
 
+/** What an operator did to an object that stays in its state. */
+export async function recordNote(
+  tx: Tx,
+  note: { kind: Kind; id: string; runId: string | null; state: string; reason: string; actor: string; detail: unknown },
+): Promise<void> {
+  await tx.query(sql`
+    insert into state_transitions (kind, entity_id, run_id, from_state, to_state, reason, actor, forced, detail)
+    values (${note.kind}, ${note.id}, ${note.runId}, ${note.state}, ${note.state}, ${note.reason}, ${note.actor}, true,
+            ${storableJson(note.detail)}::jsonb)`);
+}
+
 export function toRows(ids: readonly string[], reason?: string, detail?: unknown): TransitionRow[] {
   return ids.map((id) => ({ id, reason, detail }));
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Problem, SluiceError } from '../contract/errors.ts';
 import { LIMITS } from '../contract/fields.ts';
 import { describeProblems, guess, parseDocument, pathText } from '../contract/parse.ts';
-import { type PatchFormat, patchBytes, patchInputSchema } from '../contract/patch-input.ts';
+import { patchBytes, patchInputSchema } from '../contract/patch-input.ts';
 import { commandInputSchema, type RunSpec, runSpecSchema, type TaskSpec } from '../contract/run-spec.ts';
 import type { RunDao } from '../dao/run-dao.ts';
 import { graphProblems } from '../domain/spec-graph.ts';
@@ -24,6 +24,8 @@ export interface SubmitOrder {
   spec: unknown;
   idempotencyKey?: string;
   actor: string;
+  /** Its one patch takes that one back. */
+  revertsPatchId?: string;
 }
 
 const OUR_TRAILER = /^sluice-(run|task|patch)\s*:/im;
@@ -49,13 +51,13 @@ export function validateRun(deps: SubmitRunDeps, document: unknown): RunSpec {
  */
 export async function submitRun(
   deps: SubmitRunDeps,
-  { spec: document, idempotencyKey, actor }: SubmitOrder,
+  { spec: document, idempotencyKey, actor, revertsPatchId }: SubmitOrder,
 ): Promise<{ run: RunRow; created: boolean }> {
   const spec = validateRun(deps, document);
   const digest = createHash('sha256').update(JSON.stringify(spec)).digest('hex');
   const known = await findByKey(deps, idempotencyKey, digest);
   if (known !== undefined) return { run: known, created: false };
-  const submission = toSubmission(deps, spec, { digest, idempotencyKey, actor });
+  const submission = toSubmission(deps, spec, { digest, idempotencyKey, actor, revertsPatchId });
   try {
     await deps.ledger.write((tx) => writeRun(tx, submission, actor));
   } catch (error) {
@@ -151,7 +153,7 @@ function patchProblems(input: unknown, problem: (key: PropertyKey[], message: st
 function toSubmission(
   { tools, repositories }: SubmitRunDeps,
   spec: RunSpec,
-  order: { digest: string; idempotencyKey: string | undefined; actor: string },
+  order: { digest: string; idempotencyKey: string | undefined; actor: string; revertsPatchId: string | undefined },
 ): Submission {
   const { name: repository, url } = repositories.resolve(spec.repository);
   const target = { target_id: `${repository}@${spec.branch}`, repository, branch: spec.branch, url };
@@ -181,7 +183,7 @@ function toSubmission(
         timeout_seconds: task.timeout_seconds ?? null,
         max_retries: task.max_retries,
         depends_on: idsOf(task.depends_on, taskIds),
-        patch: task.tool === 'patch' ? { patch_id: newId('patch'), patch_format: formatOf(task.input) } : null,
+        patch: task.tool === 'patch' ? recordOf(task.input, order.revertsPatchId) : null,
       }),
     );
   });
@@ -209,8 +211,9 @@ function idsOf(names: readonly string[], ids: ReadonlyMap<string, string>): stri
   return [...new Set(names)].map((name) => ids.get(name)!);
 }
 
-function formatOf(input: Record<string, unknown>): PatchFormat {
-  return patchInputSchema.parse(input).format;
+function recordOf(input: Record<string, unknown>, revertsPatchId: string | undefined): NewTask['patch'] {
+  const { format } = patchInputSchema.parse(input);
+  return { patch_id: newId('patch'), patch_format: format, reverts_patch_id: revertsPatchId ?? null };
 }
 
 /** PostgreSQL's jsonb takes no NUL and no lone surrogates; a diff may hold both, so such content travels as base64. */

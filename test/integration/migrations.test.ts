@@ -36,7 +36,7 @@ test('each of the seven tables has a migration of its own, in an order that fore
 test('a step down and up again keeps the rows of the other tables', async () => {
   const build = new Builders(test_.daos);
   const patch = await build.patch();
-  await migrateDown(database, MIGRATIONS[14]!.name);
+  await migrateDown(database, MIGRATIONS[13]!.name);
   expect(await tables()).not.toContain('installation');
   await expect(assertSchemaCurrent(database)).rejects.toMatchObject({ code: 'database.behind', retryable: true });
   await migrateUp(database);

@@ -2,12 +2,14 @@ import { z } from 'zod';
 import { WORKER_STATES } from '../../domain/lifecycles/worker.ts';
 import { resumeTarget } from '../../ledger/landing.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
+import { auditTarget } from '../../pipeline/audit-target.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
+import { targetWithQueue } from '../landing-queue.ts';
 import { pageQuery, toPage } from '../paging.ts';
 import { breakerObject, targetObject, workerObject } from '../representation.ts';
 
 /** Workers, breakers and targets: who works, what is stopped, where things land. */
-export function fleetRoutes(api: Api, { daos, ledger }: ApiDeps): void {
+export function fleetRoutes(api: Api, { daos, ledger, mirrors }: ApiDeps): void {
   api.get(
     '/v1/workers',
     {
@@ -34,11 +36,19 @@ export function fleetRoutes(api: Api, { daos, ledger }: ApiDeps): void {
   api.get(
     '/v1/targets/:id',
     { schema: { tags: ['fleet'], params: z.object({ id: z.string() }) } },
-    async ({ params }) => {
-      const target = await daos.targets.get(params.id);
-      const queue = await daos.patches.findQueue(target.target_id, 200);
-      return { ...targetObject(target), queue: queue.map(({ patch_id }) => patch_id) };
+    async ({ params }) => targetWithQueue(daos, await daos.targets.get(params.id)),
+  );
+
+  api.get(
+    '/v1/targets/:id/audit',
+    {
+      schema: {
+        description: 'Every commit that Sluice landed there, with its tree and its verdicts, looked at again.',
+        tags: ['fleet'],
+        params: z.object({ id: z.string() }),
+      },
     },
+    async ({ params }) => auditTarget({ daos, mirrors }, params.id),
   );
 
   const steer = { pause: pauseTarget, resume: resumeTarget };
@@ -48,7 +58,8 @@ export function fleetRoutes(api: Api, { daos, ledger }: ApiDeps): void {
       {
         config: { scope: 'operate' },
         schema: {
-          description: 'A paused target tests and lands nothing. Resuming also gives up what was taken off the branch.',
+          description:
+            'A paused target goes on testing and lands nothing. Resuming also gives up what was taken off the branch.',
           tags: ['fleet'],
           params: z.object({ id: z.string() }),
           body: z.strictObject({ reason: z.string().min(1).max(2_000) }),

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { parseDocument } from '../../contract/parse.ts';
 import { submitPatchSchema } from '../../contract/patch-input.ts';
 import { PATCH_STATES } from '../../domain/lifecycles/patch.ts';
+import { approvePatch, dropPatch, prioritizePatch, requeuePatch } from '../../ledger/steering.ts';
+import { rollBack } from '../../pipeline/roll-back.ts';
 import { submitRun } from '../../pipeline/submit-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { pageQuery, toPage } from '../paging.ts';
@@ -57,6 +59,65 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
 
   api.get('/v1/patches/:id', { schema: { tags: ['patches'], params: idParam } }, async ({ params }) =>
     patchObject(await daos.patches.get(params.id)),
+  );
+
+  const orderBody = { reason: z.string().min(1).max(2_000) };
+  const steer = {
+    approve: [
+      approvePatch,
+      'Lets exactly this content pass protected paths, limits and the second proof of pinned files.',
+    ],
+    requeue: [requeuePatch, 'A blocked patch goes back to its line; what was held against it counts no more.'],
+    drop: [dropPatch, 'A patch that has not landed is given up, and the task that waited for it fails.'],
+  } as const;
+  for (const [action, [write, description]] of Object.entries(steer)) {
+    api.post(
+      `/v1/patches/:id/${action}`,
+      {
+        config: { scope: 'operate' },
+        schema: { description, tags: ['patches'], params: idParam, body: z.strictObject(orderBody) },
+      },
+      async ({ params, body, actor }) => {
+        await deps.ledger.write((tx) => write(tx, { patchId: params.id, actor, reason: body.reason }));
+        for (const hint of ['landing', 'dispatch', 'roll-up']) deps.ledger.hint(hint);
+        return patchObject(await daos.patches.get(params.id));
+      },
+    );
+  }
+
+  api.post(
+    '/v1/patches/:id/prioritize',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        description: 'Where a waiting patch stands in its line: higher lands first. What is proven stays proven.',
+        tags: ['patches'],
+        params: idParam,
+        body: z.strictObject({ ...orderBody, priority: z.number().int().min(-1_000_000).max(1_000_000) }),
+      },
+    },
+    async ({ params, body, actor }) => {
+      await deps.ledger.write((tx) => prioritizePatch(tx, { patchId: params.id, actor, ...body }));
+      deps.ledger.hint('landing');
+      return patchObject(await daos.patches.get(params.id));
+    },
+  );
+
+  api.post(
+    '/v1/patches/:id/rollback',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        description: 'Submits a run that takes a landed patch back, ahead of the queue and through the same gates.',
+        tags: ['patches'],
+        params: idParam,
+        body: z.strictObject(orderBody),
+      },
+    },
+    async ({ params, body, actor }, reply) => {
+      const run = await rollBack(deps, { patchId: params.id, actor, reason: body.reason });
+      return reply.code(201).send(runObject(run));
+    },
   );
 
   api.get(

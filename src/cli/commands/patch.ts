@@ -72,7 +72,46 @@ export function patchCommands(program: Command, context: CliContext): void {
     .action(async (id: string, _options: unknown, command: Command) => {
       context.stdout.write(await clientOf(context, command).patches.diff(id));
     });
+
+  for (const [action, what] of Object.entries(STEERING)) {
+    patch
+      .command(action)
+      .description(what)
+      .argument('<patch>')
+      .requiredOption('--reason <text>', 'kept in the audit')
+      .action(async (id: string, { reason }: { reason: string }, command: Command) => {
+        const steered = await clientOf(context, command).patches.steer(id, action as keyof typeof STEERING, reason);
+        print(context, command, steered, () => `${steered.id} ${coloured(steered.state)}`);
+      });
+  }
+
+  patch
+    .command('prioritize')
+    .description('where it stands in its line: higher lands first')
+    .argument('<patch>')
+    .requiredOption('--priority <n>', 'a whole number', Number)
+    .requiredOption('--reason <text>', 'kept in the audit')
+    .action(async (id: string, order: { priority: number; reason: string }, command: Command) => {
+      const steered = await clientOf(context, command).patches.prioritize(id, order);
+      print(context, command, steered, () => `${steered.id} ${order.priority}`);
+    });
+
+  patch
+    .command('rollback')
+    .description('submit a run that takes a landed patch back, and print its id')
+    .argument('<patch>')
+    .requiredOption('--reason <text>', 'kept in the commit')
+    .action(async (id: string, { reason }: { reason: string }, command: Command) => {
+      const run = await clientOf(context, command).patches.rollback(id, reason);
+      print(context, command, run, () => run.id);
+    });
 }
+
+const STEERING = {
+  approve: 'let exactly this content pass: protected paths, limits, the second proof of pinned files',
+  requeue: 'put a blocked patch back in its line',
+  drop: 'give a patch up that has not landed',
+} as const;
 
 export function gateCommands(program: Command, context: CliContext): void {
   const gate = program.command('gate').description('look at gate executions');

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { type CliContext, clientOf, print } from '../context.ts';
+import { landingQueue } from '../landing-queue.ts';
 import { plain, table } from '../table.ts';
-import { fields } from './task.ts';
 
 export function targetCommands(program: Command, context: CliContext): void {
   const target = program.command('target').description('where patches land');
@@ -20,11 +20,11 @@ export function targetCommands(program: Command, context: CliContext): void {
   });
   target
     .command('show')
-    .description('tip, pause and the patches that wait, in landing order')
+    .description('tip, candidates, what each tests, what waits for what')
     .argument('<target>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const found = await clientOf(context, command).target(id);
-      print(context, command, found, () => fields(found));
+      print(context, command, found, () => landingQueue(found));
     });
   for (const action of ['pause', 'resume'] as const) {
     target

@@ -15,13 +15,15 @@ export interface LandingView {
   /** Candidates that may be under test at once. */
   slots: number;
   prove: LandingSnapshot['prove'];
-  red_tip: LandingPlan['redTip'];
+  red_tip: { gate: string; gate_id: string; outcome: string } | null;
   line: readonly PlaceInLine[];
 }
 
 /** What the plan means for each patch of the queue, in landing order. */
 export function viewOf(plan: LandingPlan, snapshot: LandingSnapshot): LandingView {
   const { kept, apart, behind } = plan.line;
+  const { redTip: red } = plan;
+  const redTip = red === null ? null : { gate: red.gate, gate_id: red.gateId, outcome: red.outcome };
   const places = new Map<string, PlaceInLine>();
   for (const { candidate, standing } of kept) {
     const patchId = candidate.patchIds.at(-1)!;
@@ -45,5 +47,5 @@ export function viewOf(plan: LandingPlan, snapshot: LandingSnapshot): LandingVie
     ({ patchId }): PlaceInLine =>
       places.get(patchId) ?? { patch_id: patchId, place: 'queued', tree_id: null, behind: [] },
   );
-  return { slots: snapshot.slots, prove: snapshot.prove, red_tip: plan.redTip, line };
+  return { slots: snapshot.slots, prove: snapshot.prove, red_tip: redTip, line };
 }

@@ -1,0 +1,25 @@
+import type { Daos } from '../dao/all.ts';
+import type { TargetRow } from '../entities/target.ts';
+import { type ApiObject, targetObject } from './representation.ts';
+
+const SHOWN = 200;
+
+/** A target with its queue as the coordinator saw it last: who is under test, on what, and who waits for whom. */
+export async function targetWithQueue(daos: Daos, target: TargetRow): Promise<ApiObject> {
+  const queue = await daos.patches.findQueue(target.target_id, SHOWN);
+  const live = await daos.gates.findLive(target.target_id);
+  const places = new Map((target.landing?.line ?? []).map((place) => [place.patch_id, place]));
+  return {
+    ...targetObject(target),
+    red_tip: target.landing?.red_tip ?? null,
+    slots: target.landing?.slots ?? null,
+    queue: queue.map(({ patch_id, task_id, run_id, priority, staged_at, message }) => {
+      const { place = 'queued', tree_id = null, behind = [] } = places.get(patch_id) ?? {};
+      const gates = live
+        .filter((gate) => gate.tree_id === tree_id && tree_id !== null)
+        .map((gate) => ({ gate_id: gate.gate_id, gate: gate.test_suite, state: gate.state, pinned: gate.pinned }));
+      const subject = message.split('\n')[0];
+      return { patch_id, task_id, run_id, priority, staged_at, subject, place, tree_id, behind, gates };
+    }),
+  };
+}

@@ -1,0 +1,131 @@
+import { SluiceError } from '../contract/errors.ts';
+import { sql, type Tx } from '../database/database.ts';
+import { toRows, transition } from './transition.ts';
+
+interface Order {
+  actor: string;
+  reason: string;
+}
+
+/**
+ * An operator's hand: brings the task of a patch back to VALIDATING, whether it failed or is about to run again. The run and
+ * the workstream go on with it, and what was cancelled because of it waits again. A task that completed or was cancelled
+ * stays what it is: `state.changed`.
+ */
+export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Promise<void> {
+  const [task] = await tx.query<{ state: string }>(sql`select state from tasks where task_id = ${taskId} for update`);
+  if (task?.state === 'VALIDATING') return;
+  const rows = toRows([taskId], 'patch_taken_up_again');
+  // A new attempt that was to come, or runs: the fence refuses what it would write.
+  await transition(tx, {
+    kind: 'task',
+    from: ['RETRYING', 'QUEUED', 'RUNNING'],
+    to: 'FAILED',
+    rows,
+    actor: order.actor,
+  });
+  const [reopened] = await transition(tx, {
+    kind: 'task',
+    from: ['FAILED'],
+    to: 'VALIDATING',
+    rows: toRows([taskId], order.reason),
+    actor: order.actor,
+    forced: true,
+  });
+  if (reopened === undefined) {
+    throw new SluiceError('state.changed', `the task of the patch is ${task?.state ?? 'gone'}`, {
+      facts: { task_id: taskId, state: task?.state },
+    });
+  }
+  await uncount(tx, [taskId]);
+  await reopenAbove(tx, taskId, order);
+  await waitAgain(tx, taskId, order);
+}
+
+/** The workstream and the run of a task go on, if they had ended. */
+async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
+  const [above] = await tx.query<{ workstream_id: string; run_id: string; run_state: string }>(sql`
+    select t.workstream_id, t.run_id, r.state as run_state from tasks t join runs r on r.run_id = t.run_id
+    where t.task_id = ${taskId}`);
+  if (above!.run_state === 'COMPLETED') {
+    throw new SluiceError('state.changed', 'the run is COMPLETED: submit the change as a new one', {
+      facts: { run_id: above!.run_id },
+    });
+  }
+  await tx.query(sql`
+    with uncounted as (
+      update workstreams set rolled_up = false, updated_at = now()
+      where workstream_id = ${above!.workstream_id} and rolled_up
+      returning run_id, critical, state
+    )
+    update runs r
+    set workstreams_ended = r.workstreams_ended - 1, updated_at = now(),
+        critical_failed = r.critical_failed - case when u.critical and u.state <> 'COMPLETED' then 1 else 0 end
+    from uncounted u where r.run_id = u.run_id`);
+  await transition(tx, {
+    kind: 'workstream',
+    from: ['FAILED', 'CANCELLED', 'ABANDONED'],
+    to: 'RUNNING',
+    rows: toRows([above!.workstream_id], reason),
+    actor,
+    forced: true,
+  });
+  await transition(tx, {
+    kind: 'run',
+    from: ['FAILED'],
+    to: 'RUNNING',
+    rows: toRows([above!.run_id], reason),
+    actor,
+    forced: true,
+  });
+}
+
+/** What hung on the task, CANCELLED because it failed, hangs on it again. */
+async function waitAgain(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
+  const hanging = await tx.query<{ task_id: string }>(sql`
+    with recursive hanging as (
+      select task_id from task_dependencies where depends_on_id = ${taskId}
+      union
+      select d.task_id from task_dependencies d join hanging h on d.depends_on_id = h.task_id
+    )
+    select h.task_id from hanging h join tasks t on t.task_id = h.task_id
+    where t.state = 'CANCELLED' and t.reason = 'dependency_failed' order by h.task_id`);
+  const ids = hanging.map(({ task_id }) => task_id);
+  const rows = toRows(ids, reason);
+  await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows, actor, forced: true });
+  await uncount(tx, ids);
+}
+
+/** Takes tasks that do not stand ended any more out of the counts of those that do. */
+async function uncount(tx: Tx, taskIds: readonly string[]): Promise<void> {
+  await tx.query(sql`
+    with before as (
+      -- What it was counted as stands in its last ending: only the two that can be reopened.
+      select t.task_id, t.workstream_id, t.run_id, last.from_state
+      from tasks t cross join lateral (
+        select from_state from state_transitions
+        where kind = 'task' and entity_id = t.task_id and from_state in ('FAILED', 'CANCELLED')
+        order by transition_id desc limit 1
+      ) last
+      where t.task_id = any (${[...taskIds]}::text[]) and t.rolled_up
+      order by t.task_id for update of t
+    ), marked as (
+      update tasks t set rolled_up = false from before b where t.task_id = b.task_id
+    ), of_workstream as (
+      select workstream_id, count(*)::int as n, count(*) filter (where from_state = 'FAILED')::int as failed,
+             count(*) filter (where from_state = 'CANCELLED')::int as cancelled
+      from before group by workstream_id
+    ), workstream_counts as (
+      update workstreams w
+      set tasks_ended = w.tasks_ended - c.n, tasks_failed = w.tasks_failed - c.failed,
+          tasks_cancelled = w.tasks_cancelled - c.cancelled, updated_at = now(),
+          progress_percentage = 100 * (w.tasks_ended - c.n) / greatest(1, w.tasks_total)
+      from of_workstream c where w.workstream_id = c.workstream_id
+    ), of_run as (
+      select run_id, count(*)::int as n from before group by run_id
+    )
+    update runs r
+    set tasks_ended = r.tasks_ended - c.n, updated_at = now(),
+        progress_percentage = 100 * (r.tasks_ended - c.n) / greatest(1, r.tasks_total)
+    from of_run c where r.run_id = c.run_id`);
+}

@@ -1,0 +1,90 @@
+import type { Daos } from '../dao/all.ts';
+import type { LandingIntentRow } from '../entities/landing-intent.ts';
+import type { Mirror, Mirrors, Tip } from '../git/mirror.ts';
+
+export interface AuditedProof {
+  gate: string;
+  digest: string;
+  tree_id: string;
+  /** The execution that was green; null when there is no such verdict. */
+  gate_id: string | null;
+}
+
+/** One commit that Sluice gave the branch. */
+export interface AuditedCommit {
+  commit: string;
+  patch_id: string;
+  tree_id: string;
+  landed_at: string;
+  on_branch: boolean;
+  proofs: AuditedProof[];
+  /** With `prove: batch`: the last commit of its push, whose tree was tested with this one in it. */
+  proven_by: string;
+  proven: boolean;
+  /** What is missing; null when it is proven. */
+  problem: string | null;
+}
+
+export interface Audit {
+  target_id: string;
+  tip_commit: string;
+  commits: AuditedCommit[];
+  proven: boolean;
+}
+
+/** Looks again at every commit that Sluice landed, oldest first: its tree by git's own word, its verdicts by the ledger's. */
+export async function auditTarget(
+  { daos, mirrors }: { daos: Daos; mirrors: Mirrors },
+  targetId: string,
+): Promise<Audit> {
+  const target = await daos.targets.get(targetId);
+  const mirror = mirrors.of(target.url);
+  const tip = await mirror.fetchTip(target.branch);
+  const commits: AuditedCommit[] = [];
+  for (const intent of await daos.intents.findApplied(targetId)) {
+    commits.push(...(await auditIntent(daos, { mirror, tip, intent })));
+  }
+  return { target_id: targetId, tip_commit: tip.commit, commits, proven: commits.every(({ proven }) => proven) };
+}
+
+async function auditIntent(
+  daos: Daos,
+  { mirror, tip, intent }: { mirror: Mirror; tip: Tip; intent: LandingIntentRow },
+): Promise<AuditedCommit[]> {
+  const verdicts = await daos.verdicts.findPassed(intent.proofs.map(({ tree }) => tree));
+  const proofs = intent.proofs.map(({ tree, digest, gate }): AuditedProof => {
+    const verdict = verdicts.find((known) => known.tree_id === tree && known.digest === digest);
+    return { gate, digest, tree_id: tree, gate_id: verdict?.gate_id ?? null };
+  });
+  const each = intent.prove === 'every_commit';
+  const whole = {
+    missing: proofs.find(({ gate_id }) => gate_id === null),
+    trees: proofs.map(({ tree_id }) => tree_id),
+  };
+  return Promise.all(
+    intent.patches.map(async ({ patch_id, commit, tree }): Promise<AuditedCommit> => {
+      const here = await mirror.has(commit);
+      const provenTree = each ? tree : intent.tree_id;
+      const problem = !here
+        ? null
+        : (await mirror.treeOf(commit)) !== tree
+          ? `the commit does not have the tree ${tree}`
+          : whole.missing !== undefined
+            ? `gate ${whole.missing.gate} has no green verdict on ${whole.missing.tree_id}`
+            : whole.trees.includes(provenTree)
+              ? null
+              : `no gate was asked about the tree ${provenTree}`;
+      return {
+        commit,
+        patch_id,
+        tree_id: tree,
+        landed_at: intent.settled_at!.toISOString(),
+        on_branch: here && (await mirror.isAncestor(commit, tip.commit)),
+        proofs: proofs.filter(({ tree_id }) => tree_id === provenTree || proofs.length === 1),
+        proven_by: each ? commit : intent.new_commit,
+        proven: problem === null,
+        problem,
+      };
+    }),
+  );
+}

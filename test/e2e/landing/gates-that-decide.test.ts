@@ -1,0 +1,211 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { processesWithVariable } from '../../../src/lib/process-identity.ts';
+import { eventually } from '../../support/eventually.ts';
+import { LandingStory } from '../../support/landing-story.ts';
+import { type RunningSluice, shell, specOf, startSluice } from '../../support/run-sluice.ts';
+
+let sluice: RunningSluice;
+beforeAll(async () => {
+  sluice = await startSluice({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
+});
+
+describe('P6: what proves nothing blocks', () => {
+  test.each([
+    ['no gate at all', [], 'no_gate'],
+    ['a gate whose command is not there', [{ name: 'g', command: ['no-such-program'] }], 'gate_unproven'],
+    ['a gate that ends with 127', [{ name: 'g', command: ['sh', '-c', 'exit 127'] }], 'gate_unproven'],
+    ['a gate that ends with 126', [{ name: 'g', command: ['sh', '-c', 'exit 126'] }], 'gate_unproven'],
+    ['advisory gates alone', [{ name: 'g', command: ['true'], advisory: true }], 'no_gate'],
+    ['a tree changed under the gate', [{ name: 'g', command: ['sh', '-c', 'echo x >> p/a'] }], 'gate_tainted'],
+  ])('%s', async (_title, gates, reason) => {
+    const story = await LandingStory.begin(sluice, { policy: { gates } });
+    await story.stage(['a']);
+    expect(await story.until('a', 'BLOCKED')).toMatchObject({ reason });
+    await story.end();
+  });
+
+  test('a gate that does not end is ended, is tried again, and is not blamed on the patch while the tip hangs as well', async () => {
+    const rule = '[ -e p/hangs ] && while true; do sleep 0.1; done; exit 0';
+    const story = await LandingStory.begin(sluice, { rule });
+    const gates = [{ name: 'scripted', command: story.gateCommand, timeout_seconds: 1 }];
+    await story.git.push({ '.sluice.yaml': JSON.stringify({ gates }) });
+    await story.stage(['a', 'hangs', 'z']);
+    await story.allUntil(['a', 'z'], 'VERIFIED');
+    expect(await story.until('hangs', 'BLOCKED')).toMatchObject({ reason: 'gate_timeout', evidence: { times: 2 } });
+    await story.end();
+  });
+});
+
+describe('flakes', () => {
+  test('red and then green on one tree is a flake: it lands, nobody is blamed, and the flake is on record', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.rule(
+      `[ -e "$control/second" ] && exit 0; [ -n "$names" ] && touch "$control/second" && exit 1; exit 0`,
+    );
+    await story.stage(['a']);
+    const { landed_commit } = await story.until('a', 'VERIFIED');
+    const tree = await story.git.git(['rev-parse', `${landed_commit}^{tree}`], story.git.remote);
+    expect((await sluice.deps.daos.verdicts.findByTrees([tree]))[0]).toMatchObject({ passed: true, flaky: true });
+    await story.end();
+  });
+
+  test('a hundred innocents under a gate that is red one time in five: none is rejected', async () => {
+    // The n-th run of this gate is red when a fixed sequence says so: the same story each time.
+    const rule = `n=$(wc -l < "$control/runs"); [ $(( (n * 7919 + 13) % 101 % 5 )) -eq 0 ] && exit 1; exit 0`;
+    const story = await LandingStory.begin(sluice, { rule, landing: { prove: 'batch', max_batch: 10, slots: 4 } });
+    const names = Array.from({ length: 100 }, (_, n) => `n${n}`);
+    await Promise.all(names.map((name) => story.submit(name)));
+    await story.allUntil(names, 'VERIFIED', 'BLOCKED', 'EXPIRED');
+    const states = await Promise.all(names.map(async (name) => (await story.patch(name)).state));
+    expect(states.filter((state) => state !== 'VERIFIED')).toEqual([]);
+    await story.end();
+  });
+});
+
+test('while the tip is red nobody is blamed and the target says so; what mends it lands, and then the others', async () => {
+  const story = await LandingStory.begin(sluice, { rule: '[ -e p/fix ]' });
+  await story.stage(['a', 'b']);
+  await eventually('the red tip', async () => (await sluice.client.target(story.targetId)).red_tip?.outcome === 'red');
+  await story.stage(['fix']);
+  await story.allUntil(['fix', 'a', 'b'], 'VERIFIED');
+  expect((await story.landed())[0]).toBe('fix');
+  await eventually('the green tip', async () => (await sluice.client.target(story.targetId)).red_tip === null);
+  await story.end();
+});
+
+describe('P3: verdicts by tree', () => {
+  test('a priority jump asks only about trees that nobody has seen', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.pause();
+    await story.stage(['a', 'b']);
+    await story.started('a b');
+    await sluice.client.patches.prioritize(story.idOf('b'), { priority: 10, reason: 'b first' });
+    await story.started('b');
+    await eventually('both proven', async () => {
+      const { queue } = await sluice.client.target(story.targetId);
+      return queue!.every(({ place }) => place === 'proven') && queue![0]!.patch_id === story.idOf('b');
+    });
+    await story.resume();
+    await story.allUntil(['a', 'b'], 'VERIFIED');
+    expect(await story.landed()).toEqual(['b', 'a']);
+    expect((await story.runs()).toSorted()).toEqual(['a', 'a b', 'b']);
+    await story.end();
+  });
+
+  test('a restart of everything asks nothing again', async () => {
+    const first = await startSluice({ workers: [{ gateSlots: 2 }] });
+    const story = await LandingStory.begin(first);
+    await story.pause();
+    await story.stage(['a', 'b']);
+    await eventually('both proven', async () =>
+      (await first.client.target(story.targetId)).queue!.every(({ place }) => place === 'proven'),
+    );
+    const databaseUrl = first.deps.database.url;
+    await first.stop();
+    const second = await startSluice({ databaseUrl, workers: [{ gateSlots: 2 }] });
+    await second.client.steerTarget(story.targetId, 'resume', 'started again');
+    await eventually('the landing', async () => (await story.landed()).length === 2);
+    expect(await story.runs()).toEqual(['a', 'a b']);
+    await second.stop();
+    await story.git.remove();
+  });
+
+  test('a requeued patch whose tree is proven lands without a new run', async () => {
+    const story = await LandingStory.begin(sluice, { rule: '[ -e "$control/mended" ] || [ -z "$names" ]' });
+    await story.stage(['a']);
+    await story.until('a', 'BLOCKED');
+    await story.tell('mended');
+    await story.forgetRuns();
+    await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the gate was at fault');
+    await story.until('a', 'VERIFIED');
+    expect(await story.runs()).toEqual(['a']);
+    expect((await sluice.client.runs.get(story.runOf('a'))).state).toBe('COMPLETED');
+    await story.end();
+  });
+});
+
+describe('P7: the judge is safe', () => {
+  test('a protected path waits for an approval, which is on record', async () => {
+    const story = await LandingStory.begin(sluice, { policy: { protected: ['ci/**'] } });
+    await story.submit('a', { files: { 'p/a': 'a\n', 'ci/run': 'x\n' } });
+    expect(await story.until('a', 'QUARANTINED')).toMatchObject({ reason: 'protected_path' });
+    await sluice.client.patches.steer(story.idOf('a'), 'approve', 'looked at it');
+    await story.until('a', 'VERIFIED');
+    const notes = await sluice.deps.daos.transitions.findByEntity(story.idOf('a'));
+    expect(notes.map(({ reason }) => reason)).toContain('approved');
+    await eventually('the run', async () => (await sluice.client.runs.get(story.runOf('a'))).state === 'COMPLETED');
+    await story.end();
+  });
+
+  test('out of its scope nobody can approve it', async () => {
+    const story = await LandingStory.begin(sluice);
+    const task = { name: 't', tool: 'patch', scope: ['src/**'] };
+    const input = { format: 'inline', files: [{ path: 'p/a', content: 'a\n' }] } as const;
+    const { run, patch } = await sluice.finish(specOf(story.git.remote, [{ ...task, input }]));
+    expect(run.state).toBe('FAILED');
+    await expect(sluice.client.patches.steer(patch('t')!.id, 'approve', 'please')).rejects.toMatchObject({
+      code: 'state.changed',
+    });
+    await story.end();
+  });
+
+  test('a change of a pinned path passes as it lands and with the files of the branch; an approval waives the second', async () => {
+    const rule = 'grep -q strict p/.keep || [ -e p/good ] || [ -z "$names" ]';
+    const story = await LandingStory.begin(sluice, {
+      files: { 'p/.keep': 'strict\n' },
+      rule: '! grep -q strict p/.keep || [ ! -e p/cheat ]',
+      policy: { pinned: ['p/.keep'] },
+    });
+    expect(rule).not.toBe('');
+    await story.submit('cheat', { files: { 'p/cheat': 'x\n', 'p/.keep': 'lax\n' } });
+    expect(await story.until('cheat', 'BLOCKED')).toMatchObject({ reason: 'gate_red', evidence: { pinned: true } });
+    await sluice.client.patches.steer(story.idOf('cheat'), 'approve', 'the new rule is right');
+    await story.until('cheat', 'VERIFIED');
+    await story.end();
+  });
+
+  test('what a tool or a gate does to git reaches nothing that the judge uses', async () => {
+    const story = await LandingStory.begin(sluice, { policy: {} });
+    const mischief = [
+      'git config core.fsmonitor "touch /tmp/sluice-owned; false"',
+      'git config core.hooksPath hooks',
+      'git config filter.evil.clean "echo evil"',
+      'mkdir -p .git/hooks && printf "#!/bin/sh\\nexit 1\\n" > .git/hooks/pre-push && chmod +x .git/hooks/pre-push',
+      'git branch -f main HEAD',
+      'git update-ref refs/heads/main HEAD || true',
+      `git push ${story.git.remote} HEAD:main --force || true`,
+      'git gc --prune=now -q || true',
+    ].join('; ');
+    const before = await story.git.tip();
+    const gates = [{ name: 'g', command: ['sh', '-c', `(${mischief}) >/dev/null 2>&1; exit 0`] }];
+    await story.git.push({ '.sluice.yaml': JSON.stringify({ gates }) });
+    const { run } = await sluice.finish(
+      specOf(story.git.remote, [
+        shell('tool', `(${mischief.replace(/git push [^;]*;/, '')}) >/dev/null 2>&1; echo t > p/t`),
+        shell('other', 'echo o > p/o'),
+      ]),
+    );
+    expect(run.state).toBe('COMPLETED');
+    const landed = await story.git.git(['diff', '--name-only', before, 'main'], story.git.remote);
+    expect(landed.split('\n').toSorted()).toEqual(['.sluice.yaml', 'p/o', 'p/t']);
+    await story.end();
+  });
+});
+
+test('a cancel while a gate runs: its processes are gone, the patch is EXPIRED, the others go on', async () => {
+  const story = await LandingStory.begin(sluice);
+  await story.hold();
+  await story.stage(['a', 'b']);
+  await story.started('a b');
+  const { task_id } = await story.patch('a');
+  await sluice.client.runs.cancel(story.runOf('a'), 'changed my mind');
+  await eventually(
+    'the end of its gate',
+    async () => (await processesWithVariable(`SLUICE_TASK_ID=${task_id}`)).length === 0,
+  );
+  await story.started('b');
+  await story.release();
+  await story.until('b', 'VERIFIED');
+  expect(await story.until('a', 'EXPIRED')).toMatchObject({ reason: 'cancelled' });
+  await story.end();
+});

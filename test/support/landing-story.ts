@@ -1,0 +1,226 @@
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { PatchObject } from '../../src/client/objects.ts';
+import type { PatchInput } from '../../src/contract/patch-input.ts';
+import type { Policy } from '../../src/contract/policy.ts';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { eventually } from './eventually.ts';
+import { type Files, GitSandbox } from './git-sandbox.ts';
+import type { RunningSluice } from './run-sluice.ts';
+
+export interface StoryOptions {
+  /** Shell that judges: `$names` holds the files of `p/`, in order; its exit status is the gate's. */
+  rule?: string;
+  landing?: Partial<Policy['landing']>;
+  policy?: object;
+  files?: Files;
+}
+
+export interface SubmitOptions {
+  priority?: number;
+  files?: Record<string, string>;
+  land?: boolean;
+  input?: object;
+  maxRetries?: number;
+}
+
+const ENDINGS = ['VERIFIED', 'ROLLED_BACK', 'SUPERSEDED', 'EXPIRED'];
+const LANDED = ['APPLIED', 'VERIFIED', 'ROLLED_BACK'];
+
+/**
+ * One branch with a scripted gate: a patch is a file `p/<name>`, the gate sees which ones are there, waits while it is held
+ * and then does what the rule says. Each story ends with the four truths that hold for every story.
+ */
+export class LandingStory {
+  readonly sluice: RunningSluice;
+  readonly git: GitSandbox;
+  readonly targetId: string;
+  readonly #control: string;
+  readonly #patches = new Map<string, { patchId: string; runId: string }>();
+
+  private constructor(sluice: RunningSluice, git: GitSandbox) {
+    this.sluice = sluice;
+    this.git = git;
+    this.targetId = `${git.remote}@main`;
+    this.#control = join(git.folder, 'control');
+  }
+
+  static async begin(sluice: RunningSluice, options: StoryOptions = {}): Promise<LandingStory> {
+    const git = await GitSandbox.create({}, null);
+    const story = new LandingStory(sluice, git);
+    await mkdir(story.#control);
+    await writeFile(join(story.#control, 'gate.sh'), GATE);
+    await story.rule(options.rule ?? 'exit 0');
+    const gates = [{ name: 'scripted', command: ['sh', join(story.#control, 'gate.sh'), story.#control] }];
+    await git.push({
+      'p/.keep': '',
+      ...options.files,
+      '.sluice.yaml': JSON.stringify({ gates, landing: options.landing ?? {}, ...options.policy }),
+    });
+    await git.git(['config', 'core.logAllRefUpdates', 'always'], git.remote);
+    return story;
+  }
+
+  get gateCommand(): string[] {
+    return ['sh', join(this.#control, 'gate.sh'), this.#control];
+  }
+
+  /** From now on. Runs under way see it as well, when they are released. */
+  async rule(script: string): Promise<void> {
+    await writeFile(join(this.#control, 'rule.sh'), script);
+  }
+
+  /** Gates that start from now on wait. */
+  async hold(): Promise<void> {
+    await writeFile(join(this.#control, 'hold'), '');
+  }
+
+  async release(): Promise<void> {
+    await rm(join(this.#control, 'hold'), { force: true });
+  }
+
+  /** A patch that adds `p/<name>`, or what `files` or `input` say. Gives its id once it is on record. */
+  async submit(name: string, options: SubmitOptions = {}): Promise<string> {
+    const files = Object.entries(options.files ?? { [`p/${name}`]: `${name}\n` });
+    const input = options.input ?? { format: 'inline', files: files.map(([path, content]) => ({ path, content })) };
+    const run = await this.sluice.client.runs.submit({
+      name,
+      repository: this.git.remote,
+      priority: options.priority,
+      land: options.land,
+      workstreams: [
+        {
+          name: 'w',
+          tasks: [{ name, tool: 'patch', input: input as PatchInput & Record<string, never>, message: name }],
+        },
+      ],
+    });
+    const whole = await this.sluice.client.runs.get(run.id, { expand: ['patches'] });
+    const patchId = whole.patches![0]!.id;
+    this.#patches.set(name, { patchId, runId: run.id });
+    return patchId;
+  }
+
+  /** One after the other, so that they stand in this order. */
+  async stage(names: readonly string[], options: SubmitOptions = {}): Promise<void> {
+    for (const name of names) {
+      await this.submit(name, options);
+      await this.until(name, 'STAGED', ...ENDINGS, 'BLOCKED', 'APPLIED');
+    }
+  }
+
+  idOf(name: string): string {
+    return this.#patches.get(name)!.patchId;
+  }
+
+  runOf(name: string): string {
+    return this.#patches.get(name)!.runId;
+  }
+
+  patch(name: string): Promise<PatchObject> {
+    return this.sluice.client.patches.get(this.idOf(name));
+  }
+
+  async until(name: string, ...states: string[]): Promise<PatchObject> {
+    return eventually(`${name} to be ${states.join(' or ')}`, async () => {
+      const patch = await this.patch(name);
+      return states.includes(patch.state) ? patch : undefined;
+    });
+  }
+
+  async allUntil(names: readonly string[], ...states: string[]): Promise<void> {
+    for (const name of names) await this.until(name, ...states);
+  }
+
+  /** The trees that gates were run on, as the names of the patches in them, in the order of their start. */
+  async runs(): Promise<string[]> {
+    const text = await readFile(join(this.#control, 'runs'), 'utf8').catch(() => '');
+    return text.split('\n').filter((line) => line !== '');
+  }
+
+  /** Waits until a gate has started on a tree with just these patches. */
+  async started(names: string): Promise<void> {
+    await eventually(`a gate on ${names}`, async () => (await this.runs()).includes(names));
+  }
+
+  async forgetRuns(): Promise<void> {
+    await rm(join(this.#control, 'runs'), { force: true });
+  }
+
+  /** Also before the first patch has come. */
+  async pause(): Promise<void> {
+    const { targets } = this.sluice.deps.daos;
+    const { remote } = this.git;
+    if ((await targets.find(this.targetId)) === undefined) {
+      await targets.create({ target_id: this.targetId, repository: remote, branch: 'main', url: remote });
+    }
+    await this.sluice.client.steerTarget(this.targetId, 'pause', 'a story');
+  }
+
+  async resume(): Promise<void> {
+    await this.sluice.client.steerTarget(this.targetId, 'resume', 'a story');
+  }
+
+  /** The subjects on the branch, without what was there before. */
+  async landed(): Promise<string[]> {
+    return (await this.git.subjects()).filter((subject) => subject !== 'change');
+  }
+
+  /** The four truths, and the end. */
+  async end(): Promise<void> {
+    await this.release();
+    const { daos } = this.sluice.deps;
+    // 1. Every value that Sluice gave the branch is a tree with green verdicts.
+    const audit = await this.sluice.client.audit(this.targetId);
+    expect(audit.commits.filter(({ proven }) => !proven)).toEqual([]);
+    const values = (await this.git.git(['reflog', 'show', '--format=%H', 'main'], this.git.remote)).split('\n');
+    const given = (await daos.intents.findApplied(this.targetId)).filter(({ new_commit }) =>
+      values.includes(new_commit),
+    );
+    for (const { tree_id } of given) expect(await daos.verdicts.findPassed([tree_id])).not.toEqual([]);
+    // 2. No gate process outlives its end.
+    const live = await daos.gates.findLive(this.targetId);
+    if (live.length === 0) {
+      await eventually('the end of every gate process', async () => (await this.#gateProcesses()).length === 0);
+    }
+    // 3. Each patch has exactly one ending. 4. Landed in the ledger exactly if it is on the branch.
+    const reachable = (await this.git.git(['rev-list', 'main'], this.git.remote)).split('\n');
+    const trailers = await this.git.git(
+      ['log', '--format=%(trailers:key=Sluice-Patch,valueonly)', 'main'],
+      this.git.remote,
+    );
+    for (const { patchId } of this.#patches.values()) {
+      const transitions = await daos.transitions.findByEntity(patchId);
+      const endings = transitions.filter(({ to_state }) => ENDINGS.includes(to_state));
+      expect(endings.length).toBeLessThanOrEqual(endings.some(({ to_state }) => to_state === 'ROLLED_BACK') ? 2 : 1);
+      const { state, landed_commit } = await this.sluice.client.patches.get(patchId);
+      expect([patchId, LANDED.includes(state)]).toEqual([patchId, trailers.includes(patchId)]);
+      if (landed_commit !== null) expect(reachable).toContain(landed_commit);
+    }
+    await this.git.remove();
+  }
+
+  async #gateProcesses(): Promise<number[]> {
+    const patches = await Promise.all([...this.#patches.keys()].map((name) => this.patch(name)));
+    return (await Promise.all(patches.map(({ task_id }) => processesWithVariable(`SLUICE_TASK_ID=${task_id}`)))).flat();
+  }
+
+  /** Something only the story knows: a line in its folder, for rules to look at. */
+  async tell(file: string, text = ''): Promise<void> {
+    await appendFile(join(this.#control, file), text);
+  }
+
+  async told(file: string): Promise<string[]> {
+    const names = await readdir(this.#control);
+    return names.includes(file) ? (await readFile(join(this.#control, file), 'utf8')).split('\n') : [];
+  }
+}
+
+const GATE = `
+control="$1"
+names=$(ls p | tr '\\n' ' ' | sed 's/ $//')
+echo "\${names:-nothing}" >> "$control/runs"
+while [ -e "$control/hold" ]; do sleep 0.03; done
+. "$control/rule.sh"
+`;
