@@ -140,7 +140,7 @@ describe('P7: the judge is safe', () => {
   test('out of its scope nobody can approve it', async () => {
     const story = await LandingStory.begin(sluice);
     const task = { name: 't', tool: 'patch', scope: ['src/**'] };
-    const input = { format: 'inline', files: [{ path: 'p/a', content: 'a\n' }] } as const;
+    const input = { format: 'inline', files: [{ path: 'p/a', content: 'a\n' }] };
     const { run, patch } = await sluice.finish(specOf(story.git.remote, [{ ...task, input }]));
     expect(run.state).toBe('FAILED');
     await expect(sluice.client.patches.steer(patch('t')!.id, 'approve', 'please')).rejects.toMatchObject({
@@ -150,13 +150,11 @@ describe('P7: the judge is safe', () => {
   });
 
   test('a change of a pinned path passes as it lands and with the files of the branch; an approval waives the second', async () => {
-    const rule = 'grep -q strict p/.keep || [ -e p/good ] || [ -z "$names" ]';
     const story = await LandingStory.begin(sluice, {
       files: { 'p/.keep': 'strict\n' },
       rule: '! grep -q strict p/.keep || [ ! -e p/cheat ]',
       policy: { pinned: ['p/.keep'] },
     });
-    expect(rule).not.toBe('');
     await story.submit('cheat', { files: { 'p/cheat': 'x\n', 'p/.keep': 'lax\n' } });
     expect(await story.until('cheat', 'BLOCKED')).toMatchObject({ reason: 'gate_red', evidence: { pinned: true } });
     await sluice.client.patches.steer(story.idOf('cheat'), 'approve', 'the new rule is right');
@@ -173,7 +171,7 @@ describe('P7: the judge is safe', () => {
       'mkdir -p .git/hooks && printf "#!/bin/sh\\nexit 1\\n" > .git/hooks/pre-push && chmod +x .git/hooks/pre-push',
       'git branch -f main HEAD',
       'git update-ref refs/heads/main HEAD || true',
-      `git push ${story.git.remote} HEAD:main --force || true`,
+      'git push origin HEAD:main --force || true',
       'git gc --prune=now -q || true',
     ].join('; ');
     const before = await story.git.tip();
@@ -181,7 +179,7 @@ describe('P7: the judge is safe', () => {
     await story.git.push({ '.sluice.yaml': JSON.stringify({ gates }) });
     const { run } = await sluice.finish(
       specOf(story.git.remote, [
-        shell('tool', `(${mischief.replace(/git push [^;]*;/, '')}) >/dev/null 2>&1; echo t > p/t`),
+        shell('tool', `(${mischief}) >/dev/null 2>&1; echo t > p/t`),
         shell('other', 'echo o > p/o'),
       ]),
     );

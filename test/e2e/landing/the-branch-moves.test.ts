@@ -1,0 +1,248 @@
+import { chmod, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { openIntent } from '../../../src/ledger/landing.ts';
+import { acquireLease } from '../../../src/ledger/leases.ts';
+import { startAll } from '../../../src/lib/component.ts';
+import { createSchedulerRole } from '../../../src/scheduler/scheduler-role.ts';
+import { eventually } from '../../support/eventually.ts';
+import { LandingStory } from '../../support/landing-story.ts';
+import { type RunningSluice, startSluice } from '../../support/run-sluice.ts';
+
+let sluice: RunningSluice;
+beforeAll(async () => {
+  sluice = await startSluice({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
+});
+
+describe('P4: somebody else moves the branch', () => {
+  test('between green and land: what lands is tested again on top of it', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.pause();
+    await story.stage(['a']);
+    await story.started('a');
+    const theirs = await story.git.push({ 'p/theirs': 'x\n' }, 'theirs');
+    await story.resume();
+    await story.until('a', 'VERIFIED');
+    expect(await story.landed()).toEqual(['theirs', 'a']);
+    expect(await story.git.git(['rev-parse', 'main^'], story.git.remote)).toBe(theirs);
+    expect(await story.runs()).toEqual(['a', 'a theirs']);
+    await story.end();
+  });
+
+  test('a force-push removed the base: the change is applied again, and nothing removed comes back', async () => {
+    const story = await LandingStory.begin(sluice);
+    const leaked = await story.git.push({ 'p/leaked': 'key\n' }, 'leaked');
+    const content = await story.git.diffOf({ 'p/a': 'a\n' });
+    const needs = await story.git.diffOf({ 'p/leaked': 'key 2\n' });
+    await story.pause();
+    await story.submit('a', { input: { format: 'git_patch', base: leaked, content } });
+    await story.submit('needs', { input: { format: 'git_patch', base: leaked, content: needs } });
+    await story.allUntil(['a', 'needs'], 'STAGED');
+    await story.git.git(['reset', '--quiet', '--hard', 'HEAD^']);
+    await story.git.git(['commit', '--quiet', '--allow-empty', '--message', 'cleaned']);
+    await story.git.git(['push', '--quiet', '--force', 'origin', 'HEAD:main']);
+    await story.resume();
+    await story.until('a', 'VERIFIED');
+    expect(await story.until('needs', 'BLOCKED')).toMatchObject({ reason: 'base_gone' });
+    const files = await story.git.git(['ls-tree', '-r', '--name-only', 'main'], story.git.remote);
+    expect(files).not.toContain('leaked');
+    await story.end();
+  });
+
+  test('a change that is on the branch already is superseded, and its run is done', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.pause();
+    await story.stage(['a']);
+    await story.git.push({ 'p/a': 'a\n' }, 'the same');
+    expect(await story.until('a', 'SUPERSEDED')).toMatchObject({ reason: 'already_on_branch' });
+    await eventually('the run', async () => (await sluice.client.runs.get(story.runOf('a'))).state === 'COMPLETED');
+    await story.resume();
+    await story.end();
+  });
+
+  test('two patches with the same change: one lands, the other was there already', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.hold();
+    await story.submit('a', { files: { 'p/same': 'x\n' } });
+    await story.until('a', 'STAGED');
+    await story.submit('b', { files: { 'p/same': 'x\n' } });
+    await story.until('b', 'STAGED');
+    await story.release();
+    await story.until('a', 'VERIFIED');
+    await story.until('b', 'SUPERSEDED');
+    expect(await story.runs()).toEqual(['same']);
+    await story.end();
+  });
+
+  test('a push that the remote refuses pauses the target in its words; resumed, it lands without a new run', async () => {
+    const story = await LandingStory.begin(sluice);
+    const hook = join(story.git.remote, 'hooks', 'pre-receive');
+    await writeFile(hook, '#!/bin/sh\necho "main is frozen" >&2\nexit 1\n');
+    await chmod(hook, 0o755);
+    await story.stage(['a', 'b']);
+    await eventually('the pause', async () =>
+      (await sluice.client.target(story.targetId)).pause_reason?.includes('main is frozen'),
+    );
+    await story.started('a b');
+    await rm(hook);
+    const before = (await story.runs()).length;
+    await story.resume();
+    await story.allUntil(['a', 'b'], 'VERIFIED');
+    expect(await story.runs()).toHaveLength(before);
+    await story.end();
+  });
+});
+
+describe('by hand', () => {
+  test('a paused target goes on testing and lands nothing', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.pause();
+    await story.stage(['a', 'b']);
+    await story.started('a b');
+    expect(await story.landed()).toEqual([]);
+    await story.resume();
+    await story.allUntil(['a', 'b'], 'VERIFIED');
+    await story.end();
+  });
+
+  test('a dropped patch is out of the way, and its run has failed', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.hold();
+    await story.stage(['a', 'b']);
+    await story.started('a b');
+    await sluice.client.patches.steer(story.idOf('a'), 'drop', 'not wanted any more');
+    await story.release();
+    await story.until('b', 'VERIFIED');
+    expect(await story.patch('a')).toMatchObject({ state: 'EXPIRED', reason: 'dropped' });
+    await eventually('the run', async () => (await sluice.client.runs.get(story.runOf('a'))).state === 'FAILED');
+    await story.end();
+  });
+
+  test('a requeued patch brings its failed run back to life', async () => {
+    const story = await LandingStory.begin(sluice, { rule: '[ -e "$control/mended" ] || [ ! -e p/a ]' });
+    await story.stage(['a']);
+    await story.until('a', 'BLOCKED');
+    await eventually('the failed run', async () => (await sluice.client.runs.get(story.runOf('a'))).state === 'FAILED');
+    await story.tell('mended');
+    await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the rule was wrong');
+    await story.until('a', 'VERIFIED');
+    const run = await eventually('the run', async () => {
+      const found = await sluice.client.runs.get(story.runOf('a'));
+      return found.state === 'COMPLETED' ? found : undefined;
+    });
+    expect(run).toMatchObject({ outcome: 'succeeded', progress_percentage: 100, tasks_ended: 1 });
+    await expect(sluice.client.patches.steer(story.idOf('a'), 'requeue', 'again')).rejects.toMatchObject({
+      code: 'state.changed',
+    });
+    await story.end();
+  });
+
+  test('a rollback goes ahead of the queue through the same gates and makes the original ROLLED_BACK', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.stage(['a', 'b']);
+    await story.allUntil(['a', 'b'], 'VERIFIED');
+    await story.hold();
+    await story.stage(['c']);
+    const revert = await sluice.client.patches.rollback(story.idOf('a'), 'it was wrong');
+    await expect(sluice.client.patches.rollback(story.idOf('a'), 'twice')).rejects.toMatchObject({
+      code: 'state.changed',
+    });
+    await story.release();
+    await eventually('the revert', async () => (await sluice.client.runs.get(revert.id)).state === 'COMPLETED');
+    expect(await story.patch('a')).toMatchObject({ state: 'ROLLED_BACK', reason: 'reverted' });
+    await story.until('c', 'VERIFIED');
+    const files = await story.git.git(['ls-tree', '-r', '--name-only', 'main', 'p/'], story.git.remote);
+    expect(files.split('\n')).toEqual(['p/.keep', 'p/b', 'p/c']);
+    await story.end();
+  });
+
+  test('a run that is not to land is tested, lands nothing and is COMPLETED', async () => {
+    const story = await LandingStory.begin(sluice, { rule: '[ ! -e p/bad ]' });
+    await story.submit('good', { land: false });
+    await story.submit('bad', { land: false });
+    expect(await story.until('good', 'EXPIRED')).toMatchObject({ reason: 'proven_not_to_land' });
+    expect(await story.until('bad', 'BLOCKED')).toMatchObject({ reason: 'gate_red' });
+    await eventually('the run', async () => (await sluice.client.runs.get(story.runOf('good'))).state === 'COMPLETED');
+    expect(await story.landed()).toEqual([]);
+    await story.end();
+  });
+
+  test('a patch that did not land in the time its run gave it is EXPIRED', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.pause();
+    const run = await sluice.client.runs.submit({
+      name: 'short',
+      repository: story.git.remote,
+      expires_in_seconds: 1,
+      workstreams: [
+        {
+          name: 'w',
+          tasks: [{ name: 't', tool: 'patch', input: { format: 'inline', files: [{ path: 'p/x', content: 'x' }] } }],
+        },
+      ],
+    });
+    const patch = await eventually('the end of the patch', async () => {
+      const { patches } = await sluice.client.runs.get(run.id, { expand: ['patches'] });
+      return patches!.find(({ state }) => state === 'EXPIRED');
+    });
+    expect(patch.reason).toBe('too_old');
+    await story.resume();
+    await story.end();
+  });
+
+  test('while its push is under way nobody can cancel, drop, requeue or re-order it: one truth on both sides', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.pause();
+    await story.stage(['a']);
+    await eventually(
+      'the proof',
+      async () => (await sluice.client.target(story.targetId)).queue![0]?.place === 'proven',
+    );
+    const { deps } = sluice;
+    const lease = (await deps.ledger.write((tx) =>
+      acquireLease(tx, { name: 'story', holder: 'story', ttlMs: 60_000 }),
+    ))!;
+    const [verdict] = await deps.daos.verdicts.findPassed([
+      (await sluice.client.target(story.targetId)).queue![0]!.tree_id!,
+    ]);
+    const tree = verdict!.tree_id;
+    const intent = {
+      targetId: story.targetId,
+      oldTip: await story.git.tip(),
+      newCommit: 'f'.repeat(40),
+      treeId: tree,
+      prove: 'every_commit' as const,
+      patches: [{ patch_id: story.idOf('a'), commit: 'f'.repeat(40), tree }],
+      proofs: [{ tree, digest: verdict!.digest, gate: 'scripted' }],
+    };
+    // Settled by the next round of the coordinator; so all is asked in one breath.
+    const answers = await deps.ledger
+      .write(async (tx) => openIntent(tx, lease, intent))
+      .then(async () => {
+        const steer = (action: 'drop' | 'requeue') => sluice.client.patches.steer(story.idOf('a'), action, 'now');
+        return Promise.allSettled([
+          steer('drop'),
+          sluice.client.runs.cancel(story.runOf('a'), 'now'),
+          sluice.client.patches.prioritize(story.idOf('a'), { priority: 1, reason: 'now' }),
+        ]);
+      });
+    const codes = answers.map((answer) => (answer.status === 'rejected' ? answer.reason.code : 'done'));
+    // Each was refused while the intent stood, or came after it was cleared: never something in between.
+    expect(codes.every((code) => ['patch.landing', 'run.landing', 'state.changed', 'done'].includes(code))).toBe(true);
+    await story.resume();
+    await eventually('one ending', async () => ['VERIFIED', 'EXPIRED'].includes((await story.patch('a')).state));
+    await story.end();
+  });
+});
+
+test('P4, P8: ten coordinators started at once: one landing, each gate once', async () => {
+  const story = await LandingStory.begin(sluice);
+  const stops = await Promise.all(Array.from({ length: 9 }, () => startAll(createSchedulerRole(sluice.deps))));
+  await Promise.all(['a', 'b', 'c'].map((name) => story.submit(name)));
+  await story.allUntil(['a', 'b', 'c'], 'VERIFIED');
+  expect((await story.landed()).toSorted()).toEqual(['a', 'b', 'c']);
+  const runs = await story.runs();
+  expect(new Set(runs).size).toBe(runs.length);
+  await Promise.all(stops.map((stop) => stop()));
+  await story.end();
+});
