@@ -40,6 +40,8 @@ export interface SluiceOptions {
   redisUrl?: string;
   databaseUrl?: string;
   workers?: Partial<WorkerOptions>[];
+  /** False: nobody dispatches or lands here. */
+  scheduler?: boolean;
   dataDir?: string;
   environment?: Record<string, string>;
 }
@@ -64,7 +66,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<RunningS
   const components: Component[] = [
     ...foundation(deps, { migrate: false }),
     api,
-    ...createSchedulerRole(deps),
+    ...(options.scheduler === false ? [] : createSchedulerRole(deps)),
     ...workers.flatMap((worker) => worker.components),
   ];
   const stopAll = await startAll(components);

@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { startAll } from '../../../src/lib/component.ts';
+import type { CrashPointName } from '../../../src/pipeline/ports.ts';
+import { createSchedulerRole } from '../../../src/scheduler/scheduler-role.ts';
+import { createWorkerRole } from '../../../src/workers/worker-role.ts';
+import { LandingStory } from '../../support/landing-story.ts';
+import { startSluice } from '../../support/run-sluice.ts';
+
+const POINTS = [
+  'before-intent',
+  'before-push',
+  'after-push',
+  'after-settle',
+  'gate-claimed',
+  'gate-checked-out',
+  'gate-judged',
+] as const satisfies readonly CrashPointName[];
+
+test.concurrent.each(POINTS)(
+  'P8: killed at %s, a fresh coordinator converges: nothing lands twice, no verdict is asked for again',
+  async (point) => {
+    const sluice = await startSluice({ workers: [], scheduler: false });
+    const story = await LandingStory.begin(sluice);
+    const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-crash-'));
+    const roles = join(import.meta.dirname, '../../support/crashing-roles.ts');
+    const child = spawn(process.execPath, [roles, sluice.deps.database.url, dataDir, point], { stdio: 'ignore' });
+    const died = once(child, 'exit');
+    await story.submit('a');
+    expect((await died)[1]).toBe('SIGKILL');
+    const before = await sluice.deps.daos.gates.findByState('PASSED');
+
+    const worker = createWorkerRole(sluice.deps, { pools: ['default'], taskSlots: 2, gateSlots: 2, drainMs: 1_000 });
+    const stop = await startAll([...createSchedulerRole(sluice.deps), ...worker.components]);
+    await story.until('a', 'VERIFIED');
+    expect(await story.landed()).toEqual(['a']);
+    const passed = await sluice.deps.daos.gates.findByState('PASSED');
+    expect(passed).toHaveLength(1);
+    if (before.length > 0) expect(passed[0]!.gate_id).toBe(before[0]!.gate_id);
+    await stop();
+    await story.end();
+    await rm(dataDir, { recursive: true, force: true });
+    await sluice.stop();
+  },
+);

@@ -1,0 +1,19 @@
+import { loadSettings } from '../../src/config.ts';
+import { configSchema } from '../../src/contract/config-schema.ts';
+import { createDeps, foundation } from '../../src/deps.ts';
+import { startAll } from '../../src/lib/component.ts';
+import { silentLog } from '../../src/lib/log.ts';
+import { createSchedulerRole } from '../../src/scheduler/scheduler-role.ts';
+import { createWorkerRole } from '../../src/workers/worker-role.ts';
+
+/** A scheduler and a worker in a process of their own, which SIGKILLs itself at a named point: nothing of it can clean up. */
+const [databaseUrl, dataDir, point] = process.argv.slice(2) as [string, string, string];
+const settings = await loadSettings({ PATH: process.env.PATH }, { dataDir, port: 0 }, dataDir);
+const file = configSchema.parse({ allow_any_repository: true, allow_commands: true });
+const deps = createDeps({ ...settings, file }, silentLog(), databaseUrl);
+deps.crashPoint = async (name) => {
+  if (name === point) process.kill(process.pid, 'SIGKILL');
+};
+const worker = createWorkerRole(deps, { pools: ['default'], taskSlots: 2, gateSlots: 2, drainMs: 1_000 });
+await startAll([...foundation(deps, { migrate: false }), ...createSchedulerRole(deps), ...worker.components]);
+console.log('ready');
