@@ -14,9 +14,10 @@ import { type ChildResult, runChild } from '../lib/process.ts';
 import { redactDeep, redactor } from '../lib/redact.ts';
 import { outputTail } from '../tools/classify-ending.ts';
 import { rereadTree } from '../workspaces/capture.ts';
-import { checkOut } from '../workspaces/checkout.ts';
+import { checkOut, takeBack } from '../workspaces/checkout.ts';
 import { childEnvironment } from '../workspaces/child-environment.ts';
 import type { Preparation } from '../workspaces/prepare.ts';
+import { letClockTick } from '../workspaces/seal.ts';
 import type { Slot, SlotRack } from '../workspaces/slots.ts';
 import { type ComposablePatch, composeOnTip } from './land-patches/compose.ts';
 import { OutputLog } from './output-log.ts';
@@ -83,7 +84,7 @@ async function prove(
   try {
     const mirror = deps.mirrors.of(gate.url);
     const rebuilt = await rebuildCandidate(deps, mirror, gate);
-    slot = await deps.slots.acquire();
+    slot = await deps.slots.acquire(mirror);
     return { outcome: await proveInSlot(deps, { gate, mirror, slot, rebuilt, output, signal }), leave };
   } catch (error) {
     if (signal.aborted) return { outcome: lost(signal), leave };
@@ -149,7 +150,6 @@ async function proveInSlot(
 ): Promise<Outcome> {
   const { gate, mirror, slot, output, signal } = call;
   const { commit, policy } = call.rebuilt;
-  await checkOut(mirror, slot, commit);
   await crashPoint('gate-checked-out');
   const child = await childEnvironment(
     slot,
@@ -167,12 +167,19 @@ async function proveInSlot(
   const onSpawn = (groupId: number): void => slots.noteGroup(slot, groupId);
   const steps = policy.prepare;
   const common = { environment: child, signal, onSpawn, onOutput: output.write };
+  if (await preparation.isWorthMaking({ mirror, steps }, { tip: gate.tip_commit, commit })) {
+    await checkOut(mirror, slot, gate.tip_commit);
+    await preparation.run({ ...common, mirror, slot, steps, commit: gate.tip_commit, landed: true });
+    await takeBack(slot);
+  }
+  await checkOut(mirror, slot, commit);
   const prepared = await preparation.run({ ...common, mirror, slot, steps, commit, landed: false });
   if (!prepared.ok) {
     if (signal.aborted) return lost(signal);
     const results = { step: prepared.step, output_tail: outputTail(prepared.result) };
     return { outcome: 'unproven', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
   }
+  await letClockTick(slot.content?.signedAtMs);
   const result = await runChild({
     argv: gate.definition.command,
     cwd: slot.work,

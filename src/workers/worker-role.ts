@@ -139,6 +139,7 @@ function registration(
     async stop() {
       if (!registered) return;
       registered = false;
+      await slots.close();
       await ledger.write((tx) => stopWorker(tx, workerId));
       ledger.hint('dispatch');
     },

@@ -1,6 +1,7 @@
 import type { Mirror } from '../git/mirror.ts';
 import { changesBetween, type TreeChange } from '../git/tree-changes.ts';
-import type { Slot } from './slots.ts';
+import { differencesFrom, isInside } from './seal.ts';
+import type { Slot, SlotContent } from './slots.ts';
 
 export interface CapturedChange extends TreeChange {
   baseTree: string;
@@ -26,11 +27,26 @@ export async function captureChange(
   return { baseTree, tree, ...(await changesBetween(mirror, baseTree, tree)) };
 }
 
-/** The tree of what was checked out, read again from the files by content: another id means a gate changed them. */
+/**
+ * The tree of what was checked out, as the files have it now: another id means a gate changed them. Read again by content
+ * where a single signature differs.
+ */
 export async function rereadTree(mirror: Mirror, slot: Slot, commit: string): Promise<string> {
+  if (slot.content?.commit === commit && (await isUntouched(slot, slot.content))) return mirror.treeOf(commit);
   return mirror.withIndex(async (indexFile) => {
     await mirror.run({ args: ['read-tree', commit], indexFile });
     await mirror.run({ args: ['add', '--update', '--', ':(top)'], indexFile, workTree: slot.work });
     return mirror.text({ args: ['write-tree'], indexFile });
   });
+}
+
+/** Kept paths and the child's own repository are no part of the tree. */
+async function isUntouched({ work }: Slot, { seal, kept }: SlotContent): Promise<boolean> {
+  try {
+    const { broken } = await differencesFrom(seal, work);
+    const beside = ['.git', ...kept.keys()];
+    return broken.every((path) => beside.some((folder) => isInside(path, folder)));
+  } catch {
+    return false;
+  }
 }

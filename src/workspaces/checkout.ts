@@ -1,28 +1,90 @@
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mirror } from '../git/mirror.ts';
+import { changedPaths } from '../git/tree-changes.ts';
 import { removeTree } from './remove-tree.ts';
-import type { Slot } from './slots.ts';
+import { differencesFrom, forgetBelow, isInside, sealFolder, signAgain } from './seal.ts';
+import type { Slot, SlotContent } from './slots.ts';
 
 /**
- * Puts the files of a commit into the slot, from nothing: no file of an earlier child stays. git runs in the mirror with a
- * private index; what a child does to the slot's own `.git` is never read.
+ * Puts the files of a commit into the slot. Where the slot holds another commit of the same repository, and all that a child
+ * did to it was taken back, only what differs is written; else it starts from nothing. git runs in the mirror with a private
+ * index; what a child does to the slot's own `.git` is never read.
  */
 export async function checkOut(mirror: Mirror, slot: Slot, commit: string): Promise<void> {
-  for (const path of [slot.work, slot.home, slot.tmp]) {
-    await removeTree(path);
-    await mkdir(path, { recursive: true });
+  const { content } = slot;
+  slot.content = undefined;
+  for (const path of [slot.home, slot.tmp]) await mkdir(path, { recursive: true });
+  if (content?.mirrorDir === mirror.dir) {
+    try {
+      slot.content = await switchTo(mirror, slot, { content, commit });
+      return;
+    } catch {
+      // Whatever stands in the way of a small step, a check-out from nothing does not meet it.
+    }
   }
+  slot.content = await startFromNothing(mirror, slot, commit);
+}
+
+async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Promise<SlotContent> {
+  await removeTree(slot.work);
+  await mkdir(slot.work, { recursive: true });
   await rm(slot.indexFile, { force: true });
   const where = { workTree: slot.work, indexFile: slot.indexFile };
   await mirror.run({ ...where, args: ['read-tree', commit] });
   await mirror.run({ ...where, args: ['checkout-index', '--all', '--force', '--quiet', '-u'] });
   await writeOwnRepository(mirror, slot, commit);
+  const seal = await sealFolder(slot.work);
+  return { mirrorDir: mirror.dir, commit, seal, signedAtMs: Date.now(), kept: new Map() };
+}
+
+async function switchTo(
+  mirror: Mirror,
+  slot: Slot,
+  { content, commit }: { content: SlotContent; commit: string },
+): Promise<SlotContent> {
+  const { seal, kept } = content;
+  const changed = (await changedPaths(mirror, content.commit, commit)).map(({ path }) => path);
+  const gone = [...(content.restore ?? [])];
+  if (changed.length > 0 || gone.length > 0) {
+    await mirror.run({ workTree: slot.work, indexFile: slot.indexFile, args: ['read-tree', '--reset', '-u', commit] });
+  }
+  await writeHead(slot, commit);
+  signAgain(seal, slot.work, [...changed, ...gone, '.git/HEAD', '.git/index']);
+  return { mirrorDir: mirror.dir, commit, seal, signedAtMs: Date.now(), kept };
 }
 
 /**
- * A small repository for the child alone, made by hand each time: objects borrowed from the mirror, no remote, no hooks,
- * HEAD detached at the commit. A child may do to it what it likes.
+ * Takes back what a child did: what it added goes, what it changed is removed and comes back with the next check-out. Kept
+ * paths that it touched go as a whole. When something cannot be taken back, the slot holds nothing that is worth keeping.
+ */
+export async function takeBack(slot: Slot): Promise<void> {
+  const { content } = slot;
+  if (content === undefined) return;
+  slot.content = undefined;
+  const { seal, kept } = content;
+  const { added, broken } = await differencesFrom(seal, slot.work);
+  const touched = [...added, ...broken];
+  if (touched.some((path) => path === '.git' || (path.startsWith('.git/') && path !== '.git/index'))) return;
+  // A folder that is still there has another mode: who may say what else.
+  if (broken.some((path) => seal.get(path)!.startsWith('d ') && existsSync(join(slot.work, path)))) return;
+  const spoiled = [...kept.keys()].filter((folder) => touched.some((path) => isInside(path, folder)));
+  for (const folder of spoiled) {
+    await removeTree(join(slot.work, folder));
+    kept.delete(folder);
+    forgetBelow(seal, folder);
+  }
+  const restore = broken.filter((path) => seal.has(path) && path !== '.git/index');
+  for (const path of [...added, ...restore]) await removeTree(join(slot.work, path));
+  for (const path of restore) seal.delete(path);
+  // A folder that went with its files comes back with them.
+  slot.content = { ...content, restore };
+}
+
+/**
+ * A small repository for the child alone, made by hand: objects borrowed from the mirror, no remote, no hooks, HEAD detached
+ * at the commit. A child may do to it what it likes.
  */
 async function writeOwnRepository(mirror: Mirror, slot: Slot, commit: string): Promise<void> {
   const git = join(slot.work, '.git');
@@ -30,9 +92,13 @@ async function writeOwnRepository(mirror: Mirror, slot: Slot, commit: string): P
   await mkdir(join(git, 'objects', 'pack'), { recursive: true });
   await mkdir(join(git, 'refs', 'heads'), { recursive: true });
   await writeFile(join(git, 'objects', 'info', 'alternates'), `${join(mirror.dir, 'objects')}\n`);
-  await writeFile(join(git, 'HEAD'), `${commit}\n`);
   await writeFile(join(git, 'config'), OWN_CONFIG);
-  await copyFile(slot.indexFile, join(git, 'index'));
+  await writeHead(slot, commit);
+}
+
+async function writeHead(slot: Slot, commit: string): Promise<void> {
+  await writeFile(join(slot.work, '.git', 'HEAD'), `${commit}\n`);
+  await copyFile(slot.indexFile, join(slot.work, '.git', 'index'));
 }
 
 const OWN_CONFIG = `[core]

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, rename } from 'node:fs/promises';
+import { access, lstat, mkdir, rename } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { PrepareDefinition } from '../contract/policy.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
 import { removeTree } from './remove-tree.ts';
+import { forgetBelow, sealFolder, signAgain } from './seal.ts';
 import type { Slot } from './slots.ts';
 
 export interface PrepareCall {
@@ -36,14 +37,33 @@ export class Preparation {
     this.#searchPath = searchPath;
   }
 
+  /**
+   * True when some step has nothing in the cache yet, and would get the same from the tip as from the candidate: then it is
+   * made from the tip, and kept for all.
+   */
+  async isWorthMaking(
+    { mirror, steps }: Pick<PrepareCall, 'mirror' | 'steps'>,
+    { tip, commit }: { tip: string; commit: string },
+  ): Promise<boolean> {
+    for (const step of steps.filter(({ kept_paths }) => kept_paths.length > 0)) {
+      const key = await keyOf({ mirror, commit: tip }, step);
+      if (key === (await keyOf({ mirror, commit }, step)) && !(await exists(join(this.#root, key)))) return true;
+    }
+    return false;
+  }
+
   async run(call: PrepareCall): Promise<Prepared> {
     for (const step of call.steps) {
-      const cached = join(this.#root, await keyOf(call, step));
+      const key = await keyOf(call, step);
+      const cached = join(this.#root, key);
       const mayKeep = step.kept_paths.length > 0;
+      if (mayKeep && isInPlace(call.slot, step, key)) continue;
       if (mayKeep && (await exists(cached))) {
         await this.#copyAll(step.kept_paths, { from: cached, to: call.slot.work });
+        await signKept(call.slot, step, key);
         continue;
       }
+      await removeKept(call.slot, step);
       const result = await runChild({
         argv: step.command,
         cwd: call.slot.work,
@@ -57,6 +77,7 @@ export class Preparation {
       const done = result.ending.kind === 'exited' && result.ending.exitCode === 0;
       if (!done) return { ok: false, step: step.name, result };
       if (mayKeep && call.landed) await this.#keep(step, { from: call.slot.work, to: cached });
+      if (mayKeep) await signKept(call.slot, step, call.landed ? key : `${key} of ${call.commit}`);
     }
     return { ok: true };
   }
@@ -93,7 +114,38 @@ export class Preparation {
   }
 }
 
-async function keyOf({ mirror, commit }: PrepareCall, step: PrepareDefinition): Promise<string> {
+/** Copied or made here before from the same key files, and no child has touched it since. */
+function isInPlace({ content }: Slot, step: PrepareDefinition, key: string): boolean {
+  return content !== undefined && step.kept_paths.every((path) => content.kept.get(path) === key);
+}
+
+async function signKept({ content, work }: Slot, step: PrepareDefinition, key: string): Promise<void> {
+  if (content === undefined) return;
+  for (const path of step.kept_paths) {
+    forgetBelow(content.seal, path);
+    if (!(await exists(join(work, path)))) continue;
+    signAgain(content.seal, work, [path]);
+    const isFolder = (await lstat(join(work, path))).isDirectory();
+    const below = isFolder ? await sealFolder(work, path) : [];
+    for (const [inside, signature] of below) content.seal.set(inside, signature);
+    content.kept.set(path, key);
+  }
+  content.signedAtMs = Date.now();
+}
+
+/** What another candidate's preparation left in place must not be built on. */
+async function removeKept({ content, work }: Slot, step: PrepareDefinition): Promise<void> {
+  for (const path of step.kept_paths.filter((kept) => content?.kept.has(kept))) {
+    await removeTree(join(work, path));
+    content!.kept.delete(path);
+    forgetBelow(content!.seal, path);
+  }
+}
+
+async function keyOf(
+  { mirror, commit }: Pick<PrepareCall, 'mirror' | 'commit'>,
+  step: PrepareDefinition,
+): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([mirror.url, step.command, step.kept_paths]));
   for (const file of step.key_files) {
     const content = await mirror.readFile(commit, file);

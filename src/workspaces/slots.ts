@@ -4,7 +4,9 @@ import { join, resolve } from 'node:path';
 import { poll, sleep } from '../lib/clock.ts';
 import { signalGroup } from '../lib/process.ts';
 import { identityOf, isRunning, type ProcessIdentity, processesWithVariable } from '../lib/process-identity.ts';
+import { takeBack } from './checkout.ts';
 import { removeTree } from './remove-tree.ts';
+import type { Seal } from './seal.ts';
 
 /** A directory to run in; its paths never change. */
 export interface Slot {
@@ -15,6 +17,19 @@ export interface Slot {
   readonly home: string;
   readonly tmp: string;
   readonly indexFile: string;
+  /** What stands in `work`, signed; undefined: nobody knows, and a check-out starts from nothing. */
+  content: SlotContent | undefined;
+}
+
+export interface SlotContent {
+  mirrorDir: string;
+  commit: string;
+  seal: Seal;
+  signedAtMs: number;
+  /** Kept paths of `prepare` that are in place, by what they were made from. */
+  kept: Map<string, string>;
+  /** Files of the commit that were taken away, to be written again. */
+  restore?: readonly string[];
 }
 
 const LOCK_LIMIT_MS = 60_000;
@@ -28,13 +43,18 @@ const MAX_KILL_ROUNDS = 20;
  */
 export class SlotRack {
   readonly #root: string;
+  readonly #idle: Slot[] = [];
+  #closed = false;
 
   constructor(dataDir: string) {
     this.#root = resolve(dataDir, 'slots');
   }
 
-  /** Takes the lowest free slot. */
-  async acquire(): Promise<Slot> {
+  /** A slot of ours that holds the repository already, or the lowest free one. */
+  async acquire(mirror?: { dir: string }): Promise<Slot> {
+    const warm = this.#idle.findIndex(({ content }) => content?.mirrorDir === mirror?.dir);
+    const [known] = warm === -1 ? this.#idle.splice(0, 1) : this.#idle.splice(warm, 1);
+    if (known !== undefined) return known;
     await mkdir(this.#root, { recursive: true });
     const owner = JSON.stringify(await identityOf(process.pid));
     for (let number = 1; ; number += 1) {
@@ -51,12 +71,26 @@ export class SlotRack {
   }
 
   /**
-   * Ends what still runs there, empties the slot and gives it back. Never throws: what an attempt came to must not be lost
-   * to a file that cannot be removed, and a check-out starts from nothing anyway.
+   * Ends what still runs there, takes back what a child did and keeps the slot for the next one. Never throws: what an
+   * attempt came to must not be lost to a file that cannot be removed, and a check-out can start from nothing.
    */
   async release(slot: Slot): Promise<void> {
     await endLeftovers(slot).catch(() => {});
-    await emptySlot(slot).catch(() => {});
+    await takeBack(slot).catch(() => {});
+    await emptySlot(slot, slot.content === undefined).catch(() => {});
+    if (this.#closed) await this.#vacate(slot);
+    else this.#idle.push(slot);
+  }
+
+  /** Empties the slots that this process holds for nobody, and those that come back later. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const slot of this.#idle.splice(0)) await this.#vacate(slot);
+  }
+
+  async #vacate(slot: Slot): Promise<void> {
+    await endLeftovers(slot).catch(() => {});
+    await emptySlot(slot, true).catch(() => {});
     await rm(join(slot.dir, 'owner'), { force: true });
   }
 
@@ -75,7 +109,7 @@ export class SlotRack {
         const slot = this.#slot(number);
         const owner = await readOwner(slot);
         if (owner === undefined || (await isRunning(owner))) continue;
-        await this.release(slot);
+        await this.#vacate(slot);
         freed.push(number);
       }
       return freed;
@@ -91,6 +125,7 @@ export class SlotRack {
       home: join(dir, 'home'),
       tmp: join(dir, 'tmp'),
       indexFile: join(dir, 'index'),
+      content: undefined,
     };
   }
 
@@ -168,9 +203,15 @@ async function endLeftovers(slot: Slot): Promise<void> {
   }
 }
 
-async function emptySlot(slot: Slot): Promise<void> {
+/** What belonged to one child alone goes always; the files of the commit only with `whole`. */
+async function emptySlot(slot: Slot, whole: boolean): Promise<void> {
+  for (const path of [slot.home, slot.tmp]) if (!(await isEmptyFolder(path))) await removeTree(path);
+  const files = ['group', 'input.json', 'evidence.json', 'message.txt'];
+  for (const file of whole ? [...files, 'index'] : files) await rm(join(slot.dir, file), { force: true });
+  if (!whole) return;
   for (const path of [slot.work, slot.home, slot.tmp]) await removeTree(path);
-  for (const file of ['index', 'group', 'input.json', 'evidence.json', 'message.txt']) {
-    await rm(join(slot.dir, file), { force: true });
-  }
+}
+
+async function isEmptyFolder(path: string): Promise<boolean> {
+  return (await readdir(path).catch(() => ['?'])).length === 0;
 }

@@ -1,4 +1,4 @@
-import { access, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { access, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -10,6 +10,7 @@ import { captureChange, rereadTree } from '../../src/workspaces/capture.ts';
 import { checkOut } from '../../src/workspaces/checkout.ts';
 import { childEnvironment } from '../../src/workspaces/child-environment.ts';
 import { Preparation } from '../../src/workspaces/prepare.ts';
+import { differencesFrom, sealFolder } from '../../src/workspaces/seal.ts';
 import { type Slot, SlotRack } from '../../src/workspaces/slots.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 
@@ -181,6 +182,84 @@ describe('slots', () => {
     expect(again.work).toBe(one.work);
     await expect(access(join(again.work, 'left.txt'))).rejects.toThrow();
     await expect(access(join(again.home, 'left'))).rejects.toThrow();
+  });
+
+  test('a warm slot is told by what the kernel wrote: an edit with its times set back is taken back all the same', async () => {
+    const own = new SlotRack(join(dataDir, 'own'));
+    const slot = await own.acquire();
+    await checkOut(git.mirror, slot, base);
+    expect(slot.content?.commit).toBe(base);
+    await runIn(
+      slot,
+      `mkdir -p ignored; echo x > ignored/x; touch -r a.txt ref; printf 'A\n' > a.txt; touch -r ref a.txt; rm -r dir; chmod -x run.sh`,
+    );
+    await own.release(slot);
+    const again = await own.acquire(git.mirror);
+    expect(again.number).toBe(slot.number);
+    expect(again.content?.restore?.toSorted()).toEqual(['a.txt', 'dir', 'dir/b.txt', 'run.sh']);
+    await checkOut(git.mirror, again, base);
+    const seal = await differencesFrom(again.content!.seal, again.work);
+    expect(seal).toEqual({ added: [], broken: [] });
+    expect((await capture(again)).paths).toEqual([]);
+    expect((await readdir(again.work)).toSorted()).toEqual([
+      '.git',
+      '.gitattributes',
+      '.gitignore',
+      '.sluice.yaml',
+      'README.md',
+      'a.txt',
+      'dir',
+      'run.sh',
+    ]);
+    await own.release(again);
+    await own.close();
+    expect(await readdir(again.dir)).toEqual([]);
+  });
+
+  test('whatever was done in it, a warm slot holds the next commit and nothing else', async () => {
+    const commits = [base, await git.push({ 'a.txt': null, dir: 'a file now\n', 'new/deep/file': 'x\n' })];
+    await git.mirror.fetchTip('main');
+    const edits = fc.array(
+      fc.constantFrom(
+        'echo x >> a.txt',
+        'rm -rf dir',
+        'mkdir -p dir && echo y > dir/y',
+        'rm -f a.txt && mkdir a.txt',
+        'ln -sf /etc/passwd run.sh',
+        'git add -A',
+        'git commit -qam x || true',
+        'git checkout -qb other',
+        'chmod 000 new || true',
+        'mkdir -p ignored/z && echo x > ignored/z/z',
+        'rm -rf .git',
+        'mv run.sh moved.sh || true',
+        'touch a.txt',
+        'mkdir -p empty/er',
+      ),
+      { maxLength: 4 },
+    );
+    const rounds = fc.array(fc.record({ edits, to: fc.constantFrom(...commits) }), { minLength: 1, maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(rounds, async (steps) => {
+        for (const { edits: scripts, to } of steps) {
+          const slot = await rack.acquire(git.mirror);
+          await checkOut(git.mirror, slot, to);
+          const cold = await rack.acquire({ dir: 'another' });
+          cold.content = undefined;
+          await checkOut(git.mirror, cold, to);
+          const list = async (of: Slot) =>
+            [...(await sealFolder(of.work)).keys()].filter((path) => !path.startsWith('.git/')).toSorted();
+          expect(await list(slot)).toEqual(await list(cold));
+          const change = await captureChange(git.mirror, slot, { base: to, keptPaths: [] });
+          expect(change.tree).toBe(change.baseTree);
+          expect(await rereadTree(git.mirror, slot, to)).toBe(change.baseTree);
+          await runIn(slot, scripts.map((script) => `${script} 2>/dev/null || true`).join('\n'));
+          await rack.release(slot);
+          await rack.release(cold);
+        }
+      }),
+      { numRuns: 25 },
+    );
   });
 
   test('P8: the slot of a dead process is swept, with the children it left', async () => {

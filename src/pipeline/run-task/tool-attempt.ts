@@ -9,6 +9,7 @@ import { captureChange } from '../../workspaces/capture.ts';
 import { checkOut } from '../../workspaces/checkout.ts';
 import { childEnvironment, messageFile } from '../../workspaces/child-environment.ts';
 import type { Preparation } from '../../workspaces/prepare.ts';
+import { letClockTick } from '../../workspaces/seal.ts';
 import type { Slot, SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../output-log.ts';
 import { buildPatch } from './build-patch.ts';
@@ -30,7 +31,7 @@ export interface ToolAttempt {
 const OUR_TRAILERS = /^sluice-(run|task|patch)\s*:.*$/gim;
 const MAX_MESSAGE_CHARS = 20_000;
 
-/** Runs a tool in a slot at the base and captures what it changed. The slot is empty again when this resolves. */
+/** Runs a tool in a slot at the base and captures what it changed. */
 export async function attemptWithTool(
   deps: ToolAttemptDeps,
   call: {
@@ -45,7 +46,7 @@ export async function attemptWithTool(
     signal: AbortSignal;
   },
 ): Promise<ToolAttempt> {
-  const slot = await deps.slots.acquire();
+  const slot = await deps.slots.acquire(call.mirror);
   try {
     return await runInSlot(deps, slot, call);
   } finally {
@@ -78,6 +79,7 @@ async function runInSlot(
   const steps = base.policy.prepare;
   const prepared = await preparation.run({ ...common, mirror, slot, steps, commit: base.commit, landed: true });
   if (!prepared.ok) return prepareFailed(prepared.step, outputTail(prepared.result), signal);
+  await letClockTick(slot.content?.signedAtMs);
   const result = await runChild({
     ...tool.invocation(task.input),
     cwd: slot.work,

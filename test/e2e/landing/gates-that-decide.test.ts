@@ -119,7 +119,7 @@ describe('P3: verdicts by tree', () => {
     await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the gate was at fault');
     await story.until('a', 'VERIFIED');
     expect(await story.runs()).toEqual(['a']);
-    expect((await sluice.client.runs.get(story.runOf('a'))).state).toBe('COMPLETED');
+    await eventually('the run', async () => (await sluice.client.runs.get(story.runOf('a'))).state === 'COMPLETED');
     await story.end();
   });
 });

@@ -1,0 +1,83 @@
+import { type BigIntStats, lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as breathe } from 'node:timers/promises';
+import { sleep } from '../lib/clock.ts';
+
+/**
+ * What stands in a folder, by path: mode, inode, size and the time of the last change of any of them, to the nanosecond. The
+ * kernel writes that time; no child can set it back, as it can the time of modification.
+ */
+export type Seal = Map<string, string>;
+
+export interface Differences {
+  added: string[];
+  /** Changed or gone. */
+  broken: string[];
+}
+
+/** The event loop gets a turn after this many files. */
+const CHUNK = 500;
+/** Longer than a tick of the clock that the kernel stamps files with. */
+const TICK_MS = 12;
+
+export async function sealFolder(folder: string, below = ''): Promise<Seal> {
+  const seal: Seal = new Map();
+  const open = [below];
+  let seen = 0;
+  for (let path = open.pop(); path !== undefined; path = open.pop()) {
+    for (const entry of readdirSync(join(folder, path), { withFileTypes: true })) {
+      const inside = path === '' ? entry.name : `${path}/${entry.name}`;
+      if (entry.isDirectory()) open.push(inside);
+      seal.set(inside, signatureOf(lstatSync(join(folder, inside), { bigint: true })));
+      seen += 1;
+      if (seen % CHUNK === 0) await breathe();
+    }
+  }
+  return seal;
+}
+
+/** Signs paths anew that we have just written; those that are gone are taken out, with all below them. */
+export function signAgain(seal: Seal, folder: string, paths: Iterable<string>): void {
+  for (const path of withParents(paths)) {
+    const stats = lstatSync(join(folder, path), { bigint: true, throwIfNoEntry: false });
+    if (stats !== undefined) seal.set(path, signatureOf(stats));
+    else seal.delete(path);
+  }
+}
+
+export function isInside(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
+}
+
+export function forgetBelow(seal: Seal, folder: string): void {
+  for (const path of seal.keys()) if (isInside(path, folder)) seal.delete(path);
+}
+
+/** Throws where a folder cannot be read: then nothing is known of it. */
+export async function differencesFrom(seal: Seal, folder: string): Promise<Differences> {
+  const now = await sealFolder(folder);
+  const added = [...now.keys()].filter((path) => !seal.has(path));
+  const broken = [...seal].filter(([path, signature]) => now.get(path) !== signature).map(([path]) => path);
+  return { added, broken };
+}
+
+/** A change in the very tick in which a file was signed could not be seen: a child must not start within it. */
+export async function letClockTick(signedAtMs: number | undefined): Promise<void> {
+  const leftMs = signedAtMs === undefined ? 0 : signedAtMs + TICK_MS - Date.now();
+  if (leftMs > 0) await sleep(leftMs);
+}
+
+function signatureOf(stats: BigIntStats): string {
+  // A folder's times move with what is in it, and that is signed itself.
+  if (stats.isDirectory()) return `d ${stats.mode}`;
+  return `${stats.mode} ${stats.ino} ${stats.size} ${stats.ctimeNs}`;
+}
+
+function withParents(paths: Iterable<string>): Set<string> {
+  const all = new Set<string>();
+  for (const path of paths) {
+    const parts = path.split('/');
+    for (let n = 1; n <= parts.length; n += 1) all.add(parts.slice(0, n).join('/'));
+  }
+  return all;
+}
