@@ -2,12 +2,22 @@ import { join } from 'node:path';
 import { ApiRole } from '../src/api/api-role.ts';
 import { SluiceClient } from '../src/client/sluice-client.ts';
 import { loadSettings } from '../src/config.ts';
+import type { Daos } from '../src/dao/all.ts';
+import { sql } from '../src/database/database.ts';
 import { createDeps, foundation } from '../src/deps.ts';
 import { startAll } from '../src/lib/component.ts';
 import { createLog } from '../src/lib/log.ts';
 import type { ExecuteAttempt } from '../src/pipeline/run-task/run-task.ts';
 import { createSchedulerRole } from '../src/scheduler/scheduler-role.ts';
 import { createWorkerRole } from '../src/workers/worker-role.ts';
+
+export interface BenchSluice {
+  client: SluiceClient;
+  daos: Daos;
+  /** While held, nobody offers a slot for gates. */
+  holdGates: (held: boolean) => Promise<void>;
+  stop: () => Promise<void>;
+}
 
 /** All roles in this process, so that contenders share one event loop as BullMQ and pg-boss do. */
 export async function startBenchSluice(options: {
@@ -17,7 +27,7 @@ export async function startBenchSluice(options: {
   taskSlots: number;
   gateSlots: number;
   execute?: ExecuteAttempt;
-}): Promise<{ client: SluiceClient; stop: () => Promise<void> }> {
+}): Promise<BenchSluice> {
   const dataDir = join(options.folder, 'data');
   const environment = { PATH: process.env.PATH, REDIS_URL: options.redisUrl };
   const settings = await loadSettings(environment, { dataDir, port: 0, allowAll: true }, options.folder);
@@ -31,5 +41,10 @@ export async function startBenchSluice(options: {
     ...createSchedulerRole(deps),
     ...worker.components,
   ]);
-  return { client: new SluiceClient({ url: api.url }), stop };
+  const holdGates = async (held: boolean): Promise<void> => {
+    await deps.ledger.write((tx) => tx.query(sql`update workers set gate_slots = ${held ? 0 : gateSlots}`));
+    deps.ledger.hint('dispatch');
+    deps.ledger.hint('landing');
+  };
+  return { client: new SluiceClient({ url: api.url }), daos: deps.daos, holdGates, stop };
 }

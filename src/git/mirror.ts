@@ -31,6 +31,7 @@ export class Mirror {
   readonly url: string;
   readonly longLived: LongLivedGit;
   readonly #ancestry = new Ancestry();
+  readonly #seen = new Map<string, { tip: Tip; atMs: number }>();
   #made: Promise<void> | undefined;
 
   constructor({ git, root, url }: { git: Git; root: string; url: string }) {
@@ -52,8 +53,20 @@ export class Mirror {
     return this.git.ask({ ...call, gitDir: this.dir });
   }
 
-  /** The branch's commit and tree at the remote now, its objects here. `branch.missing`, `repository.unreadable`. */
-  async fetchTip(branch: string): Promise<Tip> {
+  /**
+   * The branch's commit and tree at the remote now, its objects here; with `maxAgeMs` what was seen so long ago will do.
+   * `branch.missing`, `repository.unreadable`.
+   */
+  async fetchTip(branch: string, { maxAgeMs = 0 }: { maxAgeMs?: number } = {}): Promise<Tip> {
+    const seen = this.#seen.get(branch);
+    if (seen !== undefined && performance.now() - seen.atMs < maxAgeMs) return seen.tip;
+    const atMs = performance.now();
+    const tip = await this.#lookAtTip(branch);
+    this.#seen.set(branch, { tip, atMs });
+    return tip;
+  }
+
+  async #lookAtTip(branch: string): Promise<Tip> {
     await this.ensure();
     const commit = await this.#askRemote(branch);
     if ((await this.#fetchedTip(branch)) === commit) return { commit, tree: await this.treeOf(commit) };
@@ -140,8 +153,7 @@ export class Mirror {
 
   /** What the last whole fetch of the branch brought. A commit object alone proves nothing: its trees may be missing. */
   async #fetchedTip(branch: string): Promise<string | undefined> {
-    const { exitCode, stdout } = await this.ask({ args: ['rev-parse', '--verify', '--quiet', trackingRef(branch)] });
-    return exitCode === 0 ? stdout.toString().trim() : undefined;
+    return (await this.longLived.info(`${trackingRef(branch)}^{commit}`))?.id;
   }
 
   async #askRemote(branch: string): Promise<string> {

@@ -48,6 +48,8 @@ export interface LandingScene extends SettledScene, CompositionScene {
   pushFaults: { count: number };
 }
 
+/** A push carries the old tip as its lease, so a round that a gate asked for need not look at the remote again. */
+const TIP_AGE_MS = 900;
 /** Patches far back in the queue that one round looks at: it must soon look at its gates again. */
 const LOOK_AHEAD = 25;
 /** Each one composes something new, so this is only against a planner that asks without end. */
@@ -75,7 +77,8 @@ export class LandingCoordinator {
   async round(lease: HeldLease): Promise<'again' | undefined> {
     const target = await this.#deps.daos.targets.get(this.#targetId);
     const mirror = this.#deps.mirrors.of(target.url);
-    const tip = await mirror.fetchTip(target.branch);
+    const maxAgeMs = (await this.#isSettled()) ? TIP_AGE_MS : 0;
+    const tip = await mirror.fetchTip(target.branch, { maxAgeMs });
     const settled: SettledScene = { deps: this.#deps, lease, target, mirror, tip };
     if (await settleOpenIntent(settled)) return 'again';
     const { policy, error } = await readPolicy(mirror, tip.commit);
@@ -91,6 +94,16 @@ export class LandingCoordinator {
     // Gates run by now: time to see what the new tip means for those who wait further back.
     if (!moved) moved = await this.#lookAhead(scene, plan.unseen);
     return moved ? 'again' : undefined;
+  }
+
+  /** While a push may have happened that the ledger does not know of, only the branch as it is now tells. */
+  async #isSettled(): Promise<boolean> {
+    const { intents, patches } = this.#deps.daos;
+    const [open, applied] = await Promise.all([
+      intents.findOpen(this.#targetId),
+      patches.count({ target_id: this.#targetId, state: 'APPLIED' }),
+    ]);
+    return open === undefined && applied === 0;
   }
 
   async #observe({ lease, target, tip }: SettledScene, read: { policy: Policy | null; error: string | null }) {
