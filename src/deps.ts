@@ -8,6 +8,7 @@ import { HintListener, HintSender } from './database/hints.ts';
 import { assertSchemaCurrent, migrateUp } from './database/migrator.ts';
 import { NamedRepositories } from './domain/repository-book.ts';
 import { Mirrors } from './git/mirror.ts';
+import { OPEN_ACCESS, type RemoteAccess, remoteAccess } from './git/remote-access.ts';
 import { Git } from './git/run-git.ts';
 import { declareBreakers } from './ledger/breakers.ts';
 import { Ledger } from './ledger/ledger.ts';
@@ -45,7 +46,18 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
   const hints = new HintSender(database, log);
   const queueBackend = createQueueBackend({ redisUrl: settings.redisUrl, databaseUrl });
   const searchPath = settings.environment.PATH ?? '/usr/local/bin:/usr/bin:/bin';
+  const repositories = new NamedRepositories({
+    known: settings.file.repositories,
+    allowAny: settings.file.allow_any_repository,
+    folder: settings.folder,
+  });
   const git = new Git({ home: join(settings.dataDir, 'git'), searchPath });
+  const helpers = join(settings.dataDir, 'git', 'helpers');
+  const accessTo = (url: string): RemoteAccess => {
+    const credentials = repositories.credentialsAt(url);
+    if (credentials === undefined) return OPEN_ACCESS;
+    return remoteAccess(credentials, { helpers, daemon: settings.environment });
+  };
   return {
     settings,
     log,
@@ -56,13 +68,9 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
     queueBackend,
     publisher: new QueuePublisher(queueBackend),
     tools: new ToolRegistry(settings.file.tools),
-    repositories: new NamedRepositories({
-      known: settings.file.repositories,
-      allowAny: settings.file.allow_any_repository,
-      folder: settings.folder,
-    }),
+    repositories,
     crashPoint: noCrashPoint,
-    mirrorsOf: (role) => new Mirrors({ git, root: join(settings.dataDir, 'mirrors', role) }),
+    mirrorsOf: (role) => new Mirrors({ git, root: join(settings.dataDir, 'mirrors', role), accessTo }),
   };
 }
 

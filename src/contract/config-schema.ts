@@ -29,10 +29,32 @@ const toolSchema = z.strictObject({
 
 const committerSchema = z.strictObject({ name: field.name, email: z.string().min(1).max(320) });
 
+const filePath = z
+  .string()
+  .min(1)
+  .max(4_096)
+  .regex(/^[^"\p{Cc}]*$/u, 'must hold no quotation mark');
+const username = z.string().min(1).max(200).optional();
+
+/** Where the secret is to be found; never the secret itself. */
+const credentialsSchema = z.union(
+  [
+    z.strictObject({ token_env: field.variableName, username }),
+    z.strictObject({ token_command: field.argv, username }),
+    z.strictObject({ ssh_key_file: filePath, known_hosts_file: filePath }),
+  ],
+  { error: 'give token_env, token_command, or ssh_key_file with known_hosts_file' },
+);
+
 const repositorySchema = z.strictObject({
-  url: z.string().min(1).max(2_000),
+  url: z.string().min(1).max(2_000).refine(holdsNoPassword, 'holds a password: name it in credentials'),
+  credentials: credentialsSchema.optional(),
   committer: committerSchema.optional(),
 });
+
+export function holdsNoPassword(url: string): boolean {
+  return !URL.canParse(url) || new URL(url).password === '';
+}
 
 /** Names that the run spec may not give a tool of the configuration. */
 export const BUILT_IN_TOOLS = ['command', 'patch'] as const;

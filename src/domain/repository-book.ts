@@ -1,10 +1,12 @@
 import { isAbsolute, resolve } from 'node:path';
+import { type ConfigFile, holdsNoPassword } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import { guess } from '../contract/parse.ts';
 
 export interface KnownRepository {
   url: string;
   committer?: { name: string; email: string };
+  credentials?: ConfigFile['repositories'][string]['credentials'];
 }
 
 const DEFAULT_COMMITTER = { name: 'Sluice', email: 'sluice@sluice.invalid' };
@@ -32,12 +34,21 @@ export class NamedRepositories {
       throw new SluiceError('repository.not_allowed', `no repository of that name${guess(repository, names)}`);
     }
     const url = this.#address(repository);
+    // It would stand in the ledger and in every log.
+    if (!holdsNoPassword(url)) {
+      throw new SluiceError('repository.not_allowed', 'the URL holds a password: name it in the configuration');
+    }
     return { name: url, url };
   }
 
   committer(repository: string): { name: string; email: string } {
     const known = Object.hasOwn(this.#known, repository) ? this.#known[repository] : undefined;
     return known?.committer ?? DEFAULT_COMMITTER;
+  }
+
+  /** Of the repository at an address, if the configuration names one there. */
+  credentialsAt(url: string): KnownRepository['credentials'] {
+    return Object.values(this.#known).find((known) => this.#address(known.url) === url)?.credentials;
   }
 
   /** A URL of a transport that git may use, or an absolute path. Nothing that git would read as an option or command. */

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
+import { Ancestry } from './ancestry.ts';
 import { LongLivedGit } from './long-lived.ts';
-import type { Git, GitCall } from './run-git.ts';
+import { OPEN_ACCESS, type RemoteAccess } from './remote-access.ts';
+import type { Git, GitAnswer, GitCall } from './run-git.ts';
 
 export interface Tip {
   commit: string;
@@ -21,6 +23,13 @@ const EXACT_BYTES = '* -text -eol -ident -filter -working-tree-encoding\n';
 const LOCK_RETRIES = 5;
 const LOCK_BACKOFF = { baseMs: 20, capMs: 500 };
 
+export interface MirrorOptions {
+  git: Git;
+  root: string;
+  url: string;
+  access?: RemoteAccess;
+}
+
 /**
  * A bare copy of one remote repository, with our configuration only. Several processes of a machine may share it: objects
  * are only ever added, and a reference that another process holds locked is tried again.
@@ -30,14 +39,16 @@ export class Mirror {
   readonly dir: string;
   readonly url: string;
   readonly longLived: LongLivedGit;
+  readonly #access: RemoteAccess;
   readonly #ancestry = new Ancestry();
   readonly #seen = new Map<string, { tip: Tip; atMs: number }>();
   #made: Promise<void> | undefined;
 
-  constructor({ git, root, url }: { git: Git; root: string; url: string }) {
+  constructor({ git, root, url, access: remote = OPEN_ACCESS }: MirrorOptions) {
     this.git = git;
     this.url = url;
     this.dir = join(root, `${createHash('sha256').update(url).digest('hex').slice(0, 24)}.git`);
+    this.#access = remote;
     this.longLived = new LongLivedGit(git, this.dir);
   }
 
@@ -51,6 +62,13 @@ export class Mirror {
 
   ask(call: Omit<GitCall, 'gitDir'>) {
     return this.git.ask({ ...call, gitDir: this.dir });
+  }
+
+  /** A call that speaks to the remote: with its credentials, and without them in what it says. */
+  async askRemote(call: GitCall): Promise<GitAnswer> {
+    const env = { ...call.env, ...(await this.#access.environment()) };
+    const answer = await this.git.ask({ ...call, env });
+    return { ...answer, stderr: this.#access.redact(answer.stderr) };
   }
 
   /**
@@ -68,7 +86,7 @@ export class Mirror {
 
   async #lookAtTip(branch: string): Promise<Tip> {
     await this.ensure();
-    const commit = await this.#askRemote(branch);
+    const commit = await this.#remoteTip(branch);
     if ((await this.#fetchedTip(branch)) === commit) return { commit, tree: await this.treeOf(commit) };
     await this.#fetch(branch);
     // Somebody may have pushed between the question and the fetch: what was brought is the tip.
@@ -76,13 +94,24 @@ export class Mirror {
     return { commit: fetched, tree: await this.treeOf(fetched) };
   }
 
-  /** Makes the mirror if it is not there. A half-made one has another name. */
-  ensure(): Promise<void> {
+  /** Makes the mirror if it is not there (any more). A half-made one has another name. */
+  async ensure(): Promise<void> {
+    if (this.#made !== undefined && !(await this.#stands())) {
+      this.#made = undefined;
+      this.longLived.close();
+    }
     this.#made ??= this.#make().catch((error) => {
       this.#made = undefined;
       throw error;
     });
-    return this.#made;
+    await this.#made;
+  }
+
+  #stands(): Promise<boolean> {
+    return access(join(this.dir, 'sluice-tmp')).then(
+      () => true,
+      () => false,
+    );
   }
 
   async has(commit: string): Promise<boolean> {
@@ -115,6 +144,20 @@ export class Mirror {
     return found?.type === 'blob' ? found.content : undefined;
   }
 
+  /** Looks whether all of what the branches need is here and whole; if not, throws it away. True when it did. */
+  async mend(): Promise<boolean> {
+    const args = ['fsck', '--connectivity-only', '--no-dangling', '--no-progress'];
+    const { exitCode } = await this.ask({ args }).catch(() => ({ exitCode: 1 }));
+    if (exitCode === 0) return false;
+    this.longLived.close();
+    this.#made = undefined;
+    this.#seen.clear();
+    const aside = `${this.dir}.${randomUUID()}`;
+    await rename(this.dir, aside).catch(() => {});
+    await rm(aside, { recursive: true, force: true });
+    return true;
+  }
+
   close(): void {
     this.longLived.close();
   }
@@ -131,13 +174,7 @@ export class Mirror {
   }
 
   async #make(): Promise<void> {
-    if (
-      await access(join(this.dir, 'sluice-tmp')).then(
-        () => true,
-        () => false,
-      )
-    )
-      return;
+    if (await this.#stands()) return;
     const half = `${this.dir}.${randomUUID()}`;
     await mkdir(join(half, '..'), { recursive: true });
     await this.git.run({ args: ['init', '--bare', '--quiet', half] });
@@ -156,8 +193,8 @@ export class Mirror {
     return (await this.longLived.info(`${trackingRef(branch)}^{commit}`))?.id;
   }
 
-  async #askRemote(branch: string): Promise<string> {
-    const { exitCode, stdout, stderr } = await this.git.ask({
+  async #remoteTip(branch: string): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.askRemote({
       args: ['ls-remote', '--exit-code', '--', this.url, `refs/heads/${branch}`],
     });
     // The pattern matches tails too: a branch named `a/refs/heads/main` must not speak for `main`.
@@ -188,7 +225,7 @@ export class Mirror {
       refspec,
     ];
     for (let tries = 1; ; tries += 1) {
-      const { exitCode, stderr } = await this.ask({ args, timeoutMs: 15 * 60_000 });
+      const { exitCode, stderr } = await this.askRemote({ args, gitDir: this.dir, timeoutMs: 15 * 60_000 });
       if (exitCode === 0) return;
       if (tries >= LOCK_RETRIES || !/cannot lock ref|unable to update local ref|\.lock/.test(stderr)) {
         throw new SluiceError('repository.unreadable', `the branch cannot be fetched: ${tellingLine(stderr)}`, {
@@ -200,47 +237,26 @@ export class Mirror {
   }
 }
 
-const MAX_COMMITS_KNOWN = 10_000;
-
-/** What is known of who lies below whom. It never changes, so it may be remembered for as long as there is room. */
-class Ancestry {
-  readonly #parents = new Map<string, string>();
-  readonly #answers = new Map<string, boolean>();
-
-  /** By the parents that are known, then by an answer for one of them. */
-  find(ancestor: string, commit: string): boolean | undefined {
-    for (let at: string | undefined = commit; at !== undefined; at = this.#parents.get(at)) {
-      if (at === ancestor) return true;
-      const answer = this.#answers.get(`${ancestor} ${at}`);
-      if (answer !== undefined) return answer;
-    }
-    return undefined;
-  }
-
-  note({ ancestor, commit, below }: { ancestor: string; commit: string; below: boolean }): void {
-    if (this.#answers.size >= MAX_COMMITS_KNOWN) this.#answers.clear();
-    this.#answers.set(`${ancestor} ${commit}`, below);
-  }
-
-  noteParent(commit: string, parent: string): void {
-    if (this.#parents.size >= MAX_COMMITS_KNOWN) this.#parents.clear();
-    this.#parents.set(commit, parent);
-  }
+export interface MirrorsOptions {
+  git: Git;
+  root: string;
+  accessTo?: (url: string) => RemoteAccess;
 }
 
 /** The mirrors of one process, one a url. */
 export class Mirrors {
-  readonly #options: { git: Git; root: string };
+  readonly #options: MirrorsOptions;
   readonly #byUrl = new Map<string, Mirror>();
 
-  constructor(options: { git: Git; root: string }) {
+  constructor(options: MirrorsOptions) {
     this.#options = options;
   }
 
   of(url: string): Mirror {
     let mirror = this.#byUrl.get(url);
     if (mirror === undefined) {
-      mirror = new Mirror({ ...this.#options, url });
+      const { git, root, accessTo } = this.#options;
+      mirror = new Mirror({ git, root, url, access: accessTo?.(url) });
       this.#byUrl.set(url, mirror);
     }
     return mirror;

@@ -24,7 +24,8 @@ export async function pushByCompareAndSwap(
     });
   }
   const ref = `refs/heads/${branch}`;
-  const { exitCode, stdout, stderr } = await mirror.ask({
+  const { exitCode, stdout, stderr } = await mirror.askRemote({
+    gitDir: mirror.dir,
     args: [
       'push',
       '--porcelain',

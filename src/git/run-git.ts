@@ -116,7 +116,7 @@ export class Git {
     await writeFile(join(this.#home, 'gitconfig'), GLOBAL_CONFIG);
   }
 
-  #environment({ gitDir, workTree, indexFile }: GitCall): Record<string, string> {
+  #environment({ gitDir, workTree, indexFile, env }: GitCall): Record<string, string> {
     return {
       PATH: this.#searchPath,
       HOME: this.#home,
@@ -128,7 +128,8 @@ export class Git {
       GIT_NO_REPLACE_OBJECTS: '1',
       GIT_OPTIONAL_LOCKS: '0',
       GIT_ALLOW_PROTOCOL: ALLOWED_PROTOCOLS,
-      GIT_SSH_COMMAND: 'ssh -o BatchMode=yes',
+      // A command would win over a program that the call names.
+      ...(env?.GIT_SSH === undefined ? { GIT_SSH_COMMAND: 'ssh -o BatchMode=yes' } : {}),
       ...(gitDir === undefined ? {} : { GIT_DIR: gitDir }),
       ...(workTree === undefined ? {} : { GIT_WORK_TREE: workTree }),
       ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),

@@ -92,6 +92,7 @@ async function prove(
     // That the candidate comes out otherwise here does: it must not be judged on another tree.
     const mismatch = hasCode(error, 'candidate.mismatch');
     deps.log.error({ err: error, gateId: gate.gate_id }, 'gate.fault');
+    if (hasCode(error, 'git.failed')) await deps.mirrors.of(gate.url).mend();
     const results = { message: (error as Error).message };
     return { outcome: { outcome: mismatch ? 'unproven' : 'lost', exitCode: null, results }, leave };
   } finally {

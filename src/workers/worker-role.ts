@@ -76,7 +76,7 @@ interface ConsumerParts {
 
 function createConsumers(deps: Deps, { workerId, held, slots, options, intake }: ConsumerParts): QueueConsumer[] {
   const { settings, ledger, log, daos, tools, repositories, crashPoint, queueBackend: backend } = deps;
-  const environment = settings.environment;
+  const environment = withoutTokens(settings);
   const shared = {
     ledger,
     mirrors: deps.mirrorsOf('worker'),
@@ -171,4 +171,12 @@ function drain({
       await held.whenIdle();
     },
   };
+}
+
+/** Tokens of repositories are for our git alone, whatever a policy or a tool asks for. */
+function withoutTokens({ environment, file }: Deps['settings']): Deps['settings']['environment'] {
+  const tokens = Object.values(file.repositories).flatMap(({ credentials }) =>
+    credentials !== undefined && 'token_env' in credentials ? [credentials.token_env] : [],
+  );
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !tokens.includes(name)));
 }

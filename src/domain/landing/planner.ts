@@ -1,7 +1,7 @@
 import type { Proof } from '../gates-in-force.ts';
 import { type Line, lineOf, type Refused } from './line.ts';
 import type { Candidate, Doubt, LandingSnapshot } from './snapshot.ts';
-import { certainOf, judgementOf, PROVES_NOTHING, requiredProofs, standingOf } from './standing.ts';
+import { certainOf, isSpoiled, judgementOf, PROVES_NOTHING, requiredProofs, standingOf } from './standing.ts';
 
 export type LandingStep =
   | { kind: 'block'; patchId: string; reason: string; evidence: Readonly<Record<string, unknown>> }
@@ -166,9 +166,17 @@ function lineTrials(line: Line, snapshot: LandingSnapshot): Trial[] {
       : positionsToTest(line, snapshot)
           .map((position) => line.kept[position - 1]!)
           .filter((prefix) => prefix !== undefined);
-  return wanted.flatMap(({ candidate, standing }): Trial[] =>
-    standing.kind === 'proven' ? [] : [{ candidate, owner: candidate.patchIds.at(-1)!, ...standing }],
-  );
+  return wanted.flatMap(({ candidate, standing }): Trial[] => {
+    if (standing.kind === 'proven' || isMoot(candidate, line, snapshot)) return [];
+    return [{ candidate, owner: candidate.patchIds.at(-1)!, ...standing }];
+  });
+}
+
+/** It went bad, and what stands before it is not proven yet: until that is known, another run would tell nothing. */
+function isMoot(candidate: Candidate, { kept }: Line, snapshot: LandingSnapshot): boolean {
+  if (snapshot.prove === 'batch' || !isSpoiled(candidate, snapshot)) return false;
+  const before = kept.find((prefix) => prefix.candidate.treeId === candidate.parentTreeId);
+  return before !== undefined && before.standing.kind !== 'proven';
 }
 
 /**

@@ -1,3 +1,4 @@
+import { hasCode } from '../../contract/errors.ts';
 import type { GateDefinition, Policy } from '../../contract/policy.ts';
 import type { Daos } from '../../dao/all.ts';
 import { type LandingPlan, planLanding } from '../../domain/landing/planner.ts';
@@ -77,6 +78,17 @@ export class LandingCoordinator {
   async round(lease: HeldLease): Promise<'again' | undefined> {
     const target = await this.#deps.daos.targets.get(this.#targetId);
     const mirror = this.#deps.mirrors.of(target.url);
+    try {
+      return await this.#roundOf(lease, target, mirror);
+    } catch (error) {
+      const broken = hasCode(error, 'git.failed') && (await mirror.mend());
+      if (!broken) throw error;
+      this.#deps.log.warn({ targetId: this.#targetId, err: error }, 'mirror.made_again');
+      return 'again';
+    }
+  }
+
+  async #roundOf(lease: HeldLease, target: TargetRow, mirror: Mirror): Promise<'again' | undefined> {
     const maxAgeMs = (await this.#isSettled()) ? TIP_AGE_MS : 0;
     const tip = await mirror.fetchTip(target.branch, { maxAgeMs });
     const settled: SettledScene = { deps: this.#deps, lease, target, mirror, tip };

@@ -1,0 +1,167 @@
+import { gateSchema } from '../../../../src/contract/policy.ts';
+import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../../../src/domain/landing/history.ts';
+import { type LandingPlan, planLanding } from '../../../../src/domain/landing/planner.ts';
+import type { Candidate, LandingSnapshot, LiveGate } from '../../../../src/domain/landing/snapshot.ts';
+import type { GateOutcome } from '../../../../src/domain/lifecycles/gate.ts';
+
+export interface WorldRules {
+  queue: string[];
+  prove: LandingSnapshot['prove'];
+  slots: number;
+  maxBatch: number;
+  /** Whether a tree with these patches is sound. */
+  isSound: (patches: ReadonlySet<string>) => boolean;
+  /** Pairs that cannot stand in one tree. */
+  conflicts: readonly (readonly [string, string])[];
+  /** What a run on a sound tree comes to instead of green, run by run; then always green. */
+  mishaps: readonly (Exclude<GateOutcome, 'withdrawn'> | undefined)[];
+  /** Which of the live gates ends next: any number. */
+  order: readonly number[];
+}
+
+interface LiveRun extends LiveGate {
+  patches: ReadonlySet<string>;
+  owner: string;
+  startedAt: number;
+}
+
+export interface Ended {
+  landed: string[];
+  blocked: string[];
+  /** Patches that still wait when nothing more can happen. */
+  waiting: string[];
+  runs: number;
+  untested: string[][];
+}
+
+const GATE = gateSchema.parse({ name: 'gate', command: ['true'] });
+const MAX_STEPS = 3_000;
+const PATIENCE = 12;
+
+/** A ledger, a branch and workers in miniature: carries out what the planner says until nothing moves. */
+export function runWorld(rules: WorldRules): Ended {
+  const landed: string[] = [];
+  const blocked: string[] = [];
+  let queue = [...rules.queue];
+  let live: LiveRun[] = [];
+  const ended: (EndedRun & { patches: ReadonlySet<string>; tree: string })[] = [];
+  const green = new Set<string>([treeOf([])]);
+  const untested: string[][] = [];
+  let [clock, mishap, order] = [0, 0, 0];
+
+  for (let step = 0; step < MAX_STEPS; step += 1) {
+    const plan = planLanding(snapshot());
+    if (plan.missing !== undefined) throw new Error('everything is composed here');
+    if (carryOut(plan)) continue;
+    if (live.length === 0) return { landed, blocked, waiting: queue, runs: ended.length, untested };
+    const oldest = live[0]!;
+    const chosen = live[(rules.order[order++ % Math.max(1, rules.order.length)] ?? 0) % live.length]!;
+    // Gates have time limits: none is overtaken for ever.
+    end(clock - oldest.startedAt > PATIENCE ? oldest : chosen);
+  }
+  throw new Error(`no end after ${MAX_STEPS} steps: ${JSON.stringify({ landed, blocked, queue })}`);
+
+  function treeOf(patchIds: readonly string[]): string {
+    return [...new Set([...landed, ...patchIds])].toSorted().join(' ');
+  }
+
+  function conflictsWith(patchId: string, others: readonly string[]): boolean {
+    return rules.conflicts.some(
+      ([a, b]) => (a === patchId && others.includes(b)) || (b === patchId && others.includes(a)),
+    );
+  }
+
+  function snapshot(): LandingSnapshot {
+    const doubtsOf = (patchId: string) =>
+      spokenAgainst(patchId, ended).map((run) =>
+        doubtOf(
+          patchId,
+          run,
+          [...run.patches]
+            .filter((id) => id !== patchId)
+            .toSorted()
+            .join(' '),
+        ),
+      );
+    return {
+      tipTreeId: treeOf([]),
+      paused: false,
+      prove: rules.prove,
+      maxBatch: rules.maxBatch,
+      slots: rules.slots,
+      queue: queue.map((patchId) => ({ patchId, lands: true })),
+      compose: (patchIds) => {
+        const before = patchIds.slice(0, -1);
+        if (conflictsWith(patchIds.at(-1)!, [...landed, ...before])) {
+          return { conflict: { kind: 'block', reason: 'conflict', evidence: {} } };
+        }
+        const treeId = treeOf(patchIds);
+        const candidate: Candidate = {
+          patchIds,
+          commits: [],
+          treeId,
+          parentTreeId: treeOf(before),
+          proofs: [{ gate: GATE, digest: 'gate', treeId, pinned: false }],
+        };
+        return { candidate };
+      },
+      proofState: (tree) => ({
+        passed: green.has(tree),
+        live: live.some(({ treeId }) => treeId === tree),
+        spoiled: ended.flatMap((run) =>
+          run.tree === tree && run.outcome !== null ? [{ gateId: run.gateId, outcome: run.outcome }] : [],
+        ),
+      }),
+      doubts: doubtsOf,
+      wasCleared: (patchId) => wasCleared(patchId, ended),
+      overtakenBy: () => 0,
+      liveGates: live.map((run) => ({ ...run, patchIds: run.patchIds.filter((id) => queue.includes(id)) })),
+      flakeRate: 0.01,
+    };
+  }
+
+  function carryOut({ steps }: LandingPlan): boolean {
+    let moved = false;
+    for (const planned of steps) {
+      if (planned.kind === 'withdraw') live = live.filter(({ gateId }) => gateId !== planned.gateId);
+      if (planned.kind === 'land') {
+        const trees =
+          rules.prove === 'batch'
+            ? [planned.candidate.patchIds]
+            : planned.candidate.patchIds.map((_, i) => planned.candidate.patchIds.slice(0, i + 1));
+        for (const ids of trees) if (!green.has(treeOf(ids))) untested.push([...landed, ...ids]);
+        landed.push(...planned.candidate.patchIds);
+        queue = queue.filter((id) => !landed.includes(id));
+        return true;
+      }
+      if (planned.kind === 'block' || planned.kind === 'supersede') {
+        blocked.push(planned.patchId);
+        queue = queue.filter((id) => id !== planned.patchId);
+        moved = true;
+      }
+      if (planned.kind === 'prove' && !live.some(({ treeId }) => treeId === planned.proof.treeId)) {
+        const { patchIds } = planned.candidate;
+        clock += 1;
+        const about = { gateId: `g${clock}`, treeId: planned.proof.treeId, digest: 'gate', advisory: false };
+        live.push({
+          ...about,
+          patchIds,
+          patches: new Set([...landed, ...patchIds]),
+          owner: planned.owner,
+          startedAt: clock,
+        });
+        moved = true;
+      }
+    }
+    return moved;
+  }
+
+  function end(run: LiveRun): void {
+    live = live.filter((other) => other !== run);
+    const sound = rules.isSound(run.patches);
+    const outcome = sound ? (rules.mishaps[mishap++] ?? null) : 'red';
+    if (outcome === null) green.add(run.treeId);
+    const { gateId, patchIds, startedAt, patches, treeId: tree } = run;
+    ended.push({ gateId, gate: GATE, digest: 'gate', pinned: false, patchIds, outcome, startedAt, patches, tree });
+  }
+}

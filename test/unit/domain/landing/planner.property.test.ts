@@ -1,0 +1,116 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { runWorld, type WorldRules } from './planner-world.ts';
+
+const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+const queue = fc.subarray(NAMES, { minLength: 1 });
+const world = fc.record({
+  queue,
+  bad: fc.subarray(NAMES),
+  /** Red together, though each is green alone. */
+  clash: fc.option(fc.tuple(fc.constantFrom(...NAMES), fc.constantFrom(...NAMES)), { nil: undefined }),
+  conflict: fc.option(fc.tuple(fc.constantFrom(...NAMES), fc.constantFrom(...NAMES)), { nil: undefined }),
+  prove: fc.constantFrom('every_commit' as const, 'batch' as const),
+  slots: fc.integer({ min: 1, max: 9 }),
+  maxBatch: fc.integer({ min: 1, max: 9 }),
+  order: fc.array(fc.nat(20), { minLength: 1, maxLength: 30 }),
+});
+const mishaps = fc.array(
+  fc.option(fc.constantFrom('red' as const, 'lost' as const, 'timeout' as const), { nil: undefined, freq: 2 }),
+  {
+    maxLength: 25,
+  },
+);
+
+type Given = typeof world extends fc.Arbitrary<infer T> ? T : never;
+
+function rulesOf(given: Given, more: Partial<WorldRules> = {}): WorldRules {
+  const { bad, clash, conflict } = given;
+  const isClash = (patches: ReadonlySet<string>) =>
+    clash !== undefined && clash[0] !== clash[1] && patches.has(clash[0]) && patches.has(clash[1]);
+  return {
+    ...given,
+    isSound: (patches) => !bad.some((id) => patches.has(id)) && !isClash(patches),
+    conflicts: conflict === undefined || conflict[0] === conflict[1] ? [] : [conflict],
+    mishaps: [],
+    ...more,
+  };
+}
+
+/** Each patch in its turn, alone on what has landed: what any policy must come to. */
+function oneByOne({ queue: ids, isSound, conflicts }: WorldRules): { landed: string[]; blocked: string[] } {
+  const [landed, blocked]: [string[], string[]] = [[], []];
+  for (const id of ids) {
+    const conflict = conflicts.some(([a, b]) => (a === id && landed.includes(b)) || (b === id && landed.includes(a)));
+    if (!conflict && isSound(new Set([...landed, id]))) landed.push(id);
+    else blocked.push(id);
+  }
+  return { landed, blocked };
+}
+
+test('P3: whatever happens, never an untested tree, and always an end for every patch', () => {
+  fc.assert(
+    fc.property(world, mishaps, (given, accidents) => {
+      const ended = runWorld(rulesOf(given, { mishaps: accidents }));
+      expect(ended.untested).toEqual([]);
+      expect(ended.waiting).toEqual([]);
+      expect([...ended.landed, ...ended.blocked].toSorted()).toEqual(given.queue.toSorted());
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test('with gates that always say the same, it comes to what landing one by one comes to', () => {
+  fc.assert(
+    fc.property(world, (given) => {
+      const rules = rulesOf({ ...given, clash: undefined });
+      const { landed, blocked } = runWorld(rules);
+      const expected = oneByOne(rules);
+      expect({ landed: landed.toSorted(), blocked: blocked.toSorted() }).toEqual({
+        landed: expected.landed.toSorted(),
+        blocked: expected.blocked.toSorted(),
+      });
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test('proven commit by commit without failures, patches land in the order of the queue', () => {
+  fc.assert(
+    fc.property(world, (given) => {
+      const rules = rulesOf({ ...given, bad: [], clash: undefined, conflict: undefined, prove: 'every_commit' });
+      const { landed, runs } = runWorld(rules);
+      expect(landed).toEqual(given.queue);
+      expect(runs).toBe(given.queue.length);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a lost worker blames nobody, and a few flakes do not either', () => {
+  fc.assert(
+    fc.property(world, fc.array(fc.constantFrom('lost' as const, undefined), { maxLength: 15 }), (given, accidents) => {
+      const rules = rulesOf(
+        { ...given, bad: [], clash: undefined, conflict: undefined },
+        { mishaps: ['red', ...accidents] },
+      );
+      expect(runWorld(rules).blocked).toEqual([]);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test('control: a world that counts a red tree as green is caught', () => {
+  const given = {
+    queue: ['a'],
+    bad: ['a'],
+    prove: 'every_commit' as const,
+    slots: 1,
+    maxBatch: 1,
+    order: [0],
+    clash: undefined,
+    conflict: undefined,
+  };
+  expect(runWorld(rulesOf(given)).blocked).toEqual(['a']);
+  expect(runWorld(rulesOf({ ...given, bad: [] })).landed).toEqual(['a']);
+});
