@@ -119,7 +119,7 @@ function oracle(proves: Policy['proves']): Policy {
 
 const GATE = gateSchema.parse({ name: 'gate', command: ['true'] });
 /** As the coordinator estimates it. */
-const PRIOR = { flakes: 1, runs: 15 };
+const PRIOR = { flakes: 1.5, runs: 10 };
 
 function sluice(prove: LandingSnapshot['prove']): Policy {
   return {
@@ -150,10 +150,12 @@ function sluice(prove: LandingSnapshot['prove']): Policy {
             spoiled: view
               .results(tree)
               .filter((green) => !green)
-              .map(() => ({ gateId: 'gate', outcome: 'red' })),
+              .map(() => ({ gateId: 'gate', outcome: 'red', endedAtMs: view.now })),
           }),
           doubts: (patchId) => book.doubts(patchId),
           wasCleared: (patchId) => book.wasCleared(patchId),
+          health: () => book.health(),
+          nowMs: view.now,
           overtakenBy: (patchId) => book.overtakenBy(patchId),
           liveGates: view.live.map(({ tree, patchIds }) => ({
             gateId: tree,
@@ -201,8 +203,8 @@ class Book {
       const about = { gateId: 'gate', gate: GATE, digest: 'gate', pinned: false, outcome: null };
       const { tree, patchIds } = run;
       const number = view.results(tree).length;
-      const startedAt = this.#records.size;
-      this.#records.set(run, { ...about, tree, patchIds, number, startedAt, landedBefore: 0, ended: false });
+      const times = { startedAtMs: run.endsAt - 1, endedAtMs: run.endsAt };
+      this.#records.set(run, { ...about, tree, patchIds, number, ...times, landedBefore: 0, ended: false });
     }
     for (const record of this.#records.values()) {
       const green = view.results(record.tree)[record.number];
@@ -228,10 +230,15 @@ class Book {
     return this.#view.landed.size - (last?.landedBefore ?? 0);
   }
 
+  health(): { greenAtMs: number; badTipAtMs: number } {
+    const green = this.#ended.filter(({ outcome }) => outcome === null);
+    return { greenAtMs: Math.max(0, ...green.map(({ endedAtMs }) => endedAtMs)), badTipAtMs: 0 };
+  }
+
   flakeRate(): number {
     const byTree = [...Map.groupBy(this.#ended, ({ tree }) => tree).values()];
-    const good = byTree.filter((runs) => runs.some(({ outcome }) => outcome === null));
-    const flaky = good.filter((runs) => runs.some(({ outcome }) => outcome !== null));
+    const good = byTree.filter((runs) => runs.some(({ outcome }) => outcome === null)).flat();
+    const flaky = good.filter(({ outcome }) => outcome !== null);
     return (flaky.length + PRIOR.flakes) / (good.length + PRIOR.runs);
   }
 

@@ -21,6 +21,7 @@ export interface Run {
 
 /** What a policy may look at. */
 export interface View {
+  now: number;
   slots: number;
   queue: readonly string[];
   landed: ReadonlySet<string>;
@@ -85,6 +86,7 @@ export function play(policy: Policy, scenario: Scenario): Outcome {
       if (tries > MAX_DECISIONS) throw new Error(`${policy.name} goes round in circles`);
       const queue = ids.filter((id) => waiting.has(id) && arrivals.get(id)! <= now);
       const view: View = {
+        now,
         slots: scenario.slots,
         queue,
         landed,

@@ -18,6 +18,7 @@ export const ERROR_CODES = {
   'state.read_only': [422, 'The state column is the ledger’s'],
   'idempotency.mismatch': [422, 'The idempotency key was used with another body'],
   'patch.landing': [409, 'The patch is being landed'],
+  'patch.unbuildable': [500, 'The patch cannot be made a commit again'],
   'run.landing': [409, 'A patch of the run is being landed'],
   'run.active': [409, 'The run has not ended'],
   'command.not_allowed': [422, 'Free commands are not allowed here'],

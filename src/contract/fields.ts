@@ -52,7 +52,8 @@ function isBranchName(text: string): boolean {
 export const relativePath = z.string().min(1).max(4_096).refine(isInsidePath, 'not a path inside the repository');
 
 export function isInsidePath(text: string): boolean {
-  if (text.includes('\0') || text.startsWith('/') || text.includes('\\')) return false;
+  // U+FFFD stands where a name was no UTF-8: it is not the name of that file.
+  if (/[\0\\\uFFFD]/.test(text) || text.startsWith('/')) return false;
   return text.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && !namesGitFolder(part));
 }
 

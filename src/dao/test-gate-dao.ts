@@ -21,6 +21,12 @@ export interface GateExecution {
   completed_at: Date;
 }
 
+/** When anything was last green under a digest, and when a tip was last bad under it; 0 for never. */
+export interface GateHealth {
+  greenAtMs: number;
+  badTipAtMs: number;
+}
+
 export class TestGateDao extends BaseDao<TestGateRow> {
   constructor(source: EntitySource) {
     super(source, { schema: TestGate, key: 'gate_id', noun: 'gate', idPrefix: 'gate' });
@@ -58,13 +64,24 @@ export class TestGateDao extends BaseDao<TestGateRow> {
       and state in ('PASSED', 'FAILED') and patch_ids && ${[...patchIds]}::text[]`);
   }
 
-  /**
-   * How many of the last good (tree, digest) pairs of a target were found good, and how many of those were red at first.
-   */
+  /** By digest. */
+  async findHealth(targetId: string, digests: readonly string[]): Promise<Map<string, GateHealth>> {
+    const rows = await this.rows<{ digest: string; green: string | null; bad: string | null }>(sql`
+      select digest, max(completed_at) filter (where state = 'PASSED') as green,
+             max(completed_at) filter (where outcome in ('red', 'timeout') and patch_ids = '{}') as bad
+      from test_gates
+      where target_id = ${targetId} and digest = any (${[...digests]}::text[]) and state in ('PASSED', 'FAILED')
+      group by digest`);
+    const at = (text: string | null): number => (text === null ? 0 : new Date(text).getTime());
+    return new Map(rows.map(({ digest, green, bad }) => [digest, { greenAtMs: at(green), badTipAtMs: at(bad) }]));
+  }
+
+  /** Of the last runs of a target on (tree, digest) pairs that turned out good: how many there were, how many went bad. */
   async flakes(targetId: string, { last }: { last: number }): Promise<{ good: number; flaky: number }> {
     const [row] = await this.rows<{ good: number; flaky: number }>(sql`
-      select count(*)::int as good, count(*) filter (where red)::int as flaky from (
-        select bool_or(state = 'PASSED') as passed, bool_or(outcome is not distinct from 'red') as red from (
+      select coalesce(sum(runs), 0)::int as good, coalesce(sum(bad), 0)::int as flaky from (
+        select bool_or(state = 'PASSED') as passed, count(*) as runs,
+               count(*) filter (where outcome in ('red', 'timeout')) as bad from (
           select tree_id, digest, state, outcome from test_gates
           where target_id = ${targetId} and state in ('PASSED', 'FAILED') order by created_at desc limit ${last}
         ) recent group by tree_id, digest

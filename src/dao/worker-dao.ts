@@ -12,13 +12,13 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return this.findBy({ state });
   }
 
-  /** Slots for gates that living workers offer, in the pool that offers most. */
-  async offeredGateSlots(pools: readonly string[]): Promise<number> {
-    const [row] = await this.rows<{ slots: number }>(sql`
-      select coalesce(max(slots), 0)::int as slots from (
+  /** Slots for gates that living workers offer, in the pool that offers most; and the database's clock. */
+  async offeredGateSlots(pools: readonly string[]): Promise<{ slots: number; nowMs: number }> {
+    const [row] = await this.rows<{ slots: number; nowMs: number }>(sql`
+      select coalesce(max(slots), 0)::int as slots, (extract(epoch from now()) * 1000)::float8 as "nowMs" from (
         select pool, sum(w.gate_slots) as slots from workers w, unnest(w.pools) as pool
         where w.state in ('IDLE', 'BUSY') and not w.draining and pool = any (${[...pools]}::text[]) group by pool
       ) offered`);
-    return row?.slots ?? 0;
+    return row!;
   }
 }

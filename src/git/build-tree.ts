@@ -120,8 +120,12 @@ export async function treeWithPinned(
   { tree, pinnedFrom, isPinned }: { tree: string; pinnedFrom: string; isPinned: (path: string) => boolean },
 ): Promise<string> {
   const theirs = (await listTree(mirror, pinnedFrom)).filter(({ path }) => isPinned(path));
-  const kept = new Set(theirs.map(({ path }) => path));
-  const added = (await listTree(mirror, tree)).filter(({ path }) => isPinned(path) && !kept.has(path));
-  const removals = added.map(({ path }) => ({ mode: '0', blob: '0'.repeat(40), path }));
-  return treeWithEntries(mirror, { tree, entries: [...removals, ...theirs] });
+  const ours = (await listTree(mirror, tree)).filter(({ path }) => isPinned(path));
+  const keyOf = ({ mode, blob, path }: TreeEntry): string => `${mode} ${blob} ${path}`;
+  const [known, here] = [new Set(theirs.map(({ path }) => path)), new Set(ours.map(keyOf))];
+  const removals = ours
+    .filter(({ path }) => !known.has(path))
+    .map(({ path }) => ({ mode: '0', blob: '0'.repeat(40), path }));
+  const restored = theirs.filter((entry) => !here.has(keyOf(entry)));
+  return treeWithEntries(mirror, { tree, entries: [...removals, ...restored] });
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../contract/errors.ts';
-import { Conversation } from '../lib/conversation.ts';
+import { Conversation, type Reading } from '../lib/conversation.ts';
 import type { Git } from './run-git.ts';
 
 export interface ObjectInfo {
@@ -44,7 +44,7 @@ export class LongLivedGit {
       if (known === undefined) return { value: undefined };
       const start = end + 1;
       const size = Number(head.split(' ')[2]);
-      if (answer.length < start + size + 1) return undefined;
+      if (answer.length < start + size + 1) return { neededBytes: start + size + 1 };
       return { value: { type: known.type, content: Buffer.from(answer.subarray(start, start + size)) } };
     });
   }
@@ -90,11 +90,7 @@ export class LongLivedGit {
   }
 }
 
-async function ask<T>(
-  conversation: Conversation,
-  text: string,
-  read: (answer: Buffer) => { value: T } | undefined,
-): Promise<T> {
+async function ask<T>(conversation: Conversation, text: string, read: (answer: Buffer) => Reading<T>): Promise<T> {
   try {
     return await conversation.ask(text, read);
   } catch (cause) {

@@ -3,7 +3,7 @@ import type { Mirror } from './mirror.ts';
 
 export type MergedChange =
   | { ok: true; tree: string }
-  | { ok: false; reason: 'conflict' | 'base_gone'; evidence: Record<string, unknown> };
+  | { ok: false; reason: 'conflict' | 'base_gone' | 'unbuildable'; evidence: Record<string, unknown> };
 
 const MAX_FILES = 5;
 const MAX_HUNK_CHARS = 4_000;

@@ -42,6 +42,8 @@ export class Mirror {
   readonly #access: RemoteAccess;
   readonly #ancestry = new Ancestry();
   readonly #seen = new Map<string, { tip: Tip; atMs: number }>();
+  /** Raised each time the mirror is made anew: what was known of its objects holds no more. */
+  generation = 0;
   #made: Promise<void> | undefined;
 
   constructor({ git, root, url, access: remote = OPEN_ACCESS }: MirrorOptions) {
@@ -122,8 +124,10 @@ export class Mirror {
   async isAncestor(ancestor: string, commit: string): Promise<boolean> {
     const known = this.#ancestry.find(ancestor, commit);
     if (known !== undefined) return known;
-    const { exitCode } = await this.ask({ args: ['merge-base', '--is-ancestor', ancestor, commit] });
-    if (exitCode <= 1) this.#ancestry.note({ ancestor, commit, below: exitCode === 0 });
+    const { exitCode, stderr } = await this.ask({ args: ['merge-base', '--is-ancestor', ancestor, commit] });
+    // A fault is no answer: taken for a no, it would give up what has landed.
+    if (exitCode > 1) throw new SluiceError('git.failed', `git merge-base: ${stderr}`);
+    this.#ancestry.note({ ancestor, commit, below: exitCode === 0 });
     return exitCode === 0;
   }
 
@@ -175,6 +179,7 @@ export class Mirror {
 
   async #make(): Promise<void> {
     if (await this.#stands()) return;
+    this.generation += 1;
     const half = `${this.dir}.${randomUUID()}`;
     await mkdir(join(half, '..'), { recursive: true });
     await this.git.run({ args: ['init', '--bare', '--quiet', half] });

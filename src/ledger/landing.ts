@@ -90,6 +90,10 @@ export interface NewIntent {
 export async function openIntent(tx: Tx, lease: HeldLease, intent: NewIntent): Promise<string | undefined> {
   await assertLease(tx, lease);
   if (!(await isProven(tx, intent))) return undefined;
+  // Whoever was told that the target is paused must not see it land any more.
+  const open = await tx.query(sql`
+    select 1 from targets where target_id = ${intent.targetId} and paused_at is null for share`);
+  if (open.length === 0) return undefined;
   const ids = intent.patches.map(({ patch_id }) => patch_id);
   const free = await tx.query(sql`
     select patch_id from patches

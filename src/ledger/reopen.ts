@@ -44,24 +44,16 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
 
 /** The workstream and the run of a task go on, if they had ended. */
 async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
-  const [above] = await tx.query<{ workstream_id: string; run_id: string; run_state: string }>(sql`
-    select t.workstream_id, t.run_id, r.state as run_state from tasks t join runs r on r.run_id = t.run_id
+  const [above] = await tx.query<{ workstream_id: string; run_id: string; run_state: string; run_reason: string }>(sql`
+    select t.workstream_id, t.run_id, r.state as run_state, r.reason as run_reason from tasks t join runs r on r.run_id = t.run_id
     where t.task_id = ${taskId}`);
-  if (above!.run_state === 'COMPLETED') {
-    throw new SluiceError('state.changed', 'the run is COMPLETED: submit the change as a new one', {
+  if (above!.run_state === 'COMPLETED' || above!.run_reason === 'cancelled') {
+    const how = above!.run_state === 'COMPLETED' ? 'COMPLETED' : 'cancelled';
+    throw new SluiceError('state.changed', `the run is ${how}: submit the change as a new one`, {
       facts: { run_id: above!.run_id },
     });
   }
-  await tx.query(sql`
-    with uncounted as (
-      update workstreams set rolled_up = false, updated_at = now()
-      where workstream_id = ${above!.workstream_id} and rolled_up
-      returning run_id, critical, state
-    )
-    update runs r
-    set workstreams_ended = r.workstreams_ended - 1, updated_at = now(),
-        critical_failed = r.critical_failed - case when u.critical and u.state <> 'COMPLETED' then 1 else 0 end
-    from uncounted u where r.run_id = u.run_id`);
+  await uncountWorkstreams(tx, [above!.workstream_id]);
   await transition(tx, {
     kind: 'workstream',
     from: ['FAILED', 'CANCELLED', 'ABANDONED'],
@@ -78,22 +70,70 @@ async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Pr
     actor,
     forced: true,
   });
+  await awaitWorkstream(tx, above!.workstream_id, { actor, reason });
 }
 
-/** What hung on the task, CANCELLED because it failed, hangs on it again. */
+/** What hung on the task, CANCELLED because it failed, hangs on it again, unless something else that it needs has failed too. */
 async function waitAgain(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
-  const hanging = await tx.query<{ task_id: string }>(sql`
+  const alive = new Set([taskId]);
+  for (let found = [taskId]; found.length > 0; ) {
+    const hanging = await tx.query<{ task_id: string; needs: string[] }>(sql`
+      select t.task_id, array(
+               select n.depends_on_id from task_dependencies n join tasks p on p.task_id = n.depends_on_id
+               where n.task_id = t.task_id and p.state in ('FAILED', 'CANCELLED')
+             ) as needs
+      from task_dependencies d join tasks t on t.task_id = d.task_id
+      where d.depends_on_id = any (${found}::text[]) and t.state = 'CANCELLED' and t.reason = 'dependency_failed'
+      order by t.task_id`);
+    found = hanging.filter(({ needs }) => needs.every((need) => alive.has(need))).map(({ task_id }) => task_id);
+    const rows = toRows(found, reason);
+    await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows, actor, forced: true });
+    await uncount(tx, found);
+    for (const id of found) alive.add(id);
+  }
+}
+
+/** Workstreams that were ABANDONED because this one failed wait for it again, with their tasks. */
+async function awaitWorkstream(tx: Tx, workstreamId: string, { actor, reason }: Order): Promise<void> {
+  const hanging = await tx.query<{ workstream_id: string }>(sql`
     with recursive hanging as (
-      select task_id from task_dependencies where depends_on_id = ${taskId}
+      select workstream_id from workstream_dependencies where depends_on_id = ${workstreamId}
       union
-      select d.task_id from task_dependencies d join hanging h on d.depends_on_id = h.task_id
+      select d.workstream_id from workstream_dependencies d join hanging h on d.depends_on_id = h.workstream_id
     )
-    select h.task_id from hanging h join tasks t on t.task_id = h.task_id
-    where t.state = 'CANCELLED' and t.reason = 'dependency_failed' order by h.task_id`);
-  const ids = hanging.map(({ task_id }) => task_id);
+    select w.workstream_id from hanging h join workstreams w on w.workstream_id = h.workstream_id
+    where w.state = 'ABANDONED' and w.reason = 'dependency_failed' order by w.workstream_id`);
+  const ids = hanging.map(({ workstream_id }) => workstream_id);
+  if (ids.length === 0) return;
+  await uncountWorkstreams(tx, ids);
   const rows = toRows(ids, reason);
-  await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows, actor, forced: true });
-  await uncount(tx, ids);
+  await transition(tx, { kind: 'workstream', from: ['ABANDONED'], to: 'BLOCKED', rows, actor, forced: true });
+  const tasks = await tx.query<{ task_id: string }>(sql`
+    select task_id from tasks
+    where workstream_id = any (${ids}::text[]) and state = 'CANCELLED' and reason = 'dependency_failed' order by task_id`);
+  const taskIds = tasks.map(({ task_id }) => task_id);
+  await uncount(tx, taskIds);
+  const waiting = toRows(taskIds, reason);
+  await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows: waiting, actor, forced: true });
+  // As before their workstream began: it sorts them into those that wait and those that may start.
+  await transition(tx, { kind: 'task', from: ['BLOCKED'], to: 'PENDING', rows: waiting, actor });
+}
+
+async function uncountWorkstreams(tx: Tx, ids: readonly string[]): Promise<void> {
+  await tx.query(sql`
+    with uncounted as (
+      update workstreams set rolled_up = false, updated_at = now()
+      where workstream_id = any (${[...ids]}::text[]) and rolled_up
+      returning run_id, critical, state
+    ), counts as (
+      select run_id, count(*)::int as ended,
+             count(*) filter (where critical and state <> 'COMPLETED')::int as critical_failed
+      from uncounted group by run_id
+    )
+    update runs r
+    set workstreams_ended = r.workstreams_ended - c.ended, critical_failed = r.critical_failed - c.critical_failed,
+        updated_at = now()
+    from counts c where r.run_id = c.run_id`);
 }
 
 /** Takes tasks that do not stand ended any more out of the counts of those that do. */

@@ -3,7 +3,7 @@ import { sql, type Tx } from '../database/database.ts';
 import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
 import { APPROVABLE_REASONS } from '../domain/path-rules.ts';
 import { sendBack } from './attempts.ts';
-import { assertNotLanding } from './cancel.ts';
+import { assertNotLanding, cancelTask } from './cancel.ts';
 import { reopenForPatch } from './reopen.ts';
 import { recordNote, toRows, transition } from './transition.ts';
 
@@ -20,6 +20,7 @@ interface SteeredPatch {
   run_id: string | null;
   state: string;
   reason: string | null;
+  commit_id: string | null;
 }
 
 /** Before all, behind all, or between: higher lands first. Only of a patch that waits to land. */
@@ -44,7 +45,8 @@ export async function requeuePatch(tx: Tx, order: PatchOrder): Promise<void> {
  */
 export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
-  const waivable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '');
+  // What never became a commit was not looked at: there is nothing to approve.
+  const waivable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '') && patch.commit_id !== null;
   if (patch.state === 'QUARANTINED' && !waivable) {
     throw new SluiceError('state.changed', `nobody can approve a patch that is ${patch.reason}`, {
       facts: { patch_id: patch.patch_id, reason: patch.reason },
@@ -61,6 +63,11 @@ export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
 /** A patch that has not landed is EXPIRED; the task that waited for it FAILED. */
 export async function dropPatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
+  // Nobody has made it a commit yet: the task that would must not come to it any more.
+  if (patch.state === 'PENDING') {
+    await cancelTask(tx, patch.task_id, { actor: order.actor, reason: order.reason });
+    return;
+  }
   const [dropped] = await transition(tx, {
     kind: 'patch',
     from: UNLANDED_PATCH_STATES,
@@ -91,7 +98,7 @@ async function stageAgain(tx: Tx, patch: SteeredPatch, { actor, reason }: PatchO
 async function lock(tx: Tx, patchId: string): Promise<SteeredPatch> {
   await assertNotLanding(tx, sql`p.patch_id = ${patchId}`, 'patch.landing');
   const [patch] = await tx.query<SteeredPatch>(sql`
-    select patch_id, task_id, run_id, state, reason from patches where patch_id = ${patchId} for update`);
+    select patch_id, task_id, run_id, state, reason, commit_id from patches where patch_id = ${patchId} for update`);
   if (patch === undefined) throw new SluiceError('entity.not_found', `there is no patch ${patchId}`);
   return patch;
 }

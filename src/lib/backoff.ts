@@ -3,8 +3,12 @@ export interface BackoffPolicy {
   capMs: number;
 }
 
+/** Exponential backoff as it is: min(cap, base · 2^failures) ms. */
+export function backoffMs({ baseMs, capMs }: BackoffPolicy, failures: number): number {
+  return Math.min(capMs, baseMs * 2 ** Math.min(failures, 30));
+}
+
 /** Exponential backoff with full jitter: a delay in [0, min(cap, base · 2^failures)) ms. `random` is in [0, 1). */
 export function fullJitterMs(policy: BackoffPolicy, failures: number, random: () => number = Math.random): number {
-  const ceiling = Math.min(policy.capMs, policy.baseMs * 2 ** Math.min(failures, 30));
-  return Math.floor(random() * ceiling);
+  return Math.floor(random() * backoffMs(policy, failures));
 }

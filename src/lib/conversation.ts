@@ -9,10 +9,12 @@ export interface ConversationSpec {
   timeoutMs: number;
 }
 
+/** The answer; how many bytes it has in all, once that is known; or undefined when there is not enough to tell. */
+export type Reading<T> = { value: T } | { neededBytes: number } | undefined;
+
 interface Question<T> {
   text: string;
-  /** The answer, once all of it is in the buffer. */
-  read: (answer: Buffer) => { value: T } | undefined;
+  read: (answer: Buffer) => Reading<T>;
   resolve: (value: T) => void;
   reject: (error: Error) => void;
 }
@@ -32,6 +34,8 @@ export class Conversation {
   #current: Question<unknown> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #heard: Buffer[] = [];
+  #heardBytes = 0;
+  #neededBytes = 0;
 
   constructor(spec: ConversationSpec) {
     this.#spec = spec;
@@ -45,8 +49,12 @@ export class Conversation {
     });
   }
 
+  /** Ends the child; what waits for an answer is refused. A later question starts another one. */
   close(): void {
-    this.#fail(new Error('the conversation was closed'));
+    const waiting = this.#waiting.splice(0);
+    const error = new Error('the conversation was closed');
+    this.#fail(error);
+    for (const { reject } of waiting) reject(error);
   }
 
   #next(): void {
@@ -93,10 +101,15 @@ export class Conversation {
     const question = this.#current;
     if (question === undefined) return;
     this.#heard.push(chunk);
+    this.#heardBytes += chunk.length;
+    if (this.#heardBytes < this.#neededBytes) return;
     const all = this.#heard.length === 1 ? chunk : Buffer.concat(this.#heard);
     this.#heard = [all];
     const answer = question.read(all);
-    if (answer === undefined) return;
+    if (answer === undefined || 'neededBytes' in answer) {
+      this.#neededBytes = answer?.neededBytes ?? 0;
+      return;
+    }
     this.#settle();
     question.resolve(answer.value);
     this.#next();
@@ -114,6 +127,8 @@ export class Conversation {
     clearTimeout(this.#timer);
     this.#current = undefined;
     this.#heard = [];
+    this.#heardBytes = 0;
+    this.#neededBytes = 0;
   }
 
   #end(): void {

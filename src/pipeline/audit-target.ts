@@ -1,5 +1,5 @@
 import type { Daos } from '../dao/all.ts';
-import type { LandingIntentRow } from '../entities/landing-intent.ts';
+import type { IntendedPatch, LandingIntentRow } from '../entities/landing-intent.ts';
 import type { Mirror, Mirrors, Tip } from '../git/mirror.ts';
 
 export interface AuditedProof {
@@ -61,30 +61,31 @@ async function auditIntent(
     missing: proofs.find(({ gate_id }) => gate_id === null),
     trees: proofs.map(({ tree_id }) => tree_id),
   };
-  return Promise.all(
-    intent.patches.map(async ({ patch_id, commit, tree }): Promise<AuditedCommit> => {
-      const here = await mirror.has(commit);
-      const provenTree = each ? tree : intent.tree_id;
-      const problem = !here
-        ? null
-        : (await mirror.treeOf(commit)) !== tree
-          ? `the commit does not have the tree ${tree}`
-          : whole.missing !== undefined
-            ? `gate ${whole.missing.gate} has no green verdict on ${whole.missing.tree_id}`
-            : whole.trees.includes(provenTree)
-              ? null
-              : `no gate was asked about the tree ${provenTree}`;
-      return {
-        commit,
-        patch_id,
-        tree_id: tree,
-        landed_at: intent.settled_at!.toISOString(),
-        on_branch: here && (await mirror.isAncestor(commit, tip.commit)),
-        proofs: proofs.filter(({ tree_id }) => tree_id === provenTree || proofs.length === 1),
-        proven_by: each ? commit : intent.new_commit,
-        proven: problem === null,
-        problem,
-      };
-    }),
-  );
+  const audited: AuditedCommit[] = [];
+  for (const { patch_id, commit, tree } of intent.patches) audited.push(await auditOne({ patch_id, commit, tree }));
+  return audited;
+
+  async function auditOne({ patch_id, commit, tree }: IntendedPatch): Promise<AuditedCommit> {
+    const here = await mirror.has(commit);
+    const provenTree = each ? tree : intent.tree_id;
+    const problem =
+      here && (await mirror.treeOf(commit)) !== tree
+        ? `the commit does not have the tree ${tree}`
+        : whole.missing !== undefined
+          ? `gate ${whole.missing.gate} has no green verdict on ${whole.missing.tree_id}`
+          : whole.trees.includes(provenTree)
+            ? null
+            : `no gate was asked about the tree ${provenTree}`;
+    return {
+      commit,
+      patch_id,
+      tree_id: tree,
+      landed_at: intent.settled_at!.toISOString(),
+      on_branch: here && (await mirror.isAncestor(commit, tip.commit)),
+      proofs: proofs.filter(({ tree_id }) => tree_id === provenTree || proofs.length === 1),
+      proven_by: each ? commit : intent.new_commit,
+      proven: problem === null,
+      problem,
+    };
+  }
 }

@@ -15,6 +15,8 @@ export interface RollBackDeps {
 
 /** Above what people usually give: a rollback goes ahead of the queue. */
 const AHEAD = 1_000;
+const HIGHEST = 1_000_000;
+const SUBJECT_CHARS = 200;
 
 /**
  * Submits an ordinary run that takes a landed patch back, ahead of the queue and through the same gates. Its landing makes
@@ -36,14 +38,14 @@ export async function rollBack(
   const { diff } = await changesBetween(mirror, landed, `${landed}^`);
   const queue = await daos.patches.findQueue(target.target_id, 1);
   const input = { format: 'git_patch', base: landed, content_base64: diff.toString('base64') };
-  const message = `Revert "${patch.message.split('\n')[0]}"\n\nThis reverts commit ${landed}.\n\n${reason}`;
+  const message = `Revert "${patch.message.split('\n')[0]!.slice(0, SUBJECT_CHARS)}"\n\nThis reverts commit ${landed}.\n\n${reason}`;
   const { run } = await submitRun(submit, {
     spec: {
       name: 'rollback',
       labels: { rollback_of: patchId },
       repository: target.repository,
       branch: target.branch,
-      priority: Math.max(AHEAD, (queue[0]?.priority ?? 0) + 1),
+      priority: Math.min(HIGHEST, Math.max(AHEAD, (queue[0]?.priority ?? 0) + 1)),
       workstreams: [{ name: 'rollback', tasks: [{ name: 'revert', tool: 'patch', input, message }] }],
     },
     actor,

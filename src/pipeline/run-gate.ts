@@ -178,7 +178,8 @@ async function proveInSlot(
   if (!prepared.ok) {
     if (signal.aborted) return lost(signal);
     const results = { step: prepared.step, output_tail: outputTail(prepared.result) };
-    return { outcome: 'unproven', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
+    // The registry may be away, or the patch may have broken it: a matter of trying again, and of what the tip says.
+    return { outcome: 'red', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
   }
   await letClockTick(slot.content?.signedAtMs);
   const result = await runChild({
@@ -203,7 +204,8 @@ function judge(result: ChildResult, { changed, signal }: { changed: boolean; sig
   if (ending.kind === 'not_started') {
     return { outcome: 'unproven', exitCode: null, results: { ...results, message: ending.message } };
   }
-  if (ending.kind === 'signalled') return { outcome: 'unproven', exitCode: null, results: { ...results, ...ending } };
+  // A shell would say 128 and the signal: as red as any other end that is not 0.
+  if (ending.kind === 'signalled') return { outcome: 'red', exitCode: null, results: { ...results, ...ending } };
   const { exitCode } = ending;
   if (NOT_RUN.includes(exitCode)) {
     return { outcome: 'unproven', exitCode, results: { ...results, message: 'the command could not be run' } };

@@ -7,8 +7,10 @@ import { gateDigest } from '../../src/domain/gates-in-force.ts';
 import { pushByCompareAndSwap } from '../../src/git/push.ts';
 import { openIntent } from '../../src/ledger/landing.ts';
 import { acquireLease } from '../../src/ledger/leases.ts';
+import { startAll } from '../../src/lib/component.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { composeOnTip } from '../../src/pipeline/land-patches/compose.ts';
+import { createSchedulerRole } from '../../src/scheduler/scheduler-role.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox, GREEN_POLICY } from '../support/git-sandbox.ts';
@@ -119,7 +121,8 @@ test.each(['before the push', 'after the push'] as const)(
     const { commit, tree } = composed.commits[0]!;
     await first.stop();
 
-    const again = await startSluice({ databaseUrl, workers: [] });
+    const again = await startSluice({ databaseUrl, workers: [], scheduler: false });
+    await again.client.steerTarget(targetId, 'resume', 'went away');
     const lease = await eventually('the lease', async () =>
       again.deps.ledger.write((tx) => acquireLease(tx, { name: `dead:${targetId}`, holder: 'dead', ttlMs: 60_000 })),
     );
@@ -137,10 +140,11 @@ test.each(['before the push', 'after the push'] as const)(
     if (moment === 'after the push') {
       await pushByCompareAndSwap(own.mirror, { branch: 'main', oldTip: tip.commit, newCommit: commit });
     }
-    await again.client.steerTarget(targetId, 'resume', 'went away');
+    const stop = await startAll(createSchedulerRole(again.deps));
     await eventually('the end', async () => (await again.client.runs.get(id)).state === 'COMPLETED');
     expect(await own.subjects()).toEqual(['change', 'test: any']);
     expect(await again.deps.daos.gates.findByRun(id)).toHaveLength(1);
+    await stop();
     await again.stop();
     await rm(dataDir, { recursive: true, force: true });
     await own.remove();

@@ -103,7 +103,7 @@ describe('a run of real tools', () => {
     for (const [command, reason] of [
       [['no-such-program'], 'gate_unproven'],
       [['sh', '-c', 'exit 127'], 'gate_unproven'],
-      [['sh', '-c', 'kill -KILL $$'], 'gate_unproven'],
+      [['sh', '-c', 'test -e x.txt || exit 0; kill -KILL $$'], 'gate_red'],
       [['sh', '-c', 'echo tampered > README.md'], 'gate_tainted'],
     ] as const) {
       const own = await GitSandbox.create({}, { gates: [{ name: 'odd', command }] });

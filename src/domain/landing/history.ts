@@ -12,18 +12,18 @@ export interface EndedRun {
   patchIds: readonly string[];
   /** Null: it was green. */
   outcome: GateOutcome | null;
-  /** Any clock; only the order counts. */
-  startedAt: number;
+  startedAtMs: number;
+  endedAtMs: number;
 }
 
 /** What spoke against a patch since something green under the same gate held it. `runs` oldest first. */
 export function spokenAgainst<Run extends EndedRun>(patchId: string, runs: readonly Run[]): Run[] {
   const about = runs.filter(({ patchIds }) => patchIds.includes(patchId));
   const cleared = new Map<string, number>();
-  for (const run of about) if (run.outcome === null) cleared.set(proofOf(run), run.startedAt);
+  for (const run of about) if (run.outcome === null) cleared.set(proofOf(run), run.startedAtMs);
   return about.filter((run) => {
     if (run.outcome === null || run.outcome === 'withdrawn') return false;
-    return run.startedAt > (cleared.get(proofOf(run)) ?? Number.NEGATIVE_INFINITY);
+    return run.startedAtMs > (cleared.get(proofOf(run)) ?? Number.NEGATIVE_INFINITY);
   });
 }
 
@@ -37,9 +37,10 @@ export function wasCleared(patchId: string, runs: readonly EndedRun[]): boolean 
 
 /** A run that spoke against a patch, with the tree that its candidate was without it. */
 export function doubtOf(patchId: string, run: EndedRun, restTreeId: string): Doubt {
-  const { gateId, outcome, gate, digest, pinned, patchIds } = run;
+  const { gateId, outcome, gate, digest, pinned, patchIds, startedAtMs, endedAtMs } = run;
   const last = patchIds.at(-1) === patchId;
-  return { gateId, outcome: outcome!, gate, digest, pinned, restTreeId, last, alone: patchIds.length === 1 };
+  const about = { gateId, outcome: outcome!, gate, digest, pinned, startedAtMs, endedAtMs };
+  return { ...about, restTreeId, last, alone: patchIds.length === 1 };
 }
 
 function proofOf({ digest, pinned }: EndedRun): string {

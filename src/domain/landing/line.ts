@@ -56,7 +56,11 @@ export function lineOf(snapshot: LandingSnapshot): Line {
   return line;
 }
 
+/** More in one line would cost more than it brings; what has landed makes room. */
+const MAX_LINE = 200;
+
 function isLongEnough({ kept, splitAfter }: Line, snapshot: LandingSnapshot): boolean {
+  if (kept.length >= MAX_LINE) return true;
   const open = kept.filter(({ standing }) => standing.kind !== 'proven').length;
   if (snapshot.prove === 'batch') return splitAfter !== undefined || open >= snapshot.maxBatch;
   // Work that is under way is followed even when the window has shrunk below it.

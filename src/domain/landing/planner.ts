@@ -1,7 +1,19 @@
 import type { Proof } from '../gates-in-force.ts';
 import { type Line, lineOf, type Refused } from './line.ts';
 import type { Candidate, Doubt, LandingSnapshot } from './snapshot.ts';
-import { certainOf, isSpoiled, judgementOf, PROVES_NOTHING, requiredProofs, standingOf } from './standing.ts';
+import {
+  certainOf,
+  isSpoiled,
+  isTipDueAgain,
+  type Judgement,
+  judgementOf,
+  mayBeAskedAgain,
+  PROVES_NOTHING,
+  requiredProofs,
+  speaksAgainst,
+  standingDoubts,
+  standingOf,
+} from './standing.ts';
 
 export type LandingStep =
   | { kind: 'block'; patchId: string; reason: string; evidence: Readonly<Record<string, unknown>> }
@@ -128,34 +140,39 @@ function hear(
   if (standing.kind === 'proven') {
     return { ...NOTHING, verdict: lands ? [] : [{ kind: 'conclude', patchId }] };
   }
-  const { control, redTip } = controlOf(snapshot.doubts(patchId), { owner: patchId, snapshot });
+  const { control, redTip } = controlOf(patchId, { judgement, snapshot });
   // One run of it at a time, on whatever tip it began.
   const elsewhere = snapshot.liveGates.some(({ patchIds }) => patchIds.length === 1 && patchIds[0] === patchId);
-  const waits = redTip !== null || judgement.kind === 'pending' || (elsewhere && !standing.live);
+  const waits = redTip !== null || judgement.kind !== 'unclear' || (elsewhere && !standing.live);
   const start = waits ? [] : standing.start;
   const trial = { candidate: alone, owner: patchId, live: standing.live || elsewhere, start };
   return { control, trials: [trial], urgent: snapshot.overtakenBy(patchId) >= PATIENCE, verdict: [], redTip };
 }
 
-/** The tip under the gate that spoke against a patch. Bad there as well, the patch is not to blame. */
+/**
+ * The tip under the gate that spoke against a patch, when it is not known to be green, or not to be so still. Bad there as
+ * well, the patch is not to blame.
+ */
 function controlOf(
-  doubts: readonly Doubt[],
-  { owner, snapshot }: { owner: string; snapshot: LandingSnapshot },
+  owner: string,
+  { judgement, snapshot }: { judgement: Judgement; snapshot: LandingSnapshot },
 ): { control: Trial[]; redTip: RedTip | null } {
-  const { tipTreeId } = snapshot;
-  const doubt = doubts.find(
-    (one) =>
-      !PROVES_NOTHING.includes(one.outcome) &&
-      one.restTreeId === tipTreeId &&
-      !snapshot.proofState(tipTreeId, one.digest).passed,
-  );
+  const { tipTreeId, nowMs } = snapshot;
+  const isUnknown = ({ outcome, restTreeId, digest }: Doubt): boolean =>
+    !PROVES_NOTHING.includes(outcome) && restTreeId === tipTreeId && !snapshot.proofState(tipTreeId, digest).passed;
+  const doubt = judgement.kind === 'unconfirmed' ? judgement.doubt : standingDoubts(owner, snapshot).find(isUnknown);
   if (doubt === undefined) return { control: [], redTip: null };
-  const { live, spoiled } = snapshot.proofState(tipTreeId, doubt.digest);
-  const certain = certainOf(spoiled, snapshot.flakeRate);
-  if (certain !== undefined) return { control: [], redTip: { gate: doubt.gate.name, ...certain } };
+  const state = snapshot.proofState(tipTreeId, doubt.digest);
+  const { greenAtMs } = snapshot.health(doubt.digest);
+  const since = state.spoiled.filter(({ outcome, endedAtMs }) => speaksAgainst(outcome) && endedAtMs > greenAtMs);
+  const certain = certainOf(since, snapshot.flakeRate);
+  const due = certain === undefined ? mayBeAskedAgain(state, nowMs) : isTipDueAgain(since, nowMs);
   const proof: Proof = { gate: doubt.gate, digest: doubt.digest, treeId: tipTreeId, pinned: false };
   const candidate = { patchIds: [], commits: [], treeId: tipTreeId, parentTreeId: tipTreeId, proofs: [proof] };
-  return { control: [{ candidate, owner, live, start: live ? [] : [proof] }], redTip: null };
+  return {
+    control: [{ candidate, owner, live: state.live, start: state.live || !due ? [] : [proof] }],
+    redTip: certain === undefined ? null : { gate: doubt.gate.name, gateId: certain.gateId, outcome: certain.outcome },
+  };
 }
 
 /** The prefixes of the line that should be under test. */

@@ -25,6 +25,7 @@ export type Composition = { candidate: Candidate } | { conflict: Conflict };
 export interface Spoiled {
   gateId: string;
   outcome: GateOutcome;
+  endedAtMs: number;
 }
 
 /** What is known of one (tree, digest). */
@@ -46,6 +47,7 @@ export interface Doubt extends Spoiled {
   last: boolean;
   /** True when the rest is a tip. */
   alone: boolean;
+  startedAtMs: number;
 }
 
 export interface QueuedPatch {
@@ -79,6 +81,10 @@ export interface LandingSnapshot {
   proofState: (treeId: string, digest: string) => ProofState;
   /** Since the patch was staged, oldest first, whatever the tip was then. */
   doubts: (patchId: string) => readonly Doubt[];
+  /** When anything was last green under a digest, and when a tip was last bad under it; 0 for never. */
+  health: (digest: string) => { greenAtMs: number; badTipAtMs: number };
+  /** The clock of all these times. */
+  nowMs: number;
   /** True when it was doubted and then found green. */
   wasCleared: (patchId: string) => boolean;
   /** How many patches have landed since it was last doubted. */

@@ -1,6 +1,7 @@
+import { backoffMs } from '../../lib/backoff.ts';
 import type { Proof } from '../gates-in-force.ts';
 import type { GateOutcome } from '../lifecycles/gate.ts';
-import type { Candidate, Doubt, LandingSnapshot, Spoiled } from './snapshot.ts';
+import type { Candidate, Doubt, LandingSnapshot, ProofState, Spoiled } from './snapshot.ts';
 
 export type Standing =
   /** Every required gate is green. */
@@ -34,18 +35,26 @@ export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): bool
 
 /** True when a prefix went bad with the patch at its end, and what stood before it is green, under test, or the tip. */
 export function isDoubted(patchId: string, snapshot: LandingSnapshot): boolean {
-  const doubts = snapshot.doubts(patchId).filter(({ last }) => last);
-  const lost = doubts.filter(({ outcome }) => outcome === 'lost').length;
-  return doubts.some(({ outcome, restTreeId, digest }) => {
-    if (!speaksAgainst(outcome) && lost < timesForCertainty('lost', snapshot.flakeRate)) return false;
+  return standingDoubts(patchId, snapshot).some(({ last, restTreeId, digest }) => {
     const { passed, live } = snapshot.proofState(restTreeId, digest);
-    return passed || live || restTreeId === snapshot.tipTreeId;
+    return last && (passed || live || restTreeId === snapshot.tipTreeId);
+  });
+}
+
+/** Without those of a time in which the tip itself was bad, once that is over. */
+export function standingDoubts(patchId: string, snapshot: LandingSnapshot): Doubt[] {
+  return snapshot.doubts(patchId).filter(({ outcome, digest, startedAtMs }) => {
+    const { greenAtMs, badTipAtMs } = snapshot.health(digest);
+    const fromBadTime = startedAtMs < badTipAtMs && badTipAtMs < greenAtMs;
+    return speaksAgainst(outcome) && !fromBadTime;
   });
 }
 
 export type Judgement =
-  /** Bad too often for a flake, each time on a tree of which the rest is green: then it is the patch. */
+  /** Bad too often for a flake, each time on a tree of which the rest is green, while others were green: then it is the patch. */
   | { kind: 'bad'; doubt: Doubt; times: number }
+  /** Bad often enough, but nothing was seen green since: it may be the machines. */
+  | { kind: 'unconfirmed'; doubt: Doubt }
   /** Bad often enough as soon as the rests that the line tests anyway come out green. */
   | { kind: 'pending' }
   | { kind: 'unclear' };
@@ -54,22 +63,38 @@ export function judgementOf(
   patchId: string,
   { snapshot, underTest }: { snapshot: LandingSnapshot; underTest: ReadonlySet<string> },
 ): Judgement {
-  const doubts = snapshot.doubts(patchId);
+  const doubts = standingDoubts(patchId, snapshot);
   const rest = ({ restTreeId, digest }: Doubt) => snapshot.proofState(restTreeId, digest);
   const solid = doubts.filter((doubt) => rest(doubt).passed || (doubt.alone && PROVES_NOTHING.includes(doubt.outcome)));
   const found = enoughOf(solid, snapshot.flakeRate);
-  if (found !== undefined) return { kind: 'bad', ...found };
+  if (found !== undefined) {
+    const excused = !PROVES_NOTHING.includes(found.doubt.outcome);
+    const greenSince = snapshot.health(found.doubt.digest).greenAtMs > found.doubt.startedAtMs;
+    return excused && !greenSince ? { kind: 'unconfirmed', doubt: found.doubt } : { kind: 'bad', ...found };
+  }
   const likely = doubts.filter((doubt) => solid.includes(doubt) || underTest.has(doubt.restTreeId));
   return { kind: enoughOf(likely, snapshot.flakeRate) === undefined ? 'unclear' : 'pending' };
 }
 
+/** Enough of one kind, and not all at one time: prefixes that run side by side meet the same trouble. */
 function enoughOf(doubts: readonly Doubt[], flakeRate: number): { doubt: Doubt; times: number } | undefined {
   for (const doubt of doubts.toReversed()) {
     const { digest, outcome } = doubt;
-    const times = doubts.filter((other) => other.digest === digest && other.outcome === outcome).length;
-    if (times >= timesForCertainty(outcome, flakeRate)) return { doubt, times };
+    const alike = doubts.filter((other) => other.digest === digest && other.outcome === outcome);
+    const needed = timesForCertainty(outcome, flakeRate);
+    if (alike.length >= needed && occasionsOf(alike) >= Math.min(2, needed)) return { doubt, times: alike.length };
   }
   return undefined;
+}
+
+function occasionsOf(doubts: readonly Doubt[]): number {
+  let [occasions, until] = [0, Number.NEGATIVE_INFINITY];
+  for (const { startedAtMs, endedAtMs } of doubts.toSorted((a, b) => a.endedAtMs - b.endedAtMs)) {
+    if (startedAtMs < until) continue;
+    occasions += 1;
+    until = endedAtMs;
+  }
+  return occasions;
 }
 
 /** Enough of one kind on one tree. */
@@ -80,6 +105,23 @@ export function certainOf(spoiled: readonly Spoiled[], flakeRate: number): Spoil
   });
 }
 
+const LOST_BACKOFF = { baseMs: 250, capMs: 60_000 };
+const RED_TIP_BACKOFF = { baseMs: 5_000, capMs: 600_000 };
+
+/** After workers that were lost over a gate it is asked again more and more slowly. */
+export function mayBeAskedAgain({ spoiled }: ProofState, nowMs: number): boolean {
+  const last = spoiled.at(-1);
+  if (last?.outcome !== 'lost') return true;
+  const times = spoiled.filter(({ outcome }) => outcome === 'lost').length;
+  return nowMs >= last.endedAtMs + backoffMs(LOST_BACKOFF, times);
+}
+
+/** A tip that is bad may be bad for reasons that pass: it is looked at again, more and more slowly. */
+export function isTipDueAgain(spoiled: readonly Spoiled[], nowMs: number): boolean {
+  const last = spoiled.at(-1);
+  return last === undefined || nowMs >= last.endedAtMs + backoffMs(RED_TIP_BACKOFF, spoiled.length);
+}
+
 /** A worker that was lost, a gate that was called back: they say nothing of the tree. */
 export function speaksAgainst(outcome: GateOutcome): boolean {
   return outcome !== 'lost' && outcome !== 'withdrawn';
@@ -88,18 +130,16 @@ export function speaksAgainst(outcome: GateOutcome): boolean {
 /** One word is never enough, except that of a gate whose command is not there to be run. */
 function timesForCertainty(outcome: GateOutcome, flakeRate: number): number {
   switch (outcome) {
-    case 'red': {
+    case 'red':
+    case 'timeout': {
       const rate = Math.min(Math.max(flakeRate, 1e-6), 0.9);
       return Math.max(2, Math.ceil(Math.log(TOLERATED) / Math.log(rate)));
     }
-    case 'timeout':
     case 'tainted':
       return 2;
-    case 'lost':
-      // It keeps killing its workers.
-      return 20;
     case 'unproven':
       return 1;
+    case 'lost':
     case 'withdrawn':
       return Number.POSITIVE_INFINITY;
     default:
@@ -109,8 +149,9 @@ function timesForCertainty(outcome: GateOutcome, flakeRate: number): number {
 
 /** Not known, not running, and every gate it depends on (that is in force) has passed on the same tree; an advisory one need only have ended. */
 function mayStart(proof: Proof, candidate: Candidate, snapshot: LandingSnapshot): boolean {
-  const { passed, live, spoiled } = snapshot.proofState(proof.treeId, proof.digest);
-  if (passed || live) return false;
+  const state = snapshot.proofState(proof.treeId, proof.digest);
+  const { passed, live, spoiled } = state;
+  if (passed || live || !mayBeAskedAgain(state, snapshot.nowMs)) return false;
   if (proof.gate.advisory && spoiled.some(({ outcome }) => speaksAgainst(outcome))) return false;
   return candidate.proofs
     .filter((other) => other.treeId === proof.treeId && proof.gate.depends_on.includes(other.gate.name))

@@ -26,5 +26,5 @@ export const WORKSTREAM_EDGES = {
 export const WORKSTREAM_FORCED_EDGES = {
   FAILED: ['RUNNING'],
   CANCELLED: ['RUNNING'],
-  ABANDONED: ['RUNNING'],
+  ABANDONED: ['RUNNING', 'BLOCKED'],
 } as const satisfies Partial<Record<WorkstreamState, readonly WorkstreamState[]>>;

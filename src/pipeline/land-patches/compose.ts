@@ -1,4 +1,4 @@
-import { SluiceError } from '../../contract/errors.ts';
+import { hasCode, SluiceError } from '../../contract/errors.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import { treeFromDiff } from '../../git/build-tree.ts';
 import { type MergedChange, mergeChange } from '../../git/merge-change.ts';
@@ -35,7 +35,7 @@ export interface ComposedCommit {
 
 export type Appended =
   | { ok: true; commit: ComposedCommit }
-  | { ok: false; patchId: string; reason: 'conflict' | 'base_gone'; evidence: Record<string, unknown> };
+  | { ok: false; patchId: string; reason: 'conflict' | 'base_gone' | 'unbuildable'; evidence: Record<string, unknown> };
 
 export type Composed = { ok: true; commits: ComposedCommit[] } | Extract<Appended, { ok: false }>;
 
@@ -61,7 +61,7 @@ export async function appendPatch(
   composer: Composer,
   { parent, patch }: { parent: string; patch: ComposablePatch },
 ): Promise<Appended> {
-  const merged = await mergePatch(composer, { parent, patch });
+  const merged = await mergeOrSay(composer, { parent, patch });
   if (!merged.ok) return { ok: false, patchId: patch.patch_id, reason: merged.reason, evidence: merged.evidence };
   const commit = await writeCommit(composer.mirror, {
     tree: merged.tree,
@@ -75,14 +75,19 @@ export async function appendPatch(
   return { ok: true, commit: { patch_id: patch.patch_id, commit, tree: merged.tree } };
 }
 
-/** The tree that a patch would make of a commit's: enough to know of a conflict. */
-export async function mergePatch(
+/** The tree that a patch would make of a commit's. One that cannot be made a commit again stops nobody but itself. */
+export async function mergeOrSay(
   composer: Composer,
   { parent, patch }: { parent: string; patch: ComposablePatch },
 ): Promise<MergedChange> {
-  const commit = await ensurePatchCommit(composer, patch);
-  const readDiff = () => composer.readDiff(patch.patch_id);
-  return mergeChange(composer.mirror, { tip: parent, base: patch.base_commit!, commit, readDiff });
+  try {
+    const commit = await ensurePatchCommit(composer, patch);
+    const readDiff = () => composer.readDiff(patch.patch_id);
+    return await mergeChange(composer.mirror, { tip: parent, base: patch.base_commit!, commit, readDiff });
+  } catch (error) {
+    if (!hasCode(error, 'patch.unbuildable')) throw error;
+    return { ok: false, reason: 'unbuildable', evidence: { messages: error.message } };
+  }
 }
 
 /** The patch as a commit on its base, made again from the ledger where it is not at hand. */
@@ -96,7 +101,7 @@ async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: Composab
     diff: await readDiff(patch.patch_id),
     strip: 1,
   });
-  if (!built.ok) throw new SluiceError('git.failed', `patch ${patch.patch_id} does not rebuild: ${built.words}`);
+  if (!built.ok) throw doesNotRebuild(patch, built.words);
   const author = authorOf(patch);
   const authoredAt = patch.authored_at!.toISOString();
   const rebuilt = await writeCommit(mirror, {
@@ -109,9 +114,13 @@ async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: Composab
     committedAt: authoredAt,
   });
   if (rebuilt !== known) {
-    throw new SluiceError('git.failed', `patch ${patch.patch_id} rebuilds as ${rebuilt}, not as ${known}`);
+    throw doesNotRebuild(patch, `it rebuilds as ${rebuilt}, not as ${known}`);
   }
   return known;
+}
+
+function doesNotRebuild({ patch_id }: ComposablePatch, words: string): SluiceError {
+  return new SluiceError('patch.unbuildable', `patch ${patch_id} does not become the commit that it was: ${words}`);
 }
 
 function authorOf(patch: ComposablePatch): Person {

@@ -7,7 +7,7 @@ import type { MergedChange } from '../../git/merge-change.ts';
 import type { Tip } from '../../git/mirror.ts';
 import { changedPaths } from '../../git/tree-changes.ts';
 import { checkPatch } from '../check-patch.ts';
-import { type Appended, appendPatch, type Composer, mergePatch } from './compose.ts';
+import { type Appended, appendPatch, type Composer, mergeOrSay } from './compose.ts';
 import type { QueuedRow } from './knowledge.ts';
 
 export interface CompositionScene {
@@ -30,11 +30,14 @@ export class Compositions {
   readonly #merged = new Map<string, MergedChange>();
   readonly #onTip = new Map<string, Composition>();
   #tip = '';
+  #generation = 0;
 
-  /** Forgets what was composed on another tip, for it was judged under that one's policy. */
-  startOn(tip: Tip): void {
-    if (this.#tip !== tip.commit) this.#onTip.clear();
+  /** Forgets what was composed on another tip, for it was judged under that one's policy; and everything when the mirror was made anew. */
+  startOn(tip: Tip, generation: number): void {
+    if (this.#generation !== generation) for (const memory of [this.#appended, this.#merged]) memory.clear();
+    if (this.#tip !== tip.commit || this.#generation !== generation) this.#onTip.clear();
     this.#tip = tip.commit;
+    this.#generation = generation;
     for (const memory of [this.#appended, this.#merged, this.#onTip]) if (memory.size > MAX_REMEMBERED) memory.clear();
   }
 
@@ -60,7 +63,7 @@ export class Compositions {
   /** Whether a patch alone conflicts with the tip, which is all that matters of one far back: milliseconds each. */
   async conflictsWithTip({ composer, tip }: CompositionScene, patch: QueuedRow): Promise<boolean> {
     const key = `${tip.commit} ${keyOf([patch])}`;
-    const merged = this.#merged.get(key) ?? (await mergePatch(composer, { parent: tip.commit, patch }));
+    const merged = this.#merged.get(key) ?? (await mergeOrSay(composer, { parent: tip.commit, patch }));
     this.#merged.set(key, merged);
     return !merged.ok || merged.tree === tip.tree;
   }

@@ -137,7 +137,7 @@ export class LandingCoordinator {
       committer: repositories.committer(target.repository),
       readDiff: (patchId) => daos.patches.readDiff(patchId),
     };
-    this.#compositions.startOn(tip);
+    this.#compositions.startOn(tip, mirror.generation);
     await knowledge.learn([tip.tree, ...this.#compositions.treeIds()]);
     await knowledge.weighDoubts(this.#compositions, composer);
     return {

@@ -1,6 +1,6 @@
 import type { Daos } from '../../dao/all.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
-import type { GateExecution } from '../../dao/test-gate-dao.ts';
+import type { GateExecution, GateHealth } from '../../dao/test-gate-dao.ts';
 import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../domain/landing/history.ts';
 import type { Doubt, ProofState, Spoiled } from '../../domain/landing/snapshot.ts';
 import type { TargetRow } from '../../entities/target.ts';
@@ -9,7 +9,7 @@ import type { Composer } from './compose.ts';
 import type { Compositions } from './compositions.ts';
 
 export type QueuedRow = QueuedPatchRow;
-type RunOnTip = EndedRun & { endedAt: Date; tipCommit: string };
+type RunOnTip = EndedRun & { tipCommit: string };
 
 /** A queue may be longer; what stands further back waits unseen. */
 const MAX_QUEUE = 2_000;
@@ -21,12 +21,13 @@ export class Knowledge {
   readonly live: readonly TestGateRow[];
   readonly patches: Map<string, QueuedRow>;
   readonly #daos: Daos;
-  readonly #about: readonly GateExecution[];
+  readonly #about = new Map<string, GateExecution[]>();
   readonly #proofs = new Map<string, { passed: boolean; spoiled: Spoiled[] }>();
   readonly #loaded = new Set<string>();
   readonly #doubts = new Map<string, Doubt[]>();
   readonly #lastDoubt = new Map<string, Date>();
   #applied: readonly Date[] = [];
+  #health: ReadonlyMap<string, GateHealth> = new Map();
 
   private constructor(
     daos: Daos,
@@ -36,7 +37,13 @@ export class Knowledge {
     this.target = known.target;
     this.queue = known.queue;
     this.live = known.live;
-    this.#about = known.about;
+    for (const run of known.about) {
+      for (const patchId of run.patch_ids) {
+        const runs = this.#about.get(patchId);
+        if (runs === undefined) this.#about.set(patchId, [run]);
+        else runs.push(run);
+      }
+    }
     this.patches = new Map(known.queue.map((patch) => [patch.patch_id, patch]));
   }
 
@@ -63,7 +70,7 @@ export class Knowledge {
     for (const { tree_id, digest } of verdicts) this.#entry(tree_id, digest).passed = true;
     for (const { tree_id, digest, outcome, gate_id, completed_at } of ended) {
       if (outcome === null || this.#isForgiven(completed_at)) continue;
-      this.#entry(tree_id, digest).spoiled.push({ gateId: gate_id, outcome });
+      this.#entry(tree_id, digest).spoiled.push({ gateId: gate_id, outcome, endedAtMs: completed_at.getTime() });
     }
   }
 
@@ -79,6 +86,10 @@ export class Knowledge {
 
   wasCleared(patchId: string): boolean {
     return wasCleared(patchId, this.#runsAbout(patchId));
+  }
+
+  health(digest: string): GateHealth {
+    return this.#health.get(digest) ?? { greenAtMs: 0, badTipAtMs: 0 };
   }
 
   overtakenBy(patchId: string): number {
@@ -103,10 +114,12 @@ export class Knowledge {
         patchId,
         doubts.filter((doubt) => doubt !== undefined),
       );
-      this.#lastDoubt.set(patchId, spoken.at(-1)!.endedAt);
+      this.#lastDoubt.set(patchId, new Date(spoken.at(-1)!.endedAtMs));
     }
     if (this.#lastDoubt.size === 0) return;
     await this.learn([...this.#doubts.values()].flat().map(({ restTreeId }) => restTreeId));
+    const digests = new Set([...this.#doubts.values()].flat().map(({ digest }) => digest));
+    this.#health = await this.#daos.gates.findHealth(this.target.target_id, [...digests]);
     const earliest = new Date(Math.min(...[...this.#lastDoubt.values()].map((at) => at.getTime())));
     this.#applied = await this.#daos.patches.findAppliedSince(this.target.target_id, earliest);
   }
@@ -127,8 +140,8 @@ export class Knowledge {
   /** Since it was staged (again); advisory gates have no say. */
   #runsAbout(patchId: string): RunOnTip[] {
     const staged = this.patches.get(patchId)?.staged_at;
-    return this.#about
-      .filter((run) => !run.advisory && run.patch_ids.includes(patchId))
+    return (this.#about.get(patchId) ?? [])
+      .filter((run) => !run.advisory)
       .filter((run) => staged === undefined || run.created_at >= staged)
       .map((run) => ({
         gateId: run.gate_id,
@@ -137,8 +150,8 @@ export class Knowledge {
         pinned: run.pinned,
         patchIds: run.patch_ids,
         outcome: run.outcome,
-        startedAt: run.created_at.getTime(),
-        endedAt: run.completed_at,
+        startedAtMs: run.created_at.getTime(),
+        endedAtMs: run.completed_at.getTime(),
         tipCommit: run.tip_commit,
       }));
   }

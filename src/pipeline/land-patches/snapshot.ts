@@ -3,9 +3,9 @@ import { treesOf } from './compositions.ts';
 import type { LandingScene } from './coordinator.ts';
 import type { QueuedRow } from './knowledge.ts';
 
-/** Gate runs that tell how flaky a target is, and what is assumed before there are any: one flake in fifteen. */
+/** Gate runs that tell how flaky a target is, and what is assumed before there are any: three in twenty: caution first. */
 const RECENT = 500;
-const PRIOR = { flaky: 1, good: 15 };
+const PRIOR = { flaky: 1.5, good: 10 };
 
 /** Everything that the planner may know. What it asks for beyond is composed by `compose`. */
 export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot> {
@@ -20,12 +20,14 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
     paused: target.paused_at !== null,
     prove: policy.landing.prove,
     maxBatch: policy.landing.max_batch,
-    slots: Math.min(policy.landing.slots, Math.max(1, offered)),
+    slots: Math.min(policy.landing.slots, Math.max(1, offered.slots)),
     queue: knowledge.queue.map(({ patch_id, land }) => ({ patchId: patch_id, lands: land })),
     compose: (patchIds) => compositions.find(rowsOf(scene, patchIds)),
     proofState: (treeId, digest) => knowledge.proofState(treeId, digest),
     doubts: (patchId) => knowledge.doubts(patchId),
     wasCleared: (patchId) => knowledge.wasCleared(patchId),
+    health: (digest) => knowledge.health(digest),
+    nowMs: offered.nowMs,
     overtakenBy: (patchId) => knowledge.overtakenBy(patchId),
     liveGates: knowledge.live.map((gate) => ({
       gateId: gate.gate_id,

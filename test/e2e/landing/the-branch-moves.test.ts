@@ -190,47 +190,69 @@ describe('by hand', () => {
     await story.end();
   });
 
-  test('while its push is under way nobody can cancel, drop, requeue or re-order it: one truth on both sides', async () => {
-    const story = await LandingStory.begin(sluice);
+  test('while its push is under way nobody can cancel, drop or re-order it: one truth on both sides', async () => {
+    const own = await startSluice({ workers: [{ gateSlots: 2 }], scheduler: false });
+    const story = await LandingStory.begin(own);
+    const { deps } = own;
     await story.pause();
+    const stop = await startAll(createSchedulerRole(deps));
     await story.stage(['a']);
-    await eventually(
-      'the proof',
-      async () => (await sluice.client.target(story.targetId)).queue![0]?.place === 'proven',
-    );
-    const { deps } = sluice;
+    const { tree_id } = await eventually('the proof', async () => {
+      const [entry] = (await own.client.target(story.targetId)).queue!;
+      return entry?.place === 'proven' ? entry : undefined;
+    });
+    await stop();
+    await story.resume();
     const lease = (await deps.ledger.write((tx) =>
       acquireLease(tx, { name: 'story', holder: 'story', ttlMs: 60_000 }),
     ))!;
-    const [verdict] = await deps.daos.verdicts.findPassed([
-      (await sluice.client.target(story.targetId)).queue![0]!.tree_id!,
-    ]);
-    const tree = verdict!.tree_id;
+    const [verdict] = await deps.daos.verdicts.findPassed([tree_id!]);
     const intent = {
       targetId: story.targetId,
       oldTip: await story.git.tip(),
       newCommit: 'f'.repeat(40),
-      treeId: tree,
+      treeId: tree_id!,
       prove: 'every_commit' as const,
-      patches: [{ patch_id: story.idOf('a'), commit: 'f'.repeat(40), tree }],
-      proofs: [{ tree, digest: verdict!.digest, gate: 'scripted' }],
+      patches: [{ patch_id: story.idOf('a'), commit: 'f'.repeat(40), tree: tree_id! }],
+      proofs: [{ tree: tree_id!, digest: verdict!.digest, gate: 'scripted' }],
     };
-    // Settled by the next round of the coordinator; so all is asked in one breath.
-    const answers = await deps.ledger
-      .write(async (tx) => openIntent(tx, lease, intent))
-      .then(async () => {
-        const steer = (action: 'drop' | 'requeue') => sluice.client.patches.steer(story.idOf('a'), action, 'now');
-        return Promise.allSettled([
-          steer('drop'),
-          sluice.client.runs.cancel(story.runOf('a'), 'now'),
-          sluice.client.patches.prioritize(story.idOf('a'), { priority: 1, reason: 'now' }),
-        ]);
-      });
-    const codes = answers.map((answer) => (answer.status === 'rejected' ? answer.reason.code : 'done'));
-    // Each was refused while the intent stood, or came after it was cleared: never something in between.
-    expect(codes.every((code) => ['patch.landing', 'run.landing', 'state.changed', 'done'].includes(code))).toBe(true);
+    expect(await deps.ledger.write((tx) => openIntent(tx, lease, intent))).toMatch(/^intent_/);
+    const refused = (asked: Promise<unknown>, code: string) => expect(asked).rejects.toMatchObject({ code });
+    await refused(own.client.patches.steer(story.idOf('a'), 'drop', 'now'), 'patch.landing');
+    await refused(own.client.runs.cancel(story.runOf('a'), 'now'), 'run.landing');
+    await refused(own.client.patches.prioritize(story.idOf('a'), { priority: 1, reason: 'now' }), 'patch.landing');
+    // The next coordinator finds out that the push never was, and lands it.
+    const again = await startAll(createSchedulerRole(deps));
+    await story.until('a', 'VERIFIED');
+    await again();
+    await story.end();
+    await own.stop();
+  });
+
+  test('a target that was paused does not land any more, whatever a coordinator was about to do', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.pause();
+    await story.stage(['a']);
+    await story.started('a');
+    const { deps } = sluice;
+    const lease = (await deps.ledger.write((tx) => acquireLease(tx, { name: 'late', holder: 'late', ttlMs: 60_000 })))!;
+    const { tree_id } = await eventually('the proof', async () => {
+      const [entry] = (await sluice.client.target(story.targetId)).queue!;
+      return entry?.place === 'proven' ? entry : undefined;
+    });
+    const [verdict] = await deps.daos.verdicts.findPassed([tree_id!]);
+    const intent = {
+      targetId: story.targetId,
+      oldTip: await story.git.tip(),
+      newCommit: 'f'.repeat(40),
+      treeId: tree_id!,
+      prove: 'every_commit' as const,
+      patches: [{ patch_id: story.idOf('a'), commit: 'f'.repeat(40), tree: tree_id! }],
+      proofs: [{ tree: tree_id!, digest: verdict!.digest, gate: 'scripted' }],
+    };
+    expect(await deps.ledger.write((tx) => openIntent(tx, lease, intent))).toBeUndefined();
     await story.resume();
-    await eventually('one ending', async () => ['VERIFIED', 'EXPIRED'].includes((await story.patch('a')).state));
+    await story.until('a', 'VERIFIED');
     await story.end();
   });
 });

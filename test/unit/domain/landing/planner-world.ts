@@ -36,7 +36,8 @@ export interface Ended {
 
 const GATE = gateSchema.parse({ name: 'gate', command: ['true'] });
 const MAX_STEPS = 3_000;
-const PATIENCE = 12;
+const PATIENCE = 24;
+const A_WHILE = 3_600_000;
 
 /** A ledger, a branch and workers in miniature: carries out what the planner says until nothing moves. */
 export function runWorld(rules: WorldRules): Ended {
@@ -48,12 +49,20 @@ export function runWorld(rules: WorldRules): Ended {
   const green = new Set<string>([treeOf([])]);
   const untested: string[][] = [];
   let [clock, mishap, order] = [0, 0, 0];
+  let waited = false;
 
   for (let step = 0; step < MAX_STEPS; step += 1) {
     const plan = planLanding(snapshot());
     if (plan.missing !== undefined) throw new Error('everything is composed here');
     if (carryOut(plan)) continue;
-    if (live.length === 0) return { landed, blocked, waiting: queue, runs: ended.length, untested };
+    if (live.length === 0) {
+      if (waited) return { landed, blocked, waiting: queue, runs: ended.length, untested };
+      // What backs off is due after a while.
+      waited = true;
+      clock += A_WHILE;
+      continue;
+    }
+    waited = false;
     const oldest = live[0]!;
     const chosen = live[(rules.order[order++ % Math.max(1, rules.order.length)] ?? 0) % live.length]!;
     // Gates have time limits: none is overtaken for ever.
@@ -109,15 +118,28 @@ export function runWorld(rules: WorldRules): Ended {
         passed: green.has(tree),
         live: live.some(({ treeId }) => treeId === tree),
         spoiled: ended.flatMap((run) =>
-          run.tree === tree && run.outcome !== null ? [{ gateId: run.gateId, outcome: run.outcome }] : [],
+          run.tree === tree && run.outcome !== null
+            ? [{ gateId: run.gateId, outcome: run.outcome, endedAtMs: run.endedAtMs }]
+            : [],
         ),
       }),
       doubts: doubtsOf,
       wasCleared: (patchId) => wasCleared(patchId, ended),
+      health: () => ({
+        greenAtMs: lastEnd((run) => run.outcome === null),
+        badTipAtMs: lastEnd(
+          ({ outcome, patchIds }) => patchIds.length === 0 && (outcome === 'red' || outcome === 'timeout'),
+        ),
+      }),
+      nowMs: clock,
       overtakenBy: () => 0,
       liveGates: live.map((run) => ({ ...run, patchIds: run.patchIds.filter((id) => queue.includes(id)) })),
       flakeRate: 0.01,
     };
+  }
+
+  function lastEnd(which: (run: EndedRun) => boolean): number {
+    return Math.max(0, ...ended.filter(which).map(({ endedAtMs }) => endedAtMs));
   }
 
   function carryOut({ steps }: LandingPlan): boolean {
@@ -162,6 +184,8 @@ export function runWorld(rules: WorldRules): Ended {
     const outcome = sound ? (rules.mishaps[mishap++] ?? null) : 'red';
     if (outcome === null) green.add(run.treeId);
     const { gateId, patchIds, startedAt, patches, treeId: tree } = run;
-    ended.push({ gateId, gate: GATE, digest: 'gate', pinned: false, patchIds, outcome, startedAt, patches, tree });
+    clock += 1;
+    const times = { startedAtMs: startedAt, endedAtMs: clock };
+    ended.push({ gateId, gate: GATE, digest: 'gate', pinned: false, patchIds, outcome, ...times, patches, tree });
   }
 }
