@@ -11,6 +11,13 @@ export class LandingIntentDao extends BaseDao<LandingIntentRow> {
     return (await this.findBy({ target_id: targetId, settled_at: null }))[0];
   }
 
+  /** Given up lately: their pushes may still arrive. Newest first. */
+  findCleared(targetId: string, { limit }: { limit: number }): Promise<LandingIntentRow[]> {
+    return this.coded((em) =>
+      em.find(LandingIntent, { target_id: targetId, outcome: 'cleared' }, { limit, orderBy: { settled_at: 'desc' } }),
+    );
+  }
+
   findApplied(targetId: string): Promise<LandingIntentRow[]> {
     return this.findBy({ target_id: targetId, outcome: 'applied' });
   }

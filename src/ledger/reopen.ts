@@ -112,9 +112,9 @@ async function awaitWorkstream(tx: Tx, workstreamId: string, { actor, reason }: 
     select task_id from tasks
     where workstream_id = any (${ids}::text[]) and state = 'CANCELLED' and reason = 'dependency_failed' order by task_id`);
   const taskIds = tasks.map(({ task_id }) => task_id);
-  await uncount(tx, taskIds);
   const waiting = toRows(taskIds, reason);
   await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows: waiting, actor, forced: true });
+  await uncount(tx, taskIds);
   // As before their workstream began: it sorts them into those that wait and those that may start.
   await transition(tx, { kind: 'task', from: ['BLOCKED'], to: 'PENDING', rows: waiting, actor });
 }

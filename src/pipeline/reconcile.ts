@@ -1,7 +1,7 @@
 import { forgetLostDispatches } from '../ledger/admission.ts';
-import { expireOverdue } from '../ledger/landing.ts';
 import { acquireLease, assertLease, type HeldLease } from '../ledger/leases.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import { expireOverdue } from '../ledger/stop-patches.ts';
 import { reapWorkers } from '../ledger/workers.ts';
 import type { Log } from '../lib/log.ts';
 

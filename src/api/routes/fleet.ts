@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { WORKER_STATES } from '../../domain/lifecycles/worker.ts';
-import { resumeTarget } from '../../ledger/landing.ts';
+import { resumeTarget } from '../../ledger/stop-patches.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
 import { auditTarget } from '../../pipeline/audit-target.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';

@@ -1,6 +1,6 @@
 import type { LandingStep } from '../../domain/landing/planner.ts';
 import { requestGate, withdrawGates } from '../../ledger/gates.ts';
-import { blockPatch, concludeUnlanded, quarantinePatch, supersedeLandedElsewhere } from '../../ledger/landing.ts';
+import { blockPatch, concludeUnlanded, quarantinePatch, supersedeLandedElsewhere } from '../../ledger/stop-patches.ts';
 import { newId } from '../../lib/id.ts';
 import type { LandingScene } from './coordinator.ts';
 import { land } from './land.ts';

@@ -17,7 +17,7 @@ import { carryOut } from './carry-out.ts';
 import type { Composer } from './compose.ts';
 import { type CompositionScene, Compositions } from './compositions.ts';
 import { Knowledge } from './knowledge.ts';
-import { settleOpenIntent } from './settle.ts';
+import { settleArrivals, settleOpenIntent } from './settle.ts';
 import { compose, readSnapshot } from './snapshot.ts';
 import { verifyApplied } from './verify.ts';
 
@@ -92,7 +92,7 @@ export class LandingCoordinator {
     const maxAgeMs = (await this.#isSettled()) ? TIP_AGE_MS : 0;
     const tip = await mirror.fetchTip(target.branch, { maxAgeMs });
     const settled: SettledScene = { deps: this.#deps, lease, target, mirror, tip };
-    if (await settleOpenIntent(settled)) return 'again';
+    if ((await settleOpenIntent(settled)) || (await settleArrivals(settled))) return 'again';
     const { policy, error } = await readPolicy(mirror, tip.commit);
     await this.#observe(settled, { policy, error });
     await verifyApplied(settled);

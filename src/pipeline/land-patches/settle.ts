@@ -1,4 +1,4 @@
-import { settleApplied, settleCleared } from '../../ledger/landing.ts';
+import { settleApplied, settleCleared, settleLate } from '../../ledger/landing.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
 import type { SettledScene } from './coordinator.ts';
 
@@ -13,11 +13,35 @@ export async function settleOpenIntent(scene: SettledScene): Promise<boolean> {
   const landed = (await mirror.has(intent.new_commit)) && (await mirror.isAncestor(intent.new_commit, tip.commit));
   const settle = landed ? settleApplied : settleCleared;
   const unmoved = await deps.ledger.write((tx) => settle(tx, lease, intent.intent_id));
-  if (unmoved.length > 0) {
-    const reason = `the branch holds patches that the ledger had given up: ${unmoved.join(', ')}`;
-    await deps.ledger.write((tx) => pauseTarget(tx, { targetId: target.target_id, actor: 'settle', reason }));
-    deps.log.error({ targetId: target.target_id, reason }, 'target.paused');
-  }
+  await pauseFor(scene, unmoved);
   deps.log.info({ intentId: intent.intent_id, landed }, 'intent.settled');
   return true;
+}
+
+/** How many pushes that were given up are remembered. */
+const REMEMBERED = 20;
+
+/**
+ * A push may outlive the coordinator that started it. When the tip has moved, intents that were cleared are looked for on the
+ * branch once more. True when one had arrived.
+ */
+export async function settleArrivals(scene: SettledScene): Promise<boolean> {
+  const { deps, lease, target, mirror, tip } = scene;
+  if (target.tip_commit === tip.commit) return false;
+  let arrived = false;
+  for (const intent of await deps.daos.intents.findCleared(target.target_id, { limit: REMEMBERED })) {
+    if (!(await mirror.has(intent.new_commit)) || !(await mirror.isAncestor(intent.new_commit, tip.commit))) continue;
+    const unmoved = await deps.ledger.write((tx) => settleLate(tx, lease, intent.intent_id));
+    deps.log.warn({ intentId: intent.intent_id, unmoved }, 'intent.arrived_late');
+    await pauseFor(scene, unmoved);
+    arrived = true;
+  }
+  return arrived;
+}
+
+async function pauseFor({ deps, target }: SettledScene, unmoved: readonly string[]): Promise<void> {
+  if (unmoved.length === 0) return;
+  const reason = `the branch holds patches that the ledger had given up: ${unmoved.join(', ')}`;
+  await deps.ledger.write((tx) => pauseTarget(tx, { targetId: target.target_id, actor: 'settle', reason }));
+  deps.log.error({ targetId: target.target_id, reason }, 'target.paused');
 }
