@@ -106,7 +106,7 @@ export function certainOf(spoiled: readonly Spoiled[], flakeRate: number): Spoil
 }
 
 const LOST_BACKOFF = { baseMs: 250, capMs: 60_000 };
-const RED_TIP_BACKOFF = { baseMs: 5_000, capMs: 600_000 };
+const RED_TIP_BACKOFF = { baseMs: 250, capMs: 600_000 };
 
 /** After workers that were lost over a gate it is asked again more and more slowly. */
 export function mayBeAskedAgain({ spoiled }: ProofState, nowMs: number): boolean {
