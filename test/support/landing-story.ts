@@ -36,23 +36,23 @@ export class LandingStory {
   readonly sluice: RunningSluice;
   readonly git: GitSandbox;
   readonly targetId: string;
-  readonly #control: string;
+  readonly control: string;
   readonly #patches = new Map<string, { patchId: string; runId: string }>();
 
   private constructor(sluice: RunningSluice, git: GitSandbox) {
     this.sluice = sluice;
     this.git = git;
     this.targetId = `${git.remote}@main`;
-    this.#control = join(git.folder, 'control');
+    this.control = join(git.folder, 'control');
   }
 
   static async begin(sluice: RunningSluice, options: StoryOptions = {}): Promise<LandingStory> {
     const git = await GitSandbox.create({}, null);
     const story = new LandingStory(sluice, git);
-    await mkdir(story.#control);
-    await writeFile(join(story.#control, 'gate.sh'), GATE);
+    await mkdir(story.control);
+    await writeFile(join(story.control, 'gate.sh'), GATE);
     await story.rule(options.rule ?? 'exit 0');
-    const gates = [{ name: 'scripted', command: ['sh', join(story.#control, 'gate.sh'), story.#control] }];
+    const gates = [{ name: 'scripted', command: ['sh', join(story.control, 'gate.sh'), story.control] }];
     await git.push({
       'p/.keep': '',
       ...options.files,
@@ -63,21 +63,21 @@ export class LandingStory {
   }
 
   get gateCommand(): string[] {
-    return ['sh', join(this.#control, 'gate.sh'), this.#control];
+    return ['sh', join(this.control, 'gate.sh'), this.control];
   }
 
   /** From now on. Runs under way see it as well, when they are released. */
   async rule(script: string): Promise<void> {
-    await writeFile(join(this.#control, 'rule.sh'), script);
+    await writeFile(join(this.control, 'rule.sh'), script);
   }
 
   /** Gates that start from now on wait. */
   async hold(): Promise<void> {
-    await writeFile(join(this.#control, 'hold'), '');
+    await writeFile(join(this.control, 'hold'), '');
   }
 
   async release(): Promise<void> {
-    await rm(join(this.#control, 'hold'), { force: true });
+    await rm(join(this.control, 'hold'), { force: true });
   }
 
   /** A patch that adds `p/<name>`, or what `files` or `input` say. Gives its id once it is on record. */
@@ -135,7 +135,7 @@ export class LandingStory {
 
   /** The trees that gates were run on, as the names of the patches in them, in the order of their start. */
   async runs(): Promise<string[]> {
-    const text = await readFile(join(this.#control, 'runs'), 'utf8').catch(() => '');
+    const text = await readFile(join(this.control, 'runs'), 'utf8').catch(() => '');
     return text.split('\n').filter((line) => line !== '');
   }
 
@@ -145,7 +145,7 @@ export class LandingStory {
   }
 
   async forgetRuns(): Promise<void> {
-    await rm(join(this.#control, 'runs'), { force: true });
+    await rm(join(this.control, 'runs'), { force: true });
   }
 
   /** Also before the first patch has come. */
@@ -208,12 +208,12 @@ export class LandingStory {
 
   /** Something only the story knows: a line in its folder, for rules to look at. */
   async tell(file: string, text = ''): Promise<void> {
-    await appendFile(join(this.#control, file), text);
+    await appendFile(join(this.control, file), text);
   }
 
   async told(file: string): Promise<string[]> {
-    const names = await readdir(this.#control);
-    return names.includes(file) ? (await readFile(join(this.#control, file), 'utf8')).split('\n') : [];
+    const names = await readdir(this.control);
+    return names.includes(file) ? (await readFile(join(this.control, file), 'utf8')).split('\n') : [];
   }
 }
 
