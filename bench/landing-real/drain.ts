@@ -1,6 +1,6 @@
-import { poll } from '../src/lib/clock.ts';
-import { GitSandbox } from '../test/support/git-sandbox.ts';
-import { startBenchSluice } from './bench-sluice.ts';
+import { poll } from '../../src/lib/clock.ts';
+import { GitSandbox } from '../../test/support/git-sandbox.ts';
+import { startBenchSluice } from '../bench-sluice.ts';
 
 export interface DrainPolicy {
   name: string;
