@@ -106,7 +106,8 @@ export async function mainRun(target: TargetRepository): Promise<RunSpecInput> {
         critical: false,
         tasks: [
           await ready('breaks-a-test', {
-            'src/lib/backoff.ts': (text) => text.replace('random() * ceiling', 'random() * ceiling + 86_400_000'),
+            'src/lib/backoff.ts': (text) =>
+              text.replace('backoffMs(policy, failures))', 'backoffMs(policy, failures) + 86_400_000)'),
           }),
           {
             name: 'malformed',
