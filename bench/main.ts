@@ -6,22 +6,18 @@ import { silentLog } from '../src/lib/log.ts';
 import { withAdmin } from '../test/support/admin-connection.ts';
 import { GitSandbox } from '../test/support/git-sandbox.ts';
 import { redisIsHere, startRedis, type TestRedis } from '../test/support/redis.ts';
-import { measureLandingOverhead } from './landing-overhead.ts';
 import type { Measurement } from './measure.ts';
 import { measureBullMq, measurePgBoss } from './raw-queues.ts';
 import { measureLedger } from './whole-ledger.ts';
 
 const TASKS = Number(process.argv[2] ?? 5_000);
-const FILES = 1_000;
-const PATCHES = 50;
 
 /** One run, one machine, one PostgreSQL, one Redis: compare the ratios, not the figures of two runs. */
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
 const postgres = new EmbeddedPostgres({ dataDir: folder, log: silentLog(), searchPath: process.env.PATH ?? '' });
 await postgres.start();
 const redis: TestRedis | undefined = (await redisIsHere()) ? await startRedis() : undefined;
-const files = Object.fromEntries(Array.from({ length: FILES }, (_, i) => [`src/${i % 50}/${i}.txt`, `${i}\n`]));
-const git = await GitSandbox.create(files);
+const git = await GitSandbox.create();
 try {
   const rows: Measurement[] = [];
   if (redis !== undefined) rows.push(await measureBullMq('redis', redis.url, TASKS));
@@ -30,11 +26,6 @@ try {
   if (redis !== undefined) rows.push(await measureLedger('redis', await place('ledger_redis', redis.url), TASKS));
   rows.push(await measureLedger('postgres', await place('ledger_postgres', undefined), TASKS));
   printTable(rows);
-  const overhead = await measureLandingOverhead(await place('landing', redis?.url), PATCHES);
-  console.log(
-    `\nLanding overhead a patch (${FILES} files, ${overhead.patches} patches one by one, staged to on the branch, minus gate time): ` +
-      `median ${overhead.medianMs.toFixed(0)} ms, worst ${overhead.worstMs.toFixed(0)} ms`,
-  );
   process.exitCode = rows.every(({ notOnce }) => notOnce === 0) ? 0 : 1;
 } finally {
   await redis?.stop();

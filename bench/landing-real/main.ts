@@ -6,8 +6,8 @@ import { silentLog } from '../../src/lib/log.ts';
 import { withAdmin } from '../../test/support/admin-connection.ts';
 import { GitSandbox } from '../../test/support/git-sandbox.ts';
 import { redisIsHere, startRedis, type TestRedis } from '../../test/support/redis.ts';
-import { measureLandingOverhead } from '../landing-overhead.ts';
 import { type DrainPolicy, measureDrain } from './drain.ts';
+import { measureLandingOverhead } from './one-by-one.ts';
 
 const FILES = 1_000;
 const PATCHES = 30;

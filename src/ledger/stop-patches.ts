@@ -10,26 +10,6 @@ export const REMOVED = 'removed_from_branch';
 /** A patch that an intent names is nobody else's to move. */
 export const NOT_LANDING = sql`and t.intent_id is null`;
 
-/** STAGED→BLOCKED, and its task goes back with the evidence. */
-export async function blockPatch(
-  tx: Tx,
-  lease: HeldLease,
-  block: { patchId: string; reason: string; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
-): Promise<void> {
-  await assertLease(tx, lease);
-  await stopPatch(tx, { ...block, to: 'BLOCKED' });
-}
-
-/** STAGED→QUARANTINED: under the policy of the tip, as it would land there, it may not wait any more. */
-export async function quarantinePatch(
-  tx: Tx,
-  lease: HeldLease,
-  refused: { patchId: string; reason: string; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
-): Promise<void> {
-  await assertLease(tx, lease);
-  await stopPatch(tx, { ...refused, to: 'QUARANTINED' });
-}
-
 /** STAGED→SUPERSEDED because the branch holds the change already; its task is done. */
 export async function supersedeLandedElsewhere(
   tx: Tx,
@@ -109,8 +89,13 @@ export async function expireOverdue(tx: Tx): Promise<number> {
   return expired.length;
 }
 
-async function stopPatch(
+/**
+ * STAGED→BLOCKED by a gate or a conflict, or QUARANTINED because the policy of the tip does not let it pass as it would land
+ * there; its task goes back with the evidence.
+ */
+export async function stopPatch(
   tx: Tx,
+  lease: HeldLease,
   stop: {
     patchId: string;
     to: 'BLOCKED' | 'QUARANTINED';
@@ -119,6 +104,7 @@ async function stopPatch(
     mayRetry: boolean;
   },
 ): Promise<void> {
+  await assertLease(tx, lease);
   const { patchId, to, reason, mayRetry } = stop;
   const moved = await transition(tx, {
     kind: 'patch',

@@ -1,6 +1,6 @@
 import { hasCode, SluiceError } from '../contract/errors.ts';
 import type { Policy } from '../contract/policy.ts';
-import type { PatchDao } from '../dao/patch-dao.ts';
+import type { PatchDao, QueuedPatchRow } from '../dao/patch-dao.ts';
 import { matcher } from '../domain/path-rules.ts';
 import { treeWithPinned } from '../git/build-tree.ts';
 import type { Mirror, Mirrors } from '../git/mirror.ts';
@@ -19,7 +19,7 @@ import { childEnvironment } from '../workspaces/child-environment.ts';
 import type { Preparation } from '../workspaces/prepare.ts';
 import { letClockTick } from '../workspaces/seal.ts';
 import type { Slot, SlotRack } from '../workspaces/slots.ts';
-import { type ComposablePatch, composeOnTip } from './land-patches/compose.ts';
+import { composeOnTip } from './land-patches/compose.ts';
 import { OutputLog } from './output-log.ts';
 import { persist } from './persist.ts';
 import type { CrashPoint, HeldWorkRegistry, RepositoryBook } from './ports.ts';
@@ -118,7 +118,7 @@ async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: Claimed
   }
   const committer = deps.repositories.committer(gate.target_id.slice(0, gate.target_id.lastIndexOf('@')));
   const composer = { mirror, committer, readDiff: (id: string) => deps.patches.readDiff(id) };
-  const composed = await composeOnTip(composer, { tip: gate.tip_commit, patches: patches as ComposablePatch[] });
+  const composed = await composeOnTip(composer, { tip: gate.tip_commit, patches: patches as QueuedPatchRow[] });
   if (!composed.ok)
     throw new SluiceError('candidate.mismatch', `the candidate does not compose here: ${composed.reason}`);
   const candidate = composed.commits.at(-1) ?? { commit: gate.tip_commit, tree: await mirror.treeOf(gate.tip_commit) };

@@ -11,7 +11,7 @@ import { openIntent, settleApplied, settleCleared, verifyPatches } from '../../s
 import { acquireLease, assertLease, type HeldLease } from '../../src/ledger/leases.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
 import { startRun } from '../../src/ledger/start-run.ts';
-import { blockPatch } from '../../src/ledger/stop-patches.ts';
+import { stopPatch } from '../../src/ledger/stop-patches.ts';
 import { toRows, transition } from '../../src/ledger/transition.ts';
 import { heartbeat, reapWorkers } from '../../src/ledger/workers.ts';
 import { newId } from '../../src/lib/id.ts';
@@ -685,7 +685,9 @@ describe('gates and landing', () => {
     const { patch_id } = await build.patch();
     await prove(patch_id, 'passed');
     const intentId = (await write((tx) => openIntent(tx, lease, intentOf(patch_id))))!;
-    await write((tx) => blockPatch(tx, lease, { patchId: patch_id, reason: 'gate_red', evidence: {}, mayRetry: true }));
+    await write((tx) =>
+      stopPatch(tx, lease, { patchId: patch_id, to: 'BLOCKED', reason: 'gate_red', evidence: {}, mayRetry: true }),
+    );
     expect((await db.daos.patches.get(patch_id)).state).toBe('STAGED');
     await write((tx) => settleCleared(tx, lease, intentId));
     expect(await db.daos.patches.get(patch_id)).toMatchObject({ state: 'STAGED', intent_id: null });

@@ -1,6 +1,6 @@
 import type { LandingStep } from '../../domain/landing/planner.ts';
 import { requestGate, withdrawGates } from '../../ledger/gates.ts';
-import { blockPatch, concludeUnlanded, quarantinePatch, supersedeLandedElsewhere } from '../../ledger/stop-patches.ts';
+import { concludeUnlanded, stopPatch, supersedeLandedElsewhere } from '../../ledger/stop-patches.ts';
 import { newId } from '../../lib/id.ts';
 import type { LandingScene } from './coordinator.ts';
 import { land } from './land.ts';
@@ -48,9 +48,9 @@ async function stop(scene: LandingScene, step: Step<'block'> | Step<'quarantine'
   const patch = await deps.daos.patches.get(patchId);
   const task = await deps.daos.tasks.get(patch.task_id);
   const evidence = { ...step.evidence, ...(await gateOutput(scene, step.evidence)) };
-  const stopped = { patchId, reason, evidence, mayRetry: task.tool !== 'patch' };
-  const write = step.kind === 'block' ? blockPatch : quarantinePatch;
-  await deps.ledger.write((tx) => write(tx, lease, stopped));
+  const to = step.kind === 'block' ? 'BLOCKED' : 'QUARANTINED';
+  const stopped = { patchId, to, reason, evidence, mayRetry: task.tool !== 'patch' } as const;
+  await deps.ledger.write((tx) => stopPatch(tx, lease, stopped));
   deps.log.info({ patchId, reason }, step.kind === 'block' ? 'patch.blocked' : 'patch.quarantined');
   hintTasks(scene);
 }

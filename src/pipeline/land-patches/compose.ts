@@ -1,24 +1,9 @@
 import { hasCode, SluiceError } from '../../contract/errors.ts';
-import type { PatchRow } from '../../entities/patch.ts';
+import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import { treeFromDiff } from '../../git/build-tree.ts';
 import { type MergedChange, mergeChange } from '../../git/merge-change.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
-
-/** What of a patch's row its candidate is made of. */
-export type ComposablePatch = Pick<
-  PatchRow,
-  | 'patch_id'
-  | 'run_id'
-  | 'task_id'
-  | 'base_commit'
-  | 'commit_id'
-  | 'message'
-  | 'author_name'
-  | 'author_email'
-  | 'authored_at'
-  | 'staged_at'
->;
 
 /** What composing needs. The bytes of a change are asked for only where its commit is not at hand or cannot be merged. */
 export interface Composer {
@@ -45,7 +30,7 @@ export type Composed = { ok: true; commits: ComposedCommit[] } | Extract<Appende
  */
 export async function composeOnTip(
   composer: Composer,
-  { tip, patches }: { tip: string; patches: readonly ComposablePatch[] },
+  { tip, patches }: { tip: string; patches: readonly QueuedPatchRow[] },
 ): Promise<Composed> {
   const commits: ComposedCommit[] = [];
   for (const patch of patches) {
@@ -59,7 +44,7 @@ export async function composeOnTip(
 /** One patch on what stands before it. */
 export async function appendPatch(
   composer: Composer,
-  { parent, patch }: { parent: string; patch: ComposablePatch },
+  { parent, patch }: { parent: string; patch: QueuedPatchRow },
 ): Promise<Appended> {
   const merged = await mergeOrSay(composer, { parent, patch });
   if (!merged.ok) return { ok: false, patchId: patch.patch_id, reason: merged.reason, evidence: merged.evidence };
@@ -68,9 +53,9 @@ export async function appendPatch(
     parent,
     message: landedMessage(patch),
     author: authorOf(patch),
-    authoredAt: patch.authored_at!.toISOString(),
+    authoredAt: patch.authored_at.toISOString(),
     committer: composer.committer,
-    committedAt: patch.staged_at!.toISOString(),
+    committedAt: patch.staged_at.toISOString(),
   });
   return { ok: true, commit: { patch_id: patch.patch_id, commit, tree: merged.tree } };
 }
@@ -78,7 +63,7 @@ export async function appendPatch(
 /** The tree that a patch would make of a commit's. One that cannot be made a commit again stops nobody but itself. */
 export async function mergeOrSay(
   composer: Composer,
-  { parent, patch }: { parent: string; patch: ComposablePatch },
+  { parent, patch }: { parent: string; patch: QueuedPatchRow },
 ): Promise<MergedChange> {
   try {
     const commit = await ensurePatchCommit(composer, patch);
@@ -91,7 +76,7 @@ export async function mergeOrSay(
 }
 
 /** The patch as a commit on its base, made again from the ledger where it is not at hand. */
-async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: ComposablePatch): Promise<string> {
+async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: QueuedPatchRow): Promise<string> {
   const known = patch.commit_id!;
   if (await mirror.has(known)) return known;
   // Without its base there is no commit; what is merged then is the diff alone.
@@ -103,7 +88,7 @@ async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: Composab
   });
   if (!built.ok) throw doesNotRebuild(patch, built.words);
   const author = authorOf(patch);
-  const authoredAt = patch.authored_at!.toISOString();
+  const authoredAt = patch.authored_at.toISOString();
   const rebuilt = await writeCommit(mirror, {
     tree: built.tree,
     parent: patch.base_commit!,
@@ -119,16 +104,16 @@ async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: Composab
   return known;
 }
 
-function doesNotRebuild({ patch_id }: ComposablePatch, words: string): SluiceError {
+function doesNotRebuild({ patch_id }: QueuedPatchRow, words: string): SluiceError {
   return new SluiceError('patch.unbuildable', `patch ${patch_id} does not become the commit that it was: ${words}`);
 }
 
-function authorOf(patch: ComposablePatch): Person {
+function authorOf(patch: QueuedPatchRow): Person {
   return { name: patch.author_name ?? 'Sluice', email: patch.author_email ?? 'patch@sluice.invalid' };
 }
 
 /** Trailers are for people: nothing reads them back. */
-function landedMessage({ message, run_id, task_id, patch_id }: ComposablePatch): string {
+function landedMessage({ message, run_id, task_id, patch_id }: QueuedPatchRow): string {
   const trailers = [`Sluice-Run: ${run_id}`, `Sluice-Task: ${task_id}`, `Sluice-Patch: ${patch_id}`];
   return `${message.trim()}\n\n${trailers.join('\n')}\n`;
 }

@@ -93,6 +93,20 @@ describe('P4: somebody else moves the branch', () => {
   });
 });
 
+/** As if a coordinator were about to push the patch `a`. */
+async function intentFor(story: LandingStory, { tree, digest }: { tree: string; digest: string }) {
+  const commit = 'f'.repeat(40);
+  return {
+    targetId: story.targetId,
+    oldTip: await story.git.tip(),
+    newCommit: commit,
+    treeId: tree,
+    prove: 'every_commit' as const,
+    patches: [{ patch_id: story.idOf('a'), commit, tree }],
+    proofs: [{ tree, digest, gate: 'scripted' }],
+  };
+}
+
 describe('by hand', () => {
   test('a paused target goes on testing and lands nothing', async () => {
     const story = await LandingStory.begin(sluice);
@@ -207,15 +221,7 @@ describe('by hand', () => {
       acquireLease(tx, { name: 'story', holder: 'story', ttlMs: 60_000 }),
     ))!;
     const [verdict] = await deps.daos.verdicts.findPassed([tree_id!]);
-    const intent = {
-      targetId: story.targetId,
-      oldTip: await story.git.tip(),
-      newCommit: 'f'.repeat(40),
-      treeId: tree_id!,
-      prove: 'every_commit' as const,
-      patches: [{ patch_id: story.idOf('a'), commit: 'f'.repeat(40), tree: tree_id! }],
-      proofs: [{ tree: tree_id!, digest: verdict!.digest, gate: 'scripted' }],
-    };
+    const intent = await intentFor(story, { tree: tree_id!, digest: verdict!.digest });
     expect(await deps.ledger.write((tx) => openIntent(tx, lease, intent))).toMatch(/^intent_/);
     const refused = (asked: Promise<unknown>, code: string) => expect(asked).rejects.toMatchObject({ code });
     await refused(own.client.patches.steer(story.idOf('a'), 'drop', 'now'), 'patch.landing');
@@ -241,15 +247,7 @@ describe('by hand', () => {
       return entry?.place === 'proven' ? entry : undefined;
     });
     const [verdict] = await deps.daos.verdicts.findPassed([tree_id!]);
-    const intent = {
-      targetId: story.targetId,
-      oldTip: await story.git.tip(),
-      newCommit: 'f'.repeat(40),
-      treeId: tree_id!,
-      prove: 'every_commit' as const,
-      patches: [{ patch_id: story.idOf('a'), commit: 'f'.repeat(40), tree: tree_id! }],
-      proofs: [{ tree: tree_id!, digest: verdict!.digest, gate: 'scripted' }],
-    };
+    const intent = await intentFor(story, { tree: tree_id!, digest: verdict!.digest });
     expect(await deps.ledger.write((tx) => openIntent(tx, lease, intent))).toBeUndefined();
     await story.resume();
     await story.until('a', 'VERIFIED');

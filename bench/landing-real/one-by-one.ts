@@ -1,6 +1,6 @@
-import { poll } from '../src/lib/clock.ts';
-import { startBenchSluice } from './bench-sluice.ts';
-import { percentile } from './measure.ts';
+import { poll } from '../../src/lib/clock.ts';
+import { startBenchSluice } from '../bench-sluice.ts';
+import { percentile } from '../measure.ts';
 
 export interface Overhead {
   patches: number;
