@@ -155,6 +155,7 @@ function sluice(prove: LandingSnapshot['prove']): Policy {
           doubts: (patchId) => book.doubts(patchId),
           wasCleared: (patchId) => book.wasCleared(patchId),
           health: () => book.health(),
+          isOfBranch: () => true,
           nowMs: view.now,
           overtakenBy: (patchId) => book.overtakenBy(patchId),
           liveGates: view.live.map(({ tree, patchIds }) => ({

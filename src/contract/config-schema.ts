@@ -52,8 +52,11 @@ const repositorySchema = z.strictObject({
   committer: committerSchema.optional(),
 });
 
+/** Over HTTP a user's name may be a token as well. */
 export function holdsNoPassword(url: string): boolean {
-  return !URL.canParse(url) || new URL(url).password === '';
+  if (!URL.canParse(url)) return true;
+  const { protocol, username, password } = new URL(url);
+  return password === '' && (username === '' || !/^https?:$/.test(protocol));
 }
 
 /** Names that the run spec may not give a tool of the configuration. */

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
@@ -42,8 +42,8 @@ export class Mirror {
   readonly #access: RemoteAccess;
   readonly #ancestry = new Ancestry();
   readonly #seen = new Map<string, { tip: Tip; atMs: number }>();
-  /** Raised each time the mirror is made anew: what was known of its objects holds no more. */
-  generation = 0;
+  /** Another one each time the mirror was made anew, by whomever: what was known of its objects holds no more. */
+  generation = '';
   #made: Promise<void> | undefined;
 
   constructor({ git, root, url, access: remote = OPEN_ACCESS }: MirrorOptions) {
@@ -98,22 +98,23 @@ export class Mirror {
 
   /** Makes the mirror if it is not there (any more). A half-made one has another name. */
   async ensure(): Promise<void> {
-    if (this.#made !== undefined && !(await this.#stands())) {
-      this.#made = undefined;
+    const generation = await this.#generationHere();
+    if (generation === undefined) this.#made = undefined;
+    if (generation !== this.generation) {
       this.longLived.close();
+      this.#seen.clear();
     }
     this.#made ??= this.#make().catch((error) => {
       this.#made = undefined;
       throw error;
     });
     await this.#made;
+    this.generation = generation ?? (await this.#generationHere()) ?? '';
   }
 
-  #stands(): Promise<boolean> {
-    return access(join(this.dir, 'sluice-tmp')).then(
-      () => true,
-      () => false,
-    );
+  /** Undefined when there is no mirror. */
+  #generationHere(): Promise<string | undefined> {
+    return readFile(join(this.dir, 'sluice-tmp', 'generation'), 'utf8').catch(() => undefined);
   }
 
   async has(commit: string): Promise<boolean> {
@@ -151,7 +152,8 @@ export class Mirror {
   /** Looks whether all of what the branches need is here and whole; if not, throws it away. True when it did. */
   async mend(): Promise<boolean> {
     const args = ['fsck', '--connectivity-only', '--no-dangling', '--no-progress'];
-    const { exitCode } = await this.ask({ args }).catch(() => ({ exitCode: 1 }));
+    // One that does not end says nothing.
+    const { exitCode } = await this.ask({ args }).catch(() => ({ exitCode: 0 }));
     if (exitCode === 0) return false;
     this.longLived.close();
     this.#made = undefined;
@@ -178,13 +180,15 @@ export class Mirror {
   }
 
   async #make(): Promise<void> {
-    if (await this.#stands()) return;
-    this.generation += 1;
+    if ((await this.#generationHere()) !== undefined) return;
     const half = `${this.dir}.${randomUUID()}`;
     await mkdir(join(half, '..'), { recursive: true });
     await this.git.run({ args: ['init', '--bare', '--quiet', half] });
     await writeFile(join(half, 'info', 'attributes'), EXACT_BYTES);
     await mkdir(join(half, 'sluice-tmp'));
+    await writeFile(join(half, 'sluice-tmp', 'generation'), randomUUID());
+    // One of an older Sluice has no such name.
+    if (await isThere(join(this.dir, 'sluice-tmp'))) await rm(this.dir, { recursive: true, force: true });
     try {
       await rename(half, this.dir);
     } catch {
@@ -279,4 +283,11 @@ function trackingRef(branch: string): string {
 function tellingLine(words: string): string {
   const lines = words.split('\n').filter((line) => line.trim() !== '');
   return lines.find((line) => line.startsWith('fatal:')) ?? lines.at(-1) ?? 'no words from git';
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,11 +1,11 @@
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mirror } from '../git/mirror.ts';
 import { changedPaths } from '../git/tree-changes.ts';
 import { removeTree } from './remove-tree.ts';
-import { differencesFrom, forgetBelow, isInside, sealFolder, signAgain } from './seal.ts';
-import type { Slot, SlotContent } from './slots.ts';
+import { differencesFrom, isInside, type Seal, sealFolder, signAgain } from './seal.ts';
+import { forgetKept, type Slot, type SlotContent } from './slots.ts';
 
 /**
  * Puts the files of a commit into the slot. Where the slot holds another commit of the same repository, and all that a child
@@ -27,7 +27,7 @@ export async function checkOut(mirror: Mirror, slot: Slot, commit: string): Prom
   slot.content = await startFromNothing(mirror, slot, commit);
 }
 
-async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Promise<SlotContent> {
+async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Promise<SlotContent | undefined> {
   await removeTree(slot.work);
   await mkdir(slot.work, { recursive: true });
   await rm(slot.indexFile, { force: true });
@@ -35,7 +35,9 @@ async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Pro
   await mirror.run({ ...where, args: ['read-tree', commit] });
   await mirror.run({ ...where, args: ['checkout-index', '--all', '--force', '--quiet', '-u'] });
   await writeOwnRepository(mirror, slot, commit);
-  const seal = await sealFolder(slot.work);
+  // A name that is no UTF-8 cannot be signed: such a slot starts from nothing each time.
+  const seal = await sealFolder(slot.work).catch((): Seal | undefined => undefined);
+  if (seal === undefined) return undefined;
   return { mirrorDir: mirror.dir, commit, seal, signedAtMs: Date.now(), kept: new Map() };
 }
 
@@ -69,11 +71,12 @@ export async function takeBack(slot: Slot): Promise<void> {
   if (touched.some((path) => path === '.git' || (path.startsWith('.git/') && path !== '.git/index'))) return;
   // A folder that is still there has another mode: who may say what else.
   if (broken.some((path) => seal.get(path)!.startsWith('d ') && existsSync(join(slot.work, path)))) return;
+  // Our copy of the index goes there: what stands in its place must be a file, not a pipe that nobody reads.
+  if (!lstatSync(join(slot.work, '.git', 'index')).isFile()) return;
   const spoiled = [...kept.keys()].filter((folder) => touched.some((path) => isInside(path, folder)));
   for (const folder of spoiled) {
     await removeTree(join(slot.work, folder));
-    kept.delete(folder);
-    forgetBelow(seal, folder);
+    forgetKept(content, folder);
   }
   const restore = broken.filter((path) => seal.has(path) && path !== '.git/index');
   for (const path of [...added, ...restore]) await removeTree(join(slot.work, path));

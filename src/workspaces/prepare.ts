@@ -6,7 +6,7 @@ import type { Mirror } from '../git/mirror.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
 import { removeTree } from './remove-tree.ts';
 import { forgetBelow, sealFolder, signAgain } from './seal.ts';
-import type { Slot } from './slots.ts';
+import { forgetKept, type Slot } from './slots.ts';
 
 export interface PrepareCall {
   mirror: Mirror;
@@ -56,14 +56,14 @@ export class Preparation {
     for (const step of call.steps) {
       const key = await keyOf(call, step);
       const cached = join(this.#root, key);
-      const mayKeep = step.kept_paths.length > 0;
+      const mayKeep = step.kept_paths.length > 0 && !(await holdsTracked(call, step));
       if (mayKeep && isInPlace(call.slot, step, key)) continue;
+      if (mayKeep) await clearKept(call.slot, step);
       if (mayKeep && (await exists(cached))) {
         await this.#copyAll(step.kept_paths, { from: cached, to: call.slot.work });
         await signKept(call.slot, step, key);
         continue;
       }
-      await removeKept(call.slot, step);
       const result = await runChild({
         argv: step.command,
         cwd: call.slot.work,
@@ -119,7 +119,16 @@ function isInPlace({ content }: Slot, step: PrepareDefinition, key: string): boo
   return content !== undefined && step.kept_paths.every((path) => content.kept.get(path) === key);
 }
 
-async function signKept({ content, work }: Slot, step: PrepareDefinition, key: string): Promise<void> {
+async function signKept(slot: Slot, step: PrepareDefinition, key: string): Promise<void> {
+  try {
+    await signAll(slot, step, key);
+  } catch {
+    // What cannot be signed cannot be told from what a child does to it: the next check-out starts from nothing.
+    slot.content = undefined;
+  }
+}
+
+async function signAll({ content, work }: Slot, step: PrepareDefinition, key: string): Promise<void> {
   if (content === undefined) return;
   for (const path of step.kept_paths) {
     forgetBelow(content.seal, path);
@@ -133,13 +142,18 @@ async function signKept({ content, work }: Slot, step: PrepareDefinition, key: s
   content.signedAtMs = Date.now();
 }
 
-/** What another candidate's preparation left in place must not be built on. */
-async function removeKept({ content, work }: Slot, step: PrepareDefinition): Promise<void> {
-  for (const path of step.kept_paths.filter((kept) => content?.kept.has(kept))) {
+/** What another candidate's preparation left in place must not be built on, nor stand beside what the cache brings. */
+async function clearKept({ content, work }: Slot, step: PrepareDefinition): Promise<void> {
+  for (const path of step.kept_paths) {
     await removeTree(join(work, path));
-    content!.kept.delete(path);
-    forgetBelow(content!.seal, path);
+    if (content !== undefined) forgetKept(content, path);
   }
+}
+
+/** A folder that the commit has files in is the commit's: a copy from elsewhere would be tested in their place. */
+async function holdsTracked({ mirror, commit }: PrepareCall, step: PrepareDefinition): Promise<boolean> {
+  const known = await Promise.all(step.kept_paths.map((path) => mirror.longLived.info(`${commit}:${path}`)));
+  return known.some((object) => object !== undefined);
 }
 
 async function keyOf(

@@ -23,6 +23,7 @@ const TICK_MS = 12;
 export async function sealFolder(folder: string, below = ''): Promise<Seal> {
   const seal: Seal = new Map();
   const open = [below];
+  if (below === '') seal.set('', signatureOf(lstatSync(folder, { bigint: true })));
   let seen = 0;
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
     for (const entry of readdirSync(join(folder, path), { withFileTypes: true })) {

@@ -6,7 +6,7 @@ import { signalGroup } from '../lib/process.ts';
 import { identityOf, isRunning, type ProcessIdentity, processesWithVariable } from '../lib/process-identity.ts';
 import { takeBack } from './checkout.ts';
 import { removeTree } from './remove-tree.ts';
-import type { Seal } from './seal.ts';
+import { forgetBelow, isInside, type Seal } from './seal.ts';
 
 /** A directory to run in; its paths never change. */
 export interface Slot {
@@ -30,6 +30,12 @@ export interface SlotContent {
   kept: Map<string, string>;
   /** Files of the commit that were taken away, to be written again. */
   restore?: readonly string[];
+}
+
+/** A kept path is gone, and with it those that lay inside it. */
+export function forgetKept({ seal, kept }: SlotContent, folder: string): void {
+  for (const path of kept.keys()) if (isInside(path, folder)) kept.delete(path);
+  forgetBelow(seal, folder);
 }
 
 const LOCK_LIMIT_MS = 60_000;
@@ -205,13 +211,10 @@ async function endLeftovers(slot: Slot): Promise<void> {
 
 /** What belonged to one child alone goes always; the files of the commit only with `whole`. */
 async function emptySlot(slot: Slot, whole: boolean): Promise<void> {
-  for (const path of [slot.home, slot.tmp]) if (!(await isEmptyFolder(path))) await removeTree(path);
+  // Made anew each time: a child may have put a link in their place.
+  for (const path of [slot.home, slot.tmp]) await removeTree(path);
   const files = ['group', 'input.json', 'evidence.json', 'message.txt'];
   for (const file of whole ? [...files, 'index'] : files) await rm(join(slot.dir, file), { force: true });
   if (!whole) return;
-  for (const path of [slot.work, slot.home, slot.tmp]) await removeTree(path);
-}
-
-async function isEmptyFolder(path: string): Promise<boolean> {
-  return (await readdir(path).catch(() => ['?'])).length === 0;
+  await removeTree(slot.work);
 }

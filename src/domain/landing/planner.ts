@@ -3,12 +3,12 @@ import { type Line, lineOf, type Refused } from './line.ts';
 import type { Candidate, Doubt, LandingSnapshot } from './snapshot.ts';
 import {
   certainOf,
+  isExcusedByTip,
   isSpoiled,
   isTipDueAgain,
   type Judgement,
   judgementOf,
   mayBeAskedAgain,
-  PROVES_NOTHING,
   requiredProofs,
   speaksAgainst,
   standingDoubts,
@@ -158,8 +158,8 @@ function controlOf(
   { judgement, snapshot }: { judgement: Judgement; snapshot: LandingSnapshot },
 ): { control: Trial[]; redTip: RedTip | null } {
   const { tipTreeId, nowMs } = snapshot;
-  const isUnknown = ({ outcome, restTreeId, digest }: Doubt): boolean =>
-    !PROVES_NOTHING.includes(outcome) && restTreeId === tipTreeId && !snapshot.proofState(tipTreeId, digest).passed;
+  const isUnknown = (one: Doubt): boolean =>
+    isExcusedByTip(one, snapshot) && one.restTreeId === tipTreeId && !snapshot.proofState(tipTreeId, one.digest).passed;
   const doubt = judgement.kind === 'unconfirmed' ? judgement.doubt : standingDoubts(owner, snapshot).find(isUnknown);
   if (doubt === undefined) return { control: [], redTip: null };
   const state = snapshot.proofState(tipTreeId, doubt.digest);

@@ -83,6 +83,8 @@ export interface LandingSnapshot {
   doubts: (patchId: string) => readonly Doubt[];
   /** When anything was last green under a digest, and when a tip was last bad under it; 0 for never. */
   health: (digest: string) => { greenAtMs: number; badTipAtMs: number };
+  /** False for a gate that a run brings along: the tip need not pass it. */
+  isOfBranch: (digest: string) => boolean;
   /** The clock of all these times. */
   nowMs: number;
   /** True when it was doubted and then found green. */

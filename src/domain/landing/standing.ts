@@ -9,8 +9,8 @@ export type Standing =
   /** `start`: the gates that may start now. */
   | { kind: 'open'; live: boolean; start: Proof[] };
 
-/** The gate itself is at fault, so a tip on which it does no better excuses nobody: what proves nothing blocks. */
-export const PROVES_NOTHING: readonly GateOutcome[] = ['unproven', 'tainted'];
+/** The gate itself is at fault: what proves nothing blocks. */
+const PROVES_NOTHING: readonly GateOutcome[] = ['unproven', 'tainted'];
 /** An innocent patch is as likely as this to be taken for a bad one by flakes alone. */
 const TOLERATED = 1e-4;
 
@@ -65,15 +65,20 @@ export function judgementOf(
 ): Judgement {
   const doubts = standingDoubts(patchId, snapshot);
   const rest = ({ restTreeId, digest }: Doubt) => snapshot.proofState(restTreeId, digest);
-  const solid = doubts.filter((doubt) => rest(doubt).passed || (doubt.alone && PROVES_NOTHING.includes(doubt.outcome)));
+  const solid = doubts.filter((doubt) => rest(doubt).passed || (doubt.alone && !isExcusedByTip(doubt, snapshot)));
   const found = enoughOf(solid, snapshot.flakeRate);
   if (found !== undefined) {
-    const excused = !PROVES_NOTHING.includes(found.doubt.outcome);
+    const excused = isExcusedByTip(found.doubt, snapshot);
     const greenSince = snapshot.health(found.doubt.digest).greenAtMs > found.doubt.startedAtMs;
     return excused && !greenSince ? { kind: 'unconfirmed', doubt: found.doubt } : { kind: 'bad', ...found };
   }
   const likely = doubts.filter((doubt) => solid.includes(doubt) || underTest.has(doubt.restTreeId));
   return { kind: enoughOf(likely, snapshot.flakeRate) === undefined ? 'unclear' : 'pending' };
+}
+
+/** Whether a tip that does no better excuses a patch: not from a judge that is itself at fault, nor from its own run's gates. */
+export function isExcusedByTip({ outcome, digest }: Doubt, snapshot: LandingSnapshot): boolean {
+  return !PROVES_NOTHING.includes(outcome) && snapshot.isOfBranch(digest);
 }
 
 /** Enough of one kind, and not all at one time: prefixes that run side by side meet the same trouble. */

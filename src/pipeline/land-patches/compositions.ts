@@ -30,10 +30,10 @@ export class Compositions {
   readonly #merged = new Map<string, MergedChange>();
   readonly #onTip = new Map<string, Composition>();
   #tip = '';
-  #generation = 0;
+  #generation = '';
 
   /** Forgets what was composed on another tip, for it was judged under that one's policy; and everything when the mirror was made anew. */
-  startOn(tip: Tip, generation: number): void {
+  startOn(tip: Tip, generation: string): void {
     if (this.#generation !== generation) for (const memory of [this.#appended, this.#merged]) memory.clear();
     if (this.#tip !== tip.commit || this.#generation !== generation) this.#onTip.clear();
     this.#tip = tip.commit;

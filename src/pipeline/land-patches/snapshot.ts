@@ -1,3 +1,4 @@
+import { gateDigest } from '../../domain/gates-in-force.ts';
 import type { Composition, LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import { treesOf } from './compositions.ts';
 import type { LandingScene } from './coordinator.ts';
@@ -10,6 +11,7 @@ const PRIOR = { flaky: 1.5, good: 10 };
 /** Everything that the planner may know. What it asks for beyond is composed by `compose`. */
 export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot> {
   const { deps, target, policy, knowledge, compositions } = scene;
+  const ofBranch = new Set(policy.gates.map((gate) => gateDigest(gate, policy.prepare)));
   const pools = [...new Set(policy.gates.map(({ pool }) => pool))];
   const offered = await deps.daos.workers.offeredGateSlots(pools);
   const { good, flaky } = knowledge.anyDoubts
@@ -27,6 +29,7 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
     doubts: (patchId) => knowledge.doubts(patchId),
     wasCleared: (patchId) => knowledge.wasCleared(patchId),
     health: (digest) => knowledge.health(digest),
+    isOfBranch: (digest) => ofBranch.has(digest),
     nowMs: offered.nowMs,
     overtakenBy: (patchId) => knowledge.overtakenBy(patchId),
     liveGates: knowledge.live.map((gate) => ({

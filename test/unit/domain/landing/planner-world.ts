@@ -131,6 +131,7 @@ export function runWorld(rules: WorldRules): Ended {
           ({ outcome, patchIds }) => patchIds.length === 0 && (outcome === 'red' || outcome === 'timeout'),
         ),
       }),
+      isOfBranch: () => true,
       nowMs: clock,
       overtakenBy: () => 0,
       liveGates: live.map((run) => ({ ...run, patchIds: run.patchIds.filter((id) => queue.includes(id)) })),
