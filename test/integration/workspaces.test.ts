@@ -1,4 +1,4 @@
-import { access, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { access, lstat, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -262,6 +262,27 @@ describe('slots', () => {
     );
   });
 
+  test('P7: a pipe for the index, a link for HOME, folders that are closed: the next child finds none of it', async () => {
+    const own = new SlotRack(join(dataDir, 'hostile'));
+    const outside = await mkdtemp(join(tmpdir(), 'sluice-test-outside-'));
+    for (const script of [
+      'rm .git/index; mkfifo .git/index',
+      `rmdir "$HOME"; ln -s ${outside} "$HOME"`,
+      'chmod 500 . "$HOME"',
+      'printf x > "$(printf \'caf\\351\')"',
+    ]) {
+      const slot = await own.acquire(git.mirror);
+      await checkOut(git.mirror, slot, base);
+      expect((await lstat(slot.home)).isDirectory()).toBe(true);
+      expect((await lstat(slot.work)).mode & 0o777).toBe(0o755);
+      expect((await capture(slot)).paths).toEqual([]);
+      await runIn(slot, script);
+      await own.release(slot);
+    }
+    await own.close();
+    await rm(outside, { recursive: true });
+  });
+
   test('P8: the slot of a dead process is swept, with the children it left', async () => {
     const owner = await runChild({
       argv: [
@@ -373,6 +394,41 @@ describe('prepare', () => {
     expect(first).not.toBe(candidate);
     expect(await made(true)).toBe(first);
     expect(await made(false)).toBe(first);
+  });
+
+  test('P3: files of the commit below a kept path are the commit’s, whatever the cache holds', async () => {
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const vendor = { ...step, name: 'vendor', command: ['sh', '-c', 'echo made > dir/made'], kept_paths: ['dir'] };
+    for (const landed of [true, false, false]) {
+      const slot = await slotAtBase();
+      expect(await preparation.run({ ...call(slot, landed), steps: [vendor] })).toEqual({ ok: true });
+      expect(await readFile(join(slot.work, 'dir/b.txt'), 'utf8')).toBe('b\n');
+      expect(await rereadTree(git.mirror, slot, base)).toBe(await git.mirror.treeOf(base));
+      await runIn(slot, 'echo changed > dir/b.txt');
+      expect(await rereadTree(git.mirror, slot, base)).not.toBe(await git.mirror.treeOf(base));
+      await rack.release(slot);
+      taken.pop();
+    }
+  });
+
+  test('what one candidate’s preparation left is not there for the next one; an inner kept path comes back with its outer', async () => {
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const outer = { ...step, name: 'outer', command: ['sh', '-c', 'mkdir -p nm/dep'], kept_paths: ['nm', 'side'] };
+    const inner = { ...step, name: 'inner', command: ['sh', '-c', 'echo g > nm/gen'], kept_paths: ['nm/gen'] };
+    const own = new SlotRack(join(dataDir, 'nested'));
+    const evil = { ...outer, command: ['sh', '-c', 'mkdir -p nm/dep side; echo evil > side/x'] };
+    for (const steps of [[outer, inner], [evil], [outer, inner], [outer, inner]]) {
+      const slot = await own.acquire(git.mirror);
+      await checkOut(git.mirror, slot, base);
+      expect(await preparation.run({ ...call(slot, steps[0] === outer), steps })).toEqual({ ok: true });
+      if (steps[0] === outer) {
+        expect((await readdir(join(slot.work, 'nm'))).toSorted()).toEqual(['dep', 'gen']);
+        await expect(access(join(slot.work, 'side'))).rejects.toThrow();
+      }
+      await runIn(slot, 'echo x > nm/cache');
+      await own.release(slot);
+    }
+    await own.close();
   });
 
   test('a step that fails says which', async () => {

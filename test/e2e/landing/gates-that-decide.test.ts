@@ -76,6 +76,18 @@ test('while the tip is red nobody is blamed and the target says so; what mends i
   await story.end();
 });
 
+test('a gate that a run brings along need not pass on the tip: it blocks its own patch all the same', async () => {
+  const story = await LandingStory.begin(sluice);
+  const { run, patch } = await sluice.finish(
+    specOf(story.git.remote, [shell('t', 'echo t > p/t')], {
+      extra_gates: [{ name: 'own', command: ['sh', '-c', 'test -e p/never'] }],
+    }),
+  );
+  expect(run.state).toBe('FAILED');
+  expect(patch('t')).toMatchObject({ state: 'BLOCKED', reason: 'gate_red', evidence: { gate: 'own' } });
+  await story.end();
+});
+
 describe('P3: verdicts by tree', () => {
   test('a priority jump asks only about trees that nobody has seen', async () => {
     const story = await LandingStory.begin(sluice);
