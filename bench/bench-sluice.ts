@@ -4,7 +4,7 @@ import { SluiceClient } from '../src/client/sluice-client.ts';
 import { loadSettings } from '../src/config.ts';
 import type { Daos } from '../src/dao/all.ts';
 import { sql } from '../src/database/database.ts';
-import { createDeps, foundation } from '../src/deps.ts';
+import { createDeps, type Deps, foundation } from '../src/deps.ts';
 import { startAll } from '../src/lib/component.ts';
 import { createLog } from '../src/lib/log.ts';
 import type { ExecuteAttempt } from '../src/pipeline/run-task/run-task.ts';
@@ -27,11 +27,14 @@ export async function startBenchSluice(options: {
   taskSlots: number;
   gateSlots: number;
   execute?: ExecuteAttempt;
+  /** Another planner than Sluice's. */
+  plan?: Deps['planLanding'];
 }): Promise<BenchSluice> {
   const dataDir = join(options.folder, 'data');
   const environment = { PATH: process.env.PATH, REDIS_URL: options.redisUrl };
   const settings = await loadSettings(environment, { dataDir, port: 0, allowAll: true }, options.folder);
   const deps = createDeps(settings, createLog({ level: 'error', terminal: false }), options.databaseUrl, 20);
+  deps.planLanding = options.plan ?? deps.planLanding;
   const api = new ApiRole(deps, 'bench');
   const { taskSlots, gateSlots, execute } = options;
   const worker = createWorkerRole(deps, { pools: ['default'], taskSlots, gateSlots, drainMs: 1_000, execute });

@@ -6,6 +6,7 @@ import { Database } from './database/database.ts';
 import { EmbeddedPostgres } from './database/embedded-postgres.ts';
 import { HintListener, HintSender } from './database/hints.ts';
 import { assertSchemaCurrent, migrateUp } from './database/migrator.ts';
+import { planLanding } from './domain/landing/planner.ts';
 import { NamedRepositories } from './domain/repository-book.ts';
 import { Mirrors } from './git/mirror.ts';
 import { OPEN_ACCESS, type RemoteAccess, remoteAccess } from './git/remote-access.ts';
@@ -32,6 +33,8 @@ export interface Deps {
   publisher: QueuePublisher;
   tools: ToolRegistry;
   repositories: NamedRepositories;
+  /** What to do next on a target; the bench compares others with it. */
+  planLanding: typeof planLanding;
   crashPoint: CrashPoint;
   /** Each role of a machine has its own mirrors root, so that no child's slot borrows from the coordinator's. */
   mirrorsOf: (role: 'scheduler' | 'worker' | 'api') => Mirrors;
@@ -69,6 +72,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
     publisher: new QueuePublisher(queueBackend),
     tools: new ToolRegistry(settings.file.tools),
     repositories,
+    planLanding,
     crashPoint: noCrashPoint,
     mirrorsOf: (role) => new Mirrors({ git, root: join(settings.dataDir, 'mirrors', role), accessTo }),
   };

@@ -1,3 +1,4 @@
+import type { Deps } from '../../src/deps.ts';
 import { poll } from '../../src/lib/clock.ts';
 import { GitSandbox } from '../../test/support/git-sandbox.ts';
 import { startBenchSluice } from '../bench-sluice.ts';
@@ -6,6 +7,7 @@ export interface DrainPolicy {
   name: string;
   prove: 'every_commit' | 'batch';
   slots: number;
+  plan?: Deps['planLanding'];
 }
 
 export interface Drain {
@@ -36,7 +38,7 @@ export async function measureDrain(
     },
   );
   await git.push({ 'landed/.keep': '' });
-  const sluice = await startBenchSluice({ ...place, taskSlots: 4, gateSlots: policy.slots });
+  const sluice = await startBenchSluice({ ...place, taskSlots: 4, gateSlots: policy.slots, plan: policy.plan });
   const { daos } = sluice;
   const targetId = `${git.remote}@main`;
   await daos.targets.create({ target_id: targetId, repository: git.remote, branch: 'main', url: git.remote });

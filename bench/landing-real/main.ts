@@ -8,6 +8,7 @@ import { GitSandbox } from '../../test/support/git-sandbox.ts';
 import { redisIsHere, startRedis, type TestRedis } from '../../test/support/redis.ts';
 import { type DrainPolicy, measureDrain } from './drain.ts';
 import { measureLandingOverhead } from './one-by-one.ts';
+import { zuulPlanner } from './zuul-planner.ts';
 
 const FILES = 1_000;
 const PATCHES = 30;
@@ -16,10 +17,12 @@ const QUEUED = 200;
 const ONE_BY_ONE = 25;
 
 const POLICIES: readonly DrainPolicy[] = [
-  { name: 'one by one', prove: 'every_commit', slots: 1 },
-  { name: 'every commit', prove: 'every_commit', slots: 4 },
-  { name: 'batch and bisect', prove: 'batch', slots: 1 },
-  { name: 'batch', prove: 'batch', slots: 4 },
+  { name: 'Sluice, every commit (one by one)', prove: 'every_commit', slots: 1 },
+  { name: "Zuul's window", prove: 'every_commit', slots: 1, plan: zuulPlanner() },
+  { name: 'Sluice, batch (batch and bisect)', prove: 'batch', slots: 1 },
+  { name: 'Sluice, every commit', prove: 'every_commit', slots: 4 },
+  { name: "Zuul's window", prove: 'every_commit', slots: 4, plan: zuulPlanner() },
+  { name: 'Sluice, batch', prove: 'batch', slots: 4 },
 ];
 
 /** Everything is real: git, gates, PostgreSQL, the queue. All roles share one process, and this machine's cores. */

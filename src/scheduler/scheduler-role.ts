@@ -32,8 +32,8 @@ export function createSchedulerRole(deps: Deps): Component[] {
     'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger)),
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
   };
-  const { crashPoint } = deps;
-  const landing = new LandingTargets({ ledger, daos, mirrors, repositories, crashPoint, log }, holder);
+  const { crashPoint, planLanding: plan } = deps;
+  const landing = new LandingTargets({ ledger, daos, mirrors, repositories, plan, crashPoint, log }, holder);
   const listener = hintListener(deps, (hint) => {
     if (hint === 'landing') landing.hint();
     else if (Object.hasOwn(tickers, hint)) tickers[hint as keyof typeof tickers].hint();

@@ -1,7 +1,7 @@
 import { hasCode } from '../../contract/errors.ts';
 import type { GateDefinition, Policy } from '../../contract/policy.ts';
 import type { Daos } from '../../dao/all.ts';
-import { type LandingPlan, planLanding } from '../../domain/landing/planner.ts';
+import type { LandingPlan } from '../../domain/landing/planner.ts';
 import type { LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import { viewOf } from '../../domain/landing/view.ts';
 import type { TargetRow } from '../../entities/target.ts';
@@ -26,6 +26,7 @@ export interface LandingDeps {
   daos: Daos;
   mirrors: Mirrors;
   repositories: RepositoryBook;
+  plan: (snapshot: LandingSnapshot) => LandingPlan;
   /** Called before and after each step that must survive a death; tests stop there. */
   crashPoint: CrashPoint;
   log: Log;
@@ -154,10 +155,10 @@ export class LandingCoordinator {
 
   /** Plans, composes what the planner lacks, and plans again. */
   async #plan(scene: LandingScene, snapshot: LandingSnapshot): Promise<LandingPlan> {
-    let plan = planLanding(snapshot);
+    let plan = this.#deps.plan(snapshot);
     for (let made = 0; plan.missing !== undefined && made < MAX_COMPOSITIONS; made += 1) {
       await compose(scene, plan.missing);
-      plan = planLanding(snapshot);
+      plan = this.#deps.plan(snapshot);
     }
     return plan;
   }

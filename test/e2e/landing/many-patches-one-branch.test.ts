@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { LandingStory } from '../../support/landing-story.ts';
-import { type RunningSluice, startSluice } from '../../support/run-sluice.ts';
+import { type RunningSluice, shell, specOf, startSluice } from '../../support/run-sluice.ts';
 
 let sluice: RunningSluice;
 beforeAll(async () => {
@@ -204,6 +204,28 @@ describe('conflicts', () => {
     }
     await story.until('theirs', 'VERIFIED');
     await story.until('ours', 'BLOCKED');
+    await story.end();
+  });
+
+  test('an agent whose change conflicts is sent back to the new base with files and hunks, and its new patch replaces the old', async () => {
+    const story = await LandingStory.begin(sluice, { files: { 'shared.txt': 'old\n' } });
+    await story.hold();
+    const script = `if [ -f "$SLUICE_EVIDENCE_FILE" ]; then cp "$SLUICE_EVIDENCE_FILE" p/evidence; echo merged >> shared.txt; else echo mine > shared.txt; fi`;
+    const run = await sluice.client.runs.submit(specOf(story.git.remote, [shell('agent', script, { max_retries: 1 })]));
+    await eventually('its gate', async () => (await story.runs()).length > 0);
+    await story.git.push({ 'shared.txt': 'theirs\n' }, 'theirs');
+    await story.release();
+    await eventually('the end', async () => (await sluice.client.runs.get(run.id)).state === 'COMPLETED');
+    const { patches, tasks } = await sluice.client.runs.get(run.id, { expand: ['patches', 'tasks'] });
+    expect(patches!.map(({ state, reason }) => [state, reason])).toEqual([
+      ['SUPERSEDED', 'newer_attempt'],
+      ['VERIFIED', null],
+    ]);
+    expect(tasks![0]).toMatchObject({ attempt: 2, retry_count: 1 });
+    expect(await story.git.read('shared.txt')).toBe('theirs\nmerged');
+    const evidence = JSON.parse(await story.git.read('p/evidence'));
+    expect(evidence).toMatchObject({ reason: 'conflict', files: ['shared.txt'] });
+    expect(evidence.hunks['shared.txt']).toMatch(/theirs[\s\S]*mine/);
     await story.end();
   });
 
