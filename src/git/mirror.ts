@@ -44,7 +44,7 @@ export class Mirror {
   readonly #seen = new Map<string, { tip: Tip; atMs: number }>();
   /** Another one each time the mirror was made anew, by whomever: what was known of its objects holds no more. */
   generation = '';
-  #made: Promise<void> | undefined;
+  #making: Promise<void> | undefined;
 
   constructor({ git, root, url, access: remote = OPEN_ACCESS }: MirrorOptions) {
     this.git = git;
@@ -98,18 +98,18 @@ export class Mirror {
 
   /** Makes the mirror if it is not there (any more). A half-made one has another name. */
   async ensure(): Promise<void> {
-    const generation = await this.#generationHere();
-    if (generation === undefined) this.#made = undefined;
-    if (generation !== this.generation) {
-      this.longLived.close();
-      this.#seen.clear();
+    let generation = await this.#generationHere();
+    if (generation === undefined) {
+      this.#making ??= this.#make().finally(() => {
+        this.#making = undefined;
+      });
+      await this.#making;
+      generation = (await this.#generationHere()) ?? '';
     }
-    this.#made ??= this.#make().catch((error) => {
-      this.#made = undefined;
-      throw error;
-    });
-    await this.#made;
-    this.generation = generation ?? (await this.#generationHere()) ?? '';
+    if (generation === this.generation) return;
+    this.generation = generation;
+    this.longLived.close();
+    this.#seen.clear();
   }
 
   /** Undefined when there is no mirror. */
@@ -156,7 +156,6 @@ export class Mirror {
     const { exitCode } = await this.ask({ args }).catch(() => ({ exitCode: 0 }));
     if (exitCode === 0) return false;
     this.longLived.close();
-    this.#made = undefined;
     this.#seen.clear();
     const aside = `${this.dir}.${randomUUID()}`;
     await rename(this.dir, aside).catch(() => {});
@@ -180,15 +179,18 @@ export class Mirror {
   }
 
   async #make(): Promise<void> {
-    if ((await this.#generationHere()) !== undefined) return;
+    const marks = join(this.dir, 'sluice-tmp');
+    if (await isThere(marks)) {
+      // Another process was faster, or an older Sluice made it, which gave it no name.
+      await writeFile(join(marks, 'generation'), randomUUID(), { flag: 'wx' }).catch(() => {});
+      return;
+    }
     const half = `${this.dir}.${randomUUID()}`;
     await mkdir(join(half, '..'), { recursive: true });
     await this.git.run({ args: ['init', '--bare', '--quiet', half] });
     await writeFile(join(half, 'info', 'attributes'), EXACT_BYTES);
     await mkdir(join(half, 'sluice-tmp'));
     await writeFile(join(half, 'sluice-tmp', 'generation'), randomUUID());
-    // One of an older Sluice has no such name.
-    if (await isThere(join(this.dir, 'sluice-tmp'))) await rm(this.dir, { recursive: true, force: true });
     try {
       await rename(half, this.dir);
     } catch {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { treeFromDiff, treeFromFiles, treeWithPinned } from '../../src/git/build-tree.ts';
 import { contextToUnified } from '../../src/git/context-diff.ts';
 import { mergeChange } from '../../src/git/merge-change.ts';
+import { Mirror } from '../../src/git/mirror.ts';
 import { pushByCompareAndSwap } from '../../src/git/push.ts';
 import { changedPaths, changesBetween } from '../../src/git/tree-changes.ts';
 import { writeCommit } from '../../src/git/write-commit.ts';
@@ -70,6 +71,15 @@ describe('a commit', () => {
 });
 
 describe('a mirror', () => {
+  test('asked for many times at once before it is there, it is made once and stays', async () => {
+    const make = () => new Mirror({ git: git.mirror.git, root: join(git.folder, 'fresh'), url: git.remote });
+    const mirrors = [make(), make(), make()];
+    const tips = await Promise.all(mirrors.flatMap((mirror) => [mirror.fetchTip('main'), mirror.fetchTip('main')]));
+    expect(new Set(tips.map(({ commit }) => commit)).size).toBe(1);
+    expect(new Set(mirrors.map(({ generation }) => generation)).size).toBe(1);
+    for (const mirror of mirrors) mirror.close();
+  });
+
   test('reads the tip, and reads it again after a push', async () => {
     const first = await git.mirror.fetchTip('main');
     expect(first.commit).toBe(await git.tip());

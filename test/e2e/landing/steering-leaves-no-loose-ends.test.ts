@@ -162,9 +162,11 @@ test('machines that are in trouble for a while blame nobody, though the tip was 
   await story.until('first', 'VERIFIED');
   await story.tell('trouble');
   await story.stage(['a', 'b']);
-  await eventually('the red tip', async () => (await sluice.client.target(story.targetId)).red_tip?.outcome === 'red');
+  const redTip = async () => (await sluice.client.target(story.targetId)).red_tip?.outcome === 'red';
+  await eventually('the red tip', redTip, 90_000);
   await rm(join(story.git.folder, 'control', 'trouble'));
   await story.stage(['c']);
+  await eventually('the end of all', async () => (await story.landed()).length === 4, 90_000);
   await story.allUntil(['c', 'a', 'b'], 'VERIFIED');
   await story.end();
-}, 120_000);
+}, 200_000);
