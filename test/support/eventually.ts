@@ -4,7 +4,7 @@ import { poll } from '../../src/lib/clock.ts';
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined | false | null>,
-  limitMs = 30_000,
+  limitMs = 60_000,
 ): Promise<T> {
   const found = await poll(async () => (await probe()) || undefined, { everyMs: 50, limitMs });
   if (found === undefined) throw new Error(`did not happen in ${limitMs} ms: ${what}`);
