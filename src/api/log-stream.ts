@@ -18,7 +18,7 @@ export interface LogSource {
   hasEnded: () => Promise<boolean>;
 }
 
-const POLL_MS = 200;
+const POLL_MS = 150;
 
 /** A page as JSON, or, with `follow`, every chunk until whoever prints has ended. */
 export async function logAnswer(

@@ -8,6 +8,21 @@ const breakerSchema = z.strictObject({
   cooldown_seconds: field.seconds.default(60),
 });
 
+/** The worktree is writable, the rest read-only, processes are its own; `network: false` cuts it off as well. */
+const sandboxSchema = z.strictObject({
+  kind: z.literal('bubblewrap'),
+  network: z.boolean().default(true),
+});
+
+/** Of each process of a child, but for `processes`, which counts them all. */
+const limitsSchema = z
+  .strictObject({
+    memory_bytes: z.number().int().min(1_048_576).optional(),
+    file_size_bytes: z.number().int().min(4_096).optional(),
+    processes: z.number().int().positive().optional(),
+  })
+  .refine((limits) => Object.keys(limits).length > 0, 'limits nothing');
+
 const toolSchema = z.strictObject({
   argv: field.argv,
   stdin: z.string().optional(),
@@ -24,6 +39,10 @@ const toolSchema = z.strictObject({
     .prefault({}),
   pool: field.identifier.default('default'),
   concurrency: z.number().int().positive().optional(),
+  rate_limit: z.strictObject({ max: z.number().int().positive(), per_seconds: field.seconds }).optional(),
+  budget: z.strictObject({ usd_per_day: field.usd }).optional(),
+  sandbox: sandboxSchema.optional(),
+  limits: limitsSchema.optional(),
   breaker: breakerSchema.prefault({}),
 });
 
@@ -50,6 +69,8 @@ const repositorySchema = z.strictObject({
   url: z.string().min(1).max(2_000).refine(holdsNoPassword, 'holds a password: name it in credentials'),
   credentials: credentialsSchema.optional(),
   committer: committerSchema.optional(),
+  /** How many tasks may run on it at once, over all its branches. */
+  concurrency: z.number().int().positive().optional(),
 });
 
 /** Over HTTP a user's name may be a token as well. */

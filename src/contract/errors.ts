@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   'feature.unsupported': [422, 'Not part of this release'],
   'git.failed': [500, 'git failed'],
   'candidate.mismatch': [500, 'The candidate comes out otherwise here'],
+  'sandbox.unavailable': [500, 'The sandbox that the tool asks for is not to be had here'],
   'lease.lost': [409, 'The lease is held by somebody else'],
   'database.unreachable': [503, 'The database cannot be reached'],
   'database.newer': [500, 'The schema is newer than this Sluice'],

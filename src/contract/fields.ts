@@ -22,6 +22,7 @@ export const identifier = z
   .regex(/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/, 'letters, digits, dot, dash and underscore, starting with a letter or digit');
 
 export const seconds = z.number().int().positive().max(LIMITS.timeoutSeconds);
+export const usd = z.number().positive().max(1_000_000);
 export const argv = z.array(z.string()).min(1).max(1_000);
 export const globs = z
   .array(z.string().min(1).max(500).refine(isCheapGlob, 'at most three * in a part, three ** and no extended patterns'))

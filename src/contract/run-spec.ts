@@ -2,6 +2,8 @@ import { z } from 'zod';
 import * as field from './fields.ts';
 import { checkGateNames, gateSchema } from './policy.ts';
 
+const budget = z.strictObject({ usd: field.usd });
+
 const taskSchema = z.strictObject({
   name: field.identifier,
   tool: field.identifier,
@@ -9,6 +11,10 @@ const taskSchema = z.strictObject({
   depends_on: z.array(field.identifier).default([]),
   scope: field.globs.optional(),
   timeout_seconds: field.seconds.optional(),
+  /** How long it may wait in the queue before it FAILS. */
+  queue_timeout_seconds: field.seconds.optional(),
+  /** What its attempts may cost together; when it is spent no other is begun. */
+  budget: budget.optional(),
   max_retries: z.number().int().min(0).max(100).default(3),
   message: z.string().max(field.LIMITS.messageLength).optional(),
 });
@@ -31,6 +37,15 @@ export const runSpecSchema = z
     repository: z.string().min(1).max(2_000),
     branch: field.branch.default('main'),
     priority: z.number().int().min(-1_000_000).max(1_000_000).default(0),
+    /** Of the runs with one key at most `max` dispatch at a time, the oldest first. */
+    concurrency: z
+      .strictObject({
+        key: field.name,
+        max: z.number().int().positive().max(10_000).default(1),
+        supersede: z.boolean().default(false),
+      })
+      .optional(),
+    budget: budget.optional(),
     expires_in_seconds: z.number().int().positive().optional(),
     /** False: run the gates, land nothing. */
     land: z.boolean().default(true),

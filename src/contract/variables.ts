@@ -8,6 +8,7 @@ export const CHILD_VARIABLES = {
   inputFile: 'SLUICE_INPUT_FILE',
   evidenceFile: 'SLUICE_EVIDENCE_FILE',
   messageFile: 'SLUICE_MESSAGE_FILE',
+  costFile: 'SLUICE_COST_FILE',
 } as const;
 
 /** Variables that configure the daemon and its clients. */

@@ -12,6 +12,23 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return this.findBy({ state });
   }
 
+  /** Whether anything of these pools was dispatched `olderThanMs` ago and nobody has taken it. */
+  async isWorkWaiting(pools: readonly string[], olderThanMs: number): Promise<boolean> {
+    const since = sql`dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)`;
+    const [row] = await this.rows<{ waits: boolean }>(sql`
+      select exists (select 1 from tasks where state = 'QUEUED' and pool = any (${[...pools]}::text[]) and ${since})
+          or exists (select 1 from test_gates where state = 'PENDING' and pool = any (${[...pools]}::text[]) and ${since})
+             as waits`);
+    return row!.waits;
+  }
+
+  /** How many workers live, and how many of those take no work though some waits for them. */
+  async consuming(): Promise<{ living: number; starving: number }> {
+    const [row] = await this.rows<{ living: number; starving: number }>(sql`
+      select count(*)::int as living, count(starving_since)::int as starving from workers where state in ('IDLE', 'BUSY')`);
+    return row!;
+  }
+
   /** Slots for gates that living workers offer, in the pool that offers most; and the database's clock. */
   async offeredGateSlots(pools: readonly string[]): Promise<{ slots: number; nowMs: number }> {
     const [row] = await this.rows<{ slots: number; nowMs: number }>(sql`

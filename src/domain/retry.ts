@@ -1,36 +1,55 @@
 import type { BackoffPolicy } from '../lib/backoff.ts';
 
-/** How an attempt that gave no usable change ended. Only `retryable` uses up a retry. */
+/**
+ * How an attempt that gave no usable change ended. `retryable` uses up a retry and waits with full jitter; `fatal` ends the
+ * task; `limited` waits until the tool may be called again; `interrupted` goes back to the queue at once, under its own cap.
+ */
 export type FailureClass = 'retryable' | 'fatal' | 'limited' | 'interrupted';
 
 export const RETRY_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 60_000 };
+/** Where a limited tool does not say until when. */
 export const LIMITED_DELAY_MS = 60_000;
+/** The longest that a tool may ask for. */
+export const MAX_LIMITED_DELAY_MS = 24 * 3_600_000;
 /** A task that keeps killing its workers is stopped in the end. */
 export const MAX_INTERRUPTIONS = 20;
+/** Why a task with retries left gets none: its last two attempts failed in the same words. */
+export const SAME_FAILURE_TWICE = 'same_failure_twice';
 
 export type NextStep =
   | { to: 'RETRYING'; usesRetry: boolean; delayMs: number }
   | { to: 'QUEUED' }
   | { to: 'FAILED'; reason?: string };
 
+export interface FailedSoFar {
+  retryCount: number;
+  maxRetries: number;
+  interruptions: number;
+  /** The attempt before failed with the same fingerprint. */
+  sameAsBefore: boolean;
+  retryAfterMs?: number | undefined;
+}
+
 export function afterFailure(
   failure: FailureClass,
-  task: { retryCount: number; maxRetries: number; interruptions: number },
+  task: FailedSoFar,
   jitterMs: (failures: number) => number,
 ): NextStep {
   switch (failure) {
     case 'fatal':
       return { to: 'FAILED' };
-    case 'limited':
-      return { to: 'RETRYING', usesRetry: false, delayMs: LIMITED_DELAY_MS };
+    case 'limited': {
+      const delayMs = Math.min(task.retryAfterMs ?? LIMITED_DELAY_MS, MAX_LIMITED_DELAY_MS);
+      return { to: 'RETRYING', usesRetry: false, delayMs };
+    }
     case 'interrupted':
       return task.interruptions + 1 > MAX_INTERRUPTIONS
         ? { to: 'FAILED', reason: 'too_many_interruptions' }
         : { to: 'QUEUED' };
     case 'retryable':
-      return task.retryCount >= task.maxRetries
-        ? { to: 'FAILED' }
-        : { to: 'RETRYING', usesRetry: true, delayMs: jitterMs(task.retryCount) };
+      if (task.retryCount >= task.maxRetries) return { to: 'FAILED' };
+      if (task.sameAsBefore) return { to: 'FAILED', reason: SAME_FAILURE_TWICE };
+      return { to: 'RETRYING', usesRetry: true, delayMs: jitterMs(task.retryCount) };
     default:
       return failure satisfies never;
   }

@@ -7,12 +7,14 @@ import { LandingIntent } from './landing-intent.ts';
 import { Lease } from './lease.ts';
 import { LogChunk } from './log-chunk.ts';
 import { Patch } from './patch.ts';
+import { Repository } from './repository.ts';
 import { Run } from './run.ts';
 import { StateTransition } from './state-transition.ts';
 import { Target } from './target.ts';
 import { Task } from './task.ts';
 import { TestGate } from './test-gate.ts';
 import { Token } from './token.ts';
+import { ToolCost, ToolStart } from './tool-use.ts';
 import { Worker } from './worker.ts';
 import { Workstream } from './workstream.ts';
 
@@ -35,4 +37,7 @@ export const ENTITIES: EntitySchema[] = [
   LogChunk,
   Token,
   Installation,
+  Repository,
+  ToolStart,
+  ToolCost,
 ];

@@ -10,6 +10,9 @@ export const CircuitBreaker = defineEntity({
     { name: 'circuit_breakers_count', expression: 'failure_count >= 0' },
     { name: 'circuit_breakers_threshold', expression: 'failure_threshold > 0' },
     { name: 'circuit_breakers_cooldown', expression: 'cooldown_seconds > 0' },
+    { name: 'circuit_breakers_concurrency', expression: 'concurrency is null or concurrency > 0' },
+    { name: 'circuit_breakers_rate', expression: 'rate_max is null or (rate_max > 0 and rate_per_seconds > 0)' },
+    { name: 'circuit_breakers_budget', expression: 'usd_per_day is null or usd_per_day = abs(usd_per_day)' },
   ],
   indexes: [
     { name: 'circuit_breakers_tool', properties: ['tool_name'] },
@@ -28,6 +31,15 @@ export const CircuitBreaker = defineEntity({
     /** HALF_OPEN: the one attempt whose result decides. */
     probe_task_id: p.text().nullable(),
     probe_attempt: p.integer().nullable(),
+    /** What attempts say that began before this moment counts no more. */
+    counts_from: instant().nullable(),
+    /** An operator opened it: no probe, until it is reset by hand. */
+    tripped_by: p.text().nullable(),
+    /** The tool's limits, as the configuration declares them. */
+    concurrency: p.integer().nullable(),
+    rate_max: p.integer().nullable(),
+    rate_per_seconds: p.integer().nullable(),
+    usd_per_day: p.double().nullable(),
     version: p.integer().default(1),
     ...auditColumns,
   },

@@ -10,11 +10,21 @@ export const Run = defineEntity({
   checks: [
     { name: 'runs_state_known', expression: inList('state', RUN_STATES) },
     { name: 'runs_progress_range', expression: 'progress_percentage >= 0 and progress_percentage <= 100' },
+    {
+      name: 'runs_budget',
+      expression: 'cost_usd = abs(cost_usd) and (budget_usd is null or budget_usd = abs(budget_usd))',
+    },
+    { name: 'runs_concurrency', expression: 'concurrency_key is null or concurrency_max > 0' },
   ],
   indexes: [
     { name: 'runs_state', properties: ['state'] },
     { name: 'runs_created_at', expression: 'create index runs_created_at on runs (created_at desc)' },
     { name: 'runs_target', properties: ['target_id'] },
+    {
+      name: 'runs_holding_key',
+      expression:
+        "create index runs_holding_key on runs (concurrency_key, created_at, run_id) where concurrency_key is not null and state in ('INITIALIZING', 'RUNNING', 'PAUSED')",
+    },
   ],
   properties: {
     run_id: p.text().primary(),
@@ -30,6 +40,13 @@ export const Run = defineEntity({
     extra_gates: p.json().$type<GateDefinition[]>().defaultRaw(`'[]'::jsonb`),
     /** False: its patches are tested and never landed. */
     land: p.boolean().default(true),
+    /** Of the runs with one key only the oldest few, by their own `concurrency_max`, dispatch. */
+    concurrency_key: p.text().nullable(),
+    concurrency_max: p.integer().nullable(),
+    /** True: older runs with its key are cancelled when it starts. */
+    supersede: p.boolean().default(false),
+    budget_usd: p.double().nullable(),
+    cost_usd: p.double().default(0),
     idempotency_key: p.text().nullable().unique('runs_idempotency_key'),
     spec_digest: p.text().nullable(),
     submitted_by: p.text().nullable(),

@@ -12,6 +12,10 @@ export const StateTransition = defineEntity({
     { name: 'state_transitions_order', properties: ['xid', 'transition_id'] },
     { name: 'state_transitions_entity', properties: ['entity_id'] },
     { name: 'state_transitions_run', properties: ['run_id', 'xid', 'transition_id'] },
+    {
+      name: 'state_transitions_repairs',
+      expression: "create index state_transitions_repairs on state_transitions (created_at) where actor = 'reconciler'",
+    },
   ],
   properties: {
     transition_id: p.bigint('string').primary().autoincrement(),

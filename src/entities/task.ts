@@ -13,6 +13,11 @@ export const Task = defineEntity({
     { name: 'tasks_counts', expression: 'retry_count >= 0 and max_retries >= 0 and attempt >= 0 and dispatch >= 0' },
     { name: 'tasks_retries', expression: 'retry_count <= max_retries' },
     { name: 'tasks_worker_runs', expression: "worker_id is null or state = 'RUNNING'" },
+    {
+      name: 'tasks_budget',
+      expression: 'cost_usd = abs(cost_usd) and (budget_usd is null or budget_usd = abs(budget_usd))',
+    },
+    { name: 'tasks_queue_timeout', expression: 'queue_timeout_seconds is null or queue_timeout_seconds > 0' },
   ],
   indexes: [
     { name: 'tasks_workstream', properties: ['workstream_id'] },
@@ -23,7 +28,12 @@ export const Task = defineEntity({
     {
       name: 'tasks_to_admit',
       expression:
-        "create index tasks_to_admit on tasks (pool, priority desc, queued_at, task_id) where state = 'QUEUED' and dispatched_at is null",
+        "create index tasks_to_admit on tasks (pool, ranked_at, task_id) where state = 'QUEUED' and dispatched_at is null",
+    },
+    {
+      name: 'tasks_queue_expiry',
+      expression:
+        "create index tasks_queue_expiry on tasks (queue_expires_at) where state = 'QUEUED' and queue_expires_at is not null",
     },
     {
       name: 'tasks_in_flight',
@@ -83,6 +93,15 @@ export const Task = defineEntity({
     dispatched_at: instant().nullable(),
     lease_expires_at: instant().nullable(),
     available_at: instant().nullable(),
+    /** Its place among those that wait: when it was queued first, a minute earlier for each level of priority. */
+    ranked_at: instant().nullable(),
+    queue_timeout_seconds: p.integer().nullable(),
+    queue_expires_at: instant().nullable(),
+    /** What its attempts may cost, and have cost. */
+    budget_usd: p.double().nullable(),
+    cost_usd: p.double().default(0),
+    /** Of the last failure, where its own words say something. */
+    failure_fingerprint: p.text().nullable(),
     exit_code: p.integer().nullable(),
     base_commit: p.text().nullable(),
     landed_commit: p.text().nullable(),

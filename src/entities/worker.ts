@@ -5,7 +5,10 @@ import { auditColumns, inList, instant, textArray } from './columns.ts';
 export const Worker = defineEntity({
   name: 'Worker',
   tableName: 'workers',
-  checks: [{ name: 'workers_state_known', expression: inList('state', WORKER_STATES) }],
+  checks: [
+    { name: 'workers_state_known', expression: inList('state', WORKER_STATES) },
+    { name: 'workers_refused_writes', expression: 'refused_writes >= 0' },
+  ],
   indexes: [
     { name: 'workers_state', properties: ['state'] },
     {
@@ -25,6 +28,10 @@ export const Worker = defineEntity({
     gate_slots: p.integer().default(1),
     draining: p.boolean().default(false),
     stopped_at: instant().nullable(),
+    /** Writes that a fence refused: the attempt had ended, or was somebody else's by then. */
+    refused_writes: p.integer().default(0),
+    /** Since when work waits that this worker should take and does not. */
+    starving_since: instant().nullable(),
     version: p.integer().default(1),
     ...auditColumns,
   },

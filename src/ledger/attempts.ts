@@ -1,45 +1,35 @@
-import type { PatchFormat } from '../contract/patch-input.ts';
 import { sql, type Tx } from '../database/database.ts';
-import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
-import { afterFailure, type FailureClass, RETRY_BACKOFF } from '../domain/retry.ts';
+import { failureFingerprint } from '../domain/failure-fingerprint.ts';
+import { afterFailure, type FailureClass, type NextStep, RETRY_BACKOFF, SAME_FAILURE_TWICE } from '../domain/retry.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
-import { newId } from '../lib/id.ts';
-import { storableText } from '../lib/storable.ts';
 import { type BreakerFact, freeProbes, recordFact } from './breakers.ts';
+import { recordCosts } from './costs.ts';
 import { cancelDependants, unlockDependants } from './dependants.ts';
-import { recordCreated, toRows, transition } from './transition.ts';
-
-/** The change that an attempt made, ready for the ledger. */
-export interface NewPatch {
-  patch_format: PatchFormat;
-  content: Buffer | null;
-  diff: Buffer | null;
-  file_path: string | null;
-  paths: string[];
-  size_bytes: number | null;
-  binary: boolean;
-  base_commit: string;
-  commit_id: string | null;
-  tree_id: string | null;
-  message: string;
-  author_name: string;
-  author_email: string;
-  authored_at: string;
-  /** Null: STAGED. Otherwise QUARANTINED, and why. */
-  refusal: { reason: string; evidence: Readonly<Record<string, unknown>> } | null;
-}
+import { type NewPatch, recordPatch, supersedeUnlanded } from './record-patch.ts';
+import { countRefused } from './refused-writes.ts';
+import { toRows, transition } from './transition.ts';
 
 export type AttemptEnding =
   | { kind: 'unchanged' }
   | { kind: 'patch'; patch: NewPatch; mayRetry: boolean }
-  | { kind: 'failed'; failure: FailureClass; reason: string; evidence: Readonly<Record<string, unknown>> };
+  | {
+      kind: 'failed';
+      failure: FailureClass;
+      reason: string;
+      evidence: Readonly<Record<string, unknown>>;
+      /** `limited`: when the tool asked to be called again. */
+      retryAfterMs?: number;
+    };
 
 export interface AttemptEnd {
   taskId: string;
+  workerId: string;
   attempt: number;
   tool: string;
   exitCode: number | null;
   baseCommit: string | null;
+  /** What the attempt cost by the tool's own report; null: it said nothing. */
+  costUsd: number | null;
   fact: BreakerFact['fact'] | null;
   ending: AttemptEnding;
 }
@@ -62,6 +52,11 @@ export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<
   await freeProbes(
     tx,
     taken.filter(({ fact }) => fact === null),
+  );
+  await recordCosts(tx, taken);
+  await countRefused(
+    tx,
+    ends.filter(({ taskId }) => !accepted.has(taskId)).map(({ workerId }) => workerId),
   );
   return ends.map(({ taskId }) => accepted.has(taskId));
 }
@@ -114,12 +109,7 @@ async function endWithPatch(
     set: FACTS_OF_ATTEMPT,
   });
   if (moved.length === 0) return false;
-  const recorded = await takeRecorded(tx, end.taskId);
-  await supersedeUnlanded(tx, { taskIds: [end.taskId], except: recorded });
-  const patchId = recorded ?? newId('patch');
-  const write = recorded === undefined ? insertPatch : completeRecorded;
-  await write(tx, { patchId, end, patch: storablePatch(patch) });
-  await checkPatch(tx, patchId, patch.refusal);
+  const patchId = await recordPatch(tx, { taskId: end.taskId, attempt: end.attempt, patch });
   if (patch.refusal !== null) {
     const evidence = { patch_id: patchId, reason: patch.refusal.reason, ...patch.refusal.evidence };
     await sendBack(tx, { taskId: end.taskId, reason: 'patch_quarantined', evidence, mayRetry });
@@ -127,102 +117,64 @@ async function endWithPatch(
   return true;
 }
 
-/** A ready-made patch was recorded when its run was submitted. */
-async function takeRecorded(tx: Tx, taskId: string): Promise<string | undefined> {
-  const [row] = await tx.query<{ patch_id: string }>(sql`
-    select patch_id from patches where task_id = ${taskId} and state = 'PENDING' for update`);
-  return row?.patch_id;
-}
-
-/** Names come from callers and tools: what PostgreSQL refuses in text must not keep an ending from being written. */
-function storablePatch(patch: NewPatch): NewPatch {
-  return {
-    ...patch,
-    file_path: patch.file_path === null ? null : storableText(patch.file_path),
-    paths: patch.paths.map(storableText),
-    message: storableText(patch.message),
-    author_name: storableText(patch.author_name),
-    author_email: storableText(patch.author_email),
-  };
-}
-
-interface WrittenPatch {
-  patchId: string;
-  end: AttemptEnd;
-  patch: NewPatch;
-}
-
-async function completeRecorded(tx: Tx, { patchId, end, patch }: WrittenPatch): Promise<void> {
-  await tx.query(sql`
-    update patches p
-    set file_path = ${patch.file_path}, paths = ${patch.paths}::text[], attempt = ${end.attempt}, content = ${patch.content},
-        diff = ${patch.diff}, size_bytes = ${patch.size_bytes}, "binary" = ${patch.binary}, base_commit = ${patch.base_commit}, commit_id = ${patch.commit_id}, tree_id = ${patch.tree_id},
-        message = ${patch.message}, author_name = ${patch.author_name}, author_email = ${patch.author_email},
-        authored_at = ${patch.authored_at}::timestamptz, expires_at = r.expires_at, updated_at = now()
-    from runs r where p.patch_id = ${patchId} and r.run_id = p.run_id`);
-}
-
-async function insertPatch(tx: Tx, { patchId, end, patch }: WrittenPatch): Promise<void> {
-  const [row] = await tx.query<{ run_id: string }>(sql`
-    insert into patches (patch_id, task_id, run_id, target_id, state, file_path, paths, patch_format, scope, priority,
-                         attempt, content, diff, size_bytes, "binary", land, base_commit, commit_id, tree_id, message,
-                         author_name, author_email, authored_at, expires_at)
-    select ${patchId}, t.task_id, t.run_id, t.target_id, 'PENDING', ${patch.file_path}, ${patch.paths}::text[],
-           ${patch.patch_format}, t.scope, t.priority, ${end.attempt}, ${patch.content}, ${patch.diff}, ${patch.size_bytes}, ${patch.binary}, r.land,
-           ${patch.base_commit}, ${patch.commit_id}, ${patch.tree_id}, ${patch.message}, ${patch.author_name}, ${patch.author_email},
-           ${patch.authored_at}::timestamptz, r.expires_at
-    from tasks t join runs r on r.run_id = t.run_id
-    where t.task_id = ${end.taskId}
-    returning run_id`);
-  const runId = row?.run_id ?? null;
-  await recordCreated(tx, { kind: 'patch', state: 'PENDING', ids: [patchId], runId, actor: ACTOR });
-}
-
-/** PENDING→VALIDATING→STAGED or QUARANTINED: what was found out before the transaction is written down in one. */
-async function checkPatch(tx: Tx, patch_id: string, refusal: NewPatch['refusal']): Promise<void> {
-  const actor = 'check-patch';
-  await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'VALIDATING', rows: toRows([patch_id]), actor });
-  if (refusal === null) {
-    const set = sql`, staged_at = now()`;
-    await transition(tx, { kind: 'patch', from: ['VALIDATING'], to: 'STAGED', rows: toRows([patch_id]), actor, set });
-  } else {
-    await transition(tx, {
-      kind: 'patch',
-      from: ['VALIDATING'],
-      to: 'QUARANTINED',
-      rows: toRows([patch_id], refusal.reason, refusal.evidence),
-      actor,
-      set: sql`, evidence = w.detail`,
-    });
-  }
-}
-
 async function endFailed(
   tx: Tx,
   end: AttemptEnd,
-  { failure, reason, evidence }: Extract<AttemptEnding, { kind: 'failed' }>,
+  { failure, reason, evidence, retryAfterMs }: Extract<AttemptEnding, { kind: 'failed' }>,
 ): Promise<boolean> {
-  const [task] = await tx.query<{ retry_count: number; max_retries: number; interruptions: number }>(sql`
-    select retry_count, max_retries, interruptions from tasks
+  const [task] = await tx.query<FailingTask>(sql`
+    select retry_count, max_retries, interruptions, failure_fingerprint from tasks
     where task_id = ${end.taskId} and attempt = ${end.attempt} and state = 'RUNNING' for update`);
   if (task === undefined) return false;
+  // A fault is the tool's own and its breaker's business; being interrupted says nothing of the task.
+  const telling = end.fact !== 'fault' && failure !== 'interrupted';
+  const fingerprint = telling ? failureFingerprint({ reason, evidence }) : null;
   const next = afterFailure(
     failure,
-    { retryCount: task.retry_count, maxRetries: task.max_retries, interruptions: task.interruptions },
+    {
+      retryCount: task.retry_count,
+      maxRetries: task.max_retries,
+      interruptions: task.interruptions,
+      sameAsBefore: fingerprint !== null && fingerprint === task.failure_fingerprint,
+      retryAfterMs,
+    },
     (failures) => fullJitterMs(RETRY_BACKOFF, failures),
   );
+  const known = failure === 'interrupted' ? task.failure_fingerprint : fingerprint;
+  await moveOn(tx, { end, next, reason, evidence, fingerprint: known });
+  return true;
+}
+
+interface FailingTask {
+  retry_count: number;
+  max_retries: number;
+  interruptions: number;
+  failure_fingerprint: string | null;
+}
+
+async function moveOn(
+  tx: Tx,
+  step: {
+    end: AttemptEnd;
+    next: NextStep;
+    reason: string;
+    evidence: Readonly<Record<string, unknown>>;
+    fingerprint: string | null;
+  },
+): Promise<void> {
+  const { end, next, reason, evidence, fingerprint } = step;
   const rows = [{ id: end.taskId, reason, detail: evidence, data: { ...end, ending: undefined } }];
   const move = { kind: 'task', rows, actor: ACTOR, where: FENCE } as const;
-  const facts = sql`${FACTS_OF_ATTEMPT}, evidence = w.detail`;
+  const facts = sql`${FACTS_OF_ATTEMPT}, evidence = w.detail, failure_fingerprint = ${fingerprint}`;
   switch (next.to) {
     case 'QUEUED':
       await transition(tx, {
         ...move,
         from: ['RUNNING'],
         to: 'QUEUED',
-        set: sql`, interruptions = t.interruptions + 1, dispatched_at = null, queued_at = now()`,
+        set: sql`, interruptions = t.interruptions + 1`,
       });
-      break;
+      return;
     case 'RETRYING':
       await transition(tx, {
         ...move,
@@ -231,64 +183,52 @@ async function endFailed(
         set: sql`${facts}, retry_count = t.retry_count + ${next.usesRetry ? 1 : 0},
           available_at = now() + make_interval(secs => ${next.delayMs / 1000}::float8)`,
       });
-      break;
-    case 'FAILED':
-      await transition(tx, {
-        ...move,
-        rows: [{ ...rows[0]!, reason: next.reason ?? reason }],
-        from: ['RUNNING'],
-        to: 'FAILED',
-        set: facts,
-      });
+      return;
+    case 'FAILED': {
+      const why = next.reason ?? reason;
+      const detail = why === reason ? evidence : { ...evidence, last_reason: reason };
+      const last = [{ ...rows[0]!, reason: why, detail }];
+      await transition(tx, { ...move, rows: last, from: ['RUNNING'], to: 'FAILED', set: facts });
       await cancelDependants(tx, [end.taskId]);
-      break;
+      return;
+    }
     default:
       next satisfies never;
   }
-  return true;
 }
 
 /**
  * VALIDATING→RETRYING with the evidence while retries are left, else FAILED: its patch was quarantined, conflicts or is
- * red. A ready-made patch may not retry: the same bytes would fail again.
+ * red. A ready-made patch may not retry: the same bytes would fail again. Nor may a tool whose change was stopped for the
+ * same thing twice running.
  */
 export async function sendBack(
   tx: Tx,
   back: { taskId: string; reason: string; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
 ): Promise<void> {
-  const rows = [{ id: back.taskId, reason: back.reason, detail: back.evidence }];
-  const move = { kind: 'task', from: ['VALIDATING'], rows, actor: 'ledger' } as const;
-  const retried = back.mayRetry
+  const { taskId, reason, evidence, mayRetry } = back;
+  // What conflicts depends on what others landed meanwhile, not on the tool alone.
+  const fingerprint = reason.endsWith(':conflict') ? null : failureFingerprint({ reason, evidence });
+  const rows = [{ id: taskId, reason, detail: evidence }];
+  const move = { kind: 'task', from: ['VALIDATING'], actor: 'ledger' } as const;
+  const set = sql`, evidence = w.detail, failure_fingerprint = ${fingerprint}`;
+  const retried = mayRetry
     ? await transition(tx, {
         ...move,
+        rows,
         to: 'RETRYING',
-        where: sql`and t.retry_count < t.max_retries`,
-        set: sql`, retry_count = t.retry_count + 1, evidence = w.detail, available_at = now()`,
+        where: sql`and t.retry_count < t.max_retries
+          and (${fingerprint}::text is null or t.failure_fingerprint is distinct from ${fingerprint})`,
+        set: sql`${set}, retry_count = t.retry_count + 1, available_at = now()`,
       })
     : [];
   if (retried.length > 0) return;
-  const failed = await transition(tx, { ...move, to: 'FAILED', set: sql`, evidence = w.detail` });
-  if (failed.length > 0) await cancelDependants(tx, [back.taskId]);
-}
-
-/** A completing attempt replaces every patch of its task that has not landed. */
-async function supersedeUnlanded(
-  tx: Tx,
-  { taskIds, except = '' }: { taskIds: readonly string[]; except?: string },
-): Promise<void> {
-  const old = await tx.query<{ patch_id: string }>(sql`
-    select patch_id from patches
-    where task_id = any (${[...taskIds]}::text[]) and state = any (${[...UNLANDED_PATCH_STATES]}::text[])
-      and intent_id is null and patch_id <> ${except}`);
-  await transition(tx, {
-    kind: 'patch',
-    from: UNLANDED_PATCH_STATES,
-    to: 'SUPERSEDED',
-    rows: toRows(
-      old.map(({ patch_id }) => patch_id),
-      'newer_attempt',
-    ),
-    actor: ACTOR,
-    where: sql`and t.intent_id is null`,
-  });
+  const [task] = await tx.query<FailingTask>(sql`
+    select retry_count, max_retries, interruptions, failure_fingerprint from tasks where task_id = ${taskId}`);
+  const repeated = mayRetry && fingerprint !== null && task?.failure_fingerprint === fingerprint;
+  const last = repeated
+    ? [{ id: taskId, reason: SAME_FAILURE_TWICE, detail: { ...evidence, last_reason: reason } }]
+    : rows;
+  const failed = await transition(tx, { ...move, rows: last, to: 'FAILED', set });
+  if (failed.length > 0) await cancelDependants(tx, [taskId]);
 }

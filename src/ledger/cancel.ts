@@ -22,6 +22,10 @@ export async function resumeRun(tx: Tx, runId: string, { actor, reason }: Order)
   const rows = toRows([runId], reason);
   const moved = await transition(tx, { kind: 'run', from: ['PAUSED'], to: 'RUNNING', rows, actor });
   if (moved.length === 0) throw await notIn(tx, runId, 'PAUSED');
+  // The time of the pause is nobody's wait.
+  await tx.query(sql`
+    update tasks set queue_expires_at = now() + make_interval(secs => queue_timeout_seconds), updated_at = now()
+    where run_id = ${runId} and state = 'QUEUED' and queue_timeout_seconds is not null`);
 }
 
 /**
@@ -53,6 +57,23 @@ export async function cancelRun(tx: Tx, runId: string, { actor, reason }: Order)
   await expirePatches(tx, { taskIds: cancelled.map(({ id }) => id), reason: 'cancelled', actor });
   await cancelWorkstreams(tx, runId, actor);
   return cancelled.filter(({ from_state }) => from_state === 'RUNNING').map(({ id }) => id);
+}
+
+/**
+ * The older live runs with the key of one that supersedes are cancelled. Gives the tasks that ran. Throws `run.landing` while
+ * a patch of one is being landed: that landing is let come to its end.
+ */
+export async function cancelSuperseded(tx: Tx, runId: string): Promise<string[]> {
+  const older = await tx.query<{ run_id: string }>(sql`
+    select o.run_id from runs r join runs o on o.concurrency_key = r.concurrency_key
+    where r.run_id = ${runId} and r.supersede and (o.created_at, o.run_id) < (r.created_at, r.run_id)
+      and o.state = any (${liveStates('run')}::text[])
+    order by o.created_at, o.run_id`);
+  const running: string[] = [];
+  for (const { run_id } of older) {
+    running.push(...(await cancelRun(tx, run_id, { actor: 'scheduler', reason: `superseded by ${runId}` })));
+  }
+  return running;
 }
 
 async function cancelWorkstreams(tx: Tx, runId: string, actor: string): Promise<void> {

@@ -67,6 +67,12 @@ export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(Cla
 async function readClaimed(tx: Tx, ids: readonly string[]): Promise<ClaimedTask[]> {
   if (ids.length === 0) return [];
   return tx.query<ClaimedTask>(sql`
+    with counted as (
+      -- What a rate limit counts; other tools leave no trace here.
+      insert into tool_starts (task_id, attempt, tool_name)
+      select t.task_id, t.attempt, t.tool from tasks t join circuit_breakers b on b.tool_name = t.tool
+      where t.task_id = any (${[...ids]}::text[]) and b.rate_max is not null
+    )
     select t.task_id, t.run_id, t.target_id, g.url, g.branch, g.repository, t.name,
            r.name as run_name, t.tool, t.input, t.scope, t.message, t.timeout_seconds, t.attempt, t.retry_count,
            t.max_retries, t.interruptions, t.evidence, b.state as breaker_state,

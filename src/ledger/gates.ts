@@ -3,6 +3,7 @@ import { sql, type Tx } from '../database/database.ts';
 import type { GateOutcome } from '../domain/lifecycles/gate.ts';
 import { storableJson } from '../lib/storable.ts';
 import { assertLease, type HeldLease } from './leases.ts';
+import { countRefused } from './refused-writes.ts';
 import { recordCreated, toRows, transition } from './transition.ts';
 
 export interface NewGate {
@@ -39,6 +40,7 @@ export async function requestGate(tx: Tx, lease: HeldLease, gate: NewGate): Prom
 
 export interface GateEnd {
   gateId: string;
+  workerId: string;
   attempt: number;
   exitCode: number | null;
   /** `passed`, or why not. Only passed and red are verdicts. */
@@ -62,7 +64,10 @@ export async function endGate(tx: Tx, end: GateEnd): Promise<boolean> {
     where: sql`and t.attempt = (w.data ->> 'attempt')::int`,
     set: sql`, exit_code = (w.data ->> 'exitCode')::int, outcome = w.reason, test_results = w.detail`,
   });
-  if (moved.length === 0) return false;
+  if (moved.length === 0) {
+    await countRefused(tx, [end.workerId]);
+    return false;
+  }
   if (passed || end.outcome === 'red') await recordVerdict(tx, end.gateId, passed);
   return true;
 }

@@ -42,6 +42,52 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
   await waitAgain(tx, taskId, order);
 }
 
+/**
+ * An operator's hand: FAILED or CANCELLED→QUEUED, with all retries again and its history kept. Run, workstream and dependants
+ * go on as above. What still lacks something that it depends on stays: `state.changed` names it.
+ */
+export async function redriveTask(tx: Tx, taskId: string, order: Order): Promise<void> {
+  const [task] = await tx.query<{ state: string; name: string; workstream_waits: boolean }>(sql`
+    select t.state, t.name, w.open_dependencies > 0 as workstream_waits
+    from tasks t join workstreams w on w.workstream_id = t.workstream_id
+    where t.task_id = ${taskId} for update of t`);
+  if (task === undefined) throw new SluiceError('entity.not_found', `there is no task ${taskId}`);
+  if (task.state !== 'FAILED' && task.state !== 'CANCELLED') {
+    throw new SluiceError('state.changed', `the task is ${task.state}, not FAILED or CANCELLED`, {
+      facts: { state: task.state },
+    });
+  }
+  const lacking = await tx.query<{ depends_on_id: string }>(sql`
+    select depends_on_id from task_dependencies where task_id = ${taskId} and satisfied_at is null order by 1`);
+  if (lacking.length > 0 || task.workstream_waits) {
+    const what = lacking[0]?.depends_on_id ?? 'another workstream';
+    throw new SluiceError('state.changed', `the task depends on ${what}, which has not landed: retry that first`, {
+      facts: { depends_on: lacking.map(({ depends_on_id }) => depends_on_id) },
+    });
+  }
+  await transition(tx, {
+    kind: 'task',
+    from: ['FAILED', 'CANCELLED'],
+    to: 'QUEUED',
+    rows: toRows([taskId], order.reason),
+    actor: order.actor,
+    forced: true,
+    set: sql`, retry_count = 0, interruptions = 0, failure_fingerprint = null`,
+  });
+  await uncount(tx, [taskId]);
+  await reopenAbove(tx, taskId, order);
+  await waitAgain(tx, taskId, order);
+}
+
+/** Every FAILED task of a run, oldest first. `state.changed` when there is none. */
+export async function redriveRun(tx: Tx, runId: string, order: Order): Promise<string[]> {
+  const failed = await tx.query<{ task_id: string }>(sql`
+    select task_id from tasks where run_id = ${runId} and state = 'FAILED' order by task_id`);
+  if (failed.length === 0) throw new SluiceError('state.changed', 'the run has no task that FAILED');
+  for (const { task_id } of failed) await redriveTask(tx, task_id, order);
+  return failed.map(({ task_id }) => task_id);
+}
+
 /** The workstream and the run of a task go on, if they had ended. */
 async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
   const [above] = await tx.query<{ workstream_id: string; run_id: string; run_state: string; run_reason: string }>(sql`

@@ -115,6 +115,5 @@ export async function queueTasks(tx: Tx, ids: readonly string[]): Promise<void> 
     to: 'QUEUED',
     rows: toRows(ids),
     actor: ACTOR,
-    set: sql`, queued_at = now(), dispatched_at = null`,
   });
 }

@@ -15,6 +15,10 @@ export interface NewRun {
   spec_digest: string;
   submitted_by: string;
   expires_in_seconds: number | null;
+  concurrency_key: string | null;
+  concurrency_max: number | null;
+  supersede: boolean;
+  budget_usd: number | null;
 }
 
 export interface NewWorkstream {
@@ -36,6 +40,8 @@ export interface NewTask {
   scope: string[] | null;
   message: string | null;
   timeout_seconds: number | null;
+  queue_timeout_seconds: number | null;
+  budget_usd: number | null;
   max_retries: number;
   depends_on: string[];
   /** A ready-made patch is on record from the start: PENDING until a worker has made it a commit. */
@@ -87,10 +93,12 @@ async function upsertTarget(tx: Tx, target: NewTarget): Promise<void> {
 async function insertRun(tx: Tx, { run, workstreams, tasks }: Submission): Promise<void> {
   await tx.query(sql`
     insert into runs (run_id, state, name, target_id, priority, labels, extra_gates, land, idempotency_key, spec_digest,
-                      submitted_by, expires_at, workstreams_total, tasks_total)
+                      submitted_by, expires_at, concurrency_key, concurrency_max, supersede, budget_usd,
+                      workstreams_total, tasks_total)
     values (${run.run_id}, 'INITIALIZING', ${run.name}, ${run.target_id}, ${run.priority},
             ${storableJson(run.labels)}::jsonb, ${storableJson(run.extra_gates)}::jsonb, ${run.land}, ${run.idempotency_key},
             ${run.spec_digest}, ${run.submitted_by}, now() + make_interval(secs => ${run.expires_in_seconds}::int),
+            ${run.concurrency_key}, ${run.concurrency_max}, ${run.supersede}, ${run.budget_usd},
             ${workstreams.length}, ${tasks.length})`);
 }
 
@@ -113,12 +121,14 @@ async function insertTasks(tx: Tx, { run }: Submission, tasks: readonly NewTask[
   const rows = tasks.map((task) => ({ ...task, open_dependencies: task.depends_on.length }));
   await tx.query(sql`
     insert into tasks (task_id, workstream_id, run_id, target_id, state, name, position, tool, pool, input, scope,
-                       message, timeout_seconds, max_retries, priority, open_dependencies)
+                       message, timeout_seconds, queue_timeout_seconds, budget_usd, max_retries, priority,
+                       open_dependencies)
     select task_id, workstream_id, ${run.run_id}, ${run.target_id}, 'PENDING', name, position, tool, pool, input, scope,
-           message, timeout_seconds, max_retries, ${run.priority}, open_dependencies
+           message, timeout_seconds, queue_timeout_seconds, budget_usd, max_retries, ${run.priority}, open_dependencies
     from jsonb_to_recordset(${storableJson(rows)}::jsonb) as row(
       task_id text, workstream_id text, name text, position int, tool text, pool text, input jsonb, scope text[],
-      message text, timeout_seconds int, max_retries int, open_dependencies int)`);
+      message text, timeout_seconds int, queue_timeout_seconds int, budget_usd float8, max_retries int,
+      open_dependencies int)`);
 }
 
 async function insertPatches(tx: Tx, tasks: readonly NewTask[]): Promise<string[]> {

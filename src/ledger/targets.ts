@@ -11,6 +11,24 @@ export interface ObservedTip {
   policyError: string | null;
 }
 
+export interface RepositorySettings {
+  repository: string;
+  /** Null: any number of tasks at once. */
+  concurrency: number | null;
+}
+
+/** The repositories of the configuration; one that is not in it any more has no cap. */
+export async function declareRepositories(tx: Tx, settings: readonly RepositorySettings[]): Promise<void> {
+  await tx.query(sql`
+    insert into repositories (repository, concurrency)
+    select repository, concurrency from jsonb_to_recordset(${storableJson(settings)}::jsonb)
+      as r(repository text, concurrency int) order by repository
+    on conflict (repository) do update set concurrency = excluded.concurrency, updated_at = now()`);
+  await tx.query(sql`
+    update repositories set concurrency = null, updated_at = now()
+    where concurrency is not null and repository <> all (${settings.map(({ repository }) => repository)}::text[])`);
+}
+
 /** What somebody saw at the remote: the tip and the policy that stands there. */
 export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
   await tx.query(sql`

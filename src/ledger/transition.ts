@@ -32,6 +32,12 @@ export interface Moved {
   attempt: number | null;
 }
 
+/** Its transitions are the repairs: a healthy installation has none. */
+export const RECONCILER = 'reconciler';
+
+/** One level of priority is worth this much waiting: whoever waits rises, and nobody waits for ever. */
+const SECONDS_A_LEVEL = 60;
+
 const TABLES = {
   run: { table: 'runs', key: 'run_id', runId: 't.run_id', attempt: 'null::int' },
   workstream: { table: 'workstreams', key: 'workstream_id', runId: 't.run_id', attempt: 'null::int' },
@@ -91,8 +97,8 @@ function endingColumns(kind: Kind, to: string): RawBuilder<unknown> {
     case 'workstream':
     case 'task': {
       const outcome = ended ? outcomeColumn(to) : sql`null`;
-      const worker = kind === 'task' && to !== 'RUNNING' ? sql`, worker_id = null, lease_expires_at = null` : sql``;
-      return sql`, completed_at = ${completedAt}, outcome = ${outcome} ${worker}`;
+      const ofTask = kind === 'task' ? taskColumns(to) : sql``;
+      return sql`, completed_at = ${completedAt}, outcome = ${outcome} ${ofTask}`;
     }
     case 'gate':
       return ended
@@ -101,6 +107,16 @@ function endingColumns(kind: Kind, to: string): RawBuilder<unknown> {
     default:
       return sql``;
   }
+}
+
+/** Only what runs has a worker. Who comes back to the queue (a retry, an interruption) keeps his rank in it. */
+function taskColumns(to: string): RawBuilder<unknown> {
+  if (to === 'RUNNING') return sql``;
+  const left = sql`, worker_id = null, lease_expires_at = null`;
+  if (to !== 'QUEUED') return left;
+  return sql`${left}, queued_at = now(), dispatched_at = null, available_at = null,
+    ranked_at = coalesce(t.ranked_at, now() - make_interval(secs => ${SECONDS_A_LEVEL} * t.priority)),
+    queue_expires_at = now() + make_interval(secs => t.queue_timeout_seconds)`;
 }
 
 /** The same rule as `domain/outcome.ts`, where the reason is a column. */
@@ -119,6 +135,22 @@ export async function recordCreated<K extends Kind>(
     insert into state_transitions (kind, entity_id, run_id, to_state, actor)
     select ${created.kind}, id, ${created.runId}, ${created.state}, ${created.actor}
     from unnest(${[...created.ids]}::text[]) as id`);
+}
+
+/** What the reconciler put right on objects that stay in their state: a row of the audit each, with the cause. */
+export async function recordRepairs(
+  tx: Tx,
+  {
+    kind,
+    cause,
+    rows,
+  }: { kind: Kind; cause: string; rows: readonly { id: string; run_id: string | null; state: string }[] },
+): Promise<void> {
+  if (rows.length === 0) return;
+  await tx.query(sql`
+    insert into state_transitions (kind, entity_id, run_id, from_state, to_state, reason, actor)
+    select ${kind}, r.id, r.run_id, r.state, r.state, ${cause}, ${RECONCILER}
+    from jsonb_to_recordset(${storableJson(rows)}::jsonb) as r(id text, run_id text, state text)`);
 }
 
 /** What an operator did to an object that stays in its state. */

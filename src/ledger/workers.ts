@@ -1,10 +1,13 @@
+import { SluiceError } from '../contract/errors.ts';
 import { sql, type Tx } from '../database/database.ts';
+import { liveStates } from '../domain/lifecycle.ts';
 import type { WorkerState } from '../domain/lifecycles/worker.ts';
 import { afterFailure } from '../domain/retry.ts';
 import { freeProbes } from './breakers.ts';
 import { cancelDependants } from './dependants.ts';
 import { failGates } from './gates.ts';
-import { recordCreated, toRows, transition } from './transition.ts';
+import { countRefused } from './refused-writes.ts';
+import { RECONCILER, recordCreated, recordNote, toRows, transition } from './transition.ts';
 
 export interface NewWorker {
   workerId: string;
@@ -28,6 +31,8 @@ export interface Heartbeat {
   /** Tasks and gates that the main thread holds. Others are not renewed: nobody works on them. */
   heldIds: readonly string[];
   leaseMs: number;
+  /** True while work waits that this worker should take and does not. */
+  starving: boolean;
 }
 
 /** What the worker still holds; undefined when the ledger has given it up and it must stop everything. */
@@ -38,12 +43,19 @@ export interface HeldWork {
 }
 
 /** One batched write: the worker's row, IDLE or BUSY as it is, and the leases of all its tasks and gates. */
-export async function heartbeat(tx: Tx, { workerId, heldIds, leaseMs }: Heartbeat): Promise<HeldWork | undefined> {
+export async function heartbeat(
+  tx: Tx,
+  { workerId, heldIds, leaseMs, starving }: Heartbeat,
+): Promise<HeldWork | undefined> {
   const [worker] = await tx.query<{ state: WorkerState; draining: boolean }>(sql`
-    update workers set last_heartbeat = now(), updated_at = now()
+    update workers set last_heartbeat = now(), updated_at = now(),
+           starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end
     where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')
     returning state, draining`);
-  if (worker === undefined) return undefined;
+  if (worker === undefined) {
+    await countRefused(tx, [workerId]);
+    return undefined;
+  }
   const busy = heldIds.length > 0;
   const wanted = busy ? 'BUSY' : 'IDLE';
   if (worker.state !== wanted) {
@@ -75,8 +87,47 @@ export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
     actor: 'worker',
     set: sql`, stopped_at = now()`,
   });
-  await takeBackWork(tx, sql`worker_id = ${workerId}`, 'worker_stopped');
+  await takeBackWork(tx, { whose: sql`worker_id = ${workerId}`, cause: 'worker_stopped', actor: 'worker' });
 }
+
+/**
+ * A worker whose process is known to be gone, its children ended: DEAD at once, without waiting for its lease. Nothing when
+ * its row has ended already.
+ */
+export async function buryWorker(tx: Tx, workerId: string): Promise<void> {
+  const move = { kind: 'worker', rows: toRows([workerId], 'process_ended'), actor: 'supervisor' } as const;
+  await transition(tx, { ...move, from: ['IDLE', 'BUSY'], to: 'UNHEALTHY' });
+  await transition(tx, { ...move, from: ['UNHEALTHY'], to: 'DEAD', set: sql`, stopped_at = now()` });
+  await takeBackWork(tx, { whose: sql`worker_id = ${workerId}`, cause: 'worker_lost', actor: 'supervisor' });
+}
+
+/** Asks a worker to take no more; its next heartbeat hears of it. Throws `entity.not_found`, `state.changed`. */
+export async function drainWorker(
+  tx: Tx,
+  { workerId, actor, reason }: { workerId: string; actor: string; reason: string },
+): Promise<void> {
+  const [worker] = await tx.query<{ state: WorkerState }>(sql`
+    update workers set draining = true, reason = ${reason}, updated_at = now()
+    where worker_id = ${workerId} and state = any (${liveStates('worker')}::text[]) returning state`);
+  if (worker !== undefined) {
+    const note = {
+      kind: 'worker',
+      id: workerId,
+      runId: null,
+      state: worker.state,
+      reason: 'drain',
+      actor,
+      detail: { reason },
+    } as const;
+    return recordNote(tx, note);
+  }
+  const [known] = await tx.query<{ state: WorkerState }>(sql`select state from workers where worker_id = ${workerId}`);
+  if (known === undefined) throw new SluiceError('entity.not_found', `there is no worker ${workerId}`);
+  throw new SluiceError('state.changed', `the worker is ${known.state}`, { facts: { state: known.state } });
+}
+
+/** RUNNING by nobody who could end it: its worker's row is gone, or has ended. */
+const NOBODYS = sql`(worker_id is null or worker_id in (select worker_id from workers where state in ('DEAD', 'STOPPED')))`;
 
 export interface Reaped {
   unhealthy: number;
@@ -105,7 +156,7 @@ export async function reapWorkers(
       silent.map(({ worker_id }) => worker_id),
       'silent',
     ),
-    actor: 'reconciler',
+    actor: RECONCILER,
     where: stillSilent,
   });
   const dead = await transition(tx, {
@@ -116,36 +167,46 @@ export async function reapWorkers(
       silent.filter(({ is_dead }) => is_dead).map(({ worker_id }) => worker_id),
       'lease_expired',
     ),
-    actor: 'reconciler',
+    actor: RECONCILER,
     where: sql`and t.last_heartbeat < now() - make_interval(secs => ${deadAfterMs / 1000}::float8)`,
     set: sql`, stopped_at = now()`,
   });
-  const taken = await takeBackWork(tx, sql`lease_expires_at < now()`, 'worker_lost');
-  return { unhealthy: unhealthy.length, dead: dead.length, ...taken };
+  const actor = RECONCILER;
+  const expired = await takeBackWork(tx, { whose: sql`lease_expires_at < now()`, cause: 'worker_lost', actor });
+  const orphaned = await takeBackWork(tx, { whose: NOBODYS, cause: 'orphaned', actor });
+  return {
+    unhealthy: unhealthy.length,
+    dead: dead.length,
+    tasks: expired.tasks + orphaned.tasks,
+    gates: expired.gates + orphaned.gates,
+  };
 }
 
 /** RUNNING→QUEUED without using up a retry; a task that keeps killing its workers FAILS in the end. */
 async function takeBackWork(
   tx: Tx,
-  whose: ReturnType<typeof sql>,
-  reason: string,
+  { whose, cause, actor }: { whose: ReturnType<typeof sql>; cause: string; actor: string },
 ): Promise<{ tasks: number; gates: number }> {
   const tasks = await tx.query<{ task_id: string; attempt: number; interruptions: number }>(sql`
     select task_id, attempt, interruptions from tasks where state = 'RUNNING' and ${whose} order by task_id for update`);
   for (const { task_id, attempt, interruptions } of tasks) {
-    const next = afterFailure('interrupted', { interruptions, retryCount: 0, maxRetries: 0 }, () => 0);
+    const next = afterFailure(
+      'interrupted',
+      { interruptions, retryCount: 0, maxRetries: 0, sameAsBefore: false },
+      () => 0,
+    );
     if (next.to === 'FAILED') {
-      const rows = toRows([task_id], next.reason, { cause: reason });
-      await transition(tx, { kind: 'task', from: ['RUNNING'], to: 'FAILED', rows, actor: 'reconciler' });
+      const rows = toRows([task_id], next.reason, { cause });
+      await transition(tx, { kind: 'task', from: ['RUNNING'], to: 'FAILED', rows, actor });
       await cancelDependants(tx, [task_id]);
     } else {
       await transition(tx, {
         kind: 'task',
         from: ['RUNNING'],
         to: 'QUEUED',
-        rows: toRows([task_id], reason),
-        actor: 'reconciler',
-        set: sql`, interruptions = t.interruptions + 1, dispatched_at = null, queued_at = now()`,
+        rows: toRows([task_id], cause),
+        actor,
+        set: sql`, interruptions = t.interruptions + 1`,
       });
     }
     await freeProbes(tx, [{ taskId: task_id, attempt }]);
@@ -155,7 +216,7 @@ async function takeBackWork(
   const lost = await failGates(tx, {
     gateIds: gates.map(({ gate_id }) => gate_id),
     outcome: 'lost',
-    actor: 'reconciler',
+    actor,
   });
   return { tasks: tasks.length, gates: lost.length };
 }

@@ -9,6 +9,8 @@ export interface ChildSpec {
   timeoutMs: number;
   /** Ends the child when it prints nothing for this long. */
   idleTimeoutMs?: number;
+  /** Asked when it was silent for so long; true: it does something all the same, and may go on for as long again. */
+  isActive?: () => Promise<boolean>;
   /** Between TERM and KILL. */
   graceMs?: number;
   /** How much of each stream is kept in memory; the rest is read and dropped. */
@@ -106,8 +108,13 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
 
     after(spec.timeoutMs, () => end({ kind: 'timeout', limit: 'run' }));
     let idle = spec.idleTimeoutMs === undefined ? undefined : after(spec.idleTimeoutMs, onIdle);
-    function onIdle(): void {
-      end({ kind: 'timeout', limit: 'idle' });
+    async function onIdle(): Promise<void> {
+      const active = await spec.isActive?.().catch(() => false);
+      if (settled || exited) return;
+      // Output in the meantime has started the old one again.
+      clearTimeout(idle);
+      if (active) idle = after(spec.idleTimeoutMs!, onIdle);
+      else end({ kind: 'timeout', limit: 'idle' });
     }
     const onChunk = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
       if (idle !== undefined && !exited) idle = idle.refresh();

@@ -10,21 +10,26 @@ export interface OutputLogOptions {
   taskId: string;
   gateId: string | null;
   attempt: number;
+  workerId: string;
   redact: (text: string) => string;
 }
 
-const FLUSH_MS = 200;
+/** With the reader's poll: from a printed line to whoever follows in less than half a second. */
+const FLUSH_MS = 100;
 const MAX_LINE_CHARS = 16_000;
-const MAX_STORED_CHARS = 8 * 1024 * 1024;
+/** Of each attempt: this much from its beginning as it is printed, and this much from its end when it has ended. */
+const HEAD_CHARS = 4 * 1024 * 1024;
+const TAIL_CHARS = 1024 * 1024;
 
 /**
  * What a child prints, on its way into the ledger: whole lines (so that no secret is cut in two), decoded with
- * replacement, redacted, capped. A database that is away loses lines, never the task.
+ * replacement, redacted; of a flood the head and the tail. A database that is away loses lines, never the task.
  */
 export class OutputLog {
   readonly #options: OutputLogOptions;
   readonly #decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
   readonly #partial = { stdout: '', stderr: '' };
+  readonly #tail = new Tail();
   #chunks: NewLogChunk[] = [];
   #storedChars = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -41,37 +46,41 @@ export class OutputLog {
     this.#add(stream, text.slice(0, end));
   };
 
-  /** A word of our own among the child's. */
-  note(text: string): void {
-    this.#add('sluice', `${text}\n`);
-  }
-
   /** Resolves when all of it is stored. */
   async end(): Promise<void> {
     for (const stream of ['stdout', 'stderr'] as const) {
       this.#add(stream, this.#partial[stream] + this.#decoders[stream].end());
       this.#partial[stream] = '';
     }
+    if (this.#tail.droppedChars > 0) this.#store('sluice', `… ${this.#tail.droppedChars} characters are left out …\n`);
+    for (const [stream, text] of this.#tail.take()) this.#store(stream, text);
     this.#flush();
     await this.#writing;
   }
 
-  #add(stream: NewLogChunk['stream'], text: string): void {
-    if (text === '' || this.#storedChars > MAX_STORED_CHARS) return;
-    this.#storedChars += text.length;
-    const { taskId, gateId, attempt, redact } = this.#options;
-    const last = this.#chunks.at(-1);
-    const stored = storableText(redact(text));
-    if (last?.stream === stream) last.text += stored;
-    else this.#chunks.push({ task_id: taskId, gate_id: gateId, attempt, stream, text: stored });
-    if (this.#storedChars > MAX_STORED_CHARS) this.#chunks.push(this.#capNote());
-    this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
+  #add(stream: Stream, text: string): void {
+    if (text === '') return;
+    const redacted = storableText(this.#options.redact(text));
+    if (this.#storedChars >= HEAD_CHARS) {
+      this.#tail.add(stream, redacted);
+      return;
+    }
+    this.#storedChars += redacted.length;
+    this.#store(stream, redacted);
+    if (this.#storedChars >= HEAD_CHARS) {
+      this.#store(
+        'sluice',
+        `more than ${HEAD_CHARS} characters: the last of what follows is shown when it has ended\n`,
+      );
+    }
   }
 
-  #capNote(): NewLogChunk {
-    const { taskId, gateId, attempt } = this.#options;
-    const text = `more than ${MAX_STORED_CHARS} characters: the rest is not kept\n`;
-    return { task_id: taskId, gate_id: gateId, attempt, stream: 'sluice', text };
+  #store(stream: NewLogChunk['stream'], text: string): void {
+    const { taskId, gateId, attempt, workerId } = this.#options;
+    const last = this.#chunks.at(-1);
+    if (last?.stream === stream) last.text += text;
+    else this.#chunks.push({ task_id: taskId, gate_id: gateId, attempt, worker_id: workerId, stream, text });
+    this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
   #flush(): void {
@@ -81,5 +90,29 @@ export class OutputLog {
     this.#chunks = [];
     if (chunks.length === 0) return;
     this.#writing = this.#writing.then(() => this.#options.ledger.appendLogs(chunks)).catch(() => {});
+  }
+}
+
+/** The last of what came, in whole pieces as they came. */
+class Tail {
+  #pieces: [Stream, string][] = [];
+  #chars = 0;
+  droppedChars = 0;
+
+  add(stream: Stream, text: string): void {
+    this.#pieces.push([stream, text]);
+    this.#chars += text.length;
+    while (this.#chars - this.#pieces[0]![1].length >= TAIL_CHARS) {
+      const [, dropped] = this.#pieces.shift()!;
+      this.#chars -= dropped.length;
+      this.droppedChars += dropped.length;
+    }
+  }
+
+  take(): [Stream, string][] {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    this.#chars = 0;
+    return pieces;
   }
 }

@@ -1,6 +1,14 @@
-import { forgetLostDispatches } from '../ledger/admission.ts';
-import { acquireLease, assertLease, type HeldLease } from '../ledger/leases.ts';
+import { acquireLease, assertLease, type HeldLease, releaseLease } from '../ledger/leases.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import {
+  expireQueued,
+  forgetDispatches,
+  type LostDispatch,
+  pruneToolStarts,
+  recountRollUps,
+  suspectLostDispatches,
+  unblockOverlooked,
+} from '../ledger/repair.ts';
 import { expireOverdue } from '../ledger/stop-patches.ts';
 import { reapWorkers } from '../ledger/workers.ts';
 import type { Log } from '../lib/log.ts';
@@ -12,6 +20,8 @@ export interface ReconcileTimes {
   holderTtlMs: number;
   /** A longer silence between or within rounds was no contact. */
   contactGapMs: number;
+  /** Between looks that read every live row. */
+  deepLookEveryMs: number;
 }
 
 export const RECONCILE_TIMES: ReconcileTimes = {
@@ -20,6 +30,7 @@ export const RECONCILE_TIMES: ReconcileTimes = {
   redispatchAfterMs: 5_000,
   holderTtlMs: 5_000,
   contactGapMs: 3_000,
+  deepLookEveryMs: 20_000,
 };
 
 /**
@@ -33,6 +44,10 @@ export class Reconciler {
   readonly #times: ReconcileTimes;
   #contactSinceMs: number | undefined;
   #lastRoundEndedAtMs = 0;
+  #nextDeepLookMs = 0;
+  #lease: HeldLease | undefined;
+  /** Seen in the round before: what is lost stays so, what only waited for a slot that fell free is gone by the next. */
+  #suspects: LostDispatch[] = [];
 
   constructor(options: { ledger: Ledger; holder: string; log: Log; times?: ReconcileTimes }) {
     this.#ledger = options.ledger;
@@ -47,6 +62,7 @@ export class Reconciler {
     const startedAtMs = Date.now();
     try {
       const lease = await this.#takeLease();
+      this.#lease = lease;
       if (lease === undefined) {
         this.#contactSinceMs = undefined;
         return;
@@ -63,6 +79,13 @@ export class Reconciler {
     }
   }
 
+  /** Lets the next process begin at once. */
+  async release(): Promise<void> {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    if (lease !== undefined) await this.#ledger.write((tx) => releaseLease(tx, lease)).catch(() => {});
+  }
+
   #takeLease(): Promise<HeldLease | undefined> {
     return this.#ledger.write((tx) =>
       acquireLease(tx, { name: 'reconciler', holder: this.#holder, ttlMs: this.#times.holderTtlMs }),
@@ -70,16 +93,35 @@ export class Reconciler {
   }
 
   async #repair(lease: HeldLease): Promise<void> {
+    const { redispatchAfterMs } = this.#times;
     const repaired = await this.#ledger.write(async (tx) => {
       await assertLease(tx, lease);
+      const suspects = await suspectLostDispatches(tx, redispatchAfterMs);
+      const lost = suspects.filter((suspect) => this.#suspects.some((before) => isSame(before, suspect)));
       return {
-        redispatched: await forgetLostDispatches(tx, this.#times.redispatchAfterMs),
+        suspects,
+        redispatched: await forgetDispatches(tx, lost),
         expired: await expireOverdue(tx),
+        timed_out: await expireQueued(tx),
       };
     });
-    if (repaired.redispatched + repaired.expired === 0) return;
-    this.#log.warn(repaired, 'reconciler.repaired');
+    const { suspects, ...counts } = repaired;
+    this.#suspects = suspects;
+    const deep = await this.#lookDeep(lease);
+    if (counts.redispatched + counts.expired + counts.timed_out + deep === 0) return;
+    this.#log.warn({ ...counts, recounted: deep }, 'reconciler.repaired');
     this.#hintAll();
+  }
+
+  /** Counters that drifted; none should, so it is looked for seldom. */
+  async #lookDeep(lease: HeldLease): Promise<number> {
+    if (performance.now() < this.#nextDeepLookMs) return 0;
+    this.#nextDeepLookMs = performance.now() + this.#times.deepLookEveryMs;
+    return this.#ledger.write(async (tx) => {
+      await assertLease(tx, lease);
+      await pruneToolStarts(tx);
+      return (await recountRollUps(tx)) + (await unblockOverlooked(tx));
+    });
   }
 
   async #reap(lease: HeldLease): Promise<void> {
@@ -95,4 +137,8 @@ export class Reconciler {
   #hintAll(): void {
     for (const hint of ['dispatch', 'landing', 'roll-up']) this.#ledger.hint(hint);
   }
+}
+
+function isSame(a: LostDispatch, b: LostDispatch): boolean {
+  return a.kind === b.kind && a.id === b.id && a.dispatch === b.dispatch;
 }

@@ -61,7 +61,10 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
     leave = proven.leave;
     await deps.crashPoint('gate-judged');
     const outcome = redactDeep(proven.outcome, redactor(secretsOf(deps, gate)));
-    const accepted = await persist(() => ledger.write((tx) => endGate(tx, { gateId, attempt, ...outcome })), signal);
+    const accepted = await persist(
+      () => ledger.write((tx) => endGate(tx, { gateId, workerId, attempt, ...outcome })),
+      signal,
+    );
     ledger.hint('landing');
     log.info({ gateId, attempt, outcome: outcome.outcome, accepted }, 'gate.ended');
   } finally {
@@ -224,6 +227,7 @@ function outputOf(deps: RunGateDeps, gate: ClaimedGate): OutputLog {
     taskId: gate.task_id,
     gateId: gate.gate_id,
     attempt: gate.attempt,
+    workerId: deps.workerId,
     redact: redactor(secretsOf(deps, gate)),
   });
 }

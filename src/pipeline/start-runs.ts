@@ -1,9 +1,10 @@
-import { type ErrorCode, SluiceError } from '../contract/errors.ts';
+import { type ErrorCode, hasCode, SluiceError } from '../contract/errors.ts';
 import type { RunDao } from '../dao/run-dao.ts';
 import type { TargetDao } from '../dao/target-dao.ts';
 import type { RunRow } from '../entities/run.ts';
 import type { TargetRow } from '../entities/target.ts';
 import type { Mirrors } from '../git/mirror.ts';
+import { cancelSuperseded } from '../ledger/cancel.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { refuseRun, startRun } from '../ledger/start-run.ts';
 import { observeTip } from '../ledger/targets.ts';
@@ -73,11 +74,26 @@ export class StartRuns {
       return;
     }
     this.#failedReads.delete(targetId);
-    for (const { run_id } of runs) {
+    for (const { run_id, supersede } of runs) {
+      if (supersede && !(await this.#supersedeOlder(run_id))) continue;
       await ledger.write((tx) => startRun(tx, run_id));
       log.info({ runId: run_id, targetId }, 'run.started');
     }
     ledger.hint('dispatch');
+  }
+
+  /** False while a patch of an older run is being landed: the next round tries again. */
+  async #supersedeOlder(runId: string): Promise<boolean> {
+    const { ledger } = this.#deps;
+    try {
+      const running = await ledger.write((tx) => cancelSuperseded(tx, runId));
+      for (const taskId of running) ledger.hint(`cancel:${taskId}`);
+      for (const hint of ['roll-up', 'landing']) ledger.hint(hint);
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'run.landing') || hasCode(error, 'patch.landing')) return false;
+      throw error;
+    }
   }
 
   async #observe(target: TargetRow): Promise<void> {

@@ -21,21 +21,43 @@ export class QueueConsumer implements Component {
   readonly name: string;
   readonly #options: ConsumerOptions;
   #worker: Worker<Message> | undefined;
+  #delivering = 0;
+  #lastDeliveryMs = Number.NEGATIVE_INFINITY;
   #lastLogged = Number.NEGATIVE_INFINITY;
+  #paused = false;
 
   constructor(options: ConsumerOptions) {
     this.name = `consumer:${options.queue}`;
     this.#options = options;
   }
 
+  get free(): number {
+    return this.#options.concurrency - this.#delivering;
+  }
+
+  get lastDeliveryMs(): number {
+    return this.#lastDeliveryMs;
+  }
+
   async start(): Promise<void> {
-    const { backend, queue, concurrency } = this.#options;
-    this.#worker = backend.openWorker(queue, ({ data }) => this.#deliver(data), concurrency);
-    this.#worker.on('error', (error) => this.#logOnce(error));
+    this.#worker = this.#open(this.#options.concurrency);
+  }
+
+  /**
+   * Fresh connections, in the place of ones that may be dead without a word. What is being delivered goes on and keeps its
+   * slot; what the old connection still fetches comes again, and the claim takes it once.
+   */
+  async reopen(): Promise<void> {
+    const old = this.#worker;
+    if (old === undefined || this.#paused || this.free < 1) return;
+    this.#worker = this.#open(this.free);
+    // A close that waits for an answer would wait for ever.
+    await this.#withinLimit(old.close(true));
   }
 
   /** Takes no more; what is being delivered goes on. */
   async pause(): Promise<void> {
+    this.#paused = true;
     await this.#worker?.pause(true);
   }
 
@@ -43,22 +65,38 @@ export class QueueConsumer implements Component {
   async stop(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;
-    if (worker === undefined) return;
     // Without a connection BullMQ would wait for one; nothing is being delivered by then (the drain has seen to it).
-    const closed = worker.close().catch((error) => this.#logOnce(error));
+    if (worker !== undefined) await this.#withinLimit(worker.close());
+  }
+
+  #open(concurrency: number): Worker<Message> {
+    const { backend, queue } = this.#options;
+    const worker = backend.openWorker(queue, ({ data }) => this.#deliver(worker, data), concurrency);
+    worker.on('error', (error) => this.#logOnce(error));
+    return worker;
+  }
+
+  async #withinLimit(closing: Promise<void>): Promise<void> {
     const limit = new AbortController();
-    await Promise.race([closed, sleep(CLOSE_LIMIT_MS, limit.signal)]);
+    await Promise.race([closing.catch((error) => this.#logOnce(error)), sleep(CLOSE_LIMIT_MS, limit.signal)]);
     limit.abort();
   }
 
   /** Never throws: a job that failed in BullMQ's eyes is retried by nobody. The ledger dispatches again. */
-  async #deliver(message: Message): Promise<void> {
+  async #deliver(by: Worker<Message>, message: Message): Promise<void> {
     const { deliver, log, queue } = this.#options;
+    this.#delivering += 1;
+    this.#lastDeliveryMs = performance.now();
     try {
       await deliver(message);
     } catch (error) {
       const retryable = error instanceof SluiceError && error.retryable;
       log[retryable ? 'warn' : 'error']({ err: error, queue, ...message, retryable }, 'delivery.failed');
+    } finally {
+      this.#delivering -= 1;
+      // A slot that was held under an earlier connection is this one's now.
+      const current = this.#worker;
+      if (current !== undefined && current !== by) current.concurrency += 1;
     }
   }
 

@@ -15,12 +15,9 @@ const RECONCILE_MS = 1_000;
 
 /** Dispatches, lands, counts upwards, repairs. Any number may run: what must be single holds a lease. */
 export function createSchedulerRole(deps: Deps): Component[] {
-  const { ledger, daos, publisher, repositories, log, tools } = deps;
+  const { ledger, daos, publisher, repositories, log } = deps;
   const holder = newId('sched');
   const mirrors = deps.mirrorsOf('scheduler');
-  const toolLimits = tools
-    .all()
-    .flatMap(({ name, concurrency }) => (concurrency === undefined ? [] : [{ tool: name, concurrency }]));
   const startRuns = new StartRuns({ ledger, runs: daos.runs, targets: daos.targets, mirrors, log });
   const reconciler = new Reconciler({ ledger, holder, log });
   const ticker = (name: string, everyMs: number, tick: () => Promise<'again' | undefined | void>) =>
@@ -28,7 +25,7 @@ export function createSchedulerRole(deps: Deps): Component[] {
 
   const tickers = {
     'start-run': ticker('start-runs', POLL_MS, () => startRuns.round()),
-    dispatch: ticker('dispatch', POLL_MS, () => dispatch({ ledger, publisher, toolLimits, log })),
+    dispatch: ticker('dispatch', POLL_MS, () => dispatch({ ledger, publisher, log })),
     'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger)),
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
   };
@@ -38,5 +35,6 @@ export function createSchedulerRole(deps: Deps): Component[] {
     if (hint === 'landing') landing.hint();
     else if (Object.hasOwn(tickers, hint)) tickers[hint as keyof typeof tickers].hint();
   });
-  return [...Object.values(tickers), landing, listener];
+  const release = { name: 'reconciler', start: async () => {}, stop: () => reconciler.release() };
+  return [release, ...Object.values(tickers), landing, listener];
 }

@@ -2,7 +2,7 @@ import type { ChildResult } from '../lib/process.ts';
 import type { CommandTool, ToolEnding } from './tool.ts';
 
 /** Why Sluice itself ended a child: the reason of the abort signal. */
-export type StopCause = 'cancelled' | 'lease_lost' | 'shutdown';
+export type StopCause = 'cancelled' | 'lease_lost' | 'shutdown' | 'too_many_processes';
 
 const TAIL_BYTES = 4_000;
 
@@ -21,6 +21,9 @@ export function classifyEnding({ exitCodes }: Pick<CommandTool, 'exitCodes'>, re
     case 'timeout':
       return { ...failed, failure: 'retryable', reason: `tool_timeout:${ending.limit}`, fact: 'fault' };
     case 'aborted':
+      if (ending.cause === 'too_many_processes') {
+        return { ...failed, failure: 'retryable', reason: 'tool_limit:processes', fact: 'fault' };
+      }
       return { ...failed, failure: 'interrupted', reason: `interrupted:${String(ending.cause)}`, fact: 'neutral' };
     case 'not_started':
       return { ...failed, failure: 'fatal', reason: `tool_not_started:${ending.code}`, fact: 'fault' };

@@ -35,8 +35,9 @@ const FREE_COMMAND: CommandTool = {
   idleTimeoutSeconds: undefined,
   whenUnchanged: 'complete',
   env: [],
-  concurrency: undefined,
-  breaker: undefined,
+  declared: undefined,
+  sandbox: undefined,
+  limits: {},
   exitCodes: { fatal: [], limited: [75] },
   invocation: (input) => commandInputSchema.parse(input) as { argv: string[]; stdin: string | undefined },
 };
@@ -49,11 +50,15 @@ function declaredTool(name: string, definition: ToolDefinition): CommandTool {
     idleTimeoutSeconds: definition.idle_timeout_seconds,
     whenUnchanged: definition.when_unchanged,
     env: definition.env,
-    concurrency: definition.concurrency,
-    breaker: {
-      failureThreshold: definition.breaker.failure_threshold,
-      cooldownSeconds: definition.breaker.cooldown_seconds,
+    declared: {
+      ...definition.breaker,
+      concurrency: definition.concurrency ?? null,
+      rate_max: definition.rate_limit?.max ?? null,
+      rate_per_seconds: definition.rate_limit?.per_seconds ?? null,
+      usd_per_day: definition.budget?.usd_per_day ?? null,
     },
+    sandbox: definition.sandbox,
+    limits: definition.limits ?? {},
     exitCodes: definition.exit_codes,
     invocation: (input) => ({
       argv: definition.argv.map((argument) => fillPlaceholders(argument, input)),

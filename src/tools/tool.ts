@@ -1,4 +1,5 @@
 import type { FailureClass } from '../domain/retry.ts';
+import type { ChildLimits, Sandbox } from './sandbox.ts';
 
 /** What one attempt says of its tool's health. */
 export type ToolFact = 'success' | 'fault' | 'neutral';
@@ -12,8 +13,18 @@ export type ToolEnding =
       reason: string;
       exitCode: number | null;
       fact: ToolFact;
+      retryAfterMs?: number;
       evidence: Readonly<Record<string, unknown>>;
     };
+
+export interface DeclaredLimits {
+  failure_threshold: number;
+  cooldown_seconds: number;
+  concurrency: number | null;
+  rate_max: number | null;
+  rate_per_seconds: number | null;
+  usd_per_day: number | null;
+}
 
 /** One program that tasks may name. */
 export interface CommandTool {
@@ -24,8 +35,10 @@ export interface CommandTool {
   readonly whenUnchanged: 'complete' | 'fail';
   /** Names of variables whose values the child gets. */
   readonly env: readonly string[];
-  readonly concurrency: number | undefined;
-  readonly breaker: { failureThreshold: number; cooldownSeconds: number } | undefined;
+  /** Its breaker and limits; the built-in `command` has none. */
+  readonly declared: DeclaredLimits | undefined;
+  readonly sandbox: Sandbox | undefined;
+  readonly limits: ChildLimits;
   readonly exitCodes: { fault?: readonly number[]; fatal: readonly number[]; limited: readonly number[] };
   /** Arguments and standard input for one task. */
   invocation(input: Readonly<Record<string, unknown>>): { argv: string[]; stdin: string | undefined };

@@ -10,12 +10,15 @@ import type { FromHeartbeat, HeartbeatSetup, ToHeartbeat } from './heartbeat.ts'
  */
 const { databaseUrl, workerId, leaseMs, everyMs, counter } = workerData as HeartbeatSetup;
 const ticks = new Int32Array(counter);
-const connection = new LoneConnection(databaseUrl, { statementTimeoutMs: leaseMs });
+// Half a lease: after an outage the first beat must come before anybody may be reaped.
+const connection = new LoneConnection(databaseUrl, { statementTimeoutMs: leaseMs / 2 });
 const stop = new AbortController();
 let heldIds: string[] = [];
+let starving = false;
 
 parentPort!.on('message', (message: ToHeartbeat) => {
   if (message.kind === 'held') heldIds = message.ids;
+  else if (message.kind === 'starving') starving = message.starving;
   else stop.abort();
 });
 
@@ -32,7 +35,7 @@ while (!stop.signal.aborted) {
     seen = now;
     const asked = heldIds;
     try {
-      const work = await connection.transaction((tx) => heartbeat(tx, { workerId, heldIds: asked, leaseMs }));
+      const work = await connection.transaction((tx) => heartbeat(tx, { workerId, heldIds: asked, leaseMs, starving }));
       say(work === undefined ? { kind: 'refused' } : { kind: 'beat', asked, ...work });
     } catch (error) {
       say({ kind: 'unreachable', message: (error as Error).message });

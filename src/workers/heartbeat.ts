@@ -14,7 +14,7 @@ export interface HeartbeatSetup {
   counter: SharedArrayBuffer;
 }
 
-export type ToHeartbeat = { kind: 'held'; ids: string[] } | { kind: 'stop' };
+export type ToHeartbeat = { kind: 'held'; ids: string[] } | { kind: 'starving'; starving: boolean } | { kind: 'stop' };
 export type FromHeartbeat =
   | ({ kind: 'beat'; asked: string[] } & LedgerHeldWork)
   | { kind: 'refused' }
@@ -74,6 +74,11 @@ export class Heartbeat implements Component {
     const giveUp = setTimeout(() => void thread.terminate(), 2_000);
     await ended;
     clearTimeout(giveUp);
+  }
+
+  /** Whether work waits that this worker should take and does not. */
+  tellStarving(starving: boolean): void {
+    this.#say({ kind: 'starving', starving });
   }
 
   #say(message: ToHeartbeat): void {

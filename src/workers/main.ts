@@ -4,7 +4,8 @@ import { SluiceError } from '../contract/errors.ts';
 import { runDaemon } from '../daemon.ts';
 import { createDeps, foundation } from '../deps.ts';
 import { createLog } from '../lib/log.ts';
-import { createWorkerRole } from './worker-role.ts';
+import type { FromWorker } from './supervisor.ts';
+import { createWorkerRole, type WorkerEnd } from './worker-role.ts';
 
 /**
  * A worker process, started by the supervisor with everything in its arguments and environment. Drains and ends when the
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     'task-slots': { type: 'string', default: '2' },
     'gate-slots': { type: 'string', default: '1' },
     'drain-ms': { type: 'string', default: '30000' },
+    replaces: { type: 'string' },
     config: { type: 'string' },
     'data-dir': { type: 'string' },
     'allow-all': { type: 'boolean', default: false },
@@ -37,22 +39,35 @@ try {
     taskSlots: Number(values['task-slots']),
     gateSlots: Number(values['gate-slots']),
     drainMs: Number(values['drain-ms']),
+    ...(values.replaces === undefined ? {} : { replaces: values.replaces }),
   });
   // The supervisor asks over the channel, not by a signal: a terminal's Ctrl-C reaches us too, and two mean "now".
-  const dismissed = new Promise<void>((resolve) => {
-    process.once('disconnect', resolve);
-    process.once('message', resolve);
+  const dismissed = new Promise<'dismissed'>((resolve) => {
+    process.once('disconnect', () => resolve('dismissed'));
+    process.once('message', () => resolve('dismissed'));
   });
+  const byItself: Promise<WorkerEnd | 'dismissed'> = Promise.race([ended, dismissed]);
   await runDaemon([...foundation(deps, { migrate: false }), ...components], {
     log,
     ready: () => {
       log.info({ workerId, pid: process.pid }, 'worker.ready');
-      process.send?.({ kind: 'ready', workerId });
+      process.send?.({ kind: 'ready', workerId } satisfies FromWorker);
     },
-    ended: Promise.race([ended, dismissed]),
+    ended: byItself.then(() => {}),
   });
-  process.exit(0);
+  const how = await Promise.race([byItself, Promise.resolve('signalled' as const)]);
+  if (how === 'drained') await tellSupervisor({ kind: 'drained' });
+  // What must not go on ends badly, so that somebody puts another in its place.
+  process.exit(how === 'lease_lost' || how === 'not_consuming' ? 1 : 0);
 } catch (error) {
   log.fatal({ err: error }, 'worker.failed');
   process.exit(error instanceof SluiceError && error.httpStatus === 503 ? 3 : 1);
+}
+
+/** Resolves when it is on its way: a process that ends at once takes its words with it. */
+function tellSupervisor(message: FromWorker): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined || !process.connected) resolve();
+    else process.send(message, () => resolve());
+  });
 }

@@ -21,9 +21,16 @@ export interface SupervisorOptions {
   log: Log;
 }
 
+/** What a worker process tells its supervisor. */
+export type FromWorker = { kind: 'ready'; workerId: string } | { kind: 'drained' };
+
 interface Post {
   index: number;
   child: ChildProcess | undefined;
+  /** The worker that was ready there last: its successor takes its place in the ledger. */
+  workerId: string | undefined;
+  /** Asked to take no more, by an operator: nobody comes in its place. */
+  drained: boolean;
 }
 
 const RESTART = { baseMs: 200, capMs: 10_000 };
@@ -57,13 +64,19 @@ export class WorkerSupervisor implements Component {
       for (const { child } of this.#posts) child?.kill('SIGTERM');
     });
     const ready = Array.from({ length: this.#options.processes }, (_, index) => {
-      const post: Post = { index, child: undefined };
+      const post: Post = { index, child: undefined, workerId: undefined, drained: false };
       this.#posts.push(post);
       return new Promise<void>((resolve, reject) => {
         this.#keeping.push(this.#keepAlive(post, resolve, reject));
       });
     });
     await Promise.all(ready);
+  }
+
+  /** Resolves when every worker was drained by an operator: nothing is left to supervise. */
+  async drained(): Promise<void> {
+    await Promise.all(this.#keeping);
+    this.#options.log.info({}, 'workers.drained');
   }
 
   async stop(): Promise<void> {
@@ -88,14 +101,14 @@ export class WorkerSupervisor implements Component {
         onReady();
       });
       await this.#sweep();
-      if (this.#abort.signal.aborted) break;
+      if (this.#abort.signal.aborted || post.drained) break;
       if (!wasReady) {
         onNeverReady(new Error(`a worker process ended before it was ready: ${how}`));
         return;
       }
       deaths = performance.now() - startedAt > HEALTHY_MS ? 1 : deaths + 1;
       const delayMs = fullJitterMs(RESTART, deaths);
-      log.warn({ index: post.index, how, delayMs, deaths }, 'worker.restarting');
+      log.warn({ index: post.index, workerId: post.workerId, how, delayMs, deaths }, 'worker.restarting');
       await sleep(delayMs, this.#abort.signal);
     }
     onReady();
@@ -112,14 +125,20 @@ export class WorkerSupervisor implements Component {
       `--data-dir=${dataDir}`,
       ...(config === undefined ? [] : [`--config=${config}`]),
       ...(allowAll ? ['--allow-all'] : []),
+      ...(post.workerId === undefined ? [] : [`--replaces=${post.workerId}`]),
     ];
     const child = fork(file, args, {
       env: environment as NodeJS.ProcessEnv,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     post.child = child;
-    child.on('message', (message) => {
-      if ((message as { kind?: string }).kind === 'ready') onReady();
+    child.on('message', (message: FromWorker) => {
+      if (message.kind === 'drained') {
+        post.drained = true;
+        return;
+      }
+      post.workerId = message.workerId;
+      onReady();
     });
     return new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message));

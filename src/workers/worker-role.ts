@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import type { Deps } from '../deps.ts';
 import { hintListener } from '../deps.ts';
-import { registerWorker, stopWorker } from '../ledger/workers.ts';
+import { buryWorker, registerWorker, stopWorker } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
@@ -12,6 +12,7 @@ import { QueueConsumer } from '../queues/consumer.ts';
 import { queueName } from '../queues/queue-names.ts';
 import { Preparation } from '../workspaces/prepare.ts';
 import { SlotRack } from '../workspaces/slots.ts';
+import { ConsumingWatch } from './consuming.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { HeldWork } from './held-work.ts';
 
@@ -21,21 +22,28 @@ export interface WorkerOptions {
   gateSlots: number;
   /** How long a drain waits for what runs before it is handed back. */
   drainMs: number;
+  /** A worker whose process is gone and whose place this one takes. */
+  replaces?: string;
   /** How an attempt is made; the bench measures the ledger with one that does nothing. */
   execute?: ExecuteAttempt;
 }
 
 export const HEARTBEAT_EVERY_MS = 1_000;
+/** A message that nobody took for so long waits. */
+const WAITING_AFTER_MS = 2_000;
+
+/** Why a worker ends by itself: asked to, given up by the ledger, or because nothing comes to it any more. */
+export type WorkerEnd = 'drained' | 'lease_lost' | 'not_consuming';
 
 /** One worker: a row, a heartbeat, consumers for its pools. `ended` resolves when it must not go on. */
 export function createWorkerRole(
   deps: Deps,
   options: WorkerOptions,
-): { workerId: string; components: Component[]; ended: Promise<void> } {
+): { workerId: string; components: Component[]; ended: Promise<WorkerEnd> } {
   const workerId = newId('wrk');
   const log = deps.log.child({ workerId });
-  let end: () => void = () => {};
-  const ended = new Promise<void>((resolve) => {
+  let end: (how: WorkerEnd) => void = () => {};
+  const ended = new Promise<WorkerEnd>((resolve) => {
     end = resolve;
   });
   const held = new HeldWork(() => heartbeat.tellHeld());
@@ -46,8 +54,8 @@ export function createWorkerRole(
     everyMs: HEARTBEAT_EVERY_MS,
     held,
     log,
-    onRefused: end,
-    onDrain: end,
+    onRefused: () => end('lease_lost'),
+    onDrain: () => end('drained'),
   });
   const listener = hintListener(deps, (hint) => {
     if (hint.startsWith('cancel:')) held.abort(hint.slice('cancel:'.length), 'cancelled');
@@ -55,11 +63,20 @@ export function createWorkerRole(
   const slots = new SlotRack(deps.settings.dataDir);
   const intake = { open: true };
   const consumers = createConsumers({ ...deps, log }, { workerId, held, slots, options, intake });
+  const consuming = new ConsumingWatch({
+    intakes: consumers,
+    isWorkWaiting: () => deps.daos.workers.isWorkWaiting(options.pools, WAITING_AFTER_MS),
+    pingQueue: () => deps.queueBackend.ping(),
+    onStarving: (starving) => heartbeat.tellStarving(starving),
+    onGiveUp: () => end('not_consuming'),
+    log,
+  });
   const components = [
     registration(deps, { workerId, slots, options }),
     heartbeat,
     listener,
     ...consumers,
+    consuming,
     drain({ consumers, held, intake, drainMs: options.drainMs }),
   ];
   return { workerId, components, ended };
@@ -81,6 +98,7 @@ function createConsumers(deps: Deps, { workerId, held, slots, options, intake }:
     ledger,
     mirrors: deps.mirrorsOf('worker'),
     slots,
+    dataDir: settings.dataDir,
     preparation: new Preparation({ dataDir: settings.dataDir, searchPath: environment.PATH ?? '/usr/bin:/bin' }),
     held,
     environment,
@@ -123,18 +141,19 @@ function registration(
     async start() {
       const freed = await slots.sweep();
       if (freed.length > 0) log.warn({ slots: freed }, 'slots.swept');
-      await ledger.write((tx) =>
-        registerWorker(tx, {
+      await ledger.write(async (tx) => {
+        if (options.replaces !== undefined) await buryWorker(tx, options.replaces);
+        await registerWorker(tx, {
           workerId,
           hostname: hostname(),
           pid: process.pid,
           pools: options.pools,
           taskSlots: options.taskSlots,
           gateSlots: options.gateSlots,
-        }),
-      );
+        });
+      });
       registered = true;
-      ledger.hint('dispatch');
+      for (const hint of ['dispatch', 'landing', 'roll-up']) ledger.hint(hint);
     },
     async stop() {
       if (!registered) return;

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DAEMON_VARIABLES, CHILD_VARIABLES as NAMES } from '../contract/variables.ts';
 import type { Slot } from './slots.ts';
@@ -20,6 +20,7 @@ export async function childEnvironment(
   context: ChildContext,
   daemon: Readonly<Record<string, string | undefined>>,
 ): Promise<Record<string, string>> {
+  await mkdir(slot.out, { recursive: true });
   const inputFile = join(slot.dir, 'input.json');
   await writeFile(inputFile, JSON.stringify(context.input));
   const environment: Record<string, string> = {
@@ -34,6 +35,7 @@ export async function childEnvironment(
     [NAMES.slot]: String(slot.number),
     [NAMES.inputFile]: inputFile,
     [NAMES.messageFile]: messageFile(slot),
+    [NAMES.costFile]: costFile(slot),
   };
   if (context.evidence !== null) {
     const evidenceFile = join(slot.dir, 'evidence.json');
@@ -53,5 +55,9 @@ function isNobodysSecret(name: string): boolean {
 }
 
 export function messageFile(slot: Slot): string {
-  return join(slot.dir, 'message.txt');
+  return join(slot.out, 'message.txt');
+}
+
+export function costFile(slot: Slot): string {
+  return join(slot.out, 'cost.json');
 }

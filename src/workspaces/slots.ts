@@ -16,6 +16,8 @@ export interface Slot {
   readonly work: string;
   readonly home: string;
   readonly tmp: string;
+  /** Where a child leaves what it has to say. */
+  readonly out: string;
   readonly indexFile: string;
   /** What stands in `work`, signed; undefined: nobody knows, and a check-out starts from nothing. */
   content: SlotContent | undefined;
@@ -130,6 +132,7 @@ export class SlotRack {
       work: join(dir, 'work'),
       home: join(dir, 'home'),
       tmp: join(dir, 'tmp'),
+      out: join(dir, 'out'),
       indexFile: join(dir, 'index'),
       content: undefined,
     };
@@ -212,8 +215,8 @@ async function endLeftovers(slot: Slot): Promise<void> {
 /** What belonged to one child alone goes always; the files of the commit only with `whole`. */
 async function emptySlot(slot: Slot, whole: boolean): Promise<void> {
   // Made anew each time: a child may have put a link in their place.
-  for (const path of [slot.home, slot.tmp]) await removeTree(path);
-  const files = ['group', 'input.json', 'evidence.json', 'message.txt'];
+  for (const path of [slot.home, slot.tmp, slot.out]) await removeTree(path);
+  const files = ['group', 'input.json', 'evidence.json'];
   for (const file of whole ? [...files, 'index'] : files) await rm(join(slot.dir, file), { force: true });
   if (!whole) return;
   await removeTree(slot.work);

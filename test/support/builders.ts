@@ -37,6 +37,7 @@ export class Builders {
     return this.#daos.tasks.create({
       state: 'QUEUED',
       queued_at: new Date(),
+      ranked_at: new Date(Date.now() - 60_000 * (given.priority ?? 0)),
       target_id: run.target_id,
       ...given,
       run_id: run.run_id,

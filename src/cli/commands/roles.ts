@@ -96,9 +96,14 @@ async function runRole(context: CliContext, options: RoleOptions, role: (deps: D
 async function runWorkers(context: CliContext, options: FleetOptions): Promise<void> {
   const settings = await loadSettings(context.environment, options);
   const log = logOf(context, settings);
-  await withDatabase(settings, log, (databaseUrl) =>
-    runDaemon([supervisorOf({ settings, options, databaseUrl, log, allowAll: false })], { log }),
-  );
+  await withDatabase(settings, log, async (databaseUrl) => {
+    const supervisor = supervisorOf({ settings, options, databaseUrl, log, allowAll: false });
+    let drained: () => void = () => {};
+    const ended = new Promise<void>((resolve) => {
+      drained = resolve;
+    });
+    await runDaemon([supervisor], { log, ended, ready: () => void supervisor.drained().then(drained) });
+  });
 }
 
 /** Runs `work` with the given database, or with the embedded server around it. */

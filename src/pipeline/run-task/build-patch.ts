@@ -4,7 +4,7 @@ import { commonPath, type Refusal } from '../../domain/path-rules.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import type { TreeChange } from '../../git/tree-changes.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
-import type { NewPatch } from '../../ledger/attempts.ts';
+import type { NewPatch } from '../../ledger/record-patch.ts';
 import { checkPatch } from '../check-patch.ts';
 
 export interface PatchOrigin {

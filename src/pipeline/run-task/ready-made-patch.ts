@@ -5,8 +5,9 @@ import { ContextDiffError, contextToUnified } from '../../git/context-diff.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { readPatchHeaders } from '../../git/patch-text.ts';
 import { changesBetween } from '../../git/tree-changes.ts';
-import type { AttemptEnding, NewPatch } from '../../ledger/attempts.ts';
+import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
+import type { NewPatch } from '../../ledger/record-patch.ts';
 import { buildPatch, type PatchOrigin, refusedPatch } from './build-patch.ts';
 import type { TaskBase } from './resolve-base.ts';
 

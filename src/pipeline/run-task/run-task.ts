@@ -25,7 +25,7 @@ export interface RunTaskDeps extends ToolAttemptDeps {
 }
 
 /** How an attempt ended, and the facts that go with it; undefined: the guard let nothing through. */
-export type AttemptResult = Pick<AttemptEnd, 'exitCode' | 'baseCommit' | 'fact' | 'ending'> | undefined;
+export type AttemptResult = Pick<AttemptEnd, 'exitCode' | 'baseCommit' | 'costUsd' | 'fact' | 'ending'> | undefined;
 export type ExecuteAttempt = (deps: RunTaskDeps, task: ClaimedTask, signal: AbortSignal) => Promise<AttemptResult>;
 
 /** Stage: claims the task (the fence), runs it, ends the attempt in the ledger. A lost race ends in silence. */
@@ -53,18 +53,18 @@ export async function runTask(
 
 /** An ending that the ledger cannot take for good is written as a failure: else the task would be taken up for ever. */
 async function endSurely(
-  { ledger, log }: RunTaskDeps,
+  { ledger, workerId, log }: RunTaskDeps,
   { task, result, signal }: { task: ClaimedTask; result: NonNullable<AttemptResult>; signal: AbortSignal },
 ): Promise<boolean> {
   const { task_id: taskId, attempt, tool } = task;
   try {
-    return await persist(() => ledger.endAttempt({ taskId, attempt, tool, ...result }), signal);
+    return await persist(() => ledger.endAttempt({ taskId, workerId, attempt, tool, ...result }), signal);
   } catch (error) {
     // Only what the ledger refuses as such: after a lost connection the same write is right, later.
     if (!hasCode(error, 'entity.invalid')) throw error;
     log.error({ err: error, taskId, attempt }, 'attempt.ending_refused');
     const instead = failed('fatal', 'internal.error', { message: (error as Error).message })!;
-    return persist(() => ledger.endAttempt({ taskId, attempt, tool, ...instead }), signal);
+    return persist(() => ledger.endAttempt({ taskId, workerId, attempt, tool, ...instead }), signal);
   }
 }
 
@@ -81,6 +81,7 @@ async function surely(execute: () => Promise<AttemptResult>, log: Log): Promise<
 const HELD_BACK = {
   exitCode: null,
   baseCommit: null,
+  costUsd: null,
   fact: null,
   ending: { kind: 'failed', failure: 'interrupted', reason: 'breaker_open', evidence: {} },
 } as const;
@@ -94,7 +95,7 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
     const message = given === '' ? `${task.run_name}: ${task.name}` : given;
     if (task.tool === 'patch') {
       const ending = await readyMadePatch(mirror, task, { tip: base, message });
-      return { ending, exitCode: null, fact: null, baseCommit: base.commit };
+      return { ending, exitCode: null, fact: null, costUsd: null, baseCommit: base.commit };
     }
     const tool = deps.tools.find(task.tool);
     if (tool === undefined) return failed('fatal', 'tool_unknown', { tool: task.tool });
@@ -104,6 +105,7 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
       taskId: task.task_id,
       gateId: null,
       attempt: task.attempt,
+      workerId: deps.workerId,
       redact: redactor(secrets),
     });
     try {
@@ -125,7 +127,7 @@ async function guarded(
   task: ClaimedTask,
   run: () => Promise<ToolAttempt>,
 ): Promise<ToolAttempt | undefined> {
-  if (tool.breaker === undefined) return run();
+  if (tool.declared === undefined) return run();
   const guarded = await runGuarded(task.breaker_state ?? 'CLOSED', run);
   return guarded.kind === 'ran' ? guarded.value : undefined;
 }
@@ -142,5 +144,11 @@ function failed(
   reason: string,
   evidence: Readonly<Record<string, unknown>>,
 ): AttemptResult {
-  return { exitCode: null, baseCommit: null, fact: null, ending: { kind: 'failed', failure, reason, evidence } };
+  return {
+    exitCode: null,
+    baseCommit: null,
+    costUsd: null,
+    fact: null,
+    ending: { kind: 'failed', failure, reason, evidence },
+  };
 }

@@ -1,14 +1,19 @@
-import { readFile } from 'node:fs/promises';
 import type { Mirror } from '../../git/mirror.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
-import { runChild } from '../../lib/process.ts';
+import { type ChildResult, runChild } from '../../lib/process.ts';
+import { readHead } from '../../lib/read-head.ts';
 import { classifyEnding, outputTail } from '../../tools/classify-ending.ts';
+import { CostLines, readReport } from '../../tools/cost.ts';
+import { confine, type SandboxPlaces } from '../../tools/sandbox.ts';
 import type { CommandTool, ToolFact } from '../../tools/tool.ts';
+import { folderActivity } from '../../workspaces/activity.ts';
 import { captureChange } from '../../workspaces/capture.ts';
 import { checkOut } from '../../workspaces/checkout.ts';
-import { childEnvironment, messageFile } from '../../workspaces/child-environment.ts';
+import { childEnvironment, costFile, messageFile } from '../../workspaces/child-environment.ts';
+import { watchProcesses } from '../../workspaces/crowd.ts';
 import type { Preparation } from '../../workspaces/prepare.ts';
+import { sandboxPlaces } from '../../workspaces/sandbox-places.ts';
 import { letClockTick } from '../../workspaces/seal.ts';
 import type { Slot, SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../output-log.ts';
@@ -17,6 +22,7 @@ import type { TaskBase } from './resolve-base.ts';
 
 export interface ToolAttemptDeps {
   slots: SlotRack;
+  dataDir: string;
   preparation: Preparation;
   /** The daemon's own environment: children get only what is named. */
   environment: Readonly<Record<string, string | undefined>>;
@@ -26,10 +32,11 @@ export interface ToolAttempt {
   ending: AttemptEnding;
   exitCode: number | null;
   fact: ToolFact;
+  costUsd: number | null;
 }
 
 const OUR_TRAILERS = /^sluice-(run|task|patch)\s*:.*$/gim;
-const MAX_MESSAGE_CHARS = 20_000;
+const MAX_MESSAGE_BYTES = 20_000;
 
 /** Runs a tool in a slot at the base and captures what it changed. */
 export async function attemptWithTool(
@@ -55,7 +62,7 @@ export async function attemptWithTool(
 }
 
 async function runInSlot(
-  { slots, preparation, environment }: ToolAttemptDeps,
+  { slots, preparation, environment, dataDir }: ToolAttemptDeps,
   slot: Slot,
   call: Parameters<typeof attemptWithTool>[1],
 ): Promise<ToolAttempt> {
@@ -80,23 +87,70 @@ async function runInSlot(
   const prepared = await preparation.run({ ...common, mirror, slot, steps, commit: base.commit, landed: true });
   if (!prepared.ok) return prepareFailed(prepared.step, outputTail(prepared.result), signal);
   await letClockTick(slot.content?.signedAtMs);
-  const result = await runChild({
-    ...tool.invocation(task.input),
-    cwd: slot.work,
-    env: child,
-    timeoutMs: (task.timeout_seconds ?? tool.timeoutSeconds) * 1_000,
-    idleTimeoutMs: tool.idleTimeoutSeconds === undefined ? undefined : tool.idleTimeoutSeconds * 1_000,
-    signal,
-    onSpawn,
-    onOutput: output.write,
-    keep: 'tail',
+  const costs = new CostLines();
+  const places = sandboxPlaces(slot, {
+    mirrorDir: mirror.dir,
+    dataDir,
+    home: environment.HOME,
+    searchPath: child.PATH!,
   });
+  const result = await runTool({
+    slot,
+    places,
+    call,
+    env: child,
+    onSpawn,
+    onOutput: (stream, chunk) => {
+      output.write(stream, chunk);
+      costs.hear(stream, chunk);
+    },
+  });
+  const report = await readReport(costFile(slot));
+  const costUsd = report.usd ?? costs.usd;
   const ended = classifyEnding(tool, result);
   if (ended.kind === 'failed') {
     const { failure, reason, evidence, exitCode, fact } = ended;
-    return { ending: { kind: 'failed', failure, reason, evidence }, exitCode, fact };
+    const retryAfterMs = report.retryAfterMs ?? undefined;
+    return { ending: { kind: 'failed', failure, reason, evidence, retryAfterMs }, exitCode, fact, costUsd };
   }
-  return { ending: await capture(slot, call), exitCode: 0, fact: ended.fact };
+  return { ending: await capture(slot, call), exitCode: 0, fact: ended.fact, costUsd };
+}
+
+/** The program itself: confined as its tool says, ended by whatever limit it meets first. */
+async function runTool({
+  slot,
+  places,
+  call: { task, tool, signal },
+  env,
+  ...hooks
+}: {
+  slot: Slot;
+  places: SandboxPlaces;
+  call: Parameters<typeof attemptWithTool>[1];
+  env: Readonly<Record<string, string>>;
+  onSpawn: (groupId: number) => void;
+  onOutput: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
+}): Promise<ChildResult> {
+  const { argv, stdin } = tool.invocation(task.input);
+  const { sandbox, limits } = tool;
+  const confined = await confine(argv, { sandbox, limits, places, searchPath: env.PATH! });
+  const crowd = watchProcesses(slot, limits.processes);
+  try {
+    return await runChild({
+      argv: confined,
+      stdin,
+      cwd: slot.work,
+      env,
+      timeoutMs: (task.timeout_seconds ?? tool.timeoutSeconds) * 1_000,
+      idleTimeoutMs: tool.idleTimeoutSeconds === undefined ? undefined : tool.idleTimeoutSeconds * 1_000,
+      isActive: folderActivity(slot.work, slot.content?.seal),
+      signal: AbortSignal.any([signal, crowd.signal]),
+      ...hooks,
+      keep: 'tail',
+    });
+  } finally {
+    crowd.stop();
+  }
 }
 
 async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]): Promise<AttemptEnding> {
@@ -124,8 +178,8 @@ async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]):
 }
 
 async function messageOfTool(slot: Slot): Promise<string | undefined> {
-  const text = await readFile(messageFile(slot), 'utf8').catch(() => '');
-  const message = text.slice(0, MAX_MESSAGE_CHARS).replaceAll('\0', '').replace(OUR_TRAILERS, '').trim();
+  const text = await readHead(messageFile(slot), MAX_MESSAGE_BYTES);
+  const message = text.replaceAll('\0', '').replace(OUR_TRAILERS, '').trim();
   return message === '' ? undefined : message;
 }
 
@@ -138,5 +192,6 @@ function prepareFailed(step: string, tail: string, signal: AbortSignal): ToolAtt
       : { kind: 'failed', failure: 'retryable', reason: 'prepare_failed', evidence },
     exitCode: null,
     fact: 'neutral',
+    costUsd: null,
   };
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { afterFailure, MAX_INTERRUPTIONS } from '../../../src/domain/retry.ts';
+import { afterFailure, MAX_INTERRUPTIONS, MAX_LIMITED_DELAY_MS } from '../../../src/domain/retry.ts';
 
-const task = { retryCount: 0, maxRetries: 1, interruptions: 0 };
+const task = { retryCount: 0, maxRetries: 1, interruptions: 0, sameAsBefore: false };
 const jitter = () => 7;
 
 test('only a retryable failure uses up a retry', () => {
@@ -20,4 +20,19 @@ test('P9: interrupted is not failed, until a task has killed too many workers', 
     to: 'FAILED',
     reason: 'too_many_interruptions',
   });
+});
+
+test('the same failure twice running stops the retries and says so, whatever retries are left', () => {
+  expect(afterFailure('retryable', { ...task, sameAsBefore: true }, jitter)).toEqual({
+    to: 'FAILED',
+    reason: 'same_failure_twice',
+  });
+  expect(afterFailure('interrupted', { ...task, sameAsBefore: true }, jitter)).toEqual({ to: 'QUEUED' });
+});
+
+test('a limited tool is called again when it said, within a day, and after a minute where it did not', () => {
+  const delayOf = (retryAfterMs?: number) => afterFailure('limited', { ...task, retryAfterMs }, jitter);
+  expect(delayOf(300_000)).toEqual({ to: 'RETRYING', usesRetry: false, delayMs: 300_000 });
+  expect(delayOf(10 * MAX_LIMITED_DELAY_MS)).toMatchObject({ delayMs: MAX_LIMITED_DELAY_MS });
+  expect(delayOf()).toMatchObject({ delayMs: 60_000 });
 });

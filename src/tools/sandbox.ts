@@ -1,0 +1,121 @@
+import { access, constants } from 'node:fs/promises';
+import { delimiter, dirname, join } from 'node:path';
+import { SluiceError } from '../contract/errors.ts';
+import { runChild } from '../lib/process.ts';
+
+export interface Sandbox {
+  kind: 'bubblewrap';
+  network: boolean;
+}
+
+/** Of each process, but for `processes`, which counts all that a child has started. */
+export interface ChildLimits {
+  memory_bytes?: number | undefined;
+  file_size_bytes?: number | undefined;
+  processes?: number | undefined;
+}
+
+/** What a sandboxed child may see of the machine beside the system itself, which it may read. */
+export interface SandboxPlaces {
+  work: string;
+  writable: readonly string[];
+  /** Folders that look empty: what the daemon keeps there is nobody's business. */
+  hidden: readonly string[];
+  /** Parts of hidden folders that may be read all the same. */
+  readable: readonly string[];
+}
+
+const PROBE_MS = 10_000;
+/** Writable for all, so everybody's leavings are there: a sandboxed child gets an empty one. */
+const SHARED_TMP = '/tmp';
+
+/**
+ * Puts the declared limits and the sandbox around a command. Throws `sandbox.unavailable` where a program that it needs is
+ * missing or does not work: what was asked for is never left out.
+ */
+export async function confine(
+  argv: readonly string[],
+  options: { sandbox: Sandbox | undefined; limits: ChildLimits; places: SandboxPlaces; searchPath: string },
+): Promise<string[]> {
+  const { sandbox, limits, places, searchPath } = options;
+  const limited = limitsArgv(limits);
+  const prefix: string[] = [];
+  if (limited.length > 0) prefix.push(await find('prlimit', searchPath), ...limited, '--');
+  if (sandbox !== undefined) {
+    const bwrap = await find('bwrap', searchPath);
+    await assertWorks(bwrap, searchPath);
+    prefix.push(bwrap, ...sandboxArgv(sandbox, places), '--');
+  }
+  return [...prefix, ...argv];
+}
+
+/** Folders of the search path lie where they lie: under a hidden home, the installation they belong to may be read. */
+export function readablePrograms(searchPath: string, hidden: readonly string[]): string[] {
+  const folders = searchPath.split(delimiter).filter((folder) => folder.startsWith('/'));
+  return folders
+    .filter((folder) => hidden.some((place) => folder.startsWith(`${place}/`)))
+    .map((folder) => (folder.endsWith('/bin') ? dirname(folder) : folder));
+}
+
+function limitsArgv({ memory_bytes, file_size_bytes }: ChildLimits): string[] {
+  return [
+    // Data, not address space: a runtime that reserves much and uses little is not meant.
+    ...(memory_bytes === undefined ? [] : [`--data=${memory_bytes}:${memory_bytes}`]),
+    ...(file_size_bytes === undefined ? [] : [`--fsize=${file_size_bytes}:${file_size_bytes}`]),
+  ];
+}
+
+function sandboxArgv({ network }: Sandbox, { work, writable, hidden, readable }: SandboxPlaces): string[] {
+  const parentsFirst = (paths: readonly string[]): string[] =>
+    [...new Set(paths)].toSorted((a, b) => a.length - b.length);
+  return [
+    ...['--die-with-parent', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
+    ...(network ? [] : ['--unshare-net']),
+    ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc', '--tmpfs', SHARED_TMP],
+    ...parentsFirst(hidden).flatMap((path) => ['--tmpfs', path]),
+    ...parentsFirst(readable).flatMap((path) => ['--ro-bind-try', path, path]),
+    ...writable.flatMap((path) => ['--bind', path, path]),
+    ...['--chdir', work],
+  ];
+}
+
+const found = new Map<string, Promise<string>>();
+
+function find(program: string, searchPath: string): Promise<string> {
+  const key = `${program}\0${searchPath}`;
+  const known = found.get(key) ?? search(program, searchPath);
+  found.set(key, known);
+  // What is missing may be installed later.
+  known.catch(() => found.delete(key));
+  return known;
+}
+
+async function search(program: string, searchPath: string): Promise<string> {
+  for (const folder of searchPath.split(delimiter)) {
+    const path = join(folder, program);
+    const runs = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (runs) return path;
+  }
+  throw new SluiceError('sandbox.unavailable', `the tool asks for ${program}, which is not installed here`);
+}
+
+const working = new Map<string, Promise<void>>();
+
+/** It may be there and not be allowed to make namespaces. */
+function assertWorks(bwrap: string, searchPath: string): Promise<void> {
+  const known = working.get(bwrap) ?? probe(bwrap, searchPath);
+  working.set(bwrap, known);
+  known.catch(() => working.delete(bwrap));
+  return known;
+}
+
+async function probe(bwrap: string, searchPath: string): Promise<void> {
+  const argv = [bwrap, '--unshare-pid', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc', '--', 'true'];
+  const { ending, stderr } = await runChild({ argv, cwd: '/', env: { PATH: searchPath }, timeoutMs: PROBE_MS });
+  if (ending.kind === 'exited' && ending.exitCode === 0) return;
+  const words = stderr.toString('utf8').trim() || JSON.stringify(ending);
+  throw new SluiceError('sandbox.unavailable', `bubblewrap does not work here: ${words.slice(0, 500)}`);
+}

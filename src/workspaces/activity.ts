@@ -1,0 +1,12 @@
+import { type Seal, sealFolder } from './seal.ts';
+
+/** Tells, each time it is asked, whether anything in the folder changed since the time before. */
+export function folderActivity(folder: string, signed: Seal | undefined): () => Promise<boolean> {
+  let before: ReadonlyMap<string, string> = new Map(signed ?? []);
+  return async () => {
+    const now = await sealFolder(folder).catch((): Seal => new Map());
+    const changed = now.size !== before.size || [...now].some(([path, signature]) => before.get(path) !== signature);
+    before = now;
+    return changed;
+  };
+}

@@ -1,0 +1,32 @@
+import { sleep } from '../lib/clock.ts';
+import { processesWithVariable } from '../lib/process-identity.ts';
+import type { StopCause } from '../tools/classify-ending.ts';
+import type { Slot } from './slots.ts';
+
+export interface CrowdWatch {
+  /** Aborts when there are too many. */
+  signal: AbortSignal;
+  stop(): void;
+}
+
+/** Counting reads every process's environment: often enough to stop a flood, seldom enough to cost nothing. */
+const COUNT_EVERY_MS = 250;
+
+/**
+ * Counts what a child has started, wherever it went. A limit of the kernel would count the whole user, and root not at all.
+ */
+export function watchProcesses(slot: Slot, max: number | undefined): CrowdWatch {
+  const crowded = new AbortController();
+  const stopped = new AbortController();
+  if (max !== undefined) void count(slot, max);
+  return { signal: crowded.signal, stop: () => stopped.abort() };
+
+  async function count({ tmp }: Slot, limit: number): Promise<void> {
+    while (await sleep(COUNT_EVERY_MS, stopped.signal)) {
+      const processes = await processesWithVariable(`TMPDIR=${tmp}`).catch(() => []);
+      if (processes.length <= limit) continue;
+      crowded.abort('too_many_processes' satisfies StopCause);
+      return;
+    }
+  }
+}

@@ -1,0 +1,29 @@
+import { statSync } from 'node:fs';
+import { readablePrograms, type SandboxPlaces } from '../tools/sandbox.ts';
+import type { Slot } from './slots.ts';
+
+/**
+ * A sandboxed child writes in its slot and nowhere else. Of the daemon's own folders (its data, its user's home) it sees its
+ * slot, the objects that its repository borrows, and programs of the search path.
+ */
+export function sandboxPlaces(
+  slot: Slot,
+  {
+    mirrorDir,
+    dataDir,
+    home,
+    searchPath,
+  }: { mirrorDir: string; dataDir: string; home: string | undefined; searchPath: string },
+): SandboxPlaces {
+  const hidden = [dataDir, home ?? ''].filter(isFolder);
+  return {
+    work: slot.work,
+    writable: [slot.work, slot.home, slot.tmp, slot.out],
+    hidden,
+    readable: [mirrorDir, slot.dir, ...readablePrograms(searchPath, hidden)],
+  };
+}
+
+function isFolder(path: string): boolean {
+  return path.startsWith('/') && path !== '/' && (statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false);
+}

@@ -1,0 +1,158 @@
+import { describe, expect, test } from 'vitest';
+import { sql } from '../../src/database/database.ts';
+import { admitTasks } from '../../src/ledger/admission.ts';
+import { declareTools, recordFact, resetBreaker, tripBreaker } from '../../src/ledger/breakers.ts';
+import { cancelTask } from '../../src/ledger/cancel.ts';
+import { claimTasks } from '../../src/ledger/claims.ts';
+import { forgetDispatches, suspectLostDispatches } from '../../src/ledger/repair.ts';
+import { ledgerCase } from '../support/ledger-case.ts';
+import { claimOf, toolSettings } from '../support/ledger-words.ts';
+
+const on = ledgerCase();
+
+describe('breakers', () => {
+  const declare = () => on.write((tx) => declareTools(tx, [toolSettings('agent')]));
+  const row = async () => (await on.db.daos.breakers.getByTool('agent'))!;
+  const fact = (taskId: string, attempt: number, kind: 'success' | 'fault' | 'neutral') =>
+    on.write((tx) => recordFact(tx, { tool: 'agent', taskId, attempt, fact: kind }));
+  const coolDown = () => on.db.database.query(sql`update circuit_breakers set opened_at = now() - interval '1 hour'`);
+
+  test('consecutive faults open it, a success in between starts the count anew', async () => {
+    await declare();
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'success');
+    await fact('t', 3, 'fault');
+    expect(await row()).toMatchObject({ state: 'CLOSED', failure_count: 1 });
+    await fact('t', 4, 'fault');
+    expect(await row()).toMatchObject({ state: 'OPEN', reason: 'consecutive_faults' });
+  });
+
+  test('P10: open, nothing is admitted, what was dispatched is handed back and waits', async () => {
+    await declare();
+    await on.build.worker({ task_slots: 10 });
+    const { worker_id } = await on.build.worker();
+    const task = await on.build.dispatchedTask({ tool: 'agent' });
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'fault');
+    expect(await on.write((tx) => claimTasks(tx, [claimOf(task.task_id, worker_id)]))).toEqual([undefined]);
+    expect(await on.db.daos.tasks.get(task.task_id)).toMatchObject({
+      state: 'QUEUED',
+      dispatched_at: null,
+      retry_count: 0,
+    });
+    expect(await on.write((tx) => admitTasks(tx))).toEqual([]);
+  });
+
+  test('after the cooldown exactly one probe is admitted, and only its result counts', async () => {
+    await declare();
+    await on.build.worker({ task_slots: 10 });
+    const { worker_id } = await on.build.worker();
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'fault');
+    for (let i = 0; i < 3; i += 1) await on.build.task({ tool: 'agent' });
+    await coolDown();
+    const [probe, ...others] = await on.write((tx) => admitTasks(tx));
+    expect(others).toEqual([]);
+    expect(await row()).toMatchObject({ state: 'HALF_OPEN', probe_task_id: probe!.id, probe_attempt: 1 });
+    // A late success from before the trip changes nothing.
+    await fact('an old task', 1, 'success');
+    expect((await row()).state).toBe('HALF_OPEN');
+    expect((await on.write((tx) => claimTasks(tx, [claimOf(probe!.id, worker_id)])))[0]).toMatchObject({
+      breaker_state: 'HALF_OPEN',
+    });
+    await fact(probe!.id, 1, 'success');
+    expect(await row()).toMatchObject({ state: 'CLOSED', failure_count: 0, probe_task_id: null });
+  });
+
+  test('a probe that faults opens again; one that ends with neither frees the place', async () => {
+    await declare();
+    await on.build.worker({ task_slots: 10 });
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'fault');
+    await on.build.task({ tool: 'agent' });
+    await on.build.task({ tool: 'agent' });
+    await coolDown();
+    const [first] = await on.write((tx) => admitTasks(tx));
+    await fact(first!.id, 1, 'neutral');
+    expect(await row()).toMatchObject({ state: 'HALF_OPEN', probe_task_id: null });
+    const [second] = await on.write((tx) => admitTasks(tx));
+    expect(second!.id).not.toBe(first!.id);
+    await fact(second!.id, 1, 'fault');
+    expect(await row()).toMatchObject({ state: 'OPEN', reason: 'probe_failed' });
+  });
+
+  test('a probe whose message is lost, or that is cancelled, frees the place by itself', async () => {
+    await declare();
+    await on.build.worker({ task_slots: 10 });
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'fault');
+    const tasks = [
+      await on.build.task({ tool: 'agent' }),
+      await on.build.task({ tool: 'agent' }),
+      await on.build.task({ tool: 'agent' }),
+    ];
+    await coolDown();
+    const [lost] = await on.write((tx) => admitTasks(tx));
+    expect(await on.write((tx) => admitTasks(tx))).toEqual([]);
+    await on.db.database.query(
+      sql`update tasks set dispatched_at = now() - interval '1 hour' where task_id = ${lost!.id}`,
+    );
+    await on.write(async (tx) => forgetDispatches(tx, await suspectLostDispatches(tx, 5_000)));
+    const [again] = await on.write((tx) => admitTasks(tx));
+    expect(again).toMatchObject({ id: lost!.id, dispatch: 2 });
+    await on.write((tx) => cancelTask(tx, again!.id, { actor: 'ada' }));
+    const [next] = await on.write((tx) => admitTasks(tx));
+    expect(tasks.map(({ task_id }) => task_id)).toContain(next!.id);
+    expect(await row()).toMatchObject({ state: 'HALF_OPEN', probe_task_id: next!.id });
+  });
+
+  test('a restart keeps the state and takes the new settings', async () => {
+    await declare();
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'fault');
+    await on.write((tx) => declareTools(tx, [toolSettings('agent', { failure_threshold: 9, cooldown_seconds: 5 })]));
+    expect(await row()).toMatchObject({ state: 'OPEN', failure_threshold: 9, cooldown_seconds: 5 });
+  });
+
+  test('a late word from before the trip, or from before the closing, changes nothing', async () => {
+    await declare();
+    await on.build.worker({ task_slots: 10 });
+    const { worker_id } = await on.build.worker();
+    const [old, older] = [await on.build.runningTask({ tool: 'agent' }), await on.build.runningTask({ tool: 'agent' })];
+    await on.db.database.query(sql`update tasks set started_at = now() - interval '1 minute' where state = 'RUNNING'`);
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'fault');
+    await fact(old.task_id, 1, 'success');
+    expect((await row()).state).toBe('OPEN');
+    await on.build.task({ tool: 'agent' });
+    await coolDown();
+    const [probe] = await on.write(admitTasks);
+    await on.write((tx) => claimTasks(tx, [claimOf(probe!.id, worker_id)]));
+    await fact(probe!.id, 1, 'success');
+    await fact(old.task_id, 1, 'fault');
+    await fact(older.task_id, 1, 'fault');
+    expect(await row()).toMatchObject({ state: 'CLOSED', failure_count: 0 });
+  });
+
+  test('tripped by hand it stays open past the cooldown until it is reset by hand; both are on record', async () => {
+    await declare();
+    await on.build.worker({ task_slots: 10 });
+    await on.build.task({ tool: 'agent' });
+    await on.write((tx) => tripBreaker(tx, { tool: 'agent', actor: 'ada', reason: 'it burns money' }));
+    await coolDown();
+    expect(await on.write(admitTasks)).toEqual([]);
+    expect(await row()).toMatchObject({ state: 'OPEN', tripped_by: 'ada', reason: 'it burns money' });
+    await on.write((tx) => resetBreaker(tx, { tool: 'agent', actor: 'bob', reason: 'mended' }));
+    expect(await row()).toMatchObject({ state: 'CLOSED', tripped_by: null, failure_count: 0 });
+    expect(await on.write(admitTasks)).toHaveLength(1);
+    const notes = await on.db.daos.transitions.findByEntity((await row()).breaker_id);
+    expect(notes.map(({ to_state, actor, forced }) => [to_state, actor, forced])).toEqual([
+      ['CLOSED', 'breaker', false],
+      ['OPEN', 'ada', true],
+      ['CLOSED', 'bob', true],
+    ]);
+    await expect(
+      on.write((tx) => tripBreaker(tx, { tool: 'nobody', actor: 'ada', reason: 'x' })),
+    ).rejects.toMatchObject({ code: 'entity.not_found' });
+  });
+});

@@ -1,0 +1,36 @@
+import type { AttemptEnd } from '../../src/ledger/attempts.ts';
+import type { ToolSettings } from '../../src/ledger/breakers.ts';
+import type { Claim } from '../../src/ledger/claims.ts';
+
+/** What a worker says to the ledger, with sound defaults. */
+export function claimOf(id: string, workerId: string, dispatch = 1): Claim {
+  return { id, dispatch, workerId, leaseMs: 6_000 };
+}
+
+export function attemptEnd(taskId: string, given: Partial<AttemptEnd> = {}): AttemptEnd {
+  return {
+    taskId,
+    workerId: 'wrk_none',
+    attempt: 1,
+    tool: 'command',
+    exitCode: 0,
+    baseCommit: null,
+    costUsd: null,
+    fact: null,
+    ending: { kind: 'unchanged' },
+    ...given,
+  };
+}
+
+export function toolSettings(tool: string, given: Partial<ToolSettings> = {}): ToolSettings {
+  return {
+    tool,
+    failure_threshold: 2,
+    cooldown_seconds: 60,
+    concurrency: null,
+    rate_max: null,
+    rate_per_seconds: null,
+    usd_per_day: null,
+    ...given,
+  };
+}
