@@ -13,12 +13,15 @@ import type { Api, ApiDeps } from './api-deps.ts';
 import type { Auth } from './auth.ts';
 import { sendProblem, toSluiceError } from './problem.ts';
 import { eventRoutes } from './routes/events.ts';
+import { explainRoutes } from './routes/explain.ts';
 import { fleetRoutes } from './routes/fleet.ts';
 import { gateRoutes } from './routes/gates.ts';
 import { healthRoutes } from './routes/health.ts';
 import { patchRoutes } from './routes/patches.ts';
 import { runRoutes } from './routes/runs.ts';
+import { statsRoutes } from './routes/stats.ts';
 import { taskRoutes } from './routes/tasks.ts';
+import { toolRoutes } from './routes/tools.ts';
 
 export const BOARD_PATH = '/board';
 
@@ -65,9 +68,8 @@ export async function createApp(
     transform: jsonSchemaTransform,
   });
   await api.register(async (routes: Api) => {
-    for (const add of [healthRoutes, runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, fleetRoutes]) {
-      add(routes, deps);
-    }
+    const pipeline = [runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, explainRoutes];
+    for (const add of [healthRoutes, ...pipeline, fleetRoutes, toolRoutes, statsRoutes]) add(routes, deps);
     routes.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   });
   await api.register(async (boardApp) => {

@@ -29,12 +29,14 @@ export function workstreamObject(workstream: WorkstreamRow): ApiObject {
   return withId(workstream, 'workstream_id', ['rolled_up', 'version']);
 }
 
+const INNER_OF_TASK = ['rolled_up', 'version', 'dispatch', 'ranked_at', 'failure_fingerprint'] as const;
+
 export function taskObject(task: TaskRow): ApiObject {
-  return withId(task, 'task_id', ['rolled_up', 'version', 'dispatch', 'input']);
+  return withId(task, 'task_id', [...INNER_OF_TASK, 'input']);
 }
 
 export function taskObjectWhole(task: TaskRow): ApiObject {
-  return withId(task, 'task_id', ['rolled_up', 'version', 'dispatch']);
+  return withId(task, 'task_id', INNER_OF_TASK);
 }
 
 export function patchObject(patch: PatchRow): ApiObject {

@@ -3,6 +3,8 @@ import { Command, CommanderError, Option } from 'commander';
 import { SluiceError } from '../contract/errors.ts';
 import { administrationCommands } from './commands/administration.ts';
 import { auditCommand } from './commands/audit.ts';
+import { explainCommand } from './commands/explain.ts';
+import { fleetCommands } from './commands/fleet.ts';
 import { gateCommands, patchCommands } from './commands/patch.ts';
 import { roleCommands } from './commands/roles.ts';
 import { runCommands } from './commands/run.ts';
@@ -46,7 +48,9 @@ function createProgram(context: CliContext): Command {
     .exitOverride();
   roleCommands(program, context);
   administrationCommands(program, context);
+  fleetCommands(program, context);
   statusCommands(program, context);
+  explainCommand(program, context);
   runCommands(program, context);
   taskCommands(program, context);
   targetCommands(program, context);

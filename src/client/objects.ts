@@ -21,6 +21,9 @@ export interface RunObject extends ApiObject, Ending {
   evidence: Record<string, unknown> | null;
   tasks_total: number;
   tasks_ended: number;
+  cost_usd: number;
+  budget_usd: number | null;
+  concurrency_key: string | null;
   started_at: string | null;
   completed_at: string | null;
   workstreams?: WorkstreamObject[];
@@ -50,6 +53,9 @@ export interface TaskObject extends ApiObject, Ending {
   attempt: number;
   retry_count: number;
   max_retries: number;
+  interruptions: number;
+  cost_usd: number;
+  budget_usd: number | null;
   exit_code: number | null;
   base_commit: string | null;
   landed_commit: string | null;
@@ -92,6 +98,9 @@ export interface WorkerObject extends ApiObject, Ending {
   task_slots: number;
   gate_slots: number;
   last_heartbeat: string;
+  draining: boolean;
+  refused_writes: number;
+  starving_since: string | null;
 }
 
 export interface BreakerObject extends ApiObject, Ending {
@@ -100,6 +109,52 @@ export interface BreakerObject extends ApiObject, Ending {
   failure_threshold: number;
   cooldown_seconds: number;
   opened_at: string | null;
+  tripped_by: string | null;
+}
+
+/** A declared tool: its limits (null: none), what is in flight, and what it waits for. */
+export interface ToolObject {
+  id: string;
+  state: string;
+  reason: string | null;
+  concurrency: number | null;
+  in_flight: number;
+  rate_max: number | null;
+  rate_per_seconds: number | null;
+  recent_starts: number;
+  usd_per_day: number | null;
+  usd_today: number;
+  waits: string | null;
+  again_at: string | null;
+}
+
+/** Why something is where it is. `again_at`: when that changes by itself; `again_when` says it in words. */
+export interface ExplanationObject {
+  id: string;
+  kind: string;
+  state: string;
+  code: string;
+  sentence: string;
+  facts: Record<string, unknown>;
+  again_at: string | null;
+  again_when: string;
+}
+
+export interface StatsObject {
+  pools: {
+    pool: string;
+    tasks_waiting: number;
+    oldest_waiting_seconds: number;
+    tasks_in_flight: number;
+    task_slots: number;
+    gates_in_flight: number;
+    gate_slots: number;
+  }[];
+  window_seconds: number;
+  tasks_ended: Record<string, number>;
+  /** By cause; empty in a healthy hour. */
+  repairs: Record<string, number>;
+  refused_writes: number;
 }
 
 export interface TargetObject extends ApiObject {

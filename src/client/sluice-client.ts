@@ -5,13 +5,16 @@ import type {
   AuditObject,
   BreakerObject,
   EventObject,
+  ExplanationObject,
   GateObject,
   LogObject,
   Page,
   PatchObject,
   RunObject,
+  StatsObject,
   TargetObject,
   TaskObject,
+  ToolObject,
   WorkerObject,
 } from './objects.ts';
 
@@ -47,8 +50,31 @@ export class SluiceClient {
     return this.#http.json('/v1/workers', { query: { ...options } });
   }
 
+  /** The worker takes no more and stops when it is empty. */
+  drainWorker(id: string, reason: string): Promise<WorkerObject> {
+    return this.#http.json(`/v1/workers/${encodeURIComponent(id)}/drain`, { method: 'POST', body: { reason } });
+  }
+
+  tools(): Promise<Page<ToolObject>> {
+    return this.#http.json('/v1/tools');
+  }
+
   breakers(): Promise<Page<BreakerObject>> {
     return this.#http.json('/v1/breakers');
+  }
+
+  /** `trip` stops a tool for all until `reset`. */
+  steerBreaker(tool: string, action: 'reset' | 'trip', reason: string): Promise<BreakerObject> {
+    return this.#http.json(`/v1/breakers/${encodeURIComponent(tool)}/${action}`, { method: 'POST', body: { reason } });
+  }
+
+  /** Why a run, task, patch, gate, worker, target or tool is where it is. */
+  explain(id: string): Promise<ExplanationObject> {
+    return this.#http.json(`/v1/explain/${encodeURIComponent(id)}`);
+  }
+
+  stats(options: { windowSeconds?: number } = {}): Promise<StatsObject> {
+    return this.#http.json('/v1/stats', { query: { window_seconds: options.windowSeconds } });
   }
 
   targets(): Promise<Page<TargetObject>> {
@@ -114,6 +140,15 @@ class RunsClient {
     return this.#steer(id, 'cancel', reason);
   }
 
+  /** Its failed tasks again. */
+  retry(id: string, reason: string): Promise<RunObject> {
+    return this.#steer(id, 'retry', reason);
+  }
+
+  setBudget(id: string, order: { usd: number; reason: string }): Promise<RunObject> {
+    return this.#http.json(`/v1/runs/${encodeURIComponent(id)}/budget`, { method: 'POST', body: order });
+  }
+
   async delete(id: string): Promise<void> {
     await this.#http.json(`/v1/runs/${encodeURIComponent(id)}`, { method: 'DELETE' });
   }
@@ -150,6 +185,15 @@ class TasksClient {
 
   cancel(id: string, reason?: string): Promise<TaskObject> {
     return this.#http.json(`/v1/tasks/${encodeURIComponent(id)}/cancel`, { method: 'POST', body: { reason } });
+  }
+
+  /** One that failed or was cancelled runs again. */
+  retry(id: string, reason: string): Promise<TaskObject> {
+    return this.#http.json(`/v1/tasks/${encodeURIComponent(id)}/retry`, { method: 'POST', body: { reason } });
+  }
+
+  setBudget(id: string, order: { usd: number; reason: string }): Promise<TaskObject> {
+    return this.#http.json(`/v1/tasks/${encodeURIComponent(id)}/budget`, { method: 'POST', body: order });
   }
 
   /** What the tool printed; with `follow` until the task has ended. */

@@ -35,6 +35,7 @@ export const ERROR_CODES = {
   'database.behind': [503, 'The schema is older than this Sluice'],
   'database.embedded': [500, 'The embedded PostgreSQL does not start'],
   'queue.unreachable': [503, 'The queue cannot be reached'],
+  'queue.not_consumed': [503, 'Work waits and no worker takes it'],
   'queue.policy': [500, 'Redis may evict keys: set maxmemory-policy to noeviction'],
   'port.in_use': [500, 'The port is in use'],
   'daemon.unreachable': [503, 'The daemon cannot be reached'],

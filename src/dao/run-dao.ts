@@ -1,5 +1,6 @@
 import type { GateDefinition } from '../contract/policy.ts';
 import { sql } from '../database/database.ts';
+import { liveStates } from '../domain/lifecycle.ts';
 import type { RunState } from '../domain/lifecycles/run.ts';
 import { Run, type RunRow } from '../entities/run.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
@@ -21,6 +22,11 @@ export class RunDao extends BaseDao<RunRow> {
   /** At most one run was submitted under a key. */
   async findByIdempotencyKey(key: string): Promise<RunRow | undefined> {
     return (await this.findBy({ idempotency_key: key }))[0];
+  }
+
+  /** Runs older than `before` that have its key and have not ended. */
+  findLiveWithKey(key: string, before: string): Promise<RunRow[]> {
+    return this.findBy({ concurrency_key: key, run_id: { $lt: before }, state: { $in: liveStates('run') } });
   }
 
   /** Oldest first; runs of targets that are left alone for a while do not stand in the way of others. */

@@ -1,3 +1,5 @@
+import { sql } from '../database/database.ts';
+import { liveStates } from '../domain/lifecycle.ts';
 import type { TaskState } from '../domain/lifecycles/task.ts';
 import { Task, type TaskRow } from '../entities/task.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
@@ -27,6 +29,42 @@ export class TaskDao extends BaseDao<TaskRow> {
 
   findByRun(runId: string): Promise<TaskRow[]> {
     return this.coded((em) => em.find(Task, { run_id: runId }, { orderBy: { task_id: 'asc' } }));
+  }
+
+  /** Tasks that have not ended, oldest first. */
+  findLive(runId: string, limit: number): Promise<TaskRow[]> {
+    const criteria = { run_id: runId, state: { $in: liveStates('task') } };
+    return this.coded((em) => em.find(Task, criteria, { limit, orderBy: { task_id: 'asc' } }));
+  }
+
+  /** Only states that there are. */
+  async countByState(runId: string): Promise<Partial<Record<TaskState, number>>> {
+    const rows = await this.rows<{ state: TaskState; n: number }>(sql`
+      select state, count(*)::int as n from tasks where run_id = ${runId} group by state`);
+    return Object.fromEntries(rows.map(({ state, n }) => [state, n]));
+  }
+
+  /** How many of its pool wait and are ranked before it. */
+  async countRankedBefore({ task_id, pool, ranked_at }: TaskRow): Promise<number> {
+    const [row] = await this.rows<{ n: number }>(sql`
+      select count(*)::int as n from tasks
+      where state = 'QUEUED' and dispatched_at is null and pool = ${pool}
+        and (ranked_at, task_id) < (${ranked_at?.toISOString() ?? null}::timestamptz, ${task_id})`);
+    return row!.n;
+  }
+
+  /** What waits in the ledger, not yet with the queue. */
+  depthByPool(): Promise<{ pool: string; waiting: number; oldest_seconds: number }[]> {
+    return this.rows(sql`
+      select pool, count(*)::int as waiting, extract(epoch from now() - min(queued_at))::float8 as oldest_seconds
+      from tasks where state = 'QUEUED' and dispatched_at is null group by pool order by pool`);
+  }
+
+  /** Null when it is not with the queue. */
+  async secondsSinceDispatch(taskId: string): Promise<number | null> {
+    const [row] = await this.rows<{ seconds: number | null }>(sql`
+      select extract(epoch from now() - dispatched_at)::float8 as seconds from tasks where task_id = ${taskId}`);
+    return row?.seconds ?? null;
   }
 
   pageOf({ run, state, tool }: TaskFilter, page: Page): Promise<TaskRow[]> {

@@ -22,6 +22,20 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row!.waits;
   }
 
+  /** By workers that are on record: writes of attempts that were not theirs any more. */
+  async countRefusedWrites(): Promise<number> {
+    const [row] = await this.rows<{ n: number }>(sql`select coalesce(sum(refused_writes), 0)::int as n from workers`);
+    return row!.n;
+  }
+
+  /** Workers of a pool that take nothing though work waits. */
+  async countStarving(pool: string): Promise<number> {
+    const [row] = await this.rows<{ n: number }>(sql`
+      select count(*)::int as n from workers
+      where state in ('IDLE', 'BUSY') and starving_since is not null and ${pool} = any (pools)`);
+    return row!.n;
+  }
+
   /** How many workers live, and how many of those take no work though some waits for them. */
   async consuming(): Promise<{ living: number; starving: number }> {
     const [row] = await this.rows<{ living: number; starving: number }>(sql`

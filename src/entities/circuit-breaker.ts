@@ -39,7 +39,7 @@ export const CircuitBreaker = defineEntity({
     concurrency: p.integer().nullable(),
     rate_max: p.integer().nullable(),
     rate_per_seconds: p.integer().nullable(),
-    usd_per_day: p.double().nullable(),
+    usd_per_day: p.double().$type<number>().nullable(),
     version: p.integer().default(1),
     ...auditColumns,
   },

@@ -45,8 +45,8 @@ export const Run = defineEntity({
     concurrency_max: p.integer().nullable(),
     /** True: older runs with its key are cancelled when it starts. */
     supersede: p.boolean().default(false),
-    budget_usd: p.double().nullable(),
-    cost_usd: p.double().default(0),
+    budget_usd: p.double().$type<number>().nullable(),
+    cost_usd: p.double().$type<number>().default(0),
     idempotency_key: p.text().nullable().unique('runs_idempotency_key'),
     spec_digest: p.text().nullable(),
     submitted_by: p.text().nullable(),

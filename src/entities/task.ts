@@ -98,8 +98,8 @@ export const Task = defineEntity({
     queue_timeout_seconds: p.integer().nullable(),
     queue_expires_at: instant().nullable(),
     /** What its attempts may cost, and have cost. */
-    budget_usd: p.double().nullable(),
-    cost_usd: p.double().default(0),
+    budget_usd: p.double().$type<number>().nullable(),
+    cost_usd: p.double().$type<number>().default(0),
     /** Of the last failure, where its own words say something. */
     failure_fingerprint: p.text().nullable(),
     exit_code: p.integer().nullable(),

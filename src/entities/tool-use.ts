@@ -22,7 +22,7 @@ export const ToolCost = defineEntity({
   properties: {
     tool_name: p.text().primary(),
     day: p.date().primary(),
-    usd: p.double().default(0),
+    usd: p.double().$type<number>().default(0),
   },
 });
 

@@ -347,6 +347,7 @@ test('P7: a child gets what the contract names, and no setting of the daemon eve
       'PATH',
       'SLUICE_ATTEMPT',
       'SLUICE_BASE_COMMIT',
+      'SLUICE_COST_FILE',
       'SLUICE_EVIDENCE_FILE',
       'SLUICE_INPUT_FILE',
       'SLUICE_MESSAGE_FILE',

@@ -18,7 +18,7 @@ export function ledgerCase(): LedgerCase {
   });
   beforeEach(async () => {
     const tables = ['runs', 'workers', 'circuit_breakers', 'landing_intents', 'gate_verdicts', 'repositories'];
-    for (const table of [...tables, 'tool_starts', 'tool_costs', 'state_transitions', 'targets']) {
+    for (const table of [...tables, 'tool_starts', 'tool_costs', 'state_transitions']) {
       await made.db!.database.query(sql`delete from ${sql.table(table)}`);
     }
   });

@@ -2,13 +2,14 @@ import { z } from 'zod';
 import { WORKER_STATES } from '../../domain/lifecycles/worker.ts';
 import { resumeTarget } from '../../ledger/stop-patches.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
+import { drainWorker } from '../../ledger/workers.ts';
 import { auditTarget } from '../../pipeline/audit-target.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { targetWithQueue } from '../landing-queue.ts';
 import { pageQuery, toPage } from '../paging.ts';
-import { breakerObject, targetObject, workerObject } from '../representation.ts';
+import { targetObject, workerObject } from '../representation.ts';
 
-/** Workers, breakers and targets: who works, what is stopped, where things land. */
+/** Workers and targets: who works, where things land. */
 export function fleetRoutes(api: Api, { daos, ledger, mirrors }: ApiDeps): void {
   api.get(
     '/v1/workers',
@@ -23,10 +24,22 @@ export function fleetRoutes(api: Api, { daos, ledger, mirrors }: ApiDeps): void 
       toPage((await daos.workers.page(state === undefined ? {} : { state }, page)).map(workerObject), page.limit),
   );
 
-  api.get('/v1/breakers', { schema: { description: 'One breaker a declared tool.', tags: ['fleet'] } }, async () => ({
-    items: (await daos.breakers.listAll(1_000)).map(breakerObject),
-    next_cursor: null,
-  }));
+  api.post(
+    '/v1/workers/:id/drain',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        description: 'The worker takes no more, ends what it holds or hands it back in time, and stops.',
+        tags: ['fleet'],
+        params: z.object({ id: z.string() }),
+        body: z.strictObject({ reason: z.string().min(1).max(2_000) }),
+      },
+    },
+    async ({ params, body, actor }) => {
+      await ledger.write((tx) => drainWorker(tx, { workerId: params.id, actor, reason: body.reason }));
+      return workerObject(await daos.workers.get(params.id));
+    },
+  );
 
   api.get('/v1/targets', { schema: { description: 'Repositories and branches.', tags: ['fleet'] } }, async () => ({
     items: (await daos.targets.listAll(1_000)).map(targetObject),

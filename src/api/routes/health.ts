@@ -12,17 +12,31 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
 
   api.get(
     '/readyz',
-    { ...open, schema: { description: 'Database, schema and queue can be used.', tags: ['health'] } },
+    {
+      ...open,
+      schema: { description: 'Database, schema and queue can be used, and workers take what waits.', tags: ['health'] },
+    },
     async (_request, reply) => {
       const checks = {
         database: await check(() => deps.database.ping()),
         schema: await check(() => assertSchemaCurrent(deps.database)),
         queue: await check(() => deps.queueBackend.ping()),
+        consuming: await check(() => assertConsuming(deps)),
       };
       const ready = Object.values(checks).every(({ ok }) => ok);
       return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks });
     },
   );
+}
+
+/** One worker that takes nothing mends itself; when none takes anything, nothing goes on. */
+async function assertConsuming({ daos }: ApiDeps): Promise<void> {
+  const { living, starving } = await daos.workers.consuming();
+  if (starving === 0 || starving < living) return;
+  throw new SluiceError('queue.not_consumed', `work waits, and none of ${living} workers takes any`, {
+    retryable: true,
+    facts: { living, starving },
+  });
 }
 
 async function check(probe: () => Promise<void>): Promise<Check> {

@@ -1,9 +1,12 @@
 import { z } from 'zod';
 import { SluiceError } from '../../contract/errors.ts';
+import { usd } from '../../contract/fields.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
 import { RUN_STATES } from '../../domain/lifecycles/run.ts';
 import type { RunRow } from '../../entities/run.ts';
 import { cancelRun, pauseRun, resumeRun } from '../../ledger/cancel.ts';
+import { setBudget } from '../../ledger/costs.ts';
+import { redriveRun } from '../../ledger/reopen.ts';
 import { submitRun, validateRun } from '../../pipeline/submit-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { pageQuery, toPage } from '../paging.ts';
@@ -11,6 +14,7 @@ import { type ApiObject, gateObject, patchObject, runObject, taskObject, workstr
 
 const EXPANSIONS = ['workstreams', 'tasks', 'patches', 'gates'] as const;
 const idParam = z.object({ id: z.string() });
+const orderBody = z.strictObject({ reason: z.string().min(1).max(2_000) });
 const reasonBody = z.strictObject({ reason: z.string().max(2_000).optional() }).nullish();
 
 export function runRoutes(api: Api, deps: ApiDeps): void {
@@ -105,6 +109,42 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
       const running = await deps.ledger.write((tx) => cancelRun(tx, params.id, { actor, reason: body?.reason }));
       for (const taskId of running) deps.ledger.hint(`cancel:${taskId}`);
       for (const hint of ['roll-up', 'landing']) deps.ledger.hint(hint);
+      return runObject(await deps.daos.runs.get(params.id));
+    },
+  );
+
+  api.post(
+    '/v1/runs/:id/retry',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        description: 'Every failed task of the run again, with all its retries; what they did before stays on record.',
+        tags: ['runs'],
+        params: idParam,
+        body: orderBody,
+      },
+    },
+    async ({ params, body, actor }) => {
+      await deps.ledger.write((tx) => redriveRun(tx, params.id, { actor, reason: body.reason }));
+      for (const hint of ['dispatch', 'roll-up']) deps.ledger.hint(hint);
+      return runObject(await deps.daos.runs.get(params.id));
+    },
+  );
+
+  api.post(
+    '/v1/runs/:id/budget',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        description: 'What the run may cost from now on; what waited for it goes on.',
+        tags: ['runs'],
+        params: idParam,
+        body: orderBody.extend({ usd }),
+      },
+    },
+    async ({ params, body, actor }) => {
+      await deps.ledger.write((tx) => setBudget(tx, 'run', { id: params.id, actor, ...body }));
+      deps.ledger.hint('dispatch');
       return runObject(await deps.daos.runs.get(params.id));
     },
   );

@@ -1,13 +1,17 @@
 import { z } from 'zod';
+import { usd } from '../../contract/fields.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
 import { TASK_STATES } from '../../domain/lifecycles/task.ts';
 import { cancelTask } from '../../ledger/cancel.ts';
+import { setBudget } from '../../ledger/costs.ts';
+import { redriveTask } from '../../ledger/reopen.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { logAnswer, logQuery } from '../log-stream.ts';
 import { pageQuery, toPage } from '../paging.ts';
 import { taskObject, taskObjectWhole } from '../representation.ts';
 
 const idParam = z.object({ id: z.string() });
+const orderBody = z.strictObject({ reason: z.string().min(1).max(2_000) });
 
 export function taskRoutes(api: Api, deps: ApiDeps): void {
   const { daos, ledger } = deps;
@@ -49,6 +53,43 @@ export function taskRoutes(api: Api, deps: ApiDeps): void {
         read: (after, limit) => daos.logs.readTask(id, { after, limit }),
         hasEnded: async () => isTerminal('task', (await daos.tasks.get(id)).state),
       });
+    },
+  );
+
+  api.post(
+    '/v1/tasks/:id/retry',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        description:
+          'A task that failed or was cancelled runs again, with all its retries; what it did before stays on record.',
+        tags: ['tasks'],
+        params: idParam,
+        body: orderBody,
+      },
+    },
+    async ({ params: { id }, body, actor }) => {
+      await ledger.write((tx) => redriveTask(tx, id, { actor, reason: body.reason }));
+      for (const hint of ['dispatch', 'roll-up']) ledger.hint(hint);
+      return taskObject(await daos.tasks.get(id));
+    },
+  );
+
+  api.post(
+    '/v1/tasks/:id/budget',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        description: 'What the attempts of the task may cost together, from now on.',
+        tags: ['tasks'],
+        params: idParam,
+        body: orderBody.extend({ usd }),
+      },
+    },
+    async ({ params: { id }, body, actor }) => {
+      await ledger.write((tx) => setBudget(tx, 'task', { id, actor, ...body }));
+      ledger.hint('dispatch');
+      return taskObject(await daos.tasks.get(id));
     },
   );
 

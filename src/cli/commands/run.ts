@@ -88,6 +88,27 @@ export function runCommands(program: Command, context: CliContext): void {
   }
 
   run
+    .command('retry')
+    .description('run the failed tasks again, with all their retries')
+    .argument('<run>')
+    .requiredOption('--reason <text>', 'kept in the audit')
+    .action(async (id: string, { reason }: { reason: string }, command: Command) => {
+      const retried = await clientOf(context, command).runs.retry(id, reason);
+      print(context, command, retried, () => `${retried.id} ${retried.state}`);
+    });
+
+  run
+    .command('budget')
+    .description('what the run may cost from now on; what waited for it goes on')
+    .argument('<run>')
+    .requiredOption('--usd <amount>', 'in US dollars', Number)
+    .requiredOption('--reason <text>', 'kept in the audit')
+    .action(async (id: string, order: { usd: number; reason: string }, command: Command) => {
+      const changed = await clientOf(context, command).runs.setBudget(id, order);
+      print(context, command, changed, () => `${changed.id} $${changed.cost_usd} of $${changed.budget_usd}`);
+    });
+
+  run
     .command('delete')
     .description('delete an ended run with all that hangs on it')
     .argument('<run>')

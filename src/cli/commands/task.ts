@@ -47,6 +47,27 @@ export function taskCommands(program: Command, context: CliContext): void {
     });
 
   task
+    .command('retry')
+    .description('run a failed or cancelled task again, with all its retries')
+    .argument('<task>')
+    .requiredOption('--reason <text>', 'kept in the audit')
+    .action(async (id: string, { reason }: { reason: string }, command: Command) => {
+      const retried = await clientOf(context, command).tasks.retry(id, reason);
+      print(context, command, retried, () => `${retried.id} ${retried.state}`);
+    });
+
+  task
+    .command('budget')
+    .description('what its attempts may cost together, from now on')
+    .argument('<task>')
+    .requiredOption('--usd <amount>', 'in US dollars', Number)
+    .requiredOption('--reason <text>', 'kept in the audit')
+    .action(async (id: string, order: { usd: number; reason: string }, command: Command) => {
+      const changed = await clientOf(context, command).tasks.setBudget(id, order);
+      print(context, command, changed, () => `${changed.id} $${changed.cost_usd} of $${changed.budget_usd}`);
+    });
+
+  task
     .command('cancel')
     .argument('<task>')
     .option('--reason <text>', 'kept in the audit')

@@ -1,0 +1,18 @@
+import { z } from 'zod';
+import { explain } from '../../pipeline/explain/explain.ts';
+import type { Api, ApiDeps } from '../api-deps.ts';
+
+export function explainRoutes(api: Api, { database, daos }: ApiDeps): void {
+  api.get(
+    '/v1/explain/:id',
+    {
+      schema: {
+        description:
+          'Why a run, task, patch, gate, worker, target or tool is where it is: a code, one sentence, the same as data, and when it is looked at again.',
+        tags: ['explain'],
+        params: z.object({ id: z.string().min(1) }),
+      },
+    },
+    async ({ params }) => explain({ database, daos }, params.id),
+  );
+}

@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { capacity } from '../../ledger/admission.ts';
+import type { Api, ApiDeps } from '../api-deps.ts';
+
+export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
+  api.get(
+    '/v1/stats',
+    {
+      schema: {
+        description:
+          'Depth, age and use by pool (for autoscalers), and what had to be repaired; a healthy hour shows none.',
+        tags: ['fleet'],
+        querystring: z.object({
+          window_seconds: z.coerce
+            .number()
+            .int()
+            .min(1)
+            .max(30 * 86_400)
+            .default(3_600),
+        }),
+      },
+    },
+    async ({ query: { window_seconds } }) => ({
+      pools: await poolStats(),
+      window_seconds,
+      tasks_ended: await daos.transitions.countEndings('task', window_seconds),
+      repairs: await daos.transitions.countRepairs(window_seconds),
+      refused_writes: await daos.workers.countRefusedWrites(),
+    }),
+  );
+
+  async function poolStats() {
+    const tasks = await capacity(database, 'task');
+    const gates = await capacity(database, 'gate');
+    const depth = await daos.tasks.depthByPool();
+    const pools = [...new Set([...tasks, ...gates, ...depth].map(({ pool }) => pool))].toSorted();
+    return pools.map((pool) => {
+      const waiting = depth.find((found) => found.pool === pool);
+      const task = tasks.find((found) => found.pool === pool);
+      const gate = gates.find((found) => found.pool === pool);
+      return {
+        pool,
+        tasks_waiting: waiting?.waiting ?? 0,
+        oldest_waiting_seconds: waiting?.oldest_seconds ?? 0,
+        tasks_in_flight: task?.in_flight ?? 0,
+        task_slots: task?.slots ?? 0,
+        gates_in_flight: gate?.in_flight ?? 0,
+        gate_slots: gate?.slots ?? 0,
+      };
+    });
+  }
+}

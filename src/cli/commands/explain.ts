@@ -1,0 +1,17 @@
+import type { Command } from 'commander';
+import { type CliContext, clientOf, print } from '../context.ts';
+import { plain } from '../table.ts';
+
+export function explainCommand(program: Command, context: CliContext): void {
+  program
+    .command('explain')
+    .description('why a run, task, patch, gate, worker, target or tool is where it is')
+    .argument('<id>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const found = await clientOf(context, command).explain(id);
+      print(context, command, found, () => {
+        const again = found.again_at === null ? found.again_when : `${found.again_when}, at ${found.again_at}`;
+        return `${found.kind} ${plain(found.id)} ${found.state} ${plain(found.sentence)}\n  ${found.code}; looked at again ${plain(again)}`;
+      });
+    });
+}

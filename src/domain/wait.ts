@@ -1,0 +1,193 @@
+import type { RepositoryStanding, RunHold, Standing, ToolStanding } from './admission.ts';
+import { toolHold } from './admission.ts';
+import type { RunState } from './lifecycles/run.ts';
+
+/** Why something is where it is: a stable code, one sentence, the same as data, and when it is looked at again. */
+export interface Explanation {
+  code: string;
+  sentence: string;
+  facts: Readonly<Record<string, unknown>>;
+  /** The moment at which it changes by itself; null where something else must happen first. */
+  again_at: string | null;
+  /** The same in words. */
+  again_when: string;
+}
+
+/** What is known of a task in the queue. */
+export interface QueuedTask {
+  task_id: string;
+  run_id: string;
+  tool: string;
+  pool: string;
+  target_id: string | null;
+  cost_usd: number;
+  budget_usd: number | null;
+  /** How long ago it was given to the queue; null: it was not. */
+  dispatched_for_seconds: number | null;
+  run_state: RunState;
+  run_reason: string | null;
+}
+
+export interface PoolFacts {
+  /** Slots of living workers that serve the pool; 0: nobody does. */
+  slots: number;
+  free: number;
+  /** Workers of the pool that take nothing though work waits. */
+  starving: number;
+  /** Tasks of the pool that are ranked before it. */
+  before: number;
+}
+
+const NEXT_DISPATCH = 'at the next dispatch, within a second';
+
+/** The first thing that holds a QUEUED task, in the order in which admission asks. */
+export function whyQueued(task: QueuedTask, standing: Standing, pool: PoolFacts): Explanation {
+  if (task.run_state === 'PAUSED') {
+    const facts = { run_id: task.run_id, reason: task.run_reason };
+    return wait('run_paused', `its run is paused (${task.run_reason ?? 'no reason given'})`, {
+      facts,
+      when: 'when somebody resumes the run',
+    });
+  }
+  const runHold = standing.runs.find(({ run_id }) => run_id === task.run_id);
+  if (runHold !== undefined) return whyRunHolds(runHold);
+  if (task.budget_usd !== null && task.cost_usd >= task.budget_usd) {
+    const facts = { cost_usd: task.cost_usd, budget_usd: task.budget_usd };
+    const sentence = `its attempts have cost ${usd(task.cost_usd)} of the ${usd(task.budget_usd)} that it may`;
+    return wait('task_budget', sentence, { facts, when: 'when somebody raises its budget' });
+  }
+  const tool = standing.tools.find(({ tool: name }) => name === task.tool);
+  const repository = standing.repositories.find(({ target_ids }) => target_ids.includes(task.target_id ?? ''));
+  if (task.dispatched_for_seconds === null) {
+    const held = tool === undefined ? undefined : whyToolHolds(tool);
+    if (held !== undefined) return held;
+    if (repository !== undefined && repository.in_flight >= repository.concurrency) return repositoryFull(repository);
+  }
+  return whyPool(task, pool);
+}
+
+function whyPool(task: QueuedTask, { slots, free, starving, before }: PoolFacts): Explanation {
+  const facts = { pool: task.pool, slots, free, starving, before, dispatched_for_seconds: task.dispatched_for_seconds };
+  if (slots === 0) {
+    const sentence = `no living worker serves the pool ${task.pool}`;
+    return wait('no_worker', sentence, { facts, when: 'when a worker of the pool registers' });
+  }
+  if (task.dispatched_for_seconds !== null && free > 0 && starving > 0) {
+    const sentence = `${count(starving, 'worker')} of the pool ${task.pool} ${starving === 1 ? 'takes' : 'take'} nothing from the queue`;
+    return wait('not_consuming', sentence, {
+      facts,
+      when: 'when a worker has mended its connection, or another took its place',
+    });
+  }
+  if (task.dispatched_for_seconds !== null) {
+    const ago = `${Math.round(task.dispatched_for_seconds)} s ago`;
+    const sentence = `it was given to the queue ${ago}; a worker of the pool ${task.pool} takes it as soon as a slot is free`;
+    return wait('dispatched', sentence, { facts, when: 'when a worker claims it; it is sent again if nobody does' });
+  }
+  if (free > 0 && before === 0) {
+    return wait('next', 'it is the next of its pool to be dispatched', { facts, when: NEXT_DISPATCH });
+  }
+  const sentence = `${count(before, 'task')} of the pool ${task.pool} ${before === 1 ? 'stands' : 'stand'} before it for ${count(slots, 'slot')}`;
+  return wait('pool_full', sentence, { facts, when: 'when a slot is free and it is its turn' });
+}
+
+function whyRunHolds(hold: RunHold): Explanation {
+  if (hold.code === 'run_budget') {
+    const { cost_usd, budget_usd, run_id } = hold;
+    const sentence = `its run has cost ${usd(cost_usd)} of the ${usd(budget_usd)} that it may`;
+    return wait('run_budget', sentence, {
+      facts: { run_id, cost_usd, budget_usd },
+      when: 'when somebody raises the budget of the run',
+    });
+  }
+  const { run_id, key, max, holders } = hold;
+  const who = holders.join(', ');
+  const sentence = `${count(max, 'run')} with the key ${key} may go at once, and ${who} ${holders.length === 1 ? 'does' : 'do'}`;
+  return wait('run_key', sentence, { facts: { run_id, key, max, holders }, when: `when ${who} has ended` });
+}
+
+/** What a tool waits for before it takes more; undefined: nothing. */
+export function whyToolHolds(tool: ToolStanding): Explanation | undefined {
+  const hold = toolHold(tool);
+  if (hold === undefined) return undefined;
+  const { tool: name } = tool;
+  const again = { again_at: hold.again_at };
+  switch (hold.code) {
+    case 'tool_breaker': {
+      const facts = {
+        tool: name,
+        state: tool.state,
+        reason: tool.reason,
+        tripped_by: tool.tripped_by,
+        probe_task_id: tool.probe_task_id,
+      };
+      if (tool.tripped_by !== null) {
+        const sentence = `${tool.tripped_by} stopped the tool ${name} (${tool.reason})`;
+        return wait('tool_breaker', sentence, { facts, when: 'when somebody resets the breaker' });
+      }
+      if (tool.state === 'HALF_OPEN') {
+        const sentence = `the breaker of ${name} lets one probe through, ${tool.probe_task_id}, and waits for what comes of it`;
+        return wait('tool_breaker', sentence, { facts, when: `when ${tool.probe_task_id} has ended` });
+      }
+      const sentence = `the breaker of ${name} is open (${tool.reason})`;
+      return wait('tool_breaker', sentence, { facts, ...again, when: 'when the cooldown is over, by one probe' });
+    }
+    case 'tool_budget': {
+      const facts = { tool: name, usd_today: tool.usd_today, usd_per_day: tool.usd_per_day };
+      const sentence = `the tool ${name} has cost ${usd(tool.usd_today)} today of the ${usd(tool.usd_per_day ?? 0)} that it may`;
+      return wait('tool_budget', sentence, { facts, ...again, when: 'when the day turns (UTC)' });
+    }
+    case 'tool_rate': {
+      const { rate_max: max, rate_per_seconds: per, recent_starts, unclaimed } = tool;
+      const facts = { tool: name, max, per_seconds: per, recent_starts, unclaimed };
+      const sentence = `the tool ${name} may begin ${max} times in ${per} s, and has`;
+      return wait('tool_rate', sentence, { facts, ...again, when: 'when the oldest start leaves the window' });
+    }
+    case 'tool_concurrency': {
+      const facts = { tool: name, concurrency: tool.concurrency, in_flight: tool.in_flight };
+      const sentence = `the tool ${name} may run ${count(tool.concurrency ?? 0, 'time')} at once, and does`;
+      return wait('tool_concurrency', sentence, { facts, when: 'when one of its tasks has ended' });
+    }
+    default:
+      return hold satisfies never;
+  }
+}
+
+function repositoryFull({ repository, concurrency, in_flight }: RepositoryStanding): Explanation {
+  const sentence = `${count(concurrency, 'task')} may run on the repository ${repository} at once, and ${in_flight === 1 ? 'does' : 'do'}`;
+  return wait('repository_concurrency', sentence, {
+    facts: { repository, concurrency, in_flight },
+    when: 'when one of its tasks has ended',
+  });
+}
+
+/** `waits: …` for whatever waits. */
+export function wait(
+  code: string,
+  sentence: string,
+  {
+    facts = {},
+    again_at = null,
+    when,
+  }: { facts?: Readonly<Record<string, unknown>>; again_at?: string | null; when: string },
+): Explanation {
+  return { code, sentence: `waits: ${sentence}.`, facts, again_at, again_when: when };
+}
+
+/** For what does not wait: it works, or it has ended. */
+export function stands(
+  code: string,
+  sentence: string,
+  facts: Readonly<Record<string, unknown>> = {},
+  when = 'never by itself',
+): Explanation {
+  return { code, sentence: `${sentence}.`, facts, again_at: null, again_when: when };
+}
+
+export function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? '' : 's'}`;
+}
+
+function usd(amount: number): string {
+  return `$${amount.toFixed(2)}`;
+}

@@ -1,0 +1,183 @@
+import type { PlaceInLine } from '../../domain/landing/view.ts';
+import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
+import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
+import type { PatchRow } from '../../entities/patch.ts';
+import type { TestGateRow } from '../../entities/test-gate.ts';
+import { capacity } from '../../ledger/admission.ts';
+import type { ExplainDeps, Explained } from './explain.ts';
+import { silentWorker } from './explain-fleet.ts';
+import { whyTargetHolds } from './explain-target.ts';
+
+const EACH_ROUND = 'in each round of the coordinator, about once a second';
+
+export async function explainPatch(deps: ExplainDeps, id: string): Promise<Explained> {
+  const patch = await deps.daos.patches.get(id);
+  return { id, kind: 'patch', state: patch.state, ...(await whyPatch(deps, patch)) };
+}
+
+async function whyPatch(deps: ExplainDeps, patch: PatchRow): Promise<Explanation> {
+  const facts = { task_id: patch.task_id, target_id: patch.target_id, reason: patch.reason, evidence: patch.evidence };
+  switch (patch.state) {
+    case 'PENDING':
+    case 'VALIDATING':
+      return wait('not_built', 'its task makes it a commit first', { facts, when: `when ${patch.task_id} has run` });
+    case 'STAGED':
+      return whyStaged(deps, patch);
+    case 'APPLIED':
+      return wait('to_verify', 'it was pushed and is read back from the remote', { facts, when: EACH_ROUND });
+    case 'BLOCKED':
+      return stands(
+        'patch_blocked',
+        `stopped: ${patch.reason}`,
+        facts,
+        'when its task tries again, or somebody requeues or drops it',
+      );
+    case 'QUARANTINED': {
+      const approvable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '');
+      const hand = approvable
+        ? 'when somebody approves or drops it'
+        : 'when its task tries again, or somebody drops it';
+      return stands('patch_quarantined', `kept from landing: ${patch.reason}`, facts, hand);
+    }
+    case 'VERIFIED':
+      return stands('verified', `on the branch as ${patch.landed_commit}`, facts);
+    case 'ROLLED_BACK':
+    case 'SUPERSEDED':
+    case 'EXPIRED':
+      return stands(patch.state.toLowerCase(), `ended ${patch.state}: ${patch.reason ?? 'no reason'}`, facts);
+    default:
+      return patch.state satisfies never;
+  }
+}
+
+async function whyStaged(deps: ExplainDeps, patch: PatchRow): Promise<Explanation> {
+  const { daos } = deps;
+  const target = await daos.targets.get(patch.target_id!);
+  const held = whyTargetHolds(target);
+  if (held !== undefined) return held;
+  const place = target.landing?.line.find(({ patch_id }) => patch_id === patch.patch_id);
+  const facts = {
+    target_id: target.target_id,
+    place: place?.place ?? 'new',
+    behind: place?.behind ?? [],
+    tree_id: place?.tree_id ?? null,
+  };
+  if (patch.intent_id) return wait('landing', 'it is being pushed', { facts, when: EACH_ROUND });
+  const live = (await daos.gates.findLive(target.target_id)).filter(
+    ({ tree_id }) => tree_id !== null && tree_id === place?.tree_id,
+  );
+  if (live.length > 0) return whyUnderTest(deps, live, facts);
+  return whyInLine(place, facts);
+}
+
+async function whyUnderTest(
+  deps: ExplainDeps,
+  live: readonly TestGateRow[],
+  facts: Explanation['facts'],
+): Promise<Explanation> {
+  const gates = live.map(({ gate_id, test_suite, state }) => ({ gate_id, gate: test_suite, state }));
+  const first = live.find(({ state }) => state !== 'RUNNING');
+  if (first !== undefined) {
+    const why = await whyGate(deps, first);
+    return { ...why, facts: { ...facts, gates, ...why.facts } };
+  }
+  const names = live.map(({ test_suite }) => test_suite).join(', ');
+  return wait('gate_running', `${names} ${live.length === 1 ? 'runs' : 'run'} on its candidate`, {
+    facts: { ...facts, gates },
+    when: 'when the gates have ended',
+  });
+}
+
+function whyInLine(place: PlaceInLine | undefined, facts: Explanation['facts']): Explanation {
+  const before = place?.behind.length ?? 0;
+  switch (place?.place) {
+    case 'proven':
+      return wait(
+        'proven',
+        before === 0 ? 'it is proven and lands next' : `it is proven and lands after ${count(before, 'patch')}`,
+        { facts, when: EACH_ROUND },
+      );
+    case 'behind':
+      return wait('behind', `it builds on ${place.behind.join(', ')}, about which there are doubts`, {
+        facts,
+        when: 'when those are decided',
+      });
+    case 'doubted':
+      return wait('doubted', 'a gate failed with it, and it is tried alone before anybody is blamed', {
+        facts,
+        when: EACH_ROUND,
+      });
+    case 'not_to_land':
+      return wait('proof_only', 'its run lands nothing; its gates run alone', { facts, when: EACH_ROUND });
+    case 'testing':
+      return wait('gate_requested', 'its gates are about to be started', { facts, when: EACH_ROUND });
+    case 'queued':
+      return wait(
+        'landing_queue',
+        `${count(before, 'patch').replace('patchs', 'patches')} before it in the landing queue; candidates are tested as slots fall free`,
+        { facts, when: EACH_ROUND },
+      );
+    default:
+      return wait('landing_queue', 'the coordinator has not seen it yet', { facts, when: EACH_ROUND });
+  }
+}
+
+export async function explainGate(deps: ExplainDeps, id: string): Promise<Explained> {
+  const gate = await deps.daos.gates.get(id);
+  return { id, kind: 'gate', state: gate.state, ...(await whyGate(deps, gate)) };
+}
+
+async function whyGate({ database, daos }: ExplainDeps, gate: TestGateRow): Promise<Explanation> {
+  const facts = {
+    gate_id: gate.gate_id,
+    gate: gate.test_suite,
+    pool: gate.pool,
+    patch_ids: gate.patch_ids,
+    outcome: gate.outcome,
+  };
+  switch (gate.state) {
+    case 'PENDING': {
+      const pool = (await capacity(database, 'gate')).find((offered) => offered.pool === gate.pool);
+      if (pool === undefined || pool.slots === 0) {
+        return wait('no_gate_worker', `no living worker offers slots for gates in the pool ${gate.pool}`, {
+          facts,
+          when: 'when a worker of the pool registers',
+        });
+      }
+      const sentence = gate.dispatched_at
+        ? `the gate ${gate.test_suite} was given to the queue`
+        : `all ${count(pool.slots, 'slot')} for gates are taken`;
+      return wait(gate.dispatched_at ? 'gate_dispatched' : 'gate_slots', sentence, {
+        facts: { ...facts, slots: pool.slots },
+        when: 'when a slot for gates is free',
+      });
+    }
+    case 'BLOCKED':
+      return wait('gate_blocked', `the gate ${gate.test_suite} depends on another one`, {
+        facts,
+        when: 'when that one has ended',
+      });
+    case 'RUNNING': {
+      const worker = gate.worker_id ? await daos.workers.find(gate.worker_id) : undefined;
+      const silent = silentWorker(worker, gate.lease_expires_at ?? null);
+      return (
+        silent ??
+        stands(
+          'gate_running',
+          `the gate ${gate.test_suite} runs on ${worker?.hostname ?? 'a worker'}`,
+          facts,
+          'when it ends, or after its timeout',
+        )
+      );
+    }
+    case 'PASSED':
+      return stands('gate_passed', `the gate ${gate.test_suite} passed`, facts);
+    case 'FAILED':
+      return stands('gate_failed', `the gate ${gate.test_suite} failed: ${gate.outcome}`, {
+        ...facts,
+        results: gate.test_results,
+      });
+    default:
+      return gate.state satisfies never;
+  }
+}

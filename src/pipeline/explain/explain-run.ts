@@ -1,0 +1,102 @@
+import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
+import type { RunRow } from '../../entities/run.ts';
+import type { ExplainDeps, Explained } from './explain.ts';
+import { explainTask } from './explain-task.ts';
+
+/** So many of its live tasks are looked at one by one. */
+const SAMPLED = 50;
+
+export async function explainRun(deps: ExplainDeps, id: string): Promise<Explained> {
+  const run = await deps.daos.runs.get(id);
+  return { id, kind: 'run', state: run.state, ...(await whyRun(deps, run)) };
+}
+
+async function whyRun(deps: ExplainDeps, run: RunRow): Promise<Explanation> {
+  const facts = {
+    progress_percentage: run.progress_percentage,
+    tasks_total: run.tasks_total,
+    tasks_ended: run.tasks_ended,
+  };
+  switch (run.state) {
+    case 'INITIALIZING':
+      return whyInitializing(deps, run, facts);
+    case 'PAUSED':
+      return wait(
+        'run_paused',
+        `it is paused (${run.reason ?? 'no reason given'}); what runs ends, what is staged lands`,
+        { facts, when: 'when somebody resumes it' },
+      );
+    case 'RUNNING':
+      return whyRunning(deps, run, facts);
+    case 'COMPLETED':
+      return stands('completed', 'it is done', facts);
+    case 'FAILED':
+      return stands(
+        'failed',
+        `it ended: ${run.reason}`,
+        { ...facts, reason: run.reason, evidence: run.evidence },
+        'when somebody retries its failed tasks',
+      );
+    default:
+      return run.state satisfies never;
+  }
+}
+
+async function whyInitializing({ daos }: ExplainDeps, run: RunRow, facts: Explanation['facts']): Promise<Explanation> {
+  if (run.supersede && run.concurrency_key) {
+    const older = await daos.runs.findLiveWithKey(run.concurrency_key, run.run_id);
+    if (older.length > 0) {
+      const ids = older.map(({ run_id }) => run_id);
+      return wait('run_supersedes', `it takes the place of ${ids.join(', ')}, which must end first`, {
+        facts: { ...facts, runs: ids },
+        when: 'each second; a patch that is being landed is let come to its end',
+      });
+    }
+  }
+  const sentence = `the tip and the policy of ${run.target_id} are being read`;
+  return wait('run_initializing', sentence, {
+    facts: { ...facts, target_id: run.target_id },
+    when: 'each second, less often while the remote does not answer',
+  });
+}
+
+/** What its tasks wait for, the most frequent first; one that runs means that the run does not wait. */
+async function whyRunning(deps: ExplainDeps, run: RunRow, facts: Explanation['facts']): Promise<Explanation> {
+  const live = await deps.daos.tasks.findLive(run.run_id, SAMPLED);
+  const states = await deps.daos.tasks.countByState(run.run_id);
+  const explained = await Promise.all(live.map(({ task_id }) => explainTask(deps, task_id)));
+  const groups = Map.groupBy(explained, ({ code }) => code);
+  const waits = [...groups]
+    .map(([code, tasks]) => ({
+      code,
+      tasks: tasks.length,
+      for_example: tasks[0]!.id,
+      sentence: tasks[0]!.sentence,
+      again_at: tasks[0]!.again_at,
+    }))
+    .toSorted((a, b) => b.tasks - a.tasks);
+  const all = { ...facts, states, waits };
+  const running = states.RUNNING ?? 0;
+  if (running > 0)
+    return stands(
+      'running',
+      `${count(running, 'task')} of it ${running === 1 ? 'runs' : 'run'}`,
+      all,
+      'as its tasks end',
+    );
+  const main = waits[0];
+  if (main === undefined)
+    return stands('ending', 'all its tasks have ended', all, 'within a second: the roll-up ends it');
+  const again_at =
+    explained
+      .map((task) => task.again_at)
+      .filter((at) => at !== null)
+      .toSorted()[0] ?? null;
+  return {
+    code: main.code,
+    sentence: main.sentence,
+    facts: all,
+    again_at,
+    again_when: explained.find(({ code }) => code === main.code)!.again_when,
+  };
+}

@@ -1,0 +1,44 @@
+import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
+import type { TargetRow } from '../../entities/target.ts';
+import type { ExplainDeps, Explained } from './explain.ts';
+
+export async function explainTarget({ daos }: ExplainDeps, target: TargetRow): Promise<Explained> {
+  const staged = await daos.patches.count({ target_id: target.target_id, state: 'STAGED' });
+  const facts = { tip_commit: target.tip_commit, staged, slots: target.landing?.slots ?? null };
+  const state = target.paused_at ? 'paused' : 'open';
+  const known = { id: target.target_id, kind: 'target', state } as const;
+  const held = whyTargetHolds(target);
+  if (held !== undefined) return { ...known, ...held, facts: { ...facts, ...held.facts } };
+  if (staged === 0)
+    return { ...known, ...stands('target_idle', 'nothing waits to land there', facts, 'when a patch is staged') };
+  const testing = target.landing?.line.filter(({ place }) => place === 'testing').length ?? 0;
+  const sentence = `${staged} ${staged === 1 ? 'patch waits' : 'patches wait'} to land, ${count(testing, 'candidate')} under test`;
+  return { ...known, ...stands('target_landing', sentence, facts, 'about once a second') };
+}
+
+/** What keeps everything of a target from landing; undefined: nothing does. */
+export function whyTargetHolds(target: TargetRow): Explanation | undefined {
+  const { target_id, pause_reason, paused_by, paused_at, policy_error, landing } = target;
+  if (paused_at) {
+    const facts = { target_id, paused_by, paused_at: paused_at.toISOString(), pause_reason };
+    return wait('target_paused', `landing on ${target_id} is paused by ${paused_by} (${pause_reason})`, {
+      facts,
+      when: 'when somebody resumes the target',
+    });
+  }
+  if (policy_error) {
+    return wait('policy_invalid', `the policy of ${target_id} cannot be used: ${policy_error}`, {
+      facts: { target_id, policy_error },
+      when: 'when the branch moves',
+    });
+  }
+  if (landing?.red_tip) {
+    const { gate, gate_id, outcome } = landing.red_tip;
+    const sentence = `the tip of ${target_id} itself fails the gate ${gate} (${outcome}); only what is green on its own tree lands`;
+    return wait('red_tip', sentence, {
+      facts: { target_id, gate, gate_id, outcome },
+      when: 'when the branch moves, or the gate is green on it again',
+    });
+  }
+  return undefined;
+}

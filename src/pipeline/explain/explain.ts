@@ -1,0 +1,41 @@
+import { SluiceError } from '../../contract/errors.ts';
+import type { Daos } from '../../dao/all.ts';
+import type { Database } from '../../database/database.ts';
+import type { Explanation } from '../../domain/wait.ts';
+import { explainTool, explainWorker } from './explain-fleet.ts';
+import { explainGate, explainPatch } from './explain-patch.ts';
+import { explainRun } from './explain-run.ts';
+import { explainTarget } from './explain-target.ts';
+import { explainTask } from './explain-task.ts';
+
+export interface ExplainDeps {
+  database: Database;
+  daos: Daos;
+}
+
+export interface Explained extends Explanation {
+  id: string;
+  kind: 'run' | 'workstream' | 'task' | 'patch' | 'gate' | 'worker' | 'tool' | 'target';
+  state: string;
+}
+
+/** By what an id begins with; tools and targets have names of their own. Throws `entity.not_found`. */
+export async function explain(deps: ExplainDeps, id: string): Promise<Explained> {
+  const explainers = {
+    run: explainRun,
+    task: explainTask,
+    patch: explainPatch,
+    gate: explainGate,
+    wrk: explainWorker,
+  } as const;
+  const prefix = /^([a-z]+)_[0-9a-z]{26}$/.exec(id)?.[1] ?? '';
+  if (Object.hasOwn(explainers, prefix)) return explainers[prefix as keyof typeof explainers](deps, id);
+  if (prefix === 'brk') return explainTool(deps, (await deps.daos.breakers.get(id)).tool_name);
+  const target = await deps.daos.targets.find(id);
+  if (target !== undefined) return explainTarget(deps, target);
+  if ((await deps.daos.breakers.getByTool(id)) !== undefined) return explainTool(deps, id);
+  throw new SluiceError(
+    'entity.not_found',
+    `there is nothing called ${id}: give the id of a run, task, patch, gate, worker or target, or the name of a tool`,
+  );
+}
