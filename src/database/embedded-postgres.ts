@@ -1,17 +1,20 @@
 import { randomBytes } from 'node:crypto';
-import { access, chown, constants, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { SluiceError } from '../contract/errors.ts';
-import { poll } from '../lib/clock.ts';
+import { fullJitterMs } from '../lib/backoff.ts';
+import { poll, sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { runChild } from '../lib/process.ts';
 import { type Service, startService } from '../lib/process-service.ts';
+import { exists, serverEnvironment, serverPrograms, unprivileged, unprivilegedUser } from './server-programs.ts';
 
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 20_000;
+const REVIVE = { baseMs: 200, capMs: 5_000 };
 const USER = 'sluice';
 const DATABASE = 'sluice';
 
@@ -25,7 +28,10 @@ export interface EmbeddedPostgresOptions {
   durable?: boolean;
 }
 
-/** A PostgreSQL server of our own, for one machine without one. A server that still runs from before is joined. */
+/**
+ * A PostgreSQL server of our own, for one machine without one. A server that still runs from before is joined; one that ends
+ * by itself is started again at the same address.
+ */
 export class EmbeddedPostgres implements Component {
   readonly name = 'embedded-postgres';
   readonly #folder: string;
@@ -34,6 +40,7 @@ export class EmbeddedPostgres implements Component {
   readonly #durable: boolean;
   #service: Service | undefined;
   #url: string | undefined;
+  #stopping: AbortController | undefined;
 
   constructor({ dataDir, log, searchPath, durable = true }: EmbeddedPostgresOptions) {
     this.#folder = resolve(dataDir, 'postgres');
@@ -51,6 +58,7 @@ export class EmbeddedPostgres implements Component {
 
   async start(): Promise<void> {
     if (this.#url !== undefined) return;
+    this.#stopping = new AbortController();
     try {
       await this.#startServer();
     } catch (cause) {
@@ -61,6 +69,7 @@ export class EmbeddedPostgres implements Component {
   }
 
   async stop(): Promise<void> {
+    this.#stopping?.abort();
     const service = this.#service;
     this.#service = undefined;
     this.#url = undefined;
@@ -75,12 +84,39 @@ export class EmbeddedPostgres implements Component {
     if (!(await exists(join(data, 'PG_VERSION')))) await this.#initialise(initdb, data, wrap);
     const runningPort = await portOfRunning(data);
     const port = runningPort ?? (await freePort());
-    if (runningPort === undefined) await this.#spawn(postgres, data, port, wrap);
+    const launch = () => this.#spawn(postgres, data, port, wrap);
+    if (runningPort === undefined) await launch();
     const server = `postgresql://${USER}:${password}@127.0.0.1:${port}`;
     await this.#waitUntilReady(`${server}/postgres`);
     await createDatabase(`${server}/postgres`);
     this.#url = `${server}/${DATABASE}`;
     this.#log.info({ port, joined: runningPort !== undefined }, 'embedded-postgres.ready');
+    if (this.#service !== undefined) void this.#keepAlive(this.#service, { launch, url: `${server}/postgres` });
+  }
+
+  /** What a killed server leaves (its processes, its shared memory) goes within moments: until then a start fails. */
+  async #keepAlive(first: Service, { launch, url }: { launch: () => Promise<void>; url: string }): Promise<void> {
+    const { signal } = this.#stopping!;
+    for (let faults = 0, service = first; ; ) {
+      const how = await service.ended;
+      if (signal.aborted) return;
+      this.#log.error({ how, faults }, 'embedded-postgres.ended');
+      await sleep(REVIVE.baseMs + fullJitterMs(REVIVE, faults), signal);
+      if (signal.aborted) return;
+      const ready = await launch()
+        .then(() => this.#waitUntilReady(url))
+        .then(
+          () => true,
+          () => false,
+        );
+      service = this.#service ?? service;
+      if (signal.aborted) {
+        await service.end('SIGINT', STOP_LIMIT_MS);
+        return;
+      }
+      faults = ready ? 0 : faults + 1;
+      if (ready) this.#log.info({}, 'embedded-postgres.revived');
+    }
   }
 
   async #password(): Promise<string> {
@@ -154,57 +190,6 @@ export class EmbeddedPostgres implements Component {
   }
 }
 
-async function serverPrograms(): Promise<{ initdb: string; postgres: string }> {
-  const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;
-  try {
-    return await import(packageName);
-  } catch (cause) {
-    const message = `no PostgreSQL for ${process.platform} ${process.arch} among the packages: set DATABASE_URL`;
-    throw new SluiceError('database.embedded', message, { cause });
-  }
-}
-
-/**
- * PostgreSQL refuses to run as root. For root the server runs as the system's `postgres` user (or nobody) and dies with
- * us. Where that user cannot enter the folders (a clone below /root, say), it is lent the one capability that lets it.
- */
-async function unprivileged(folders: readonly string[], searchPath: string): Promise<string[]> {
-  const owner = await unprivilegedUser();
-  const dieWithParent = ['setpriv', '--pdeathsig=INT'];
-  if (owner === undefined) return (await hasSetpriv(searchPath)) ? [...dieWithParent, '--'] : [];
-  if (!(await hasSetpriv(searchPath))) {
-    throw new SluiceError(
-      'database.embedded',
-      'PostgreSQL does not run as root and setpriv is missing: set DATABASE_URL',
-    );
-  }
-  const reachable = (await Promise.all(folders.map(everybodyMayEnter))).every((open) => open);
-  const lent = ['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--securebits=+no_setuid_fixup'];
-  const user = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups'];
-  return [...dieWithParent, ...user, ...(reachable ? [] : lent), '--'];
-}
-
-async function unprivilegedUser(): Promise<{ uid: number; gid: number } | undefined> {
-  if (process.getuid?.() !== 0) return undefined;
-  const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'));
-  const found = users.find(([user]) => user === 'postgres') ?? users.find(([user]) => user === 'nobody');
-  return found === undefined ? { uid: 65_534, gid: 65_534 } : { uid: Number(found[2]), gid: Number(found[3]) };
-}
-
-async function hasSetpriv(searchPath: string): Promise<boolean> {
-  const folders = searchPath.split(':');
-  const found = await Promise.all(folders.map((folder) => exists(join(folder, 'setpriv'))));
-  return found.includes(true);
-}
-
-async function everybodyMayEnter(path: string): Promise<boolean> {
-  for (let folder = path; ; folder = dirname(folder)) {
-    const { mode } = await stat(folder);
-    if ((mode & 0o001) === 0) return false;
-    if (folder === dirname(folder)) return true;
-  }
-}
-
 /**
  * The port of a server that already runs on this data, by its pid file. The number in an old file may belong to somebody
  * else by now: only a server that answers is joined; a stale file would keep ours from starting and is removed.
@@ -263,15 +248,4 @@ async function createDatabase(serverUrl: string): Promise<void> {
   } finally {
     await client.end();
   }
-}
-
-function serverEnvironment(searchPath: string): Record<string, string> {
-  return { PATH: searchPath, LC_ALL: 'C', TZ: 'UTC' };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path, constants.F_OK).then(
-    () => true,
-    () => false,
-  );
 }

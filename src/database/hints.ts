@@ -3,12 +3,16 @@ import { type BackoffPolicy, fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
+import { answeringSocket } from './answering-socket.ts';
 import { type Database, sql } from './database.ts';
 
 const CHANNEL = 'sluice';
 const RECONNECT: BackoffPolicy = { baseMs: 200, capMs: 5_000 };
 const MAX_PAYLOAD_BYTES = 7_000;
 const GATHER_MS = 5;
+/** Who only listens hears nothing of a connection that died: it asks now and then. */
+const PROVE_EVERY_MS = 5_000;
+const END_LIMIT_MS = 1_000;
 
 /** `dispatch`, `landing`, `roll-up`, `start-run`, `cancel:<task or gate id>`: something is there to look at. */
 export type Hint = string;
@@ -102,7 +106,12 @@ export class HintListener implements Component {
   }
 
   async #listenUntilLost(onConnected: () => void): Promise<void> {
-    const client = new Client({ connectionString: this.#url, application_name: 'sluice-hints', keepAlive: true });
+    const client = new Client({
+      connectionString: this.#url,
+      application_name: 'sluice-hints',
+      connectionTimeoutMillis: PROVE_EVERY_MS,
+      stream: answeringSocket(2 * PROVE_EVERY_MS),
+    });
     const lost = new Promise<void>((resolve) => {
       client.once('error', () => resolve());
       client.once('end', () => resolve());
@@ -115,9 +124,11 @@ export class HintListener implements Component {
       });
       await client.query(`listen ${CHANNEL}`);
       onConnected();
-      await lost;
+      const proving = setInterval(() => void client.query('select 1').catch(() => {}), PROVE_EVERY_MS);
+      await lost.finally(() => clearInterval(proving));
     } finally {
-      await client.end().catch(() => {});
+      // A goodbye that nobody answers is not waited for.
+      await Promise.race([client.end().catch(() => {}), sleep(END_LIMIT_MS)]);
     }
   }
 }

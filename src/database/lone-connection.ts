@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect, type RawBuilder } from 'kysely';
 import { Pool } from 'pg';
+import { answeringSocket } from './answering-socket.ts';
 import type { Tx } from './database.ts';
 
 /** One connection without the ORM, for a thread that must not wait behind anybody. */
@@ -7,15 +8,18 @@ export class LoneConnection {
   readonly #pool: Pool;
   readonly #kysely: Kysely<unknown>;
 
-  constructor(url: string, { statementTimeoutMs }: { statementTimeoutMs: number }) {
+  /** A connection on which nothing comes or goes for `silentMs` is given up. */
+  constructor(url: string, { silentMs }: { silentMs: number }) {
     this.#pool = new Pool({
       connectionString: url,
       max: 1,
       keepAlive: true,
       application_name: 'sluice-heartbeat',
-      connectionTimeoutMillis: statementTimeoutMs,
-      query_timeout: statementTimeoutMs,
+      connectionTimeoutMillis: silentMs,
+      stream: answeringSocket(silentMs),
     });
+    // The query in flight fails by itself; without a listener, the news of it would end the thread.
+    this.#pool.on('connect', (client) => client.on('error', () => {}));
     this.#pool.on('error', () => {});
     this.#kysely = new Kysely({ dialect: new PostgresDialect({ pool: this.#pool }) });
   }

@@ -1,6 +1,7 @@
 import { Migrator } from '@mikro-orm/migrations';
 import { defineConfig, type Options } from '@mikro-orm/postgresql';
 import { ENTITIES } from '../entities/all.ts';
+import { answeringSocket } from './answering-socket.ts';
 import { MIGRATIONS } from './migration-list.ts';
 
 export interface OrmOptions {
@@ -18,9 +19,9 @@ export function ormOptions({ url, poolSize = 10 }: OrmOptions): Options {
     driverOptions: {
       application_name: 'sluice',
       connectionTimeoutMillis: 5_000,
-      // The server gives up first: the client's limit is for a server that is gone.
-      statement_timeout: 55_000,
-      query_timeout: 60_000,
+      // The server gives up first: the silence is for a server that is gone.
+      statement_timeout: 25_000,
+      stream: answeringSocket(30_000),
       keepAlive: true,
     },
     forceUtcTimezone: true,

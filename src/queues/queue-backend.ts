@@ -24,6 +24,7 @@ export interface QueueBackend {
 }
 
 const PING_LIMIT_MS = 2_000;
+const ANSWER_LIMIT_MS = 10_000;
 /** Long, because losing a lock means nothing: a job that comes twice is refused by the claim. */
 const LOCK_MS = 60_000;
 
@@ -135,7 +136,7 @@ class PostgresBackend implements QueueBackend {
     const worker = new Worker(
       name,
       deliver,
-      { connection: { connectionString: this.#url, max: 4 }, concurrency, lockDuration: LOCK_MS },
+      { connection: { ...this.#connection(), max: 4 }, concurrency, lockDuration: LOCK_MS },
       createPostgresBackend,
     );
     return worker as unknown as Worker<Message>;
@@ -146,10 +147,20 @@ class PostgresBackend implements QueueBackend {
 
   async close(): Promise<void> {}
 
+  /** An answer that does not come means a connection that died without a word: it is left for a fresh one. */
+  #connection() {
+    return {
+      connectionString: this.#url,
+      connectionTimeoutMillis: ANSWER_LIMIT_MS,
+      query_timeout: ANSWER_LIMIT_MS,
+      keepAlive: true,
+    };
+  }
+
   #open(name: string, extra: { migrate?: boolean }): Queue<Message> {
     const queue = new Queue(
       name,
-      { connection: { connectionString: this.#url, max: 2, ...extra } },
+      { connection: { ...this.#connection(), max: 2, ...extra } },
       createPostgresBackend,
     ) as unknown as Queue<Message>;
     queue.on('error', () => {});

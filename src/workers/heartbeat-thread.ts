@@ -11,7 +11,7 @@ import type { FromHeartbeat, HeartbeatSetup, ToHeartbeat } from './heartbeat.ts'
 const { databaseUrl, workerId, leaseMs, everyMs, counter } = workerData as HeartbeatSetup;
 const ticks = new Int32Array(counter);
 // Half a lease: after an outage the first beat must come before anybody may be reaped.
-const connection = new LoneConnection(databaseUrl, { statementTimeoutMs: leaseMs / 2 });
+const connection = new LoneConnection(databaseUrl, { silentMs: leaseMs / 2 });
 const stop = new AbortController();
 let heldIds: string[] = [];
 let starving = false;

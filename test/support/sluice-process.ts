@@ -19,6 +19,7 @@ export interface SluiceProcess {
 
 /** `sluice up` as a process of its own, to be killed and started again on the same database and data folder. */
 export async function spawnSluice(options: {
+  /** Empty: the embedded server. */
   databaseUrl: string;
   dataDir?: string;
   config?: ConfigFileInput;

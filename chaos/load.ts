@@ -1,0 +1,126 @@
+import type { RunSpecInput } from '../src/contract/run-spec.ts';
+import { sleep } from '../src/lib/clock.ts';
+import type { World } from './world.ts';
+
+type Task = RunSpecInput['workstreams'][number]['tasks'][number];
+
+/** What must have become of a task when all is over. */
+export interface Expected {
+  runId: string;
+  task: string;
+  state: 'COMPLETED' | 'FAILED' | 'CANCELLED';
+  /** The file that it puts on the branch; null: none. */
+  file: string | null;
+}
+
+/** Submitted and not ended: more than the fleet can take, so that something always waits. */
+const BACKLOG = 30;
+const LOOK_EVERY_MS = 250;
+
+/** Hands in runs of short real tasks as long as it is told to, and remembers what each must come to. */
+export class Load {
+  readonly expected: Expected[] = [];
+  readonly #world: World;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | undefined;
+  #count = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  get tasks(): number {
+    return this.expected.length;
+  }
+
+  start(): void {
+    this.#running ??= this.#loop();
+  }
+
+  /** Resolves when nothing more is handed in. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const live = await this.#world.daos.tasks.count({ state: { $nin: ['COMPLETED', 'FAILED', 'CANCELLED'] } }).catch(() => BACKLOG);
+      if (live < BACKLOG) await this.submit();
+      else await sleep(LOOK_EVERY_MS, this.#stop.signal);
+    }
+  }
+
+  /** Under an idempotency key, so that an answer that got lost can be asked for again: never two runs. */
+  async submit(): Promise<void> {
+    this.#count += 1;
+    const name = `run-${this.#count}`;
+    const { tasks, expected } = makeTasks(this.#count, this.#world);
+    const spec: RunSpecInput = {
+      name,
+      repository: 'app',
+      workstreams: tasks.map((chain, n) => ({ name: `w${n}`, critical: false, tasks: chain })),
+    };
+    while (true) {
+      try {
+        const { id } = await this.#world.client.runs.submit(spec, { idempotencyKey: name });
+        this.expected.push(...expected.map((each) => ({ runId: id, ...each })));
+        return;
+      } catch {
+        await sleep(100);
+      }
+    }
+  }
+}
+
+/** One of each kind: a tool’s change, a pair that depends on each other, a ready-made patch, one that breaks the gate, one that changes nothing, a tool that fails at first. */
+function makeTasks(n: number, { random }: World): { tasks: Task[][]; expected: Omit<Expected, 'runId'>[] } {
+  const shell = (name: string, script: string, more: object = {}): Task => ({
+    name,
+    tool: 'command',
+    input: { argv: ['sh', '-c', script] },
+    max_retries: 3,
+    message: name,
+    ...more,
+  });
+  const pause = random.between(0.05, 0.6).toFixed(2);
+  const patch = (name: string, file: string): Task => ({
+    name,
+    tool: 'patch',
+    input: { format: 'inline', files: [{ path: file, content: `${name}\n` }] },
+    message: name,
+  });
+  const file = (kind: string): string => `f/${kind}-${n}`;
+  const tasks = [
+    [shell('change', `sleep ${pause}; echo ${n} > ${file('change')}`)],
+    [
+      shell('first', `echo ${n} > ${file('first')}`),
+      shell('second', `cat ${file('first')} > ${file('second')}`, { depends_on: ['first'] }),
+    ],
+    [patch('ready', file('ready'))],
+    [patch('breaks', file('bad'))],
+    [shell('nothing', `setsid sleep 0.2 & sleep ${pause}`)],
+    [
+      {
+        name: 'flaky',
+        tool: 'flaky',
+        input: { script: `test "$SLUICE_ATTEMPT" -gt 1 || exit 1; echo ${n} > ${file('flaky')}` },
+        max_retries: 20,
+        message: 'flaky',
+      },
+    ],
+  ];
+  const completed = { state: 'COMPLETED' } as const;
+  return {
+    tasks,
+    expected: [
+      { task: 'change', file: file('change'), ...completed },
+      { task: 'first', file: file('first'), ...completed },
+      { task: 'second', file: file('second'), ...completed },
+      { task: 'ready', file: file('ready'), ...completed },
+      { task: 'breaks', file: null, state: 'FAILED' },
+      { task: 'nothing', file: null, ...completed },
+      { task: 'flaky', file: file('flaky'), ...completed },
+    ],
+  };
+}

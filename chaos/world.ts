@@ -1,0 +1,155 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { stringify } from 'yaml';
+import { SluiceClient } from '../src/client/sluice-client.ts';
+import { createDaos, type Daos } from '../src/dao/all.ts';
+import { Database } from '../src/database/database.ts';
+import { EmbeddedPostgres } from '../src/database/embedded-postgres.ts';
+import { migrateUp } from '../src/database/migrator.ts';
+import { poll } from '../src/lib/clock.ts';
+import { silentLog } from '../src/lib/log.ts';
+import { type Service, startService } from '../src/lib/process-service.ts';
+import { RoleProcess, seenProcesses } from './processes.ts';
+import type { Random } from './random.ts';
+import { TargetBranch } from './target-branch.ts';
+import { TcpProxy } from './tcp-proxy.ts';
+
+export type Backend = 'redis' | 'postgres';
+
+export interface World {
+  backend: Backend;
+  folder: string;
+  random: Random;
+  client: SluiceClient;
+  /** A way to the database that no fault cuts. */
+  database: Database;
+  daos: Daos;
+  branch: TargetBranch;
+  roles: { api: RoleProcess; schedulers: RoleProcess[]; workers: RoleProcess[] };
+  databaseProxy: TcpProxy;
+  redis: RedisServer | undefined;
+  /** Folders of the two "machines" that workers run on. */
+  machines: string[];
+  postgresPids(): Promise<number[]>;
+  stop(): Promise<void>;
+}
+
+export interface RedisServer {
+  proxy: TcpProxy;
+  /** Past the proxy. */
+  client: Redis;
+  kill(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** So far apart may the clocks of two machines be. */
+const SKEW_MS = 10 * 60_000;
+const WORKERS_A_MACHINE = 2;
+
+/** Two machines, two schedulers, one API; a database and a queue behind proxies; a branch. All real, all on loopback. */
+export async function createWorld(options: { backend: Backend; random: Random }): Promise<World> {
+  const { backend, random } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-chaos-'));
+  const searchPath = process.env.PATH!;
+  const server = new EmbeddedPostgres({ dataDir: join(folder, 'database'), log: silentLog(), searchPath });
+  await server.start();
+  const database = new Database({ url: server.url });
+  await database.start();
+  await migrateUp(database);
+  const databaseProxy = await TcpProxy.start(Number(new URL(server.url).port));
+  const redis = backend === 'redis' ? await startRedisServer() : undefined;
+  const branch = await TargetBranch.create(folder);
+  const port = await freePort();
+  const config = join(folder, 'sluice.config.yaml');
+  await writeFile(config, stringify(configuration(branch)));
+  await mkdir(join(folder, 'logs'));
+  const environment = (): Record<string, string> => ({
+    PATH: searchPath,
+    DATABASE_URL: databaseProxy.through(server.url),
+    REDIS_URL: redis === undefined ? '' : `redis://127.0.0.1:${redis.proxy.port}`,
+    NODE_OPTIONS: `--import=${join(import.meta.dirname, 'skewed-clock.mjs')}`,
+    SLUICE_CHAOS_SKEW_MS: String(Math.round(random.between(-SKEW_MS, SKEW_MS))),
+  });
+  const role = (name: string, args: readonly string[], machine: string): RoleProcess =>
+    new RoleProcess({
+      name,
+      args: [...args, `--config=${config}`, `--data-dir=${machine}`],
+      environment,
+      logFile: join(folder, 'logs', `${name}.log`),
+    });
+  const machines = ['first', 'second'].map((name) => join(folder, name));
+  const workerArgs = ['worker', `--processes=${WORKERS_A_MACHINE}`, '--concurrency=3', '--gate-slots=2', '--drain-seconds=5'];
+  const roles = {
+    api: role('api', ['api', `--port=${port}`], machines[0]!),
+    schedulers: machines.map((machine, n) => role(`scheduler-${n}`, ['scheduler'], machine)),
+    workers: machines.map((machine, n) => role(`workers-${n}`, workerArgs, machine)),
+  };
+  const all = [roles.api, ...roles.schedulers, ...roles.workers];
+  for (const each of all) each.start();
+  const client = new SluiceClient({ url: `http://127.0.0.1:${port}` });
+  const up = await poll(() => client.stats().then((stats) => (stats.pools[0]?.task_slots ?? 0) > 0 || undefined, () => undefined), {
+    everyMs: 100,
+    limitMs: 60_000,
+  });
+  if (up === undefined) throw new Error(`the world did not begin: see ${join(folder, 'logs')}`);
+  return {
+    ...{ backend, folder, random, client, database, daos: createDaos(database), branch, roles, databaseProxy, redis, machines },
+    postgresPids: async () => {
+      const data = join(folder, 'database', 'postgres', 'data');
+      return (await seenProcesses()).filter(({ arguments: argv }) => argv.includes(data)).map(({ pid }) => pid);
+    },
+    stop: async () => {
+      await Promise.all(all.map((each) => each.end('SIGKILL')));
+      await database.stop();
+      await databaseProxy.stop();
+      await redis?.kill();
+      redis?.client.disconnect();
+      await redis?.proxy.stop();
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function configuration({ remote }: TargetBranch) {
+  return {
+    repositories: { app: { url: remote } },
+    allow_commands: true,
+    tools: { flaky: { argv: ['sh', '-c', '{input.script}'], concurrency: 4, breaker: { failure_threshold: 3, cooldown_seconds: 2 } } },
+  };
+}
+
+async function startRedisServer(): Promise<RedisServer> {
+  const port = await freePort();
+  const launch = (): Promise<Service> =>
+    startService({
+      argv: ['redis-server', '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
+      cwd: '/',
+      env: { PATH: process.env.PATH! },
+      onLine: () => {},
+    });
+  let service = await launch();
+  const client = new Redis(`redis://127.0.0.1:${port}`, { maxRetriesPerRequest: null });
+  client.on('error', () => {});
+  const proxy = await TcpProxy.start(port);
+  return {
+    proxy,
+    client,
+    kill: () => service.end('SIGKILL', 1_000),
+    start: async () => {
+      service = await launch();
+      await client.ping();
+    },
+  };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

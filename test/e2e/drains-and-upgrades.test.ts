@@ -1,0 +1,130 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { createDaos, type Daos } from '../../src/dao/all.ts';
+import { Database } from '../../src/database/database.ts';
+import { cloneTemplate } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { shell, specOf } from '../support/run-sluice.ts';
+import { makeDataDir, spawnSluice } from '../support/sluice-process.ts';
+
+let git: GitSandbox;
+let databaseUrl: string;
+let daos: Daos;
+beforeAll(async () => {
+  git = await GitSandbox.create();
+  databaseUrl = await cloneTemplate();
+  const database = new Database({ url: databaseUrl });
+  await database.start();
+  daos = createDaos(database);
+  afterAll(() => database.stop());
+});
+afterAll(() => git.remove());
+
+const living = async () =>
+  (await daos.workers.findBy({ state: { $in: ['IDLE', 'BUSY'] } })).map((row) => row.worker_id);
+
+test('P9: a worker that an operator drains ends what it holds, takes no more, and nobody comes in its place', async () => {
+  const sluice = await spawnSluice({ databaseUrl });
+  const before = await eventually('two workers', async () => ((await living()).length === 2 ? living() : undefined));
+  const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('long', 'sleep 3; echo long > long.txt')]));
+  const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  const drained = await sluice.client.drainWorker(task.worker_id!, 'a new kernel');
+  expect(drained).toMatchObject({ draining: true });
+  await eventually('its end', async () => (await daos.workers.get(task.worker_id!)).state === 'STOPPED');
+  expect(await daos.tasks.get(task.task_id)).toMatchObject({ attempt: 1, interruptions: 0 });
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  expect(await living()).toEqual(before.filter((workerId) => workerId !== task.worker_id));
+  // The other one goes on; a killed one would have been replaced.
+  const { id: next } = await sluice.client.runs.submit(specOf(git.remote, [shell('next', 'echo next > next.txt')]));
+  await eventually('the end', async () => (await sluice.client.runs.get(next)).state === 'COMPLETED');
+  const [last] = await living();
+  process.kill((await daos.workers.get(last!)).pid!, 'SIGKILL');
+  await eventually('its successor', async () => {
+    const now = await living();
+    return now.length === 1 && now[0] !== last;
+  });
+  expect(await daos.workers.get(last!)).toMatchObject({ state: 'DEAD', reason: 'process_ended' });
+  expect(await sluice.stop()).toBe(0);
+});
+
+test('a second signal ends everything now, with 130, and the work goes back', async () => {
+  const sluice = await spawnSluice({ databaseUrl });
+  await sluice.client.runs.submit(specOf(git.remote, [shell('hangs', 'sleep 300')]));
+  const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  sluice.child.kill('SIGTERM');
+  await eventually('the drain', async () => sluice.output().includes('daemon.stopping'));
+  expect(await sluice.stop('SIGTERM')).toBe(130);
+  const again = await spawnSluice({ databaseUrl });
+  await eventually('it is taken back', async () => (await daos.tasks.get(task.task_id)).attempt === 2);
+  expect(await daos.tasks.get(task.task_id)).toMatchObject({ retry_count: 0 });
+  await again.client.runs.cancel(task.run_id!);
+  await again.stop();
+});
+
+test('P8, P9: a rolling restart of every process under load loses and repeats nothing', async () => {
+  const dataDirs = { first: await makeDataDir(), second: await makeDataDir() };
+  const port = await freePort();
+  const roles = {
+    api: () => spawnRole(['api', `--port=${port}`, `--data-dir=${dataDirs.first}`]),
+    schedulerA: () => spawnRole(['scheduler', `--data-dir=${dataDirs.first}`]),
+    schedulerB: () => spawnRole(['scheduler', `--data-dir=${dataDirs.second}`]),
+    workersA: () => spawnRole(['worker', `--data-dir=${dataDirs.first}`, '--processes=1', '--drain-seconds=30']),
+    workersB: () => spawnRole(['worker', `--data-dir=${dataDirs.second}`, '--processes=1', '--drain-seconds=30']),
+  };
+  const running = new Map<keyof typeof roles, ChildProcess>();
+  for (const name of Object.keys(roles) as (keyof typeof roles)[]) running.set(name, roles[name]());
+  const { SluiceClient } = await import('../../src/client/sluice-client.ts');
+  const client = new SluiceClient({ url: `http://127.0.0.1:${port}` });
+  await eventually('the API', () => client.stats().catch(() => undefined));
+  const tasks = Array.from({ length: 16 }, (_, n) => shell(`t${n}`, `sleep 0.4; echo ${n} > roll-${n}.txt`));
+  const before = (await git.subjects()).length;
+  const { id } = await client.runs.submit(specOf(git.remote, tasks));
+  for (const name of running.keys()) {
+    const old = running.get(name)!;
+    const ended = new Promise((resolve) => old.once('exit', resolve));
+    old.kill('SIGTERM');
+    expect(await ended).toBe(0);
+    running.set(name, roles[name]());
+  }
+  await eventually(
+    'the end',
+    async () => (await client.runs.get(id).catch(() => undefined))?.state === 'COMPLETED',
+    100_000,
+  );
+  const rows = await daos.tasks.findByRun(id);
+  expect(rows.map(({ attempt, retry_count }) => [attempt, retry_count])).toEqual(rows.map(() => [1, 0]));
+  expect((await git.subjects()).length).toBe(before + tasks.length);
+  for (const child of running.values()) {
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await ended;
+  }
+});
+
+function spawnRole(args: string[]): ChildProcess {
+  const child = fork(join(import.meta.dirname, '../../bin/sluice.cjs'), [...args, `--config=${config}`], {
+    env: { PATH: process.env.PATH, DATABASE_URL: databaseUrl },
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
+  afterAll(() => child.kill('SIGKILL'));
+  return child;
+}
+
+let config: string;
+beforeAll(async () => {
+  config = join(await makeDataDir(), 'sluice.config.yaml');
+  await writeFile(config, stringify({ allow_any_repository: true, allow_commands: true }));
+});
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import('node:net');
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

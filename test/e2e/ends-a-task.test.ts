@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
+
+const TOOLS = {
+  quiet: { argv: ['sh', '-c', '{input.script}'], idle_timeout_seconds: 1 },
+  waits: { argv: ['sh', '-c', '{input.script}'], concurrency: 1 },
+};
+const tool = (name: string, script: string, more: object = {}) => ({
+  name,
+  tool: 'quiet',
+  input: { script },
+  max_retries: 0,
+  ...more,
+});
+
+let git: GitSandbox;
+let sluice: RunningSluice;
+beforeAll(async () => {
+  git = await GitSandbox.create();
+  sluice = await startSluice({ config: { tools: TOOLS } });
+});
+afterAll(async () => {
+  await sluice.stop();
+  await git.remove();
+});
+
+async function running(spec: Parameters<typeof sluice.client.runs.submit>[0]) {
+  const { id } = await sluice.client.runs.submit(spec);
+  return eventually('a running task', async () => {
+    const whole = await sluice.whole(id);
+    const task = whole.run.tasks![0]!;
+    return task.state === 'RUNNING' ? task : undefined;
+  });
+}
+
+describe('a cancel ends whatever the child does', () => {
+  test.each([
+    ['ignores TERM', `trap '' TERM; echo ready; while :; do sleep 0.1; done`],
+    ['forks out of its group', 'setsid sleep 300 & setsid sh -c "sleep 300 & sleep 300" & echo ready; sleep 300'],
+    ['holds its output open', '(trap "" TERM; exec setsid sleep 300) & echo ready; exit 0 & wait'],
+    ['forks again and again', `trap '' TERM; echo ready; while :; do setsid sleep 300 & sleep 0.05; done`],
+  ])('%s', async (_how, script) => {
+    const task = await running(specOf(git.remote, [shell('stubborn', script)]));
+    const marker = `SLUICE_TASK_ID=${task.id}`;
+    await eventually('its output', async () => {
+      for await (const { text } of sluice.client.tasks.logs(task.id)) if (text.includes('ready')) return true;
+      return false;
+    });
+    await sluice.client.tasks.cancel(task.id, 'enough');
+    await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0, 10_000);
+    expect((await sluice.client.tasks.get(task.id)).state).toBe('CANCELLED');
+    expect((await sluice.whole(task.run_id)).patch('stubborn')).toBeUndefined();
+  });
+});
+
+describe('time-outs', () => {
+  test('idle: no output and no change in the worktree; either keeps it alive', async () => {
+    const { task } = await sluice.finish(
+      specOf(git.remote, [
+        tool('silent', 'sleep 60'),
+        tool('talks', 'for i in 1 2 3 4 5; do echo $i; sleep 0.5; done; echo done > talks.txt'),
+        tool('writes', 'for i in 1 2 3 4 5; do date +%N > writes.txt; sleep 0.5; done'),
+      ]),
+    );
+    expect(task('silent')).toMatchObject({ state: 'FAILED', reason: 'tool_timeout:idle' });
+    expect(task('talks').state).toBe('COMPLETED');
+    expect(task('writes').state).toBe('COMPLETED');
+  });
+
+  test('run: a task’s own limit wins over the tool’s', async () => {
+    const { task } = await sluice.finish(specOf(git.remote, [shell('slow', 'sleep 60', { timeout_seconds: 1 })]));
+    expect(task('slow')).toMatchObject({ state: 'FAILED', reason: 'tool_timeout:run' });
+  });
+
+  test('queue: who waits too long FAILS, and says so', async () => {
+    const { id } = await sluice.client.runs.submit(
+      specOf(git.remote, [
+        { name: 'holds', tool: 'waits', input: { script: 'sleep 4' }, max_retries: 0 },
+        { name: 'late', tool: 'waits', input: { script: 'true' }, depends_on: [], queue_timeout_seconds: 1 },
+      ]),
+    );
+    const late = await eventually('the time-out', async () => {
+      const found = (await sluice.whole(id)).task('late');
+      return found.state === 'FAILED' ? found : undefined;
+    });
+    expect(late).toMatchObject({ reason: 'queue_timeout', attempt: 0 });
+  });
+});
+
+describe('output', () => {
+  test('of a flood the head and the tail are kept, and what is left out is said', async () => {
+    const flood = 'echo the-head; yes 0123456789012345678901234567890123456789 | head -c 9000000; echo the-tail';
+    const { run } = await sluice.finish(specOf(git.remote, [shell('flood', flood)]));
+    let [text, words] = ['', ''];
+    for await (const chunk of sluice.client.tasks.logs(run.tasks![0]!.id)) {
+      if (chunk.stream === 'sluice') words += chunk.text;
+      else text += chunk.text;
+    }
+    expect(text.startsWith('the-head\n')).toBe(true);
+    expect(text.trimEnd().endsWith('the-tail')).toBe(true);
+    expect(text.length).toBeGreaterThan(4 * 1024 * 1024);
+    expect(text.length).toBeLessThan(6 * 1024 * 1024);
+    expect(words).toMatch(/… \d+ characters are left out …/);
+  });
+
+  test('whoever follows sees a line while the task still runs', async () => {
+    const task = await running(specOf(git.remote, [shell('talks', 'echo first; sleep 300')]));
+    for await (const { text } of sluice.client.tasks.logs(task.id, { follow: true })) {
+      expect(text).toBe('first\n');
+      break;
+    }
+    expect((await sluice.client.tasks.get(task.id)).state).toBe('RUNNING');
+    await sluice.client.tasks.cancel(task.id);
+  });
+
+  test('what a tool was doing when it was cancelled can still be read', async () => {
+    const script = `trap 'echo last words; exit 1' TERM; echo ready; while :; do sleep 0.1; done`;
+    const task = await running(specOf(git.remote, [shell('speaks', script)]));
+    const all = async () => {
+      let text = '';
+      for await (const chunk of sluice.client.tasks.logs(task.id)) text += chunk.text;
+      return text;
+    };
+    await eventually('its output', async () => (await all()).includes('ready'));
+    await sluice.client.tasks.cancel(task.id);
+    await eventually('its last words', async () => (await all()).includes('last words'));
+  });
+});
+
+test('a pipe in the place of a file that Sluice reads holds nothing up', async () => {
+  const script =
+    'rm -f "$SLUICE_MESSAGE_FILE" "$SLUICE_COST_FILE"; mkfifo "$SLUICE_MESSAGE_FILE" "$SLUICE_COST_FILE"; echo x > piped.txt';
+  const { task } = await sluice.finish(specOf(git.remote, [shell('pipes', script)]));
+  expect(task('pipes')).toMatchObject({ state: 'COMPLETED', cost_usd: 0 });
+});

@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TcpProxy } from '../../chaos/tcp-proxy.ts';
+import { createDaos } from '../../src/dao/all.ts';
+import { Database } from '../../src/database/database.ts';
+import { cloneTemplate } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { redisIsHere, startRedis } from '../support/redis.ts';
+import { shell, specOf, startSluice } from '../support/run-sluice.ts';
+import { spawnSluice } from '../support/sluice-process.ts';
+
+const hasRedis = await redisIsHere();
+
+let git: GitSandbox;
+beforeAll(async () => {
+  git = await GitSandbox.create();
+});
+afterAll(() => git.remove());
+
+if (hasRedis) {
+  test('a worker whose connections to Redis died without a word opens fresh ones and goes on; what ran is not disturbed', async () => {
+    const redis = await startRedis();
+    const proxy = await TcpProxy.start(Number(new URL(redis.url).port));
+    const databaseUrl = await cloneTemplate();
+    // Only the worker's way to Redis is broken; who publishes has another.
+    const worker = await startSluice({ databaseUrl, redisUrl: proxy.through(redis.url), scheduler: false });
+    const rest = await startSluice({ databaseUrl, redisUrl: redis.url, workers: [] });
+    const ready = async () =>
+      (await (await fetch(`${rest.url}/readyz`)).json()) as { checks: Record<string, { ok: boolean; code?: string }> };
+    const { id: long } = await rest.client.runs.submit(
+      specOf(git.remote, [shell('long', 'sleep 20; echo long > long.txt')]),
+    );
+    await eventually('a running task', async () => (await rest.deps.daos.tasks.findByState('RUNNING'))[0]);
+    expect((await ready()).checks.consuming).toEqual({ ok: true });
+    proxy.freeze();
+    const { id } = await rest.client.runs.submit(specOf(git.remote, [shell('next', 'echo next > next.txt')]));
+    await eventually('not ready', async () => (await ready()).checks.consuming!.code === 'queue.not_consumed');
+    await eventually('the end', async () => (await rest.client.runs.get(id)).state === 'COMPLETED');
+    await eventually('ready again', async () => (await ready()).checks.consuming!.ok);
+    await eventually('the end', async () => (await rest.client.runs.get(long)).state === 'COMPLETED');
+    expect((await rest.whole(long)).task('long')).toMatchObject({ attempt: 1, interruptions: 0 });
+    expect((await rest.client.workers()).items).toMatchObject([{ id: worker.workerIds[0], starving_since: null }]);
+    await worker.stop();
+    await rest.stop();
+    await proxy.stop();
+    await redis.stop();
+  });
+
+  test('with Redis itself away nobody is to blame: workers wait, and go on when it is back', async () => {
+    const redis = await startRedis();
+    const databaseUrl = await cloneTemplate();
+    const sluice = await spawnSluice({ databaseUrl, redisUrl: redis.url });
+    const database = new Database({ url: databaseUrl });
+    await database.start();
+    const daos = createDaos(database);
+    const before = (await daos.workers.findBy({})).map(({ worker_id }) => worker_id);
+    await redis.kill();
+    const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('late', 'echo late > late.txt')]));
+    // Longer than a worker gives a broken connection of its own.
+    await new Promise((resolve) => setTimeout(resolve, 25_000));
+    await redis.restart();
+    const backAt = Date.now();
+    await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+    expect(Date.now() - backAt).toBeLessThan(30_000);
+    expect((await daos.workers.findBy({})).map(({ worker_id }) => worker_id)).toEqual(before);
+    await sluice.stop();
+    await database.stop();
+    await redis.stop();
+  });
+}

@@ -1,0 +1,150 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TcpProxy } from '../../chaos/tcp-proxy.ts';
+import { createDaos, type Daos } from '../../src/dao/all.ts';
+import { Database, sql } from '../../src/database/database.ts';
+import { EmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
+import { sleep } from '../../src/lib/clock.ts';
+import { silentLog } from '../../src/lib/log.ts';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { cloneTemplate } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { shell, specOf } from '../support/run-sluice.ts';
+import { makeDataDir, type SluiceProcess, spawnSluice } from '../support/sluice-process.ts';
+
+let git: GitSandbox;
+beforeAll(async () => {
+  git = await GitSandbox.create();
+});
+afterAll(() => git.remove());
+
+async function openDaos(url: string): Promise<{ database: Database; daos: Daos }> {
+  const database = new Database({ url });
+  await database.start();
+  afterAll(() => database.stop());
+  return { database, daos: createDaos(database) };
+}
+
+async function completed(sluice: SluiceProcess, runId: string, limitMs = 60_000): Promise<void> {
+  // While the database is away the API says so, with a code.
+  const state = () =>
+    sluice.client.runs.get(runId).then(
+      (run) => run.state,
+      () => undefined,
+    );
+  await eventually('the end', async () => (await state()) === 'COMPLETED', limitMs);
+}
+
+test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes nothing: each write is refused and counted', async () => {
+  const databaseUrl = await cloneTemplate();
+  const { daos } = await openDaos(databaseUrl);
+  const sluice = await spawnSluice({ databaseUrl });
+  const script = 'if [ "$SLUICE_ATTEMPT" = 1 ]; then sleep 3; fi; echo "$SLUICE_ATTEMPT" > by.txt';
+  const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('stopped', script)]));
+  const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  const victim = await daos.workers.get(task.worker_id!);
+  process.kill(victim.pid!, 'SIGSTOP');
+  await eventually('its second attempt', async () => (await daos.tasks.get(task.task_id)).attempt === 2);
+  await completed(sluice, id);
+  process.kill(victim.pid!, 'SIGCONT');
+  await eventually('a refused write', async () => (await daos.workers.get(victim.worker_id)).refused_writes > 0);
+  expect(await daos.workers.get(victim.worker_id)).toMatchObject({ state: 'DEAD' });
+  expect(await git.read('by.txt')).toBe('2');
+  const endings = (await daos.transitions.findByEntity(task.task_id)).filter(
+    ({ to_state }) => to_state === 'COMPLETED',
+  );
+  expect(endings).toHaveLength(1);
+  expect(await daos.tasks.get(task.task_id)).toMatchObject({ attempt: 2, retry_count: 0, interruptions: 1 });
+  // It registers a new row, and the fleet is whole again.
+  await eventually('two living workers', async () => (await daos.workers.consuming()).living === 2);
+  await sluice.stop();
+});
+
+test('P8: while PostgreSQL is away nobody who lives is reaped, children go on, and their work counts', async () => {
+  const databaseUrl = await cloneTemplate();
+  const { daos, database } = await openDaos(databaseUrl);
+  const proxy = await TcpProxy.start(Number(new URL(databaseUrl).port));
+  const sluice = await spawnSluice({ databaseUrl: proxy.through(databaseUrl) });
+  const { id } = await sluice.client.runs.submit(
+    specOf(git.remote, [shell('a', 'sleep 14; echo a > a.txt'), shell('b', 'sleep 14; echo b > b.txt')]),
+  );
+  await eventually('both running', async () => (await daos.tasks.findByState('RUNNING')).length === 2);
+  // Longer than a lease, twice: once with a word, once without.
+  proxy.cut();
+  await sleep(9_000);
+  proxy.restore();
+  await completed(sluice, id);
+  const { id: second } = await sluice.client.runs.submit(specOf(git.remote, [shell('c', 'sleep 14; echo c > c.txt')]));
+  await eventually('it runs', async () => (await daos.tasks.findByState('RUNNING')).length === 1);
+  // Whoever waits for an answer on such a connection gives it up after half a minute.
+  proxy.freeze({ new: true });
+  await sleep(9_000);
+  proxy.restore();
+  await completed(sluice, second);
+  for (const { attempt, interruptions } of await daos.tasks.findBy({}))
+    expect([attempt, interruptions]).toEqual([1, 0]);
+  expect(await daos.workers.count({ state: 'DEAD' })).toBe(0);
+  const [deaths] = await database.query<{ n: number }>(
+    sql`select count(*)::int as n from state_transitions where to_state = 'DEAD'`,
+  );
+  expect(deaths!.n).toBe(0);
+  await sluice.stop();
+  await proxy.stop();
+});
+
+test('P8: the embedded PostgreSQL, killed, is started again at its address, and the same run goes on', async () => {
+  const dataDir = await makeDataDir();
+  const sluice = await spawnSluice({ databaseUrl: '', dataDir });
+  const { id } = await sluice.client.runs.submit(
+    specOf(git.remote, [
+      shell('long', 'sleep 4; echo long > long.txt'),
+      shell('next', 'echo next > next.txt', { depends_on: ['long'] }),
+    ]),
+  );
+  await eventually('a running task', async () => (await sluice.client.tasks.list({ state: 'RUNNING' })).items[0]);
+  const servers = await processesOf(dataDir);
+  expect(servers.length).toBeGreaterThan(0);
+  for (const pid of servers) process.kill(pid, 'SIGKILL');
+  await eventually('an answer', () => sluice.client.runs.get(id).catch(() => undefined));
+  await completed(sluice, id);
+  expect((await git.subjects()).slice(-2)).toEqual(['test: long', 'test: next']);
+  await sluice.stop();
+});
+
+test('a server of our own that was stopped on purpose stays stopped', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-stop-'));
+  const server = new EmbeddedPostgres({ dataDir, log: silentLog(), searchPath: process.env.PATH!, durable: false });
+  await server.start();
+  await server.stop();
+  await sleep(1_000);
+  expect(await processesOf(dataDir)).toEqual([]);
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+test('P8: the workers’ parent killed: they go in peace, and nothing of theirs is left', async () => {
+  const databaseUrl = await cloneTemplate();
+  const { daos } = await openDaos(databaseUrl);
+  const sluice = await spawnSluice({ databaseUrl, args: ['--drain-seconds=1'] });
+  await sluice.client.runs.submit(specOf(git.remote, [shell('orphan', 'setsid sleep 300 & sleep 300')]));
+  const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  await sluice.stop('SIGKILL');
+  const marker = `SLUICE_TASK_ID=${task.task_id}`;
+  await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0, 20_000);
+  await eventually('it is queued again', async () => (await daos.tasks.get(task.task_id)).state === 'QUEUED');
+  expect(await daos.tasks.get(task.task_id)).toMatchObject({ retry_count: 0, interruptions: 1 });
+});
+
+/** Postmasters whose data lie below a folder. */
+async function processesOf(dataDir: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const command = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
+      return command.includes('postgres\0-D\0') && command.includes(dataDir) ? pid : undefined;
+    }),
+  );
+  return found.filter((pid) => pid !== undefined);
+}

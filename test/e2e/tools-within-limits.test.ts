@@ -1,0 +1,208 @@
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
+import { sql } from '../../src/database/database.ts';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { confine } from '../../src/tools/sandbox.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { type RunningSluice, specOf, startSluice } from '../support/run-sluice.ts';
+
+const script = ['sh', '-c', '{input.script}'];
+const TOOLS: ConfigFileInput['tools'] = {
+  agent: { argv: script, budget: { usd_per_day: 100 }, exit_codes: { fault: [1], fatal: [2], limited: [75] } },
+  boxed: { argv: script, sandbox: { kind: 'bubblewrap' } },
+  offline: { argv: script, sandbox: { kind: 'bubblewrap', network: false } },
+  small: { argv: script, limits: { memory_bytes: 64 * 1024 * 1024, file_size_bytes: 1024 * 1024, processes: 8 } },
+};
+const task = (name: string, tool: string, text: string, more: object = {}) => ({
+  name,
+  tool,
+  input: { script: text },
+  max_retries: 0,
+  ...more,
+});
+
+let git: GitSandbox;
+let home: string;
+let sluice: RunningSluice;
+beforeAll(async () => {
+  git = await GitSandbox.create();
+  home = await mkdtemp(join(tmpdir(), 'sluice-test-home-'));
+  await writeFile(join(home, 'secret.key'), 'daemon secret');
+  sluice = await startSluice({ config: { tools: TOOLS }, environment: { HOME: home, DAEMON_SECRET: 'hidden' } });
+});
+afterAll(async () => {
+  await sluice.stop();
+  await git.remove();
+  await rm(home, { recursive: true, force: true });
+});
+
+async function outputOf(taskId: string): Promise<string> {
+  let text = '';
+  for await (const chunk of sluice.client.tasks.logs(taskId)) text += chunk.text;
+  return text;
+}
+
+describe('costs and budgets', () => {
+  test('a tool reports what it cost in a file or as a JSON line; the file wins, the last line counts', async () => {
+    const done = await sluice.finish(
+      specOf(git.remote, [
+        task('file', 'agent', `echo '{"usd": 0.5}' > "$SLUICE_COST_FILE"; echo '{"total_cost_usd": 9}'`),
+        task('lines', 'agent', `echo '{"total_cost_usd": 0.1}'; echo '{"type":"result","total_cost_usd": 0.25}'`),
+        task('silent', 'agent', 'echo total_cost_usd: 3'),
+        task('fails', 'agent', `echo '{"usd": 1}' > "$SLUICE_COST_FILE"; exit 2`),
+      ]),
+    );
+    const costs = ['file', 'lines', 'silent', 'fails'].map((name) => done.task(name).cost_usd);
+    expect(costs).toEqual([0.5, 0.25, 0, 1]);
+    expect(done.run.cost_usd).toBeCloseTo(1.75);
+  });
+
+  test('a run that has spent its budget waits with the reason, fails nothing, and goes on when it is raised', async () => {
+    const spend = `echo '{"usd": 2}' > "$SLUICE_COST_FILE"`;
+    const { id } = await sluice.client.runs.submit(
+      specOf(git.remote, [task('dear', 'agent', spend), task('next', 'agent', 'true', { depends_on: ['dear'] })], {
+        budget: { usd: 1 },
+      }),
+    );
+    const next = await eventually('the wait', async () => {
+      const found = (await sluice.whole(id)).task('next');
+      return found.state === 'QUEUED' ? found : undefined;
+    });
+    await eventually('the reason', async () => (await sluice.client.explain(next.id)).code === 'run_budget');
+    expect(await sluice.client.explain(id)).toMatchObject({ code: 'run_budget', state: 'RUNNING' });
+    await sluice.client.runs.setBudget(id, { usd: 10, reason: 'worth it' });
+    await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+    expect((await sluice.whole(id)).task('next')).toMatchObject({ retry_count: 0, attempt: 1 });
+  });
+
+  test('a tool that has spent its day waits for the next one', async () => {
+    const { database } = sluice.deps;
+    await database.query(sql`
+      insert into tool_costs values ('agent', (now() at time zone 'UTC')::date, 200)
+      on conflict (tool_name, day) do update set usd = 200`);
+    const { id } = await sluice.client.runs.submit(specOf(git.remote, [task('tomorrow', 'agent', 'true')]));
+    const waiting = await eventually('the wait', async () => {
+      const found = (await sluice.whole(id)).task('tomorrow');
+      return found.state === 'QUEUED' ? found : undefined;
+    });
+    expect(await sluice.client.explain(waiting.id)).toMatchObject({ code: 'tool_budget' });
+    await database.query(sql`update tool_costs set day = day - 1`);
+    await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  });
+});
+
+test('a limited tool says until when, and is called again then without using up a retry', async () => {
+  const limited = `if [ "$SLUICE_ATTEMPT" = 1 ]; then echo '{"retry_after_seconds": 2}' > "$SLUICE_COST_FILE"; exit 75; fi`;
+  const { id } = await sluice.client.runs.submit(specOf(git.remote, [task('limited', 'agent', limited)]));
+  const retrying = await eventually('the wait', async () => {
+    const found = (await sluice.whole(id)).task('limited');
+    return found.state === 'RETRYING' ? found : undefined;
+  });
+  const why = await sluice.client.explain(retrying.id);
+  expect(why).toMatchObject({ code: 'tool_limited' });
+  expect(Date.parse(why.again_at!) - Date.now()).toBeLessThan(2_500);
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  expect((await sluice.whole(id)).task('limited')).toMatchObject({ attempt: 2, retry_count: 0 });
+});
+
+describe('the sandbox', () => {
+  test('the worktree is writable, the rest is not; no daemon secret, no process of others', async () => {
+    const probe = `
+      echo made > made.txt; echo cache > "$HOME/cache"; echo tmp > "$TMPDIR/tmp"; echo 0.1 > /tmp/mine
+      touch /usr/made 2>/dev/null && echo WROTE-SYSTEM; touch "$(dirname "$PWD")/made" 2>/dev/null && echo WROTE-SLOT
+      ls -A '${home}' | grep -q secret && echo SAW-HOME
+      ls -A '${sluice.settings.dataDir}' | tr '\\n' ' '; echo
+      cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -c DAEMON_SECRET
+      echo "processes: $(ls -d /proc/[0-9]* | wc -l)"
+      git log --oneline | wc -l
+      echo message > "$SLUICE_MESSAGE_FILE"`;
+    const done = await sluice.finish(specOf(git.remote, [task('boxed', 'boxed', probe)]));
+    const text = await outputOf(done.task('boxed').id);
+    expect(text).not.toMatch(/WROTE-|SAW-HOME/);
+    expect(text).toMatch(/^mirrors slots $/m);
+    expect(text).toMatch(/^0$/m);
+    expect(Number(/processes: (\d+)/.exec(text)![1])).toBeLessThan(12);
+    expect(done.task('boxed').state).toBe('COMPLETED');
+    expect(done.patch('boxed')).toMatchObject({ paths: ['made.txt'], message: 'message' });
+  });
+
+  test('without a network there is none', async () => {
+    const probe = `(exec 3<>/dev/tcp/127.0.0.1/${new URL(sluice.url).port}) 2>/dev/null && echo REACHED; true`;
+    const reach = (tool: string) => task(tool, tool, `bash -c '${probe.replaceAll("'", `'\\''`)}'`);
+    const done = await sluice.finish(specOf(git.remote, [reach('offline'), reach('boxed')]));
+    expect(await outputOf(done.task('boxed').id)).toContain('REACHED');
+    expect(await outputOf(done.task('offline').id)).not.toContain('REACHED');
+  });
+
+  test('a cancel ends what runs inside', async () => {
+    const { id } = await sluice.client.runs.submit(
+      specOf(git.remote, [task('hangs', 'boxed', `trap '' TERM; echo ready; setsid sleep 300 & sleep 300`)]),
+    );
+    const hangs = await eventually('its output', async () => {
+      const found = (await sluice.whole(id)).task('hangs');
+      return (await outputOf(found.id)).includes('ready') ? found : undefined;
+    });
+    await sluice.client.tasks.cancel(hangs.id);
+    const marker = `SLUICE_TASK_ID=${hangs.id}`;
+    await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0, 10_000);
+  });
+
+  test('asked for and absent it is a clear error, never left out', async () => {
+    const places = { work: '/', writable: [], hidden: [], readable: [] };
+    const sandbox = { kind: 'bubblewrap', network: true } as const;
+    const ask = (searchPath: string, limits = {}) => confine(['true'], { sandbox, limits, places, searchPath });
+    await expect(ask(home)).rejects.toMatchObject({ code: 'sandbox.unavailable' });
+    await expect(
+      confine(['true'], { sandbox: undefined, limits: { file_size_bytes: 4_096 }, places, searchPath: home }),
+    ).rejects.toMatchObject({ code: 'sandbox.unavailable' });
+    // There, and not able to do its work.
+    await writeFile(join(home, 'bwrap'), '#!/bin/sh\necho no namespaces here >&2\nexit 1\n', { mode: 0o755 });
+    await expect(ask(`${home}:${process.env.PATH}`)).rejects.toMatchObject({
+      code: 'sandbox.unavailable',
+      message: expect.stringContaining('no namespaces here'),
+    });
+    await rm(join(home, 'bwrap'));
+  });
+
+  test('a task whose sandbox is not to be had FAILS with the code', async () => {
+    const bare = await startSluice({
+      databaseUrl: sluice.deps.database.url,
+      config: { tools: TOOLS },
+      environment: { PATH: await pathWithoutBubblewrap() },
+      workers: [{ pools: ['bare'] }],
+      scheduler: false,
+    });
+    const { id } = await sluice.client.runs.submit(specOf(git.remote, [task('bare', 'boxed', 'true')]));
+    await sluice.deps.database.query(sql`update tasks set pool = 'bare' where run_id = ${id}`);
+    await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'FAILED');
+    expect((await sluice.whole(id)).task('bare')).toMatchObject({ reason: 'sandbox.unavailable' });
+    await bare.stop();
+  });
+});
+
+describe('limits of a child', () => {
+  test.each([
+    ['memory', `node -e 'const all = []; for (;;) all.push(Buffer.alloc(1e6, 1))'`, /^tool_(exit:(?!127)|crashed)/],
+    ['a file’s size', 'head -c 3000000 /dev/zero > big.bin || exit 9', /^tool_(exit:9|crashed|exit:15)/],
+    ['processes', 'for i in $(seq 40); do sleep 60 & done; wait', /^tool_limit:processes$/],
+  ])('%s', async (_what, text, reason) => {
+    const done = await sluice.finish(specOf(git.remote, [task('greedy', 'small', text)]));
+    expect(done.task('greedy')).toMatchObject({ state: 'FAILED', reason: expect.stringMatching(reason) });
+  });
+});
+
+/** Every program of the search path but one, as links in a folder. */
+async function pathWithoutBubblewrap(): Promise<string> {
+  const folder = join(home, 'bin');
+  await mkdir(folder, { recursive: true });
+  for (const place of process.env.PATH!.split(':')) {
+    for (const program of await readdir(place).catch(() => [])) {
+      if (program !== 'bwrap') await symlink(join(place, program), join(folder, program)).catch(() => {});
+    }
+  }
+  return folder;
+}
