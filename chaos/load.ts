@@ -45,7 +45,9 @@ export class Load {
 
   async #loop(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      const live = await this.#world.daos.tasks.count({ state: { $nin: ['COMPLETED', 'FAILED', 'CANCELLED'] } }).catch(() => BACKLOG);
+      const live = await this.#world.daos.tasks
+        .count({ state: { $nin: ['COMPLETED', 'FAILED', 'CANCELLED'] } })
+        .catch(() => BACKLOG);
       if (live < BACKLOG) await this.submit();
       else await sleep(LOOK_EVERY_MS, this.#stop.signal);
     }

@@ -14,7 +14,12 @@ export class RoleProcess {
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  constructor(options: { name: string; args: readonly string[]; environment: () => Record<string, string>; logFile: string }) {
+  constructor(options: {
+    name: string;
+    args: readonly string[];
+    environment: () => Record<string, string>;
+    logFile: string;
+  }) {
     this.name = options.name;
     this.#args = options.args;
     this.#environment = options.environment;

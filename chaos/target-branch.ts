@@ -18,7 +18,9 @@ export class TargetBranch {
     await branch.#git(folder, ['init', '--quiet', '--bare', '--initial-branch=main', branch.remote]);
     await branch.#git(folder, ['clone', '--quiet', branch.remote, branch.#clone]);
     await branch.#git(branch.#clone, ['checkout', '--quiet', '-B', 'main']);
-    const gates = [{ name: 'green', command: ['sh', '-c', 'sleep 0.1; for f in f/bad*; do test ! -e "$f" || exit 1; done'] }];
+    const gates = [
+      { name: 'green', command: ['sh', '-c', 'sleep 0.1; for f in f/bad*; do test ! -e "$f" || exit 1; done'] },
+    ];
     await mkdir(join(branch.#clone, 'f'));
     await writeFile(join(branch.#clone, 'f', '.keep'), '');
     await writeFile(join(branch.#clone, '.sluice.yaml'), JSON.stringify({ gates, landing: { slots: 4 } }));

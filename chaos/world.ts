@@ -11,6 +11,7 @@ import { EmbeddedPostgres } from '../src/database/embedded-postgres.ts';
 import { migrateUp } from '../src/database/migrator.ts';
 import { poll } from '../src/lib/clock.ts';
 import { silentLog } from '../src/lib/log.ts';
+import { runChild } from '../src/lib/process.ts';
 import { type Service, startService } from '../src/lib/process-service.ts';
 import { RoleProcess, seenProcesses } from './processes.ts';
 import type { Random } from './random.ts';
@@ -33,6 +34,8 @@ export interface World {
   redis: RedisServer | undefined;
   /** Folders of the two "machines" that workers run on. */
   machines: string[];
+  /** One of them, where it lies on a disk that can be filled. */
+  smallDisk: string | undefined;
   postgresPids(): Promise<number[]>;
   stop(): Promise<void>;
 }
@@ -81,7 +84,15 @@ export async function createWorld(options: { backend: Backend; random: Random })
       logFile: join(folder, 'logs', `${name}.log`),
     });
   const machines = ['first', 'second'].map((name) => join(folder, name));
-  const workerArgs = ['worker', `--processes=${WORKERS_A_MACHINE}`, '--concurrency=3', '--gate-slots=2', '--drain-seconds=5'];
+  for (const machine of machines) await mkdir(machine);
+  const smallDisk = await mountSmallDisk(machines[1]!);
+  const workerArgs = [
+    'worker',
+    `--processes=${WORKERS_A_MACHINE}`,
+    '--concurrency=3',
+    '--gate-slots=2',
+    '--drain-seconds=5',
+  ];
   const roles = {
     api: role('api', ['api', `--port=${port}`], machines[0]!),
     schedulers: machines.map((machine, n) => role(`scheduler-${n}`, ['scheduler'], machine)),
@@ -90,13 +101,33 @@ export async function createWorld(options: { backend: Backend; random: Random })
   const all = [roles.api, ...roles.schedulers, ...roles.workers];
   for (const each of all) each.start();
   const client = new SluiceClient({ url: `http://127.0.0.1:${port}` });
-  const up = await poll(() => client.stats().then((stats) => (stats.pools[0]?.task_slots ?? 0) > 0 || undefined, () => undefined), {
-    everyMs: 100,
-    limitMs: 60_000,
-  });
+  const up = await poll(
+    () =>
+      client.stats().then(
+        (stats) => (stats.pools[0]?.task_slots ?? 0) > 0 || undefined,
+        () => undefined,
+      ),
+    {
+      everyMs: 100,
+      limitMs: 60_000,
+    },
+  );
   if (up === undefined) throw new Error(`the world did not begin: see ${join(folder, 'logs')}`);
   return {
-    ...{ backend, folder, random, client, database, daos: createDaos(database), branch, roles, databaseProxy, redis, machines },
+    ...{
+      backend,
+      folder,
+      random,
+      client,
+      database,
+      daos: createDaos(database),
+      branch,
+      roles,
+      databaseProxy,
+      redis,
+      machines,
+      smallDisk,
+    },
     postgresPids: async () => {
       const data = join(folder, 'database', 'postgres', 'data');
       return (await seenProcesses()).filter(({ arguments: argv }) => argv.includes(data)).map(({ pid }) => pid);
@@ -109,16 +140,34 @@ export async function createWorld(options: { backend: Backend; random: Random })
       redis?.client.disconnect();
       await redis?.proxy.stop();
       await server.stop();
+      if (smallDisk !== undefined) await mount('umount', [smallDisk]);
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A file system of its own in memory, where this process may mount one. */
+async function mountSmallDisk(folder: string): Promise<string | undefined> {
+  return (await mount('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', folder])) ? folder : undefined;
+}
+
+async function mount(program: 'mount' | 'umount', args: readonly string[]): Promise<boolean> {
+  const env = { PATH: process.env.PATH! };
+  const { ending } = await runChild({ argv: [program, ...args], cwd: '/', env, timeoutMs: 10_000 });
+  return ending.kind === 'exited' && ending.exitCode === 0;
 }
 
 function configuration({ remote }: TargetBranch) {
   return {
     repositories: { app: { url: remote } },
     allow_commands: true,
-    tools: { flaky: { argv: ['sh', '-c', '{input.script}'], concurrency: 4, breaker: { failure_threshold: 3, cooldown_seconds: 2 } } },
+    tools: {
+      flaky: {
+        argv: ['sh', '-c', '{input.script}'],
+        concurrency: 4,
+        breaker: { failure_threshold: 3, cooldown_seconds: 2 },
+      },
+    },
   };
 }
 

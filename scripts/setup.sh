@@ -1,5 +1,6 @@
 #!/bin/sh
-# Brings what the npm scripts need: dependencies, the pinned Node among them, and (asked with --with-redis) a Redis server.
+# Brings what the npm scripts need: dependencies, the pinned Node among them, and (asked with --with-services) a Redis server
+# and bubblewrap.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,10 +10,17 @@ if ! cmp -s package-lock.json node_modules/.sluice-installed-lock; then
   cp package-lock.json node_modules/.sluice-installed-lock
 fi
 
-if [ "${1:-}" = "--with-redis" ] && ! command -v redis-server >/dev/null 2>&1; then
+# A missing program is named loudly; the suites that need it say so once more.
+install_missing() {
+  command -v "$1" >/dev/null 2>&1 && return
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "sluice: installing redis-server" >&2
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server; } >/dev/null 2>&1 ||
-      echo "sluice: redis-server could not be installed" >&2
+    echo "sluice: installing $2" >&2
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2"; } >/dev/null 2>&1 ||
+      echo "sluice: $2 could not be installed" >&2
   fi
+}
+
+if [ "${1:-}" = "--with-services" ]; then
+  install_missing redis-server redis-server
+  install_missing bwrap bubblewrap
 fi

@@ -7,6 +7,7 @@ import { type QueueFamily, queueName } from './queue-names.ts';
 
 /** How long a publish may take. What is not published in time is marked again in the ledger. */
 const PUBLISH_LIMIT_MS = 3_000;
+const CLOSE_LIMIT_MS = 2_000;
 const KEPT_JOBS = 200;
 
 /** Puts messages into the queues of their pools. */
@@ -57,6 +58,10 @@ export class QueuePublisher implements Component {
   async stop(): Promise<void> {
     const queues = [...this.#queues.values()];
     this.#queues.clear();
-    await Promise.all(queues.map((queue) => queue.close().catch(() => {})));
+    // A goodbye that nobody answers is not waited for.
+    const closed = Promise.all(queues.map((queue) => queue.close().catch(() => {})));
+    const limit = new AbortController();
+    await Promise.race([closed, sleep(CLOSE_LIMIT_MS, limit.signal)]);
+    limit.abort();
   }
 }

@@ -25,6 +25,8 @@ export interface QueueBackend {
 
 const PING_LIMIT_MS = 2_000;
 const ANSWER_LIMIT_MS = 10_000;
+/** With a question open, a connection to Redis that is silent for longer is dead. A worker's may wait for a message. */
+const SILENCE_MS = { queue: 4_000, worker: 20_000 } as const;
 /** Long, because losing a lock means nothing: a job that comes twice is refused by the claim. */
 const LOCK_MS = 60_000;
 
@@ -56,7 +58,12 @@ class RedisBackend implements QueueBackend {
   openQueue(name: string): Queue<Message> {
     // Offline, a call fails at once instead of waiting in memory: the ledger publishes again.
     const queue = new Queue<Message>(name, {
-      connection: { ...this.#connection(), maxRetriesPerRequest: 1, enableOfflineQueue: false },
+      connection: {
+        ...this.#connection(),
+        maxRetriesPerRequest: 1,
+        enableOfflineQueue: false,
+        socketTimeout: SILENCE_MS.queue,
+      },
       prefix: this.#keyPrefix(),
     });
     queue.on('error', () => {});
@@ -65,7 +72,7 @@ class RedisBackend implements QueueBackend {
 
   openWorker(name: string, deliver: (job: Job<Message>) => Promise<void>, concurrency: number): Worker<Message> {
     return new Worker<Message>(name, deliver, {
-      connection: { ...this.#connection(), maxRetriesPerRequest: null },
+      connection: { ...this.#connection(), maxRetriesPerRequest: null, socketTimeout: SILENCE_MS.worker },
       prefix: this.#keyPrefix(),
       concurrency,
       lockDuration: LOCK_MS,
@@ -93,6 +100,7 @@ class RedisBackend implements QueueBackend {
       lazyConnect: true,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 1,
+      socketTimeout: SILENCE_MS.queue,
       retryStrategy: (times) => Math.min(2_000, 100 * times),
     });
     probe.on('error', () => {});

@@ -1,0 +1,35 @@
+import { parseArgs } from 'node:util';
+import { runChaos } from './chaos.ts';
+import { FAULT_NAMES, type FaultName } from './faults.ts';
+import { complaintsOf, summaryOf, tableOf } from './report.ts';
+import type { Backend } from './world.ts';
+
+/** `npm run chaos`: harm of every kind under load, then a judgement from outside. Exit 0 only if nothing was lost or done twice. */
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    faults: { type: 'string', default: FAULT_NAMES.join(',') },
+    'max-faults': { type: 'string' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    backend: { type: 'string', default: 'redis' },
+  },
+});
+
+const faults = values.faults.split(',') as FaultName[];
+const strange = faults.filter((fault) => !FAULT_NAMES.includes(fault));
+if (strange.length > 0 || !['redis', 'postgres'].includes(values.backend)) {
+  console.error(`chaos: faults are ${FAULT_NAMES.join(', ')}; backends are redis and postgres`);
+  process.exit(2);
+}
+const result = await runChaos({
+  seed: Number(values.seed),
+  backend: values.backend as Backend,
+  faults,
+  seconds: Number(values.minutes) * 60,
+  ...(values['max-faults'] === undefined ? {} : { maxFaults: Number(values['max-faults']) }),
+  say: (line) => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`),
+});
+console.log(`${tableOf(result)}\n\n${summaryOf(result)}`);
+const complaints = complaintsOf(result.verdict);
+for (const complaint of complaints) console.log(complaint);
+process.exit(complaints.length === 0 ? 0 : 1);

@@ -1,0 +1,154 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sql } from '../src/database/database.ts';
+import { poll } from '../src/lib/clock.ts';
+import type { Expected } from './load.ts';
+import { seenProcesses } from './processes.ts';
+import type { World } from './world.ts';
+
+/** What was found at the end, from outside. Everything in it should be empty. */
+export interface Verdict {
+  /** Handed in and not come to what it should. */
+  lost: string[];
+  /** Recorded or landed more than once. */
+  repeated: string[];
+  /** The branch and the ledger say different things, or the branch was red. */
+  wrong: string[];
+  /** Processes, slots, leases, messages that nobody needs any more. */
+  left: string[];
+}
+
+const END_LIMIT_MS = 5 * 60_000;
+/** Longer than the queue keeps a message that its taker died with. */
+const EMPTY_LIMIT_MS = 3 * 60_000;
+
+/** Lets everything come to its end, looks at it, stops the roles and looks at what they leave. */
+export async function judge(world: World, expected: readonly Expected[]): Promise<Verdict> {
+  await poll(async () => ((await liveRuns(world)) === 0 ? true : undefined), { everyMs: 500, limitMs: END_LIMIT_MS });
+  const outcome = await judgeTasks(world, expected);
+  const branch = await judgeBranch(world, expected);
+  const messages = await leftInQueues(world);
+  const { api, schedulers, workers } = world.roles;
+  // Nobody pulls the carpet: as an operator would stop them.
+  await Promise.all([...workers, ...schedulers, api].map((role) => role.end('SIGTERM')));
+  return {
+    lost: outcome.lost,
+    repeated: [...outcome.repeated, ...branch.repeated],
+    wrong: branch.wrong,
+    left: [...messages, ...(await leftBehind(world))],
+  };
+}
+
+async function liveRuns({ daos }: World): Promise<number> {
+  return daos.runs.count({ state: { $nin: ['COMPLETED', 'FAILED'] } });
+}
+
+async function judgeTasks(
+  { daos, database }: World,
+  expected: readonly Expected[],
+): Promise<Pick<Verdict, 'lost' | 'repeated'>> {
+  const tasks = await daos.tasks.findBy({});
+  const lost = expected.flatMap(({ runId, task, state }) => {
+    const found = tasks.find((row) => row.run_id === runId && row.name === task);
+    return found?.state === state
+      ? []
+      : [`${runId} ${task}: ${found?.state ?? 'absent'} (${found?.reason}), not ${state}`];
+  });
+  const endings = await database.query<{ what: string }>(sql`
+    select entity_id || ' ended ' || count(*) || ' times' as what from state_transitions
+    where kind = 'task' and to_state in ('COMPLETED', 'FAILED', 'CANCELLED') group by entity_id having count(*) > 1`);
+  const attempts = await database.query<{ what: string }>(sql`
+    select entity_id || ' has two results of attempt ' || attempt as what from state_transitions
+    where kind = 'task' and from_state = 'RUNNING' and to_state = 'VALIDATING' group by entity_id, attempt having count(*) > 1`);
+  return { lost, repeated: [...endings, ...attempts].map(({ what }) => what) };
+}
+
+async function judgeBranch(
+  { branch, daos, client }: World,
+  expected: readonly Expected[],
+): Promise<Pick<Verdict, 'repeated' | 'wrong'>> {
+  const commits = await branch.commits();
+  const landed = commits.flatMap(({ patchId }) => (patchId === undefined ? [] : [patchId]));
+  const repeated = landed
+    .filter((patchId, at) => landed.indexOf(patchId) !== at)
+    .map((patchId) => `${patchId} landed twice`);
+  const verified = (await daos.patches.findBy({ state: { $in: ['APPLIED', 'VERIFIED', 'ROLLED_BACK'] } })).map(
+    ({ patch_id }) => patch_id,
+  );
+  const files = new Set(await branch.files());
+  const wrong = [
+    ...landed
+      .filter((patchId) => !verified.includes(patchId))
+      .map((patchId) => `${patchId} is on the branch, not in the ledger`),
+    ...verified
+      .filter((patchId) => !landed.includes(patchId))
+      .map((patchId) => `${patchId} is in the ledger, not on the branch`),
+    ...expected.flatMap(({ file }) => (file === null || files.has(file) ? [] : [`${file} is not on the branch`])),
+    ...(await branch.redCommits()).map((commit) => `the branch was red at ${commit}`),
+  ];
+  const audit = await client.audit('app@main');
+  wrong.push(
+    ...audit.commits
+      .filter(({ proven }) => !proven)
+      .map(({ commit, problem }) => `${commit} is not proven: ${problem}`),
+  );
+  return { repeated, wrong };
+}
+
+/** A message whose taker died comes back after its lock, is refused, and is gone. */
+async function leftInQueues(world: World): Promise<string[]> {
+  let left: string[] = [];
+  await poll(
+    async () => {
+      left = await messages(world);
+      return left.length === 0 ? true : undefined;
+    },
+    { everyMs: 1_000, limitMs: EMPTY_LIMIT_MS },
+  );
+  return left;
+}
+
+async function messages({ redis, database }: World): Promise<string[]> {
+  if (redis === undefined) {
+    const rows = await database.query<{ what: string }>(sql`
+      select queue || '/' || id || ' is ' || state as what from bullmq.job where state in ('waiting', 'active', 'delayed')`);
+    return rows.map(({ what }) => what);
+  }
+  const keys = (await redis.client.keys('*')).filter((key) => /:(wait|active|delayed|prioritized)$/.test(key));
+  const found = await Promise.all(
+    keys.map(async (key) => {
+      const length =
+        (await redis.client.type(key)) === 'zset' ? await redis.client.zcard(key) : await redis.client.llen(key);
+      return length === 0 ? [] : [`${key} holds ${length}`];
+    }),
+  );
+  return found.flat();
+}
+
+async function leftBehind({ database, machines, folder }: World): Promise<string[]> {
+  const processes = (await seenProcesses())
+    .filter(({ environment }) => environment.some((each) => each.startsWith('SLUICE_TASK_ID=')))
+    .filter(({ environment }) => environment.some((each) => each.startsWith('TMPDIR=') && each.includes(folder)))
+    .map(({ pid, arguments: argv }) => `process ${pid}: ${argv.join(' ').slice(0, 80)}`);
+  const slots = await Promise.all(
+    machines.map(async (machine) => {
+      const numbers = await readdir(join(machine, 'slots')).catch(() => []);
+      const kept = await Promise.all(
+        numbers
+          .filter((entry) => /^\d+$/.test(entry))
+          .map(async (number) => ({ number, entries: await readdir(join(machine, 'slots', number)) })),
+      );
+      return kept.flatMap(({ number, entries }) =>
+        entries.length === 0 ? [] : [`slot ${machine}/${number} holds ${entries.join(', ')}`],
+      );
+    }),
+  );
+  const rows = await database.query<{ what: string }>(sql`
+    select 'lease ' || name || ' is held' as what from leases where expires_at > now()
+    union all select 'task ' || task_id || ' is RUNNING' from tasks where state = 'RUNNING'
+    union all select 'gate ' || gate_id || ' is ' || state from test_gates where state in ('PENDING', 'RUNNING', 'BLOCKED')
+    union all select 'worker ' || worker_id || ' is ' || state from workers where state not in ('DEAD', 'STOPPED')
+    union all select 'intent ' || intent_id || ' is open' from landing_intents where settled_at is null
+    union all select 'lock of ' || pid from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`);
+  return [...processes, ...slots.flat(), ...rows.map(({ what }) => what)];
+}
