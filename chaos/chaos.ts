@@ -60,6 +60,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       refusedWrites: await world.daos.workers.countRefusedWrites(),
       verdict,
     };
+  } catch (error) {
+    say(`the harness failed: ${(error as Error).stack}`);
+    throw error;
   } finally {
     await load.stop();
     await world.stop();

@@ -140,7 +140,7 @@ export async function createWorld(options: { backend: Backend; random: Random })
       redis?.client.disconnect();
       await redis?.proxy.stop();
       await server.stop();
-      if (smallDisk !== undefined) await mount('umount', [smallDisk]);
+      if (smallDisk !== undefined) await mount('umount', ['--lazy', smallDisk]);
       await rm(folder, { recursive: true, force: true });
     },
   };

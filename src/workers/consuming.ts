@@ -47,7 +47,7 @@ export class ConsumingWatch implements Component {
   readonly #times: ConsumingTimes;
   readonly #ticker: Ticker;
   #waitingSinceMs: number | undefined;
-  #lastWaitingMs = 0;
+  #lastWaitingMs = Number.NEGATIVE_INFINITY;
   #reopened = false;
 
   constructor(options: ConsumingOptions) {

@@ -111,3 +111,34 @@ test('the environment is what was given and nothing else', async () => {
     .map((line) => line.split('=')[0]);
   expect(names.filter((name) => !['PWD', 'SHLVL', '_'].includes(name!)).toSorted()).toEqual(['ONLY', 'PATH']);
 });
+
+describe('idle', () => {
+  test('silence ends a child, unless it is said to be active; then it is asked again', async () => {
+    const asked: number[] = [];
+    const isActive = async (): Promise<boolean> => {
+      asked.push(performance.now());
+      return asked.length < 3;
+    };
+    const { ending } = await shell('sleep 20', { idleTimeoutMs: 100, isActive });
+    expect(ending).toEqual({ kind: 'timeout', limit: 'idle' });
+    expect(asked).toHaveLength(3);
+  });
+
+  test('a probe that fails is no activity', async () => {
+    const isActive = (): Promise<boolean> => Promise.reject(new Error('no'));
+    const { ending } = await shell('sleep 20', { idleTimeoutMs: 50, isActive });
+    expect(ending).toEqual({ kind: 'timeout', limit: 'idle' });
+  });
+
+  test('output while somebody asks keeps it alive, and only one watch goes on', async () => {
+    let asked = 0;
+    const isActive = async (): Promise<boolean> => {
+      asked += 1;
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      return true;
+    };
+    const { ending } = await shell('sleep 0.2; echo x; sleep 0.8', { idleTimeoutMs: 150, isActive });
+    expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
+    expect(asked).toBeLessThan(6);
+  });
+});

@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest';
+import { silentLog } from '../../../src/lib/log.ts';
+import { ConsumingWatch, type Intake } from '../../../src/workers/consuming.ts';
+
+const TIMES = { lookEveryMs: 1_000_000, reopenAfterMs: 20, giveUpAfterMs: 60 };
+
+/** A worker with one slot, and what its watch did. */
+function watched(given: { waiting?: boolean; queueAnswers?: boolean; free?: number } = {}) {
+  const world = { waiting: true, queueAnswers: true, free: 1, lastDeliveryMs: Number.NEGATIVE_INFINITY, ...given };
+  const did: string[] = [];
+  const intake: Intake = {
+    get free() {
+      return world.free;
+    },
+    get lastDeliveryMs() {
+      return world.lastDeliveryMs;
+    },
+    reopen: async () => void did.push('reopen'),
+  };
+  const watch = new ConsumingWatch({
+    intakes: [intake],
+    isWorkWaiting: async () => world.waiting,
+    pingQueue: async () => {
+      if (!world.queueAnswers) throw new Error('away');
+    },
+    onStarving: (starving) => did.push(starving ? 'starving' : 'fed'),
+    onGiveUp: () => did.push('gives up'),
+    log: silentLog(),
+    times: TIMES,
+  });
+  const lookFor = async (ms: number): Promise<void> => {
+    const endsAt = performance.now() + ms;
+    while (performance.now() < endsAt) {
+      await watch.look();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  return { world, did, lookFor };
+}
+
+test('work waits and none is taken: fresh connections, then the end', async () => {
+  const { did, lookFor } = watched();
+  await lookFor(45);
+  expect(did).toEqual(['starving', 'reopen']);
+  await lookFor(60);
+  expect(did.slice(0, 3)).toEqual(['starving', 'reopen', 'gives up']);
+});
+
+test('a delivery ends the alarm', async () => {
+  const { world, did, lookFor } = watched();
+  await lookFor(40);
+  world.lastDeliveryMs = performance.now();
+  await lookFor(5);
+  expect(did).toEqual(['starving', 'reopen', 'fed']);
+});
+
+test.each([
+  ['nothing waits', { waiting: false }],
+  ['no slot is free', { free: 0 }],
+])('%s: no alarm', async (_why, given) => {
+  const { did, lookFor } = watched(given);
+  await lookFor(80);
+  expect(did).toEqual([]);
+});
+
+test('with the queue itself away nobody gives up', async () => {
+  const { did, lookFor } = watched({ queueAnswers: false });
+  await lookFor(120);
+  expect(did).toEqual(['starving', 'reopen']);
+});
