@@ -2,6 +2,7 @@ import { rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '../src/lib/clock.ts';
 import { runChild } from '../src/lib/process.ts';
+import { patiently } from './patiently.ts';
 import { seenProcesses, signal } from './processes.ts';
 import type { World } from './world.ts';
 
@@ -55,7 +56,9 @@ export const FAULTS = {
   'kill-postgres': {
     async inject(world) {
       for (const pid of await world.postgresPids()) signal(pid, 'SIGKILL');
-      await answering(world);
+      // Some of them take a moment to be gone.
+      await sleep(200);
+      await patiently(() => world.database.ping());
     },
   },
   'cut-database': { inject: (world) => outage(world, world.databaseProxy) },
@@ -89,7 +92,7 @@ export type FaultName = keyof typeof FAULTS;
 export const FAULT_NAMES = Object.keys(FAULTS) as FaultName[];
 
 async function workerPid({ daos, random }: World): Promise<number> {
-  const living = await daos.workers.findBy({ state: { $in: ['IDLE', 'BUSY'] } });
+  const living = await patiently(() => daos.workers.findBy({ state: { $in: ['IDLE', 'BUSY'] } }));
   // One that works is worth more.
   const busy = living.filter(({ state }) => state === 'BUSY');
   return random.pick(busy.length > 0 ? busy : living)?.pid ?? 2 ** 30;
@@ -99,17 +102,6 @@ async function outage(world: World, proxy: World['databaseProxy']): Promise<void
   proxy.cut();
   await sleep(outageMs(world));
   proxy.restore();
-}
-
-async function answering({ database }: World): Promise<void> {
-  for (let tries = 0; tries < 600; tries += 1) {
-    const answers = await database.ping().then(
-      () => true,
-      () => false,
-    );
-    if (answers) return;
-    await sleep(50);
-  }
 }
 
 /** All but nothing is left on the file system that it lies on. */
