@@ -1,6 +1,7 @@
 import { poll, sleep } from '../src/lib/clock.ts';
 import { FAULTS, type Fault, type FaultName } from './faults.ts';
 import { Load } from './load.ts';
+import { patiently } from './patiently.ts';
 import { Random } from './random.ts';
 import { judge, type Verdict } from './verdict.ts';
 import { type Backend, createWorld, type World } from './world.ts';
@@ -55,7 +56,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       records,
       leftOut: options.faults.filter((fault) => !possible.includes(fault)),
       tasks: load.tasks,
-      landed: (await world.branch.commits()).filter(({ patchId }) => patchId !== undefined).length,
+      landed: (await world.branch.landedPatches()).length,
       repairs: await world.daos.transitions.countRepairs(86_400),
       refusedWrites: await world.daos.workers.countRefusedWrites(),
       verdict,
@@ -104,7 +105,7 @@ function shuffle(faults: FaultName[], { random }: World): void {
 }
 
 async function injectOne(world: World, fault: FaultName): Promise<FaultRecord> {
-  const hit = await world.daos.tasks.findByState('RUNNING');
+  const hit = await patiently(() => world.daos.tasks.findByState('RUNNING'));
   await (FAULTS[fault] as Fault).inject(world);
   const startedAt = performance.now();
   const recovered = await Promise.all([takenUpAgain(world, hit), newTaskGoesThrough(world)]);
@@ -116,10 +117,9 @@ async function takenUpAgain({ daos }: World, hit: readonly { task_id: string }[]
   const ids = hit.map(({ task_id }) => task_id);
   const done = await poll(
     async () => {
-      const running = await daos.tasks.findBy({ task_id: { $in: ids }, state: 'RUNNING' });
-      const holders = await daos.workers.findBy({
-        worker_id: { $in: running.map(({ worker_id }) => worker_id ?? '') },
-      });
+      const running = await patiently(() => daos.tasks.findBy({ task_id: { $in: ids }, state: 'RUNNING' }));
+      const workerIds = running.map(({ worker_id }) => worker_id ?? '');
+      const holders = await patiently(() => daos.workers.findBy({ worker_id: { $in: workerIds } }));
       return holders.every(({ state }) => state === 'IDLE' || state === 'BUSY') ? true : undefined;
     },
     { everyMs: 50, limitMs: RECOVERY_LIMIT_MS },

@@ -69,7 +69,7 @@ export const FAULTS = {
     async inject(world) {
       await world.redis!.kill();
       await sleep(outageMs(world));
-      await world.redis!.start();
+      await world.redis!.restart();
     },
   },
   'cut-redis': { possible: hasRedis, inject: (world) => outage(world, world.redis!.proxy) },

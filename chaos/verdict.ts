@@ -67,8 +67,7 @@ async function judgeBranch(
   { branch, daos, client }: World,
   expected: readonly Expected[],
 ): Promise<Pick<Verdict, 'repeated' | 'wrong'>> {
-  const commits = await branch.commits();
-  const landed = commits.flatMap(({ patchId }) => (patchId === undefined ? [] : [patchId]));
+  const landed = await branch.landedPatches();
   const repeated = landed
     .filter((patchId, at) => landed.indexOf(patchId) !== at)
     .map((patchId) => `${patchId} landed twice`);

@@ -1,8 +1,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 import { stringify } from 'yaml';
 import { SluiceClient } from '../src/client/sluice-client.ts';
 import { createDaos, type Daos } from '../src/dao/all.ts';
@@ -10,9 +8,10 @@ import { Database } from '../src/database/database.ts';
 import { EmbeddedPostgres } from '../src/database/embedded-postgres.ts';
 import { migrateUp } from '../src/database/migrator.ts';
 import { poll } from '../src/lib/clock.ts';
+import { freePort } from '../src/lib/free-port.ts';
 import { silentLog } from '../src/lib/log.ts';
 import { runChild } from '../src/lib/process.ts';
-import { type Service, startService } from '../src/lib/process-service.ts';
+import { startRedis, type TestRedis } from '../test/support/redis.ts';
 import { RoleProcess, seenProcesses } from './processes.ts';
 import type { Random } from './random.ts';
 import { TargetBranch } from './target-branch.ts';
@@ -31,7 +30,7 @@ export interface World {
   branch: TargetBranch;
   roles: { api: RoleProcess; schedulers: RoleProcess[]; workers: RoleProcess[] };
   databaseProxy: TcpProxy;
-  redis: RedisServer | undefined;
+  redis: QueueServer | undefined;
   /** Folders of the two "machines" that workers run on. */
   machines: string[];
   /** One of them, where it lies on a disk that can be filled. */
@@ -40,13 +39,8 @@ export interface World {
   stop(): Promise<void>;
 }
 
-export interface RedisServer {
-  proxy: TcpProxy;
-  /** Past the proxy. */
-  client: Redis;
-  kill(): Promise<void>;
-  start(): Promise<void>;
-}
+/** Redis, and the proxy that Sluice reaches it by. */
+export type QueueServer = TestRedis & { proxy: TcpProxy };
 
 /** So far apart may the clocks of two machines be. */
 const SKEW_MS = 10 * 60_000;
@@ -63,8 +57,8 @@ export async function createWorld(options: { backend: Backend; random: Random })
   await database.start();
   await migrateUp(database);
   const databaseProxy = await TcpProxy.start(Number(new URL(server.url).port));
-  const redis = backend === 'redis' ? await startRedisServer() : undefined;
-  const branch = await TargetBranch.create(folder);
+  const redis = backend === 'redis' ? await startQueueServer() : undefined;
+  const branch = await TargetBranch.create();
   const port = await freePort();
   const config = join(folder, 'sluice.config.yaml');
   await writeFile(config, stringify(configuration(branch)));
@@ -72,7 +66,7 @@ export async function createWorld(options: { backend: Backend; random: Random })
   const environment = (): Record<string, string> => ({
     PATH: searchPath,
     DATABASE_URL: databaseProxy.through(server.url),
-    REDIS_URL: redis === undefined ? '' : `redis://127.0.0.1:${redis.proxy.port}`,
+    REDIS_URL: redis === undefined ? '' : redis.proxy.through(redis.url),
     NODE_OPTIONS: `--import=${join(import.meta.dirname, 'skewed-clock.mjs')}`,
     SLUICE_CHAOS_SKEW_MS: String(Math.round(random.between(-SKEW_MS, SKEW_MS))),
   });
@@ -136,9 +130,9 @@ export async function createWorld(options: { backend: Backend; random: Random })
       await Promise.all(all.map((each) => each.end('SIGKILL')));
       await database.stop();
       await databaseProxy.stop();
-      await redis?.kill();
-      redis?.client.disconnect();
       await redis?.proxy.stop();
+      await redis?.stop();
+      await branch.remove();
       await server.stop();
       if (smallDisk !== undefined) await mount('umount', ['--lazy', smallDisk]);
       await rm(folder, { recursive: true, force: true });
@@ -171,34 +165,7 @@ function configuration({ remote }: TargetBranch) {
   };
 }
 
-async function startRedisServer(): Promise<RedisServer> {
-  const port = await freePort();
-  const launch = (): Promise<Service> =>
-    startService({
-      argv: ['redis-server', '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'],
-      cwd: '/',
-      env: { PATH: process.env.PATH! },
-      onLine: () => {},
-    });
-  let service = await launch();
-  const client = new Redis(`redis://127.0.0.1:${port}`, { maxRetriesPerRequest: null });
-  client.on('error', () => {});
-  const proxy = await TcpProxy.start(port);
-  return {
-    proxy,
-    client,
-    kill: () => service.end('SIGKILL', 1_000),
-    start: async () => {
-      service = await launch();
-      await client.ping();
-    },
-  };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+async function startQueueServer(): Promise<QueueServer> {
+  const server = await startRedis();
+  return { ...server, proxy: await TcpProxy.start(Number(new URL(server.url).port)) };
 }

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
 import { poll, sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
+import { freePort } from '../lib/free-port.ts';
 import type { Log } from '../lib/log.ts';
 import { runChild } from '../lib/process.ts';
 import { type Service, startService } from '../lib/process-service.ts';
@@ -213,17 +213,6 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((found, failed) => {
-    const server = createServer();
-    server.once('error', failed);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => found(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -38,7 +38,7 @@ export async function treeFromDiff(
 }
 
 function isMalformed(exitCode: number, words: string): boolean {
-  return exitCode === 128 || /corrupt patch|No valid patches|unrecognized input|fragment without header/.test(words);
+  return exitCode >= 128 || /corrupt patch|No valid patches|unrecognized input|fragment without header/.test(words);
 }
 
 /** Writes, replaces and removes whole files. */

@@ -57,6 +57,9 @@ const SETTINGS = [
   'core.fsync=none',
 ].flatMap((setting) => ['-c', setting]);
 
+/** git gives up on its own assertion, over a patch that makes no sense: what a shell would say. */
+const ABORTED = 134;
+
 /**
  * Runs git by argument list: no shell, no hooks, no system or user configuration, no prompts, an environment of its own.
  */
@@ -79,7 +82,7 @@ export class Git {
     };
   }
 
-  /** Any exit status is an answer; only a git that cannot run or does not end throws `git.failed`. */
+  /** Any exit status is an answer, and so is an assertion of git's own (134, as a shell says it); only a git that cannot run or does not end throws `git.failed`. */
   async ask(call: GitCall): Promise<GitAnswer> {
     this.#ready ??= this.#writeConfig();
     await this.#ready;
@@ -91,6 +94,7 @@ export class Git {
       signal: call.signal,
     });
     const words = stderr.toString('utf8').trim();
+    if (ending.kind === 'signalled' && ending.signal === 'SIGABRT') return { exitCode: ABORTED, stdout, stderr: words };
     if (ending.kind !== 'exited' || truncated) {
       const how = truncated ? 'printed more than is read' : JSON.stringify(ending);
       throw new SluiceError('git.failed', `git ${call.args[0]}: ${how}`, { facts: { args: call.args, stderr: words } });

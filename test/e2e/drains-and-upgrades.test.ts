@@ -3,8 +3,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
+import { freePort } from '../../src/lib/free-port.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
@@ -77,7 +79,6 @@ test('P8, P9: a rolling restart of every process under load loses and repeats no
   };
   const running = new Map<keyof typeof roles, ChildProcess>();
   for (const name of Object.keys(roles) as (keyof typeof roles)[]) running.set(name, roles[name]());
-  const { SluiceClient } = await import('../../src/client/sluice-client.ts');
   const client = new SluiceClient({ url: `http://127.0.0.1:${port}` });
   await eventually('the API', () => client.stats().catch(() => undefined));
   const tasks = Array.from({ length: 16 }, (_, n) => shell(`t${n}`, `sleep 0.4; echo ${n} > roll-${n}.txt`));
@@ -119,12 +120,3 @@ beforeAll(async () => {
   config = join(await makeDataDir(), 'sluice.config.yaml');
   await writeFile(config, stringify({ allow_any_repository: true, allow_commands: true }));
 });
-
-async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net');
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -1,8 +1,8 @@
 import { access } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { poll } from '../../src/lib/clock.ts';
+import { freePort } from '../../src/lib/free-port.ts';
 import { type Service, startService } from '../../src/lib/process-service.ts';
 
 export interface TestRedis {
@@ -78,15 +78,4 @@ async function answering(client: Redis): Promise<void> {
     { everyMs: 50, limitMs: 10_000 },
   );
   if (answer === undefined) throw new Error('redis-server does not answer');
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

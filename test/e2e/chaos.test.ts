@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { runChaos } from '../../chaos/chaos.ts';
+import { FAULT_NAMES } from '../../chaos/faults.ts';
+import { redisIsHere } from '../support/redis.ts';
+
+const hasRedis = await redisIsHere();
+
+/** The short form: every kind of fault once, in another order on each backend. `npm run chaos` is the long one. */
+test.each(hasRedis ? (['redis', 'postgres'] as const) : (['postgres'] as const))(
+  'P1, P5, P8: every kind of fault under load, on %s: nothing lost, nothing twice, the branch always green, nothing left behind',
+  async (backend) => {
+    const said: string[] = [];
+    const result = await runChaos({
+      seed: backend === 'redis' ? 11 : 12,
+      backend,
+      faults: FAULT_NAMES,
+      seconds: 240,
+      maxFaults: FAULT_NAMES.length - (backend === 'redis' ? 1 : 5),
+      say: (line) => said.push(line),
+    });
+    expect(result.verdict).toEqual({ lost: [], repeated: [], wrong: [], left: [] });
+    expect(result.records.filter(({ late }) => late)).toEqual([]);
+    expect(result.landed).toBeGreaterThan(0);
+  },
+  600_000,
+);

@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type RunningSluice, startSluice } from '../support/run-sluice.ts';
+
+let sluice: RunningSluice;
+beforeAll(async () => {
+  sluice = await startSluice({ workers: [], scheduler: false, config: { tools: { agent: { argv: ['true'] } } } });
+});
+afterAll(() => sluice.stop());
+
+/** Every call that takes a body. */
+const PLACES = [
+  '/v1/runs',
+  '/v1/runs?dry_run=true',
+  '/v1/patches',
+  ...['pause', 'resume', 'cancel', 'retry', 'budget'].map((action) => `/v1/runs/run_x/${action}`),
+  ...['retry', 'cancel', 'budget'].map((action) => `/v1/tasks/task_x/${action}`),
+  ...['approve', 'requeue', 'drop', 'prioritize', 'rollback'].map((action) => `/v1/patches/patch_x/${action}`),
+  ...['pause', 'resume'].map((action) => `/v1/targets/app@main/${action}`),
+  ...['reset', 'trip'].map((action) => `/v1/breakers/nobody/${action}`),
+  '/v1/workers/wrk_x/drain',
+];
+
+const near = fc.record(
+  {
+    name: fc.oneof(fc.string(), fc.jsonValue()),
+    reason: fc.oneof(fc.string(), fc.jsonValue()),
+    repository: fc.string(),
+    usd: fc.oneof(fc.double(), fc.string()),
+    priority: fc.oneof(fc.integer(), fc.double()),
+    workstreams: fc.jsonValue(),
+    input: fc.jsonValue(),
+  },
+  { requiredKeys: [] },
+);
+const body = fc.oneof(
+  fc.jsonValue({ maxDepth: 5 }).map((value) => JSON.stringify(value)),
+  near.map((value) => JSON.stringify(value)),
+  fc.string(),
+  fc.constantFrom(
+    '',
+    '{',
+    '[]',
+    'null',
+    '{"__proto__":{"x":1}}',
+    `{"name":"${'\\u0000'}"}`,
+    '['.repeat(50_000),
+    `"${'a'.repeat(100_000)}"`,
+  ),
+);
+
+test('whatever is sent, the answer is one of ours: never a crash, always a code', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...PLACES), body, async (place, sent) => {
+      const headers = { 'content-type': 'application/json' };
+      const response = await fetch(`${sluice.url}${place}`, { method: 'POST', headers, body: sent });
+      const answer = { place, sent: sent.slice(0, 200), status: response.status };
+      expect({ ...answer, crashed: response.status >= 500 }).toEqual({ ...answer, crashed: false });
+      if (response.ok) return;
+      expect(response.headers.get('content-type')).toContain('application/problem+json');
+      expect(await response.json()).toMatchObject({
+        status: response.status,
+        code: expect.stringMatching(/^[a-z]+\.[a-z_]+$/),
+      });
+    }),
+    { numRuns: 1_500 },
+  );
+});
+
+test('strange ids and questions are answered as well', async () => {
+  const kinds = ['runs', 'tasks', 'patches', 'gates', 'targets', 'explain'];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...kinds),
+      fc.string({ minLength: 1, maxLength: 60 }),
+      fc.string(),
+      async (kind, id, query) => {
+        const url = `${sluice.url}/v1/${kind}/${encodeURIComponent(id)}?limit=${encodeURIComponent(query)}`;
+        expect((await fetch(url)).status).toBeLessThan(500);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
