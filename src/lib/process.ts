@@ -44,6 +44,8 @@ const DEFAULT_GRACE_MS = 1_000;
 const DEFAULT_CAPTURE_BYTES = 1024 * 1024;
 /** A grandchild that left the group may hold a pipe open; nobody waits longer than this for it. */
 const CLOSE_LIMIT_MS = 500;
+/** Where we ended the child ourselves, what else might still be printed is worth no wait. */
+const ENDED_CLOSE_LIMIT_MS = 100;
 
 /**
  * Runs one child as the leader of its own process group and resolves when the whole group is gone. Never rejects: how it
@@ -135,7 +137,7 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
       byItself = signal === null ? { kind: 'exited', exitCode: code ?? 0 } : { kind: 'signalled', signal };
       // Whatever the leader left behind in its group goes with it.
       signalGroup(child.pid, 'SIGKILL');
-      after(CLOSE_LIMIT_MS, () => finish(ending ?? byItself));
+      after(ending === undefined ? CLOSE_LIMIT_MS : ENDED_CLOSE_LIMIT_MS, () => finish(ending ?? byItself));
     });
     child.once('close', () => finish(ending ?? byItself));
   });

@@ -1,8 +1,13 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
+import { redisIsHere, startRedis } from '../support/redis.ts';
 import { type RunningSluice, specOf, startSluice } from '../support/run-sluice.ts';
+
+const hasRedis = await redisIsHere();
 
 const flaky = (cooldown_seconds: number) => ({
   tools: {
@@ -58,5 +63,70 @@ test('P10: after the cooldown one probe is admitted; its success closes the brea
     const tasks = await sluice.deps.daos.tasks.findBy({ name: { $like: 'held%' } });
     return tasks.every(({ state, retry_count }) => state === 'COMPLETED' && retry_count === 0);
   });
+  await sluice.stop();
+});
+
+test('P10: twenty workers, one broken tool: it trips once for all, nothing more is admitted, no retry is lost, one probe goes for the whole fleet', async () => {
+  const redis = hasRedis ? await startRedis() : undefined;
+  const tools = {
+    broken: { argv: ['sh', '-c', '{input.script}'], breaker: { failure_threshold: 5, cooldown_seconds: 4 } },
+  };
+  const sluice = await startSluice({
+    config: { tools },
+    redisUrl: redis?.url,
+    workers: Array.from({ length: 20 }, () => ({ taskSlots: 1, gateSlots: 1 })),
+  });
+  const { daos } = sluice.deps;
+  const mended = join(git.folder, 'mended');
+  const script = `test -e '${mended}' || exit 1`;
+  const tasks = Array.from({ length: 40 }, (_, n) => ({
+    name: `t${n}`,
+    tool: 'broken',
+    input: { script },
+    max_retries: 50,
+  }));
+  const { id } = await sluice.client.runs.submit(specOf(git.remote, tasks));
+  const breaker = async () => (await daos.breakers.getByTool('broken'))!;
+  await eventually('the trip', async () => (await breaker()).state === 'OPEN');
+  const running = async () => daos.tasks.count({ tool: 'broken', state: 'RUNNING' });
+  await eventually('quiet', async () => (await running()) === 0);
+  const waiting = await daos.tasks.findBy({ tool: 'broken', state: 'QUEUED', dispatched_at: null });
+  expect(waiting.length).toBeGreaterThan(0);
+  const why = await sluice.client.explain(waiting[0]!.task_id);
+  expect(why).toMatchObject({ code: 'tool_breaker', facts: { state: expect.stringMatching(/OPEN|HALF/) } });
+  // Never more than one at once from here until it is closed.
+  const before = await daos.tasks.findByRun(id);
+  const attemptsBefore = before.reduce((sum, { attempt }) => sum + attempt, 0);
+  const edges = async () =>
+    (await daos.transitions.findByEntity((await breaker()).breaker_id)).map(({ to_state }) => to_state);
+  await eventually(
+    'two failed probes',
+    async () => (await edges()).filter((state) => state === 'HALF_OPEN').length >= 2,
+  );
+  await eventually('quiet', async () => (await running()) === 0);
+  const probes = (await edges()).filter((state) => state === 'HALF_OPEN').length;
+  const attemptsAfter = (await daos.tasks.findByRun(id)).reduce((sum, { attempt }) => sum + attempt, 0);
+  expect(attemptsAfter - attemptsBefore).toBeLessThanOrEqual(probes);
+  // Those that never ran wait as they were: QUEUED, and no retry used.
+  const untouched = (await daos.tasks.findByRun(id)).filter(({ attempt }) => attempt === 0);
+  expect(untouched.length).toBeGreaterThan(0);
+  for (const { state, retry_count } of untouched) expect([state, retry_count]).toEqual(['QUEUED', 0]);
+  await writeFile(mended, '');
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  expect((await edges()).filter((state) => state === 'CLOSED').length).toBe(2);
+  await sluice.stop();
+  await redis?.stop();
+});
+
+test('tripped and reset over the API, with the reason on record', async () => {
+  const sluice = await startSluice({ config: flaky(3_600) });
+  const tripped = await sluice.client.steerBreaker('flaky', 'trip', 'it burns money');
+  expect(tripped).toMatchObject({ state: 'OPEN', tripped_by: 'local', reason: 'it burns money' });
+  const { id } = await sluice.client.runs.submit(specOf(git.remote, [task('held', 'true')]));
+  await eventually('the reason', async () => (await sluice.client.explain('flaky')).facts.waiting === 1);
+  expect((await sluice.client.tools()).items).toMatchObject([{ id: 'flaky', waits: expect.stringContaining('local') }]);
+  await sluice.client.steerBreaker('flaky', 'reset', 'mended');
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  await expect(sluice.client.steerBreaker('nobody', 'trip', 'x')).rejects.toMatchObject({ code: 'entity.not_found' });
   await sluice.stop();
 });
