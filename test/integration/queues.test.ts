@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { TcpProxy } from '../../chaos/tcp-proxy.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { QueueConsumer } from '../../src/queues/consumer.ts';
 import { QueuePublisher } from '../../src/queues/publisher.ts';
@@ -93,6 +94,44 @@ function conformance(kind: 'postgres' | 'redis'): void {
       await eventually('the delivery', async () => started);
       await consumer.stop();
       expect(done).toBe(true);
+    });
+
+    test('what is published after connections were cut, or died without a word, arrives', async () => {
+      const upstream = new URL(redis?.url ?? databaseUrl);
+      const proxy = await TcpProxy.start(Number(upstream.port));
+      const through = (url: string): string => proxy.through(url);
+      const broken = createQueueBackend({
+        redisUrl: redis === undefined ? undefined : through(redis.url),
+        databaseUrl: redis === undefined ? through(databaseUrl) : databaseUrl,
+      });
+      await broken.prepare('test');
+      const sender = new QueuePublisher(broken);
+      const seen: string[] = [];
+      const consumer = await consume('tasks.broken', async ({ id }) => void seen.push(id));
+      const arrives = async (id: string): Promise<void> => {
+        // As the dispatcher does: what is refused is sent again, under another number.
+        await eventually(`${id} to be taken`, () =>
+          sender.publish('tasks', [message(id, Date.now(), 'broken')]).then(
+            () => true,
+            () => false,
+          ),
+        );
+        await eventually(`${id} to arrive`, async () => seen.includes(id));
+      };
+      await arrives('before');
+      proxy.cut();
+      await expect(sender.publish('tasks', [message('lost', 1, 'broken')])).rejects.toMatchObject({
+        code: 'queue.unreachable',
+        retryable: true,
+      });
+      proxy.restore();
+      await arrives('after a cut');
+      proxy.freeze();
+      await arrives('after silence');
+      await consumer.stop();
+      await sender.stop();
+      await broken.close();
+      await proxy.stop();
     });
 
     test('a whole run lands, dependencies and gates included', async () => {

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { ApiRole } from '../../api/api-role.ts';
 import { loadSettings, type Settings } from '../../config.ts';
 import { runDaemon } from '../../daemon.ts';
@@ -7,6 +7,7 @@ import { type Component, startAll } from '../../lib/component.ts';
 import { createLog, type Log } from '../../lib/log.ts';
 import { createSchedulerRole } from '../../scheduler/scheduler-role.ts';
 import { WorkerSupervisor } from '../../workers/supervisor.ts';
+import { portNumber, wholeNumber } from '../amounts.ts';
 import type { CliContext } from '../context.ts';
 
 interface RoleOptions {
@@ -146,15 +147,4 @@ function supervisorOf(parts: {
     environment: { ...settings.environment, DATABASE_URL: databaseUrl },
     log,
   });
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('not a whole number');
-  return Number(text);
-}
-
-function portNumber(text: string): number {
-  const port = wholeNumber(text);
-  if (port > 65_535) throw new InvalidArgumentError('a port is 0 to 65535');
-  return port;
 }

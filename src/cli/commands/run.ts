@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { parse } from 'yaml';
 import type { RunObject } from '../../client/objects.ts';
 import { SluiceError } from '../../contract/errors.ts';
+import { dollars } from '../amounts.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { runTree } from '../run-tree.ts';
@@ -101,7 +102,7 @@ export function runCommands(program: Command, context: CliContext): void {
     .command('budget')
     .description('what the run may cost from now on; what waited for it goes on')
     .argument('<run>')
-    .requiredOption('--usd <amount>', 'in US dollars', Number)
+    .requiredOption('--usd <amount>', 'in US dollars', dollars)
     .requiredOption('--reason <text>', 'kept in the audit')
     .action(async (id: string, order: { usd: number; reason: string }, command: Command) => {
       const changed = await clientOf(context, command).runs.setBudget(id, order);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { LogObject } from '../../client/objects.ts';
+import { dollars } from '../amounts.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
@@ -60,7 +61,7 @@ export function taskCommands(program: Command, context: CliContext): void {
     .command('budget')
     .description('what its attempts may cost together, from now on')
     .argument('<task>')
-    .requiredOption('--usd <amount>', 'in US dollars', Number)
+    .requiredOption('--usd <amount>', 'in US dollars', dollars)
     .requiredOption('--reason <text>', 'kept in the audit')
     .action(async (id: string, order: { usd: number; reason: string }, command: Command) => {
       const changed = await clientOf(context, command).tasks.setBudget(id, order);
