@@ -32,6 +32,7 @@ export class Migration20261125000017_survival extends Migration {
     this.addSql(
       `create index tasks_queue_expiry on tasks (queue_expires_at) where state = 'QUEUED' and queue_expires_at is not null`,
     );
+    this.addSql(`create index tasks_completed_at on tasks (completed_at) where completed_at is not null`);
     this.addSql(`alter table workers
       add column refused_writes int not null default 0,
       add column starving_since timestamptz null,
@@ -85,6 +86,7 @@ export class Migration20261125000017_survival extends Migration {
       drop column concurrency, drop column tripped_by, drop column counts_from`);
     this.addSql(`alter table workers
       drop constraint workers_refused_writes, drop column starving_since, drop column refused_writes`);
+    this.addSql(`drop index tasks_completed_at`);
     this.addSql(`drop index tasks_queue_expiry`);
     this.addSql(`drop index tasks_to_admit`);
     this.addSql(

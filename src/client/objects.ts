@@ -149,9 +149,10 @@ export interface StatsObject {
     task_slots: number;
     gates_in_flight: number;
     gate_slots: number;
+    /** Within the window, by state. */
+    tasks_ended: Record<string, number>;
   }[];
   window_seconds: number;
-  tasks_ended: Record<string, number>;
   /** By cause; empty in a healthy hour. */
   repairs: Record<string, number>;
   refused_writes: number;

@@ -53,6 +53,13 @@ export class TaskDao extends BaseDao<TaskRow> {
     return row!.n;
   }
 
+  /** What ended in the last while, by pool and state. */
+  endedByPool(windowSeconds: number): Promise<{ pool: string; state: TaskState; n: number }[]> {
+    return this.rows(sql`
+      select pool, state, count(*)::int as n from tasks
+      where completed_at > now() - make_interval(secs => ${windowSeconds}) group by pool, state order by pool, state`);
+  }
+
   /** What waits in the ledger, not yet with the queue. */
   depthByPool(): Promise<{ pool: string; waiting: number; oldest_seconds: number }[]> {
     return this.rows(sql`

@@ -1,5 +1,4 @@
-import { type RawBuilder, sql } from '../database/database.ts';
-import { type Kind, terminalStates } from '../domain/lifecycle.ts';
+import { sql } from '../database/database.ts';
 import { StateTransition, type StateTransitionRow } from '../entities/state-transition.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
@@ -28,29 +27,12 @@ export class TransitionDao extends BaseDao<StateTransitionRow> {
     return this.coded((em) => em.find(StateTransition, { entity_id: entityId }, { orderBy: { transition_id: 'asc' } }));
   }
 
-  /** Endings of the last while by state. */
-  async countEndings(kind: Kind, windowSeconds: number): Promise<Record<string, number>> {
-    return this.#count(
-      sql`to_state`,
-      sql`kind = ${kind} and to_state = any (${terminalStates(kind)}::text[])`,
-      windowSeconds,
-    );
-  }
-
   /** What was put right in the last while, by cause. */
   async countRepairs(windowSeconds: number): Promise<Record<string, number>> {
-    return this.#count(sql`coalesce(reason, to_state)`, sql`actor = 'reconciler'`, windowSeconds);
-  }
-
-  async #count(
-    by: RawBuilder<unknown>,
-    which: RawBuilder<unknown>,
-    windowSeconds: number,
-  ): Promise<Record<string, number>> {
-    const rows = await this.rows<{ what: string; n: number }>(sql`
-      select ${by} as what, count(*)::int as n from state_transitions
-      where ${which} and created_at > now() - make_interval(secs => ${windowSeconds}) group by 1 order by 1`);
-    return Object.fromEntries(rows.map(({ what, n }) => [what, n]));
+    const rows = await this.rows<{ cause: string; n: number }>(sql`
+      select coalesce(reason, to_state) as cause, count(*)::int as n from state_transitions
+      where actor = 'reconciler' and created_at > now() - make_interval(secs => ${windowSeconds}) group by 1 order by 1`);
+    return Object.fromEntries(rows.map(({ cause, n }) => [cause, n]));
   }
 
   /**

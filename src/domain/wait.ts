@@ -184,8 +184,8 @@ export function stands(
   return { code, sentence: `${sentence}.`, facts, again_at: null, again_when: when };
 }
 
-export function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? '' : 's'}`;
+export function count(n: number, noun: string, plural = `${noun}s`): string {
+  return `${n} ${n === 1 ? noun : plural}`;
 }
 
 function usd(amount: number): string {

@@ -36,6 +36,10 @@ export const Task = defineEntity({
         "create index tasks_queue_expiry on tasks (queue_expires_at) where state = 'QUEUED' and queue_expires_at is not null",
     },
     {
+      name: 'tasks_completed_at',
+      expression: 'create index tasks_completed_at on tasks (completed_at) where completed_at is not null',
+    },
+    {
       name: 'tasks_in_flight',
       expression:
         "create index tasks_in_flight on tasks (tool, dispatched_at) where state = 'RUNNING' or (state = 'QUEUED' and dispatched_at is not null)",

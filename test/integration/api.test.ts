@@ -248,3 +248,34 @@ describe('tokens', () => {
     expect(status).toBe(401);
   });
 });
+
+describe('the fleet in figures', () => {
+  test('stats: depth, slots and endings by pool; nothing to repair in a healthy while', async () => {
+    await sluice.finish(specOf(git.remote, [shell('counted', 'true')]));
+    const stats = await sluice.client.stats({ windowSeconds: 600 });
+    const pool = stats.pools.find((found) => found.pool === 'default')!;
+    expect(pool).toMatchObject({ task_slots: 3, gate_slots: 2, tasks_waiting: 0 });
+    expect(pool.tasks_ended.COMPLETED).toBeGreaterThan(0);
+    expect(stats).toMatchObject({ window_seconds: 600, repairs: {}, refused_writes: expect.any(Number) });
+  });
+});
+
+describe('runs with a key', () => {
+  test('one at a time, the oldest first; one that supersedes cancels the others', async () => {
+    const keyed = (name: string, script: string, supersede = false) =>
+      sluice.client.runs.submit(specOf(git.remote, [shell(name, script)], { concurrency: { key: 'k', supersede } }));
+    const first = await keyed('first', 'sleep 300');
+    await eventually('it runs', async () => (await sluice.whole(first.id)).task('first').state === 'RUNNING');
+    const second = await keyed('second', 'true');
+    const waiting = await eventually('its wait', async () => {
+      const task = (await sluice.whole(second.id)).task('second');
+      return task.state === 'QUEUED' ? sluice.client.explain(task.id) : undefined;
+    });
+    expect(waiting).toMatchObject({ code: 'run_key', facts: { holders: [first.id] } });
+    const third = await keyed('third', 'true', true);
+    await eventually('the end', async () => (await sluice.client.runs.get(third.id)).state === 'COMPLETED');
+    for (const { id } of [first, second]) {
+      expect(await sluice.client.runs.get(id)).toMatchObject({ state: 'FAILED', outcome: 'cancelled' });
+    }
+  });
+});

@@ -62,6 +62,7 @@ test('P10: a healthy hour shows no repair: the reconciler finds nothing to do wh
   });
   for (let i = 0; i < 5; i += 1) await on.build.task();
   for (const { id, dispatch } of await on.write(admitTasks)) {
+    await on.write((tx) => heartbeat(tx, { workerId: worker_id, heldIds: [id], leaseMs: 6_000, starving: false }));
     await on.write((tx) => claimTasks(tx, [claimOf(id, worker_id, dispatch)]));
     await reconciler.round();
     await on.write((tx) => endAttempts(tx, [attemptEnd(id)]));

@@ -21,19 +21,19 @@ export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
       },
     },
     async ({ query: { window_seconds } }) => ({
-      pools: await poolStats(),
+      pools: await poolStats(window_seconds),
       window_seconds,
-      tasks_ended: await daos.transitions.countEndings('task', window_seconds),
       repairs: await daos.transitions.countRepairs(window_seconds),
       refused_writes: await daos.workers.countRefusedWrites(),
     }),
   );
 
-  async function poolStats() {
+  async function poolStats(windowSeconds: number) {
     const tasks = await capacity(database, 'task');
     const gates = await capacity(database, 'gate');
     const depth = await daos.tasks.depthByPool();
-    const pools = [...new Set([...tasks, ...gates, ...depth].map(({ pool }) => pool))].toSorted();
+    const ended = await daos.tasks.endedByPool(windowSeconds);
+    const pools = [...new Set([...tasks, ...gates, ...depth, ...ended].map(({ pool }) => pool))].toSorted();
     return pools.map((pool) => {
       const waiting = depth.find((found) => found.pool === pool);
       const task = tasks.find((found) => found.pool === pool);
@@ -46,6 +46,7 @@ export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
         task_slots: task?.slots ?? 0,
         gates_in_flight: gate?.in_flight ?? 0,
         gate_slots: gate?.slots ?? 0,
+        tasks_ended: Object.fromEntries(ended.filter((found) => found.pool === pool).map(({ state, n }) => [state, n])),
       };
     });
   }

@@ -94,7 +94,9 @@ function whyInLine(place: PlaceInLine | undefined, facts: Explanation['facts']):
     case 'proven':
       return wait(
         'proven',
-        before === 0 ? 'it is proven and lands next' : `it is proven and lands after ${count(before, 'patch')}`,
+        before === 0
+          ? 'it is proven and lands next'
+          : `it is proven and lands after ${count(before, 'patch', 'patches')}`,
         { facts, when: EACH_ROUND },
       );
     case 'behind':
@@ -114,7 +116,7 @@ function whyInLine(place: PlaceInLine | undefined, facts: Explanation['facts']):
     case 'queued':
       return wait(
         'landing_queue',
-        `${count(before, 'patch').replace('patchs', 'patches')} before it in the landing queue; candidates are tested as slots fall free`,
+        `${count(before, 'patch', 'patches')} before it in the landing queue; candidates are tested as slots fall free`,
         { facts, when: EACH_ROUND },
       );
     default:
