@@ -14,7 +14,7 @@ export interface Expected {
 }
 
 /** Submitted and not ended: more than the fleet can take, so that something always waits. */
-const BACKLOG = 30;
+const BACKLOG = 16;
 const LOOK_EVERY_MS = 250;
 
 /** Hands in runs of short real tasks as long as it is told to, and remembers what each must come to. */

@@ -142,7 +142,7 @@ export async function createWorld(options: { backend: Backend; random: Random })
 
 /** A file system of its own in memory, where this process may mount one. */
 async function mountSmallDisk(folder: string): Promise<string | undefined> {
-  return (await mount('mount', ['-t', 'tmpfs', '-o', 'size=96m', 'tmpfs', folder])) ? folder : undefined;
+  return (await mount('mount', ['-t', 'tmpfs', '-o', 'size=1g', 'tmpfs', folder])) ? folder : undefined;
 }
 
 async function mount(program: 'mount' | 'umount', args: readonly string[]): Promise<boolean> {

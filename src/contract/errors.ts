@@ -29,6 +29,7 @@ export const ERROR_CODES = {
   'git.failed': [500, 'git failed'],
   'candidate.mismatch': [500, 'The candidate comes out otherwise here'],
   'sandbox.unavailable': [500, 'The sandbox that the tool asks for is not to be had here'],
+  'machine.fault': [503, 'This machine is out of something that work needs'],
   'lease.lost': [409, 'The lease is held by somebody else'],
   'database.unreachable': [503, 'The database cannot be reached'],
   'database.newer': [500, 'The schema is newer than this Sluice'],

@@ -1,3 +1,4 @@
+import type { MachineFault } from '../lib/machine-fault.ts';
 import type { CommandTool } from '../tools/tool.ts';
 
 /** What the stages need of the world above them; `deps.ts` gives it. */
@@ -14,6 +15,9 @@ export interface HeldWorkRegistry {
   begin(id: string, attempt: number): AbortSignal;
   end(id: string): void;
 }
+
+/** Told when this machine is out of something: it takes no more work until that has changed. */
+export type OnMachineFault = (fault: MachineFault) => void;
 
 export interface Tools {
   find(name: string): CommandTool | undefined;

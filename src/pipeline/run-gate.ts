@@ -10,6 +10,7 @@ import { claimGate } from '../ledger/claims.ts';
 import { endGate, type GateEnd } from '../ledger/gates.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
+import { isDiskFull, machineFault } from '../lib/machine-fault.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
 import { redactDeep, redactor } from '../lib/redact.ts';
 import { outputTail } from '../tools/classify-ending.ts';
@@ -22,7 +23,7 @@ import type { Slot, SlotRack } from '../workspaces/slots.ts';
 import { composeOnTip } from './land-patches/compose.ts';
 import { OutputLog } from './output-log.ts';
 import { persist } from './persist.ts';
-import type { CrashPoint, HeldWorkRegistry, RepositoryBook } from './ports.ts';
+import type { CrashPoint, HeldWorkRegistry, OnMachineFault, RepositoryBook } from './ports.ts';
 import { readPolicy } from './read-policy.ts';
 
 export interface RunGateDeps {
@@ -37,8 +38,11 @@ export interface RunGateDeps {
   crashPoint: CrashPoint;
   workerId: string;
   leaseMs: number;
+  onMachineFault: OnMachineFault;
   log: Log;
 }
+
+const DISK_FULL = 'No space left on device: a gate failed there';
 
 type Outcome = Pick<GateEnd, 'outcome' | 'exitCode' | 'results'>;
 
@@ -94,8 +98,10 @@ async function prove(
     // A fault of this machine (disk, git, a remote that is away) says nothing of the patch: tried again, elsewhere maybe.
     // That the candidate comes out otherwise here does: it must not be judged on another tree.
     const mismatch = hasCode(error, 'candidate.mismatch');
+    const machine = machineFault(error);
+    if (machine !== undefined) deps.onMachineFault(machine);
     deps.log.error({ err: error, gateId: gate.gate_id }, 'gate.fault');
-    if (hasCode(error, 'git.failed')) await deps.mirrors.of(gate.url).mend();
+    if (machine === undefined && hasCode(error, 'git.failed')) await deps.mirrors.of(gate.url).mend();
     const results = { message: (error as Error).message };
     return { outcome: { outcome: mismatch ? 'unproven' : 'lost', exitCode: null, results }, leave };
   } finally {
@@ -196,7 +202,10 @@ async function proveInSlot(
     keep: 'tail',
   });
   const reread = await rereadTree(mirror, slot, commit);
-  return judge(result, { changed: reread !== gate.tree_id, signal });
+  const outcome = judge(result, { changed: reread !== gate.tree_id, signal });
+  // Without room to write in, a gate says nothing about the tree.
+  if (outcome.outcome !== 'passed' && (await isDiskFull(slot.dir))) throw new SluiceError('machine.fault', DISK_FULL);
+  return outcome;
 }
 
 function judge(result: ChildResult, { changed, signal }: { changed: boolean; signal: AbortSignal }): Outcome {

@@ -10,6 +10,7 @@ import { refuseRun, startRun } from '../ledger/start-run.ts';
 import { observeTip } from '../ledger/targets.ts';
 import { type BackoffPolicy, fullJitterMs } from '../lib/backoff.ts';
 import type { Log } from '../lib/log.ts';
+import { machineFault } from '../lib/machine-fault.ts';
 import { readPolicy } from './read-policy.ts';
 
 export interface StartRunsDeps {
@@ -68,6 +69,12 @@ export class StartRuns {
       await this.#observe(target);
     } catch (error) {
       if (!(error instanceof SluiceError) || error.code === 'database.unreachable') throw error;
+      const machine = machineFault(error);
+      if (machine !== undefined) {
+        // Our own trouble: another scheduler reads the target, or this one later.
+        log.error({ targetId, machine }, 'start-runs.machine_fault');
+        return;
+      }
       if (!FINAL.includes(error.code) && !this.#isHopeless(target)) return;
       this.#failedReads.delete(targetId);
       for (const { run_id } of runs) await this.#refuse(run_id, error);

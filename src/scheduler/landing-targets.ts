@@ -2,6 +2,7 @@ import { hasCode } from '../contract/errors.ts';
 import { acquireLease, type HeldLease, releaseLease } from '../ledger/leases.ts';
 import { activeTargets } from '../ledger/targets.ts';
 import type { Component } from '../lib/component.ts';
+import { machineFault } from '../lib/machine-fault.ts';
 import { Ticker } from '../lib/ticker.ts';
 import { LandingCoordinator, type LandingDeps } from '../pipeline/land-patches/coordinator.ts';
 
@@ -9,11 +10,14 @@ const DISCOVER_MS = 1_000;
 const ROUND_MS = 1_000;
 const RENEW_MS = 1_000;
 const LEASE_TTL_MS = 5_000;
+const STAND_BACK_MS = 10_000;
 
 interface Coordinated {
   lease: HeldLease | undefined;
   coordinator: LandingCoordinator;
   ticker: Ticker;
+  /** Until then others may coordinate. */
+  notBeforeMs: number;
 }
 
 /** Coordinates every target with work to do, each under a lease that is renewed each second and taken over after five. */
@@ -60,7 +64,7 @@ export class LandingTargets implements Component {
         log: this.#deps.log.child({ targetId }),
         tick: () => this.#round(targetId),
       });
-      this.#targets.set(targetId, { lease: undefined, coordinator, ticker });
+      this.#targets.set(targetId, { lease: undefined, coordinator, ticker, notBeforeMs: 0 });
       await ticker.start();
     }
   }
@@ -76,16 +80,27 @@ export class LandingTargets implements Component {
 
   async #round(targetId: string): Promise<'again' | undefined> {
     const target = this.#targets.get(targetId)!;
+    if (performance.now() < target.notBeforeMs) return undefined;
     target.lease ??= await this.#acquire(targetId);
     if (target.lease === undefined) return undefined;
     try {
       return await target.coordinator.round(target.lease);
     } catch (error) {
+      if (machineFault(error) !== undefined) await this.#leaveToOthers(targetId);
       if (!hasCode(error, 'lease.lost')) throw error;
       this.#deps.log.warn({ targetId }, 'landing.lease_lost');
       target.lease = undefined;
       return undefined;
     }
+  }
+
+  /** This machine is out of something: whoever is not takes the target. */
+  async #leaveToOthers(targetId: string): Promise<void> {
+    const target = this.#targets.get(targetId)!;
+    const { lease } = target;
+    target.lease = undefined;
+    target.notBeforeMs = performance.now() + STAND_BACK_MS;
+    if (lease !== undefined) await this.#deps.ledger.write((tx) => releaseLease(tx, lease)).catch(() => {});
   }
 
   async #renewAll(): Promise<void> {

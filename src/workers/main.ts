@@ -58,7 +58,7 @@ try {
   const how = await Promise.race([byItself, Promise.resolve('signalled' as const)]);
   if (how === 'drained') await tellSupervisor({ kind: 'drained' });
   // What must not go on ends badly, so that somebody puts another in its place.
-  process.exit(how === 'lease_lost' || how === 'not_consuming' ? 1 : 0);
+  process.exit(how === 'lease_lost' || how === 'not_consuming' || how === 'machine_fault' ? 1 : 0);
 } catch (error) {
   log.fatal({ err: error }, 'worker.failed');
   process.exit(error instanceof SluiceError && error.httpStatus === 503 ? 3 : 1);

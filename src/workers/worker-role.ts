@@ -1,10 +1,13 @@
 import { hostname } from 'node:os';
+import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
 import { hintListener } from '../deps.ts';
 import { buryWorker, registerWorker, stopWorker } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
+import { isDiskFull } from '../lib/machine-fault.ts';
+import type { OnMachineFault } from '../pipeline/ports.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { runGate } from '../pipeline/run-gate.ts';
 import { type ExecuteAttempt, executeAttempt, runTask } from '../pipeline/run-task/run-task.ts';
@@ -32,8 +35,8 @@ export const HEARTBEAT_EVERY_MS = 1_000;
 /** A message that nobody took for so long waits. */
 const WAITING_AFTER_MS = 2_000;
 
-/** Why a worker ends by itself: asked to, given up by the ledger, or because nothing comes to it any more. */
-export type WorkerEnd = 'drained' | 'lease_lost' | 'not_consuming';
+/** Why a worker ends by itself: asked to, given up by the ledger, nothing comes to it any more, or nothing can be done here. */
+export type WorkerEnd = 'drained' | 'lease_lost' | 'not_consuming' | 'machine_fault';
 
 /** One worker: a row, a heartbeat, consumers for its pools. `ended` resolves when it must not go on. */
 export function createWorkerRole(
@@ -62,7 +65,10 @@ export function createWorkerRole(
   });
   const slots = new SlotRack(deps.settings.dataDir);
   const intake = { open: true };
-  const consumers = createConsumers({ ...deps, log }, { workerId, held, slots, options, intake });
+  const consumers = createConsumers(
+    { ...deps, log },
+    { workerId, held, slots, options, intake, onMachineFault: () => end('machine_fault') },
+  );
   const consuming = new ConsumingWatch({
     intakes: consumers,
     isWorkWaiting: () => deps.daos.workers.isWorkWaiting(options.pools, WAITING_AFTER_MS),
@@ -89,9 +95,13 @@ interface ConsumerParts {
   options: WorkerOptions;
   /** Closed by the drain: a message that was fetched at that moment is left to others. */
   intake: { open: boolean };
+  onMachineFault: OnMachineFault;
 }
 
-function createConsumers(deps: Deps, { workerId, held, slots, options, intake }: ConsumerParts): QueueConsumer[] {
+function createConsumers(
+  deps: Deps,
+  { workerId, held, slots, options, intake, onMachineFault }: ConsumerParts,
+): QueueConsumer[] {
   const { settings, ledger, log, daos, tools, repositories, crashPoint, queueBackend: backend } = deps;
   const environment = withoutTokens(settings);
   const shared = {
@@ -104,6 +114,7 @@ function createConsumers(deps: Deps, { workerId, held, slots, options, intake }:
     environment,
     workerId,
     leaseMs: RECONCILE_TIMES.leaseMs,
+    onMachineFault,
     log,
   };
   const execute = options.execute ?? executeAttempt;
@@ -132,13 +143,16 @@ function createConsumers(deps: Deps, { workerId, held, slots, options, intake }:
 
 /** The worker's row, from before the first claim until after the last ending. */
 function registration(
-  { ledger, log }: Deps,
+  { ledger, log, settings }: Deps,
   { workerId, slots, options }: { workerId: string; slots: SlotRack; options: WorkerOptions },
 ): Component {
   let registered = false;
   return {
     name: 'registration',
     async start() {
+      if (await isDiskFull(settings.dataDir)) {
+        throw new SluiceError('machine.fault', `no space is left below ${settings.dataDir}`, { retryable: true });
+      }
       const freed = await slots.sweep();
       if (freed.length > 0) log.warn({ slots: freed }, 'slots.swept');
       await ledger.write(async (tx) => {

@@ -4,12 +4,13 @@ import type { AttemptEnd } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Log } from '../../lib/log.ts';
+import { machineFault } from '../../lib/machine-fault.ts';
 import { redactDeep, redactor } from '../../lib/redact.ts';
 import { runGuarded } from '../../tools/breaker-guard.ts';
 import type { CommandTool } from '../../tools/tool.ts';
 import { OutputLog } from '../output-log.ts';
 import { persist } from '../persist.ts';
-import type { HeldWorkRegistry, Tools } from '../ports.ts';
+import type { HeldWorkRegistry, OnMachineFault, Tools } from '../ports.ts';
 import { readyMadePatch } from './ready-made-patch.ts';
 import { resolveBase } from './resolve-base.ts';
 import { attemptWithTool, type ToolAttempt, type ToolAttemptDeps } from './tool-attempt.ts';
@@ -21,6 +22,7 @@ export interface RunTaskDeps extends ToolAttemptDeps {
   held: HeldWorkRegistry;
   workerId: string;
   leaseMs: number;
+  onMachineFault: OnMachineFault;
   log: Log;
 }
 
@@ -42,7 +44,7 @@ export async function runTask(
   const signal = held.begin(taskId, attempt);
   try {
     log.debug({ taskId, attempt, tool: task.tool }, 'task.claimed');
-    const result = (await surely(() => execute(deps, task, signal), log)) ?? HELD_BACK;
+    const result = (await surely(() => execute(deps, task, signal), deps)) ?? HELD_BACK;
     const accepted = await endSurely(deps, { task, result, signal });
     const durationMs = Math.round(performance.now() - startedAt);
     log.info({ taskId, attempt, ending: result.ending.kind, accepted, durationMs }, 'task.attempted');
@@ -69,11 +71,19 @@ async function endSurely(
 }
 
 /** A fault of our own is an ending too: a task that nobody ends would be held for ever. */
-async function surely(execute: () => Promise<AttemptResult>, log: Log): Promise<AttemptResult> {
+async function surely(
+  execute: () => Promise<AttemptResult>,
+  { log, onMachineFault }: RunTaskDeps,
+): Promise<AttemptResult> {
   try {
     return await execute();
   } catch (error) {
     log.error({ err: error }, 'attempt.fault');
+    const machine = machineFault(error);
+    if (machine !== undefined) {
+      onMachineFault(machine);
+      return failed('interrupted', `machine_fault:${machine}`, { message: (error as Error).message });
+    }
     return failed('retryable', 'internal.error', { message: (error as Error).message });
   }
 }
@@ -117,7 +127,8 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
     }
   } catch (error) {
     if (signal.aborted) return failed('interrupted', `interrupted:${String(signal.reason)}`, {});
-    if (!(error instanceof SluiceError)) throw error;
+    // What this machine lacks says nothing of the task: another one takes it.
+    if (!(error instanceof SluiceError) || machineFault(error) !== undefined) throw error;
     return failed('retryable', error.code, { message: error.message, ...error.facts });
   }
 };

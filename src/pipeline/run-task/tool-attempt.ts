@@ -1,6 +1,8 @@
+import { SluiceError } from '../../contract/errors.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
+import { isDiskFull } from '../../lib/machine-fault.ts';
 import { type ChildResult, runChild } from '../../lib/process.ts';
 import { readHead } from '../../lib/read-head.ts';
 import { classifyEnding, outputTail } from '../../tools/classify-ending.ts';
@@ -36,6 +38,7 @@ export interface ToolAttempt {
 }
 
 const OUR_TRAILERS = /^sluice-(run|task|patch)\s*:.*$/gim;
+const DISK_FULL = 'No space left on device: a tool failed there';
 const MAX_MESSAGE_BYTES = 20_000;
 
 /** Runs a tool in a slot at the base and captures what it changed. */
@@ -108,6 +111,8 @@ async function runInSlot(
   const report = await readReport(costFile(slot));
   const costUsd = report.usd ?? costs.usd;
   const ended = classifyEnding(tool, result);
+  // Nobody can tell what a tool would have done with room to write in.
+  if (ended.kind === 'failed' && (await isDiskFull(slot.dir))) throw new SluiceError('machine.fault', DISK_FULL);
   if (ended.kind === 'failed') {
     const { failure, reason, evidence, exitCode, fact } = ended;
     const retryAfterMs = report.retryAfterMs ?? undefined;

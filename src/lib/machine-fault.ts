@@ -1,0 +1,39 @@
+import { statfs } from 'node:fs/promises';
+
+/** What no work of anybody can help: this machine is out of something. */
+export type MachineFault = 'disk_full' | 'out_of_files' | 'out_of_memory';
+
+const CODES: Readonly<Record<string, MachineFault>> = {
+  ENOSPC: 'disk_full',
+  EDQUOT: 'disk_full',
+  EROFS: 'disk_full',
+  EMFILE: 'out_of_files',
+  ENFILE: 'out_of_files',
+  ENOMEM: 'out_of_memory',
+};
+const WORDS: readonly (readonly [RegExp, MachineFault])[] = [
+  [/No space left on device|Disk quota exceeded|Read-only file system/, 'disk_full'],
+  [/Too many open files/, 'out_of_files'],
+  [/Cannot allocate memory|[Oo]ut of memory/, 'out_of_memory'],
+];
+/** With less, whoever begins something fails in the middle of it. */
+const ROOM_BYTES = 16 * 1024 * 1024;
+
+/** By an error's code, or by the words of a program that it stands for; through its causes. Undefined: it is another fault. */
+export function machineFault(error: unknown): MachineFault | undefined {
+  if (typeof error !== 'object' || error === null) return undefined;
+  const { code, message, facts, cause } = error as {
+    code?: string;
+    message?: string;
+    facts?: { stderr?: unknown };
+    cause?: unknown;
+  };
+  const words = `${message ?? ''}\n${String(facts?.stderr ?? '')}`;
+  return CODES[code ?? ''] ?? WORDS.find(([pattern]) => pattern.test(words))?.[1] ?? machineFault(cause);
+}
+
+/** True when the file system below a folder has no room to work in. */
+export async function isDiskFull(folder: string): Promise<boolean> {
+  const space = await statfs(folder).catch(() => undefined);
+  return space !== undefined && space.bavail * space.bsize < ROOM_BYTES;
+}
