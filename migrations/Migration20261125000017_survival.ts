@@ -6,12 +6,13 @@ export class Migration20261125000017_survival extends Migration {
     this.addSql(`alter table runs
       add column concurrency_key text null,
       add column concurrency_max int null,
+      add column key_since timestamptz not null default now(),
       add column supersede boolean not null default false,
       add column budget_usd double precision null,
       add column cost_usd double precision not null default 0,
       add constraint runs_budget check (cost_usd = abs(cost_usd) and (budget_usd is null or budget_usd = abs(budget_usd))),
       add constraint runs_concurrency check (concurrency_key is null or concurrency_max > 0)`);
-    this.addSql(`create index runs_holding_key on runs (concurrency_key, created_at, run_id)
+    this.addSql(`create index runs_holding_key on runs (concurrency_key, key_since, run_id)
       where concurrency_key is not null and state in ('INITIALIZING', 'RUNNING', 'PAUSED')`);
     this.addSql(`alter table tasks
       add column ranked_at timestamptz null,
@@ -19,6 +20,7 @@ export class Migration20261125000017_survival extends Migration {
       add column queue_expires_at timestamptz null,
       add column budget_usd double precision null,
       add column cost_usd double precision not null default 0,
+      add column costed_attempts int[] not null default '{}',
       add column failure_fingerprint text null,
       add constraint tasks_budget check (cost_usd = abs(cost_usd) and (budget_usd is null or budget_usd = abs(budget_usd))),
       add constraint tasks_queue_timeout check (queue_timeout_seconds is null or queue_timeout_seconds > 0)`);
@@ -94,11 +96,11 @@ export class Migration20261125000017_survival extends Migration {
     );
     this.addSql(`alter table tasks
       drop constraint tasks_queue_timeout, drop constraint tasks_budget, drop column failure_fingerprint,
-      drop column cost_usd, drop column budget_usd, drop column queue_expires_at, drop column queue_timeout_seconds,
+      drop column costed_attempts, drop column cost_usd, drop column budget_usd, drop column queue_expires_at, drop column queue_timeout_seconds,
       drop column ranked_at`);
     this.addSql(`drop index runs_holding_key`);
     this.addSql(`alter table runs
       drop constraint runs_concurrency, drop constraint runs_budget, drop column cost_usd, drop column budget_usd,
-      drop column supersede, drop column concurrency_max, drop column concurrency_key`);
+      drop column supersede, drop column key_since, drop column concurrency_max, drop column concurrency_key`);
   }
 }

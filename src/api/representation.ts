@@ -29,7 +29,14 @@ export function workstreamObject(workstream: WorkstreamRow): ApiObject {
   return withId(workstream, 'workstream_id', ['rolled_up', 'version']);
 }
 
-const INNER_OF_TASK = ['rolled_up', 'version', 'dispatch', 'ranked_at', 'failure_fingerprint'] as const;
+const INNER_OF_TASK = [
+  'rolled_up',
+  'version',
+  'dispatch',
+  'ranked_at',
+  'failure_fingerprint',
+  'costed_attempts',
+] as const;
 
 export function taskObject(task: TaskRow): ApiObject {
   return withId(task, 'task_id', [...INNER_OF_TASK, 'input']);

@@ -12,14 +12,16 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return this.findBy({ state });
   }
 
-  /** Whether anything of these pools was dispatched `olderThanMs` ago and nobody has taken it. */
-  async isWorkWaiting(pools: readonly string[], olderThanMs: number): Promise<boolean> {
-    const since = sql`dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)`;
-    const [row] = await this.rows<{ waits: boolean }>(sql`
-      select exists (select 1 from tasks where state = 'QUEUED' and pool = any (${[...pools]}::text[]) and ${since})
-          or exists (select 1 from test_gates where state = 'PENDING' and pool = any (${[...pools]}::text[]) and ${since})
-             as waits`);
-    return row!.waits;
+  /** Families and pools in which something was dispatched `olderThanMs` ago and nobody has taken it. */
+  findWaitingWork(
+    pools: readonly string[],
+    olderThanMs: number,
+  ): Promise<{ family: 'tasks' | 'gates'; pool: string }[]> {
+    const waits = sql`pool = any (${[...pools]}::text[])
+      and dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)`;
+    return this.rows(sql`
+      select 'tasks' as family, pool from tasks where state = 'QUEUED' and ${waits}
+      union select 'gates', pool from test_gates where state = 'PENDING' and ${waits}`);
   }
 
   /** By workers that are on record: writes of attempts that were not theirs any more. */

@@ -41,6 +41,7 @@ export class EmbeddedPostgres implements Component {
   #service: Service | undefined;
   #url: string | undefined;
   #stopping: AbortController | undefined;
+  #keeping: Promise<void> | undefined;
 
   constructor({ dataDir, log, searchPath, durable = true }: EmbeddedPostgresOptions) {
     this.#folder = resolve(dataDir, 'postgres');
@@ -71,9 +72,11 @@ export class EmbeddedPostgres implements Component {
   async stop(): Promise<void> {
     this.#stopping?.abort();
     const service = this.#service;
-    this.#service = undefined;
     this.#url = undefined;
     await service?.end('SIGINT', STOP_LIMIT_MS);
+    // One that was being revived at this moment ends as well.
+    await this.#keeping;
+    this.#service = undefined;
   }
 
   async #startServer(): Promise<void> {
@@ -91,7 +94,8 @@ export class EmbeddedPostgres implements Component {
     await createDatabase(`${server}/postgres`);
     this.#url = `${server}/${DATABASE}`;
     this.#log.info({ port, joined: runningPort !== undefined }, 'embedded-postgres.ready');
-    if (this.#service !== undefined) void this.#keepAlive(this.#service, { launch, url: `${server}/postgres` });
+    if (this.#service !== undefined)
+      this.#keeping = this.#keepAlive(this.#service, { launch, url: `${server}/postgres` });
   }
 
   /** What a killed server leaves (its processes, its shared memory) goes within moments: until then a start fails. */
@@ -184,7 +188,7 @@ export class EmbeddedPostgres implements Component {
         if (ended !== undefined) throw new SluiceError('database.embedded', `the server ended at its start: ${ended}`);
         return (await answers(url)) ? true : undefined;
       },
-      { everyMs: 50, limitMs: START_LIMIT_MS },
+      { everyMs: 50, limitMs: START_LIMIT_MS, signal: this.#stopping?.signal },
     );
     if (ready === undefined) throw new SluiceError('database.embedded', 'the server did not answer in time');
   }

@@ -23,7 +23,7 @@ export const Run = defineEntity({
     {
       name: 'runs_holding_key',
       expression:
-        "create index runs_holding_key on runs (concurrency_key, created_at, run_id) where concurrency_key is not null and state in ('INITIALIZING', 'RUNNING', 'PAUSED')",
+        "create index runs_holding_key on runs (concurrency_key, key_since, run_id) where concurrency_key is not null and state in ('INITIALIZING', 'RUNNING', 'PAUSED')",
     },
   ],
   properties: {
@@ -43,6 +43,8 @@ export const Run = defineEntity({
     /** Of the runs with one key only the oldest few, by their own `concurrency_max`, dispatch. */
     concurrency_key: p.text().nullable(),
     concurrency_max: p.integer().nullable(),
+    /** Since when it asks for its key: one that is taken up again asks anew. */
+    key_since: instant().defaultRaw('now()'),
     /** True: older runs with its key are cancelled when it starts. */
     supersede: p.boolean().default(false),
     budget_usd: p.double().$type<number>().nullable(),

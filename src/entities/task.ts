@@ -104,6 +104,8 @@ export const Task = defineEntity({
     /** What its attempts may cost, and have cost. */
     budget_usd: p.double().$type<number>().nullable(),
     cost_usd: p.double().$type<number>().default(0),
+    /** Attempts whose cost is in it: each is counted once, also when its other news come too late. */
+    costed_attempts: p.array().columnType('int[]').$type<number[]>().defaultRaw(`'{}'`),
     /** Of the last failure, where its own words say something. */
     failure_fingerprint: p.text().nullable(),
     exit_code: p.integer().nullable(),

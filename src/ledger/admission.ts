@@ -46,7 +46,7 @@ export async function admitTasks(tx: Tx): Promise<Dispatched[]> {
   await lockAdmission(tx);
   const pools = await roomByPool(tx, 'task');
   if (pools.length === 0) return [];
-  const standing = await readStanding(tx, { lock: true });
+  const standing = await readStanding(tx);
   const rooms = new Rooms(standing);
   const heldRuns = standing.runs.map(({ run_id }) => run_id);
   const admitted: Dispatched[] = [];

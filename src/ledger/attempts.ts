@@ -53,7 +53,8 @@ export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<
     tx,
     taken.filter(({ fact }) => fact === null),
   );
-  await recordCosts(tx, taken);
+  // Of those that came too late as well: the money is spent.
+  await recordCosts(tx, ends);
   await countRefused(
     tx,
     ends.filter(({ taskId }) => !accepted.has(taskId)).map(({ workerId }) => workerId),
@@ -126,8 +127,8 @@ async function endFailed(
     select retry_count, max_retries, interruptions, failure_fingerprint from tasks
     where task_id = ${end.taskId} and attempt = ${end.attempt} and state = 'RUNNING' for update`);
   if (task === undefined) return false;
-  // A fault is the tool's own and its breaker's business; being interrupted says nothing of the task.
-  const telling = end.fact !== 'fault' && failure !== 'interrupted';
+  // Only what the tool itself said: its own faults are its breaker's business, and a remote that is away says the same as well.
+  const telling = end.exitCode !== null && end.fact !== 'fault' && failure !== 'interrupted';
   const fingerprint = telling ? failureFingerprint({ reason, evidence }) : null;
   const next = afterFailure(
     failure,

@@ -4,18 +4,25 @@ import { recordNote } from './transition.ts';
 
 export interface AttemptCost {
   taskId: string;
+  attempt: number;
   tool: string;
   costUsd: number | null;
 }
 
-/** Adds what attempts cost to their tasks, runs and tools' days (UTC). Under the fence of the ending that brings it: once. */
+/** Adds what attempts cost to their tasks, runs and tools' days (UTC): each attempt once, whoever brings the news. */
 export async function recordCosts(tx: Tx, attempts: readonly AttemptCost[]): Promise<void> {
   const costs = attempts.filter(({ costUsd }) => costUsd !== null && costUsd > 0);
   if (costs.length === 0) return;
-  const cost = sql`unnest(${costs.map(({ taskId }) => taskId)}::text[], ${costs.map(({ tool }) => tool)}::text[],
-    ${costs.map(({ costUsd }) => costUsd)}::float8[]) as c(task_id, tool, usd)`;
-  await tx.query(sql`
-    update tasks t set cost_usd = t.cost_usd + c.usd, updated_at = now() from ${cost} where t.task_id = c.task_id`);
+  const counted = await tx.query<{ task_id: string; tool: string; usd: number }>(sql`
+    update tasks t
+    set cost_usd = t.cost_usd + c.usd, costed_attempts = t.costed_attempts || c.attempt, updated_at = now()
+    from unnest(${costs.map(({ taskId }) => taskId)}::text[], ${costs.map(({ attempt }) => attempt)}::int[],
+                ${costs.map(({ costUsd }) => costUsd)}::float8[]) as c(task_id, attempt, usd)
+    where t.task_id = c.task_id and c.attempt <= t.attempt and not c.attempt = any (t.costed_attempts)
+    returning t.task_id, t.tool, c.usd`);
+  if (counted.length === 0) return;
+  const cost = sql`unnest(${counted.map(({ task_id }) => task_id)}::text[], ${counted.map(({ tool }) => tool)}::text[],
+    ${counted.map(({ usd }) => usd)}::float8[]) as c(task_id, tool, usd)`;
   const runs = await tx.query<{ run_id: string; state: string; cost_usd: number; budget_usd: number }>(sql`
     with spent as (
       select t.run_id, sum(c.usd) as usd from ${cost} join tasks t on t.task_id = c.task_id group by t.run_id

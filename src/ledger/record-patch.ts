@@ -84,11 +84,13 @@ async function insertPatch(tx: Tx, { patchId, taskId, attempt, patch }: WrittenP
   const [row] = await tx.query<{ run_id: string }>(sql`
     insert into patches (patch_id, task_id, run_id, target_id, state, file_path, paths, patch_format, scope, priority,
                          attempt, content, diff, size_bytes, "binary", land, base_commit, commit_id, tree_id, message,
-                         author_name, author_email, authored_at, expires_at)
+                         author_name, author_email, authored_at, expires_at, reverts_patch_id)
     select ${patchId}, t.task_id, t.run_id, t.target_id, 'PENDING', ${patch.file_path}, ${patch.paths}::text[],
            ${patch.patch_format}, t.scope, t.priority, ${attempt}, ${patch.content}, ${patch.diff}, ${patch.size_bytes}, ${patch.binary}, r.land,
            ${patch.base_commit}, ${patch.commit_id}, ${patch.tree_id}, ${patch.message}, ${patch.author_name}, ${patch.author_email},
-           ${patch.authored_at}::timestamptz, r.expires_at
+           ${patch.authored_at}::timestamptz, r.expires_at,
+           (select p.reverts_patch_id from patches p
+            where p.task_id = t.task_id and p.reverts_patch_id is not null limit 1)
     from tasks t join runs r on r.run_id = t.run_id
     where t.task_id = ${taskId}
     returning run_id`);

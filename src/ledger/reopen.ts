@@ -37,8 +37,8 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
       facts: { task_id: taskId, state: task?.state },
     });
   }
-  await uncount(tx, [taskId]);
   await reopenAbove(tx, taskId, order);
+  await uncount(tx, [taskId]);
   await waitAgain(tx, taskId, order);
 }
 
@@ -74,8 +74,8 @@ export async function redriveTask(tx: Tx, taskId: string, order: Order): Promise
     forced: true,
     set: sql`, retry_count = 0, interruptions = 0, failure_fingerprint = null`,
   });
-  await uncount(tx, [taskId]);
   await reopenAbove(tx, taskId, order);
+  await uncount(tx, [taskId]);
   await waitAgain(tx, taskId, order);
 }
 
@@ -90,13 +90,24 @@ export async function redriveRun(tx: Tx, runId: string, order: Order): Promise<s
 
 /** The workstream and the run of a task go on, if they had ended. */
 async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
-  const [above] = await tx.query<{ workstream_id: string; run_id: string; run_state: string; run_reason: string }>(sql`
-    select t.workstream_id, t.run_id, r.state as run_state, r.reason as run_reason from tasks t join runs r on r.run_id = t.run_id
+  const [above] = await tx.query<{
+    workstream_id: string;
+    run_id: string;
+    run_state: string;
+    run_reason: string;
+    started: boolean;
+  }>(sql`
+    select t.workstream_id, t.run_id, r.state as run_state, r.reason as run_reason, r.started_at is not null as started from tasks t join runs r on r.run_id = t.run_id
     where t.task_id = ${taskId}`);
   if (above!.run_state === 'COMPLETED' || above!.run_reason === 'cancelled') {
     const how = above!.run_state === 'COMPLETED' ? 'COMPLETED' : 'cancelled';
     throw new SluiceError('state.changed', `the run is ${how}: submit the change as a new one`, {
       facts: { run_id: above!.run_id },
+    });
+  }
+  if (!above!.started) {
+    throw new SluiceError('state.changed', 'the run has not started: there is nothing to take up again', {
+      facts: { run_id: above!.run_id, state: above!.run_state },
     });
   }
   await uncountWorkstreams(tx, [above!.workstream_id]);
@@ -115,6 +126,8 @@ async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Pr
     rows: toRows([above!.run_id], reason),
     actor,
     forced: true,
+    // Whoever holds its key by now goes on first.
+    set: sql`, key_since = now()`,
   });
   await awaitWorkstream(tx, above!.workstream_id, { actor, reason });
 }
@@ -139,24 +152,38 @@ async function waitAgain(tx: Tx, taskId: string, { actor, reason }: Order): Prom
   }
 }
 
-/** Workstreams that were ABANDONED because this one failed wait for it again, with their tasks. */
-async function awaitWorkstream(tx: Tx, workstreamId: string, { actor, reason }: Order): Promise<void> {
-  const hanging = await tx.query<{ workstream_id: string }>(sql`
-    with recursive hanging as (
-      select workstream_id from workstream_dependencies where depends_on_id = ${workstreamId}
-      union
-      select d.workstream_id from workstream_dependencies d join hanging h on d.depends_on_id = h.workstream_id
-    )
-    select w.workstream_id from hanging h join workstreams w on w.workstream_id = h.workstream_id
-    where w.state = 'ABANDONED' and w.reason = 'dependency_failed' order by w.workstream_id`);
-  const ids = hanging.map(({ workstream_id }) => workstream_id);
+/**
+ * Workstreams that were ABANDONED because this one failed wait for it again, with their tasks, level by level; not those that
+ * need another one as well that has failed.
+ */
+async function awaitWorkstream(tx: Tx, workstreamId: string, order: Order): Promise<void> {
+  const alive = new Set([workstreamId]);
+  for (let found = [workstreamId]; found.length > 0; ) {
+    const hanging = await tx.query<{ workstream_id: string; needs: string[] }>(sql`
+      select w.workstream_id, array(
+               select n.depends_on_id from workstream_dependencies n
+               join workstreams p on p.workstream_id = n.depends_on_id
+               where n.workstream_id = w.workstream_id and p.state in ('FAILED', 'CANCELLED', 'ABANDONED')
+             ) as needs
+      from workstream_dependencies d join workstreams w on w.workstream_id = d.workstream_id
+      where d.depends_on_id = any (${found}::text[]) and w.state = 'ABANDONED' and w.reason = 'dependency_failed'
+      order by w.workstream_id`);
+    found = hanging
+      .filter(({ needs }) => needs.every((need) => alive.has(need)))
+      .map(({ workstream_id }) => workstream_id);
+    await waitForAnother(tx, found, order);
+    for (const id of found) alive.add(id);
+  }
+}
+
+async function waitForAnother(tx: Tx, ids: readonly string[], { actor, reason }: Order): Promise<void> {
   if (ids.length === 0) return;
   await uncountWorkstreams(tx, ids);
   const rows = toRows(ids, reason);
   await transition(tx, { kind: 'workstream', from: ['ABANDONED'], to: 'BLOCKED', rows, actor, forced: true });
   const tasks = await tx.query<{ task_id: string }>(sql`
     select task_id from tasks
-    where workstream_id = any (${ids}::text[]) and state = 'CANCELLED' and reason = 'dependency_failed' order by task_id`);
+    where workstream_id = any (${[...ids]}::text[]) and state = 'CANCELLED' and reason = 'dependency_failed' order by task_id`);
   const taskIds = tasks.map(({ task_id }) => task_id);
   const waiting = toRows(taskIds, reason);
   await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows: waiting, actor, forced: true });

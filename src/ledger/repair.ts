@@ -15,6 +15,8 @@ const WAITING = { task: 'QUEUED', gate: 'PENDING' } as const;
 const TABLES = { task: sql.table('tasks'), gate: sql.table('test_gates') };
 const KEYS = { task: sql.ref('t.task_id'), gate: sql.ref('t.gate_id') };
 /** A pool that took something within this time is at work; messages of one queue may overtake each other by as much. */
+/** A slot is emptied after the end of what ran there is written. */
+const CLEANED_UP = sql`interval '10 seconds'`;
 const QUIET = sql`interval '2 seconds'`;
 
 /**
@@ -31,7 +33,8 @@ export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promis
       where t.state = ${WAITING[kind]} and t.pool = any (${pools}::text[])
         and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
         and (not exists (select 1 from ${TABLES[kind]} r
-                         where r.state = 'RUNNING' and r.pool = t.pool and r.started_at > now() - ${QUIET})
+                         where r.pool = t.pool and (r.state = 'RUNNING' and r.started_at > now() - ${QUIET}
+                                                    or r.completed_at > now() - ${CLEANED_UP}))
              or exists (select 1 from ${TABLES[kind]} r
                         where r.state = 'RUNNING' and r.pool = t.pool and r.dispatched_at > t.dispatched_at + ${QUIET}))`);
     suspects.push(...rows.map((row) => ({ kind, ...row })));

@@ -4,10 +4,12 @@ import { liveStates } from '../domain/lifecycle.ts';
 
 const IN_FLIGHT = sql`state = 'RUNNING' or (state = 'QUEUED' and dispatched_at is not null)`;
 
-/** What admission decides by. With `lock` the tools' rows stay locked: no fact changes a breaker before the commit. */
-export async function readStanding(tx: Tx, { lock = false }: { lock?: boolean } = {}): Promise<Standing> {
+/**
+ * What admission decides by. Nothing is locked: a breaker that opens meanwhile hands back at the claim what was admitted.
+ */
+export async function readStanding(tx: Tx): Promise<Standing> {
   return {
-    tools: await readTools(tx, lock),
+    tools: await readTools(tx),
     repositories: await readRepositories(tx),
     runs: [...(await readWaitingForKey(tx)), ...(await readSpent(tx))],
   };
@@ -17,7 +19,7 @@ export async function readStanding(tx: Tx, { lock = false }: { lock?: boolean } 
  * `probe`: the cooldown is over, or HALF_OPEN has no probe any more. The named one counts only while it runs or its
  * message is on its way, so a lost message, a refused claim or a cancel frees the name by itself.
  */
-function readTools(tx: Tx, lock: boolean): Promise<ToolStanding[]> {
+function readTools(tx: Tx): Promise<ToolStanding[]> {
   return tx.query<ToolStanding>(sql`
     with flight as (
       select tool, count(*)::int as in_flight, count(*) filter (where state = 'QUEUED')::int as unclaimed
@@ -47,7 +49,7 @@ function readTools(tx: Tx, lock: boolean): Promise<ToolStanding[]> {
       select count(*)::int as n, min(started_at) as oldest from tool_starts
       where tool_name = b.tool_name and started_at > now() - make_interval(secs => b.rate_per_seconds)
     ) s on b.rate_max is not null
-    order by b.breaker_id ${lock ? sql`for update of b` : sql``}`);
+    order by b.breaker_id`);
 }
 
 function readRepositories(tx: Tx): Promise<RepositoryStanding[]> {
@@ -71,7 +73,7 @@ async function readWaitingForKey(tx: Tx): Promise<RunHold[]> {
       select run_id, concurrency_key as key, concurrency_max as max,
              array_agg(run_id) over older as holders, count(*) over older as n
       from runs where ${live}
-      window older as (partition by concurrency_key order by created_at, run_id
+      window older as (partition by concurrency_key order by key_since, run_id
                        rows between unbounded preceding and 1 preceding)
     ) placed where n >= max`);
   return rows.map(({ holders, ...row }) => ({ code: 'run_key', ...row, holders: holders.slice(0, row.max) }));

@@ -79,7 +79,7 @@ export async function expireOverdue(tx: Tx): Promise<number> {
       overdue.map(({ patch_id }) => patch_id),
       'too_old',
     ),
-    actor: 'reconciler',
+    actor: 'patch-expiry',
     where: NOT_LANDING,
   });
   for (const { id } of expired) {

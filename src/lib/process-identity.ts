@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 
 /** A process, told apart from a later one that got the same number. */
 export interface ProcessIdentity {
@@ -28,6 +28,18 @@ export async function processesWithVariable(assignment: string): Promise<number[
     pids.map(async (pid) => {
       const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
       return environment.split('\0').includes(assignment) ? Number(pid) : undefined;
+    }),
+  );
+  return found.filter((pid) => pid !== undefined && pid !== process.pid) as number[];
+}
+
+/** Ids of processes whose working directory lies in a folder, whatever their environment says. Empty where there is no /proc. */
+export async function processesWorkingIn(folder: string): Promise<number[]> {
+  const pids = (await readdir('/proc').catch(() => [])).filter((entry) => /^\d+$/.test(entry));
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const place = await readlink(`/proc/${pid}/cwd`).catch(() => '');
+      return place === folder || place.startsWith(`${folder}/`) ? Number(pid) : undefined;
     }),
   );
   return found.filter((pid) => pid !== undefined && pid !== process.pid) as number[];

@@ -16,7 +16,8 @@ export interface JudgedChange {
   paths: ChangeFacts['paths'];
   sizeBytes: number;
   binary: boolean;
-  diff?: Buffer;
+  /** All that would be seen of it on the branch: the change, the message, the names. */
+  texts?: readonly Buffer[];
 }
 
 /** Stage: format is known to be good by now; scope, protected paths, secrets and limits are judged here. */
@@ -25,7 +26,7 @@ export function checkPatch(change: JudgedChange, rules: PatchRules): Refusal | u
     paths: change.paths,
     sizeBytes: change.sizeBytes,
     binary: change.binary,
-    holdsSecret: change.diff !== undefined && holdsSecret(rules.secrets, change.diff),
+    holdsSecret: (change.texts ?? []).some((text) => holdsSecret(rules.secrets, text)),
   };
   return refusalOf(facts, { ...rules, approved: rules.approved ?? false });
 }

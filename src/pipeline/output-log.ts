@@ -1,6 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { NewLogChunk } from '../ledger/logs.ts';
+import { redactor } from '../lib/redact.ts';
 import { storableText } from '../lib/storable.ts';
 
 type Stream = 'stdout' | 'stderr';
@@ -11,7 +12,8 @@ export interface OutputLogOptions {
   gateId: string | null;
   attempt: number;
   workerId: string;
-  redact: (text: string) => string;
+  /** Values that must not be stored. */
+  secrets: readonly string[];
 }
 
 /** With the reader's poll: from a printed line to whoever follows in less than half a second. */
@@ -27,6 +29,8 @@ const TAIL_CHARS = 1024 * 1024;
  */
 export class OutputLog {
   readonly #options: OutputLogOptions;
+  readonly #redact: (text: string) => string;
+  readonly #longestSecret: number;
   readonly #decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
   readonly #partial = { stdout: '', stderr: '' };
   readonly #tail = new Tail();
@@ -37,11 +41,18 @@ export class OutputLog {
 
   constructor(options: OutputLogOptions) {
     this.#options = options;
+    this.#redact = redactor(options.secrets);
+    this.#longestSecret = Math.max(0, ...options.secrets.map((secret) => secret.length));
   }
 
   readonly write = (stream: Stream, bytes: Buffer): void => {
-    const text = this.#partial[stream] + this.#decoders[stream].write(bytes);
-    const end = text.length > MAX_LINE_CHARS ? text.length : text.lastIndexOf('\n') + 1;
+    let text = this.#partial[stream] + this.#decoders[stream].write(bytes);
+    let end = text.lastIndexOf('\n') + 1;
+    if (text.length - end > MAX_LINE_CHARS) {
+      // Whole secrets go first; what could be the beginning of one waits for the rest.
+      text = this.#redact(text);
+      end = Math.max(0, text.length - this.#longestSecret);
+    }
     this.#partial[stream] = text.slice(end);
     this.#add(stream, text.slice(0, end));
   };
@@ -60,7 +71,7 @@ export class OutputLog {
 
   #add(stream: Stream, text: string): void {
     if (text === '') return;
-    const redacted = storableText(this.#options.redact(text));
+    const redacted = storableText(this.#redact(text));
     if (this.#storedChars >= HEAD_CHARS) {
       this.#tail.add(stream, redacted);
       return;

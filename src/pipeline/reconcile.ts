@@ -108,8 +108,11 @@ export class Reconciler {
     const { suspects, ...counts } = repaired;
     this.#suspects = suspects;
     const deep = await this.#lookDeep(lease);
-    if (counts.redispatched + counts.expired + counts.timed_out + deep === 0) return;
-    this.#log.warn({ ...counts, recounted: deep }, 'reconciler.repaired');
+    const ended = counts.expired + counts.timed_out;
+    const mended = counts.redispatched + deep;
+    if (ended + mended === 0) return;
+    if (mended > 0) this.#log.warn({ redispatched: counts.redispatched, recounted: deep }, 'reconciler.repaired');
+    if (ended > 0) this.#log.info({ expired: counts.expired, timed_out: counts.timed_out }, 'reconciler.expired');
     this.#hintAll();
   }
 

@@ -155,10 +155,12 @@ async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: Claimed
 }
 
 async function proveInSlot(
-  { slots, preparation, environment, crashPoint }: RunGateDeps,
+  deps: RunGateDeps,
   call: { gate: ClaimedGate; mirror: Mirror; slot: Slot; rebuilt: Rebuilt; output: OutputLog; signal: AbortSignal },
 ): Promise<Outcome> {
+  const { slots, preparation, environment, crashPoint } = deps;
   const { gate, mirror, slot, output, signal } = call;
+  const secrets = secretsOf(deps, gate);
   const { commit, policy } = call.rebuilt;
   await crashPoint('gate-checked-out');
   const child = await childEnvironment(
@@ -186,7 +188,7 @@ async function proveInSlot(
   const prepared = await preparation.run({ ...common, mirror, slot, steps, commit, landed: false });
   if (!prepared.ok) {
     if (signal.aborted) return lost(signal);
-    const results = { step: prepared.step, output_tail: outputTail(prepared.result) };
+    const results = { step: prepared.step, output_tail: outputTail(prepared.result, secrets) };
     // The registry may be away, or the patch may have broken it: a matter of trying again, and of what the tip says.
     return { outcome: 'red', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
   }
@@ -202,15 +204,18 @@ async function proveInSlot(
     keep: 'tail',
   });
   const reread = await rereadTree(mirror, slot, commit);
-  const outcome = judge(result, { changed: reread !== gate.tree_id, signal });
+  const outcome = judge(result, { changed: reread !== gate.tree_id, signal, secrets });
   // Without room to write in, a gate says nothing about the tree.
   if (outcome.outcome !== 'passed' && (await isDiskFull(slot.dir))) throw new SluiceError('machine.fault', DISK_FULL);
   return outcome;
 }
 
-function judge(result: ChildResult, { changed, signal }: { changed: boolean; signal: AbortSignal }): Outcome {
+function judge(
+  result: ChildResult,
+  { changed, signal, secrets }: { changed: boolean; signal: AbortSignal; secrets: readonly string[] },
+): Outcome {
   const { ending, durationMs } = result;
-  const results = { duration_ms: Math.round(durationMs), output_tail: outputTail(result) };
+  const results = { duration_ms: Math.round(durationMs), output_tail: outputTail(result, secrets) };
   if (ending.kind === 'aborted') return lost(signal);
   if (ending.kind === 'timeout') return { outcome: 'timeout', exitCode: null, results };
   if (ending.kind === 'not_started') {
@@ -237,7 +242,7 @@ function outputOf(deps: RunGateDeps, gate: ClaimedGate): OutputLog {
     gateId: gate.gate_id,
     attempt: gate.attempt,
     workerId: deps.workerId,
-    redact: redactor(secretsOf(deps, gate)),
+    secrets: secretsOf(deps, gate),
   });
 }
 

@@ -31,6 +31,10 @@ export class QueueConsumer implements Component {
     this.#options = options;
   }
 
+  get queue(): string {
+    return this.#options.queue;
+  }
+
   get free(): number {
     return this.#options.concurrency - this.#delivering;
   }
@@ -85,6 +89,8 @@ export class QueueConsumer implements Component {
   /** Never throws: a job that failed in BullMQ's eyes is retried by nobody. The ledger dispatches again. */
   async #deliver(by: Worker<Message>, message: Message): Promise<void> {
     const { deliver, log, queue } = this.#options;
+    // Fetched over connections that were given up: its slot is another's by now, and it is sent again.
+    if (this.#worker !== undefined && by !== this.#worker) return;
     this.#delivering += 1;
     this.#lastDeliveryMs = performance.now();
     try {

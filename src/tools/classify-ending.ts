@@ -1,15 +1,20 @@
 import type { ChildResult } from '../lib/process.ts';
+import { redactor } from '../lib/redact.ts';
 import type { CommandTool, ToolEnding } from './tool.ts';
 
 /** Why Sluice itself ended a child: the reason of the abort signal. */
 export type StopCause = 'cancelled' | 'lease_lost' | 'shutdown' | 'too_many_processes';
 
-const TAIL_BYTES = 4_000;
+const TAIL_CHARS = 4_000;
 
 /** The one place that gives an ending its class. Signals and time-outs are the tool's fault, an abort is nobody's. */
-export function classifyEnding({ exitCodes }: Pick<CommandTool, 'exitCodes'>, result: ChildResult): ToolEnding {
+export function classifyEnding(
+  { exitCodes }: Pick<CommandTool, 'exitCodes'>,
+  result: ChildResult,
+  secrets: readonly string[] = [],
+): ToolEnding {
   const { ending } = result;
-  const evidence = { output_tail: outputTail(result) };
+  const evidence = { output_tail: outputTail(result, secrets) };
   const failed = { kind: 'failed', exitCode: null, evidence } as const;
   switch (ending.kind) {
     case 'exited':
@@ -43,7 +48,12 @@ function classifyExit(
   return { failure: 'retryable', reason: `tool_exit:${exitCode}`, fact: isFault ? 'fault' : 'neutral' };
 }
 
-export function outputTail({ stdout, stderr }: Pick<ChildResult, 'stdout' | 'stderr'>): string {
-  const tail = (bytes: Buffer): string => bytes.subarray(-TAIL_BYTES).toString('utf8').trim();
+/** The end of what was printed. Redacted before it is cut: half a secret would not be seen for one. */
+export function outputTail(
+  { stdout, stderr }: Pick<ChildResult, 'stdout' | 'stderr'>,
+  secrets: readonly string[] = [],
+): string {
+  const redact = redactor(secrets);
+  const tail = (bytes: Buffer): string => redact(bytes.toString('utf8')).slice(-TAIL_CHARS).trim();
   return [tail(stdout), tail(stderr)].filter((text) => text !== '').join('\n');
 }

@@ -21,7 +21,9 @@ export interface SandboxPlaces {
   writable: readonly string[];
   /** Folders that look empty: what the daemon keeps there is nobody's business. */
   hidden: readonly string[];
-  /** Parts of hidden folders that may be read all the same. */
+  /** Programs in hidden folders that may be read all the same; where they hold a hidden folder, that stays hidden. */
+  programs: readonly string[];
+  /** Parts of hidden folders that the child needs. */
   readable: readonly string[];
 }
 
@@ -49,12 +51,12 @@ export async function confine(
   return [...prefix, ...argv];
 }
 
-/** Folders of the search path lie where they lie: under a hidden home, the installation they belong to may be read. */
-export function readablePrograms(searchPath: string, hidden: readonly string[]): string[] {
+/** Folders of the search path that lie in a hidden one; with a `bin` comes the `lib` beside it, and nothing else of its parent. */
+export function hiddenPrograms(searchPath: string, hidden: readonly string[]): string[] {
   const folders = searchPath.split(delimiter).filter((folder) => folder.startsWith('/'));
   return folders
     .filter((folder) => hidden.some((place) => folder.startsWith(`${place}/`)))
-    .map((folder) => (folder.endsWith('/bin') ? dirname(folder) : folder));
+    .flatMap((folder) => (folder.endsWith('/bin') ? [folder, join(dirname(folder), 'lib')] : [folder]));
 }
 
 function limitsArgv({ memory_bytes, file_size_bytes }: ChildLimits): string[] {
@@ -65,14 +67,19 @@ function limitsArgv({ memory_bytes, file_size_bytes }: ChildLimits): string[] {
   ];
 }
 
-function sandboxArgv({ network }: Sandbox, { work, writable, hidden, readable }: SandboxPlaces): string[] {
+function sandboxArgv({ network }: Sandbox, places: SandboxPlaces): string[] {
+  const { work, writable, hidden, programs, readable } = places;
+  const holdsHidden = hidden.filter((path) => programs.some((program) => `${path}/`.startsWith(`${program}/`)));
   const parentsFirst = (paths: readonly string[]): string[] =>
     [...new Set(paths)].toSorted((a, b) => a.length - b.length);
   return [
-    ...['--die-with-parent', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
+    // What root could mount or unmount would be no wall.
+    ...['--die-with-parent', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--cap-drop', 'ALL'],
     ...(network ? [] : ['--unshare-net']),
     ...['--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc', '--tmpfs', SHARED_TMP],
     ...parentsFirst(hidden).flatMap((path) => ['--tmpfs', path]),
+    ...parentsFirst(programs).flatMap((path) => ['--ro-bind-try', path, path]),
+    ...parentsFirst(holdsHidden).flatMap((path) => ['--tmpfs', path]),
     ...parentsFirst(readable).flatMap((path) => ['--ro-bind-try', path, path]),
     ...writable.flatMap((path) => ['--bind', path, path]),
     ...['--chdir', work],
@@ -113,7 +120,21 @@ function assertWorks(bwrap: string, searchPath: string): Promise<void> {
 }
 
 async function probe(bwrap: string, searchPath: string): Promise<void> {
-  const argv = [bwrap, '--unshare-pid', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc', '--', 'true'];
+  const argv = [
+    bwrap,
+    '--unshare-pid',
+    '--cap-drop',
+    'ALL',
+    '--ro-bind',
+    '/',
+    '/',
+    '--dev',
+    '/dev',
+    '--proc',
+    '/proc',
+    '--',
+    'true',
+  ];
   const { ending, stderr } = await runChild({ argv, cwd: '/', env: { PATH: searchPath }, timeoutMs: PROBE_MS });
   if (ending.kind === 'exited' && ending.exitCode === 0) return;
   const words = stderr.toString('utf8').trim() || JSON.stringify(ending);

@@ -4,6 +4,7 @@ import { Ticker } from '../lib/ticker.ts';
 
 /** What takes messages of one queue. */
 export interface Intake {
+  readonly queue: string;
   /** Slots that stand empty now. */
   readonly free: number;
   /** When the last message came, on the clock of `performance.now()`. */
@@ -14,8 +15,8 @@ export interface Intake {
 
 export interface ConsumingOptions {
   intakes: readonly Intake[];
-  /** Whether work of these queues was dispatched a while ago and nobody has taken it. */
-  isWorkWaiting: () => Promise<boolean>;
+  /** The queues in which something was sent a while ago that nobody has taken. */
+  findWaiting: () => Promise<readonly string[]>;
   /** Throws when the queue itself is away: then nobody's connection is to blame. */
   pingQueue: () => Promise<void>;
   /** Said at each change. */
@@ -37,22 +38,34 @@ const TIMES: ConsumingTimes = { lookEveryMs: 1_000, reopenAfterMs: 6_000, giveUp
 /** A message that is sent again is young for a moment: no proof that somebody takes it. */
 const GAP_MS = 4_000;
 
+/** Since when an intake has an empty slot, work in its own queue, and takes none. */
+interface Hunger {
+  lastWaitingMs: number;
+  sinceMs: number | undefined;
+  reopened: boolean;
+}
+
 /**
- * Proves that this worker consumes, by what comes of it: work waits and none is taken though slots are empty → fresh
- * connections, then the end of the process. A connection that looks alive and is dead throws nothing.
+ * Proves that this worker consumes, by what comes of it: work waits in a queue and none is taken though a slot for it is empty →
+ * fresh connections, then the end of the process. A connection that looks alive and is dead throws nothing.
  */
 export class ConsumingWatch implements Component {
   readonly name = 'consuming';
   readonly #options: ConsumingOptions;
   readonly #times: ConsumingTimes;
   readonly #ticker: Ticker;
-  #waitingSinceMs: number | undefined;
-  #lastWaitingMs = Number.NEGATIVE_INFINITY;
-  #reopened = false;
+  readonly #hungers: ReadonlyMap<Intake, Hunger>;
+  #gaveUp = false;
 
   constructor(options: ConsumingOptions) {
     this.#options = options;
     this.#times = options.times ?? TIMES;
+    this.#hungers = new Map(
+      options.intakes.map((intake) => [
+        intake,
+        { lastWaitingMs: Number.NEGATIVE_INFINITY, sinceMs: undefined, reopened: false },
+      ]),
+    );
     const { lookEveryMs } = this.#times;
     this.#ticker = new Ticker({ name: 'consuming', everyMs: lookEveryMs, log: options.log, tick: () => this.look() });
   }
@@ -66,33 +79,43 @@ export class ConsumingWatch implements Component {
   }
 
   async look(): Promise<void> {
-    const { intakes, log, onGiveUp, onStarving } = this.#options;
+    const { intakes, onStarving } = this.#options;
+    // All its slots full, a worker has nothing to prove.
+    const waiting = intakes.some(({ free }) => free > 0) ? await this.#options.findWaiting() : [];
+    const before = this.#starving;
+    for (const [intake, hunger] of this.#hungers) await this.#judge(intake, hunger, waiting);
+    if (this.#starving !== before) onStarving(this.#starving);
+  }
+
+  get #starving(): boolean {
+    return [...this.#hungers.values()].some(({ reopened }) => reopened);
+  }
+
+  async #judge(intake: Intake, hunger: Hunger, waiting: readonly string[]): Promise<void> {
+    const { log } = this.#options;
+    const { queue } = intake;
     const now = performance.now();
-    const idle = intakes.filter(({ free }) => free > 0);
-    if (idle.length > 0 && (await this.#options.isWorkWaiting())) this.#lastWaitingMs = now;
-    const lastDeliveryMs = Math.max(...intakes.map((intake) => intake.lastDeliveryMs));
-    const waits = idle.length > 0 && now - this.#lastWaitingMs < GAP_MS;
-    if (!waits || lastDeliveryMs > (this.#waitingSinceMs ?? now)) {
-      this.#waitingSinceMs = undefined;
-      if (!this.#reopened) return;
-      this.#reopened = false;
-      onStarving(false);
-      log.info({}, 'worker.consuming_again');
+    if (waiting.includes(queue)) hunger.lastWaitingMs = now;
+    const waits = intake.free > 0 && now - hunger.lastWaitingMs < GAP_MS;
+    if (!waits || intake.lastDeliveryMs > (hunger.sinceMs ?? now)) {
+      if (hunger.reopened) log.info({ queue }, 'worker.consuming_again');
+      hunger.sinceMs = undefined;
+      hunger.reopened = false;
       return;
     }
-    this.#waitingSinceMs ??= now;
-    const waitedMs = now - this.#waitingSinceMs;
+    hunger.sinceMs ??= now;
+    const waitedMs = Math.round(now - hunger.sinceMs);
     if (waitedMs < this.#times.reopenAfterMs) return;
-    if (!this.#reopened) {
-      this.#reopened = true;
-      onStarving(true);
-      log.error({ waitedMs: Math.round(waitedMs) }, 'worker.not_consuming');
-      await Promise.all(idle.map((intake) => intake.reopen()));
+    if (!hunger.reopened) {
+      hunger.reopened = true;
+      log.error({ queue, waitedMs }, 'worker.not_consuming');
+      await intake.reopen();
       return;
     }
-    if (waitedMs < this.#times.giveUpAfterMs || !(await this.#queueAnswers())) return;
-    log.fatal({ waitedMs: Math.round(waitedMs) }, 'worker.gives_up');
-    onGiveUp();
+    if (this.#gaveUp || waitedMs < this.#times.giveUpAfterMs || !(await this.#queueAnswers())) return;
+    this.#gaveUp = true;
+    log.fatal({ queue, waitedMs }, 'worker.gives_up');
+    this.#options.onGiveUp();
   }
 
   async #queueAnswers(): Promise<boolean> {

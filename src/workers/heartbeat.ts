@@ -38,6 +38,7 @@ export class Heartbeat implements Component {
   readonly #options: HeartbeatOptions;
   readonly #counter = new SharedArrayBuffer(4);
   #thread: Worker | undefined;
+  #exited: Promise<unknown> = Promise.resolve();
   #ticking: NodeJS.Timeout | undefined;
 
   constructor(options: HeartbeatOptions) {
@@ -50,8 +51,10 @@ export class Heartbeat implements Component {
     const file = new URL(`./heartbeat-thread${extname(import.meta.url)}`, import.meta.url);
     this.#thread = new Worker(file, { workerData: setup });
     this.#thread.on('message', (message: FromHeartbeat) => this.#hear(message));
+    this.#exited = new Promise((resolve) => this.#thread!.once('exit', resolve));
     this.#thread.on('error', (error) => {
       log.fatal({ err: error }, 'heartbeat.died');
+      this.#options.held.abortAll('lease_lost');
       this.#options.onRefused();
     });
     const ticks = new Int32Array(this.#counter);
@@ -69,10 +72,9 @@ export class Heartbeat implements Component {
     const thread = this.#thread;
     this.#thread = undefined;
     if (thread === undefined) return;
-    const ended = new Promise((resolve) => thread.once('exit', resolve));
     thread.postMessage({ kind: 'stop' } satisfies ToHeartbeat);
     const giveUp = setTimeout(() => void thread.terminate(), 2_000);
-    await ended;
+    await this.#exited;
     clearTimeout(giveUp);
   }
 

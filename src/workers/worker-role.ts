@@ -6,7 +6,7 @@ import { buryWorker, registerWorker, stopWorker } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
-import { isDiskFull } from '../lib/machine-fault.ts';
+import { isDiskFull, type MachineFault } from '../lib/machine-fault.ts';
 import type { OnMachineFault } from '../pipeline/ports.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { runGate } from '../pipeline/run-gate.ts';
@@ -63,15 +63,22 @@ export function createWorkerRole(
   const listener = hintListener(deps, (hint) => {
     if (hint.startsWith('cancel:')) held.abort(hint.slice('cancel:'.length), 'cancelled');
   });
+  /** Words can be made up by whoever names a file: of a full disk the disk is asked. */
+  const endIfOut = async (fault: MachineFault): Promise<void> => {
+    if (fault !== 'disk_full' || (await isDiskFull(deps.settings.dataDir))) end('machine_fault');
+  };
   const slots = new SlotRack(deps.settings.dataDir);
   const intake = { open: true };
   const consumers = createConsumers(
     { ...deps, log },
-    { workerId, held, slots, options, intake, onMachineFault: () => end('machine_fault') },
+    { workerId, held, slots, options, intake, onMachineFault: (fault) => void endIfOut(fault) },
   );
   const consuming = new ConsumingWatch({
     intakes: consumers,
-    isWorkWaiting: () => deps.daos.workers.isWorkWaiting(options.pools, WAITING_AFTER_MS),
+    findWaiting: async () => {
+      const waiting = await deps.daos.workers.findWaitingWork(options.pools, WAITING_AFTER_MS);
+      return waiting.map(({ family, pool }) => queueName(family, pool));
+    },
     pingQueue: () => deps.queueBackend.ping(),
     onStarving: (starving) => heartbeat.tellStarving(starving),
     onGiveUp: () => end('not_consuming'),
@@ -82,8 +89,9 @@ export function createWorkerRole(
     heartbeat,
     listener,
     ...consumers,
-    consuming,
     drain({ consumers, held, intake, drainMs: options.drainMs }),
+    // Stops first: who drains takes nothing on purpose.
+    consuming,
   ];
   return { workerId, components, ended };
 }

@@ -11,14 +11,19 @@ export interface CrowdWatch {
 
 /** Counting reads every process's environment: often enough to stop a flood, seldom enough to cost nothing. */
 const COUNT_EVERY_MS = 250;
+/** bubblewrap itself, outside and inside. */
+const KEEPERS = 2;
 
 /**
  * Counts what a child has started, wherever it went. A limit of the kernel would count the whole user, and root not at all.
  */
-export function watchProcesses(slot: Slot, max: number | undefined): CrowdWatch {
+export function watchProcesses(
+  slot: Slot,
+  { max, sandboxed }: { max: number | undefined; sandboxed: boolean },
+): CrowdWatch {
   const crowded = new AbortController();
   const stopped = new AbortController();
-  if (max !== undefined) void count(slot, max);
+  if (max !== undefined) void count(slot, max + (sandboxed ? KEEPERS : 0));
   return { signal: crowded.signal, stop: () => stopped.abort() };
 
   async function count({ tmp }: Slot, limit: number): Promise<void> {

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { readablePrograms, type SandboxPlaces } from '../tools/sandbox.ts';
+import { hiddenPrograms, type SandboxPlaces } from '../tools/sandbox.ts';
 import type { Slot } from './slots.ts';
 
 /**
@@ -20,7 +20,8 @@ export function sandboxPlaces(
     work: slot.work,
     writable: [slot.work, slot.home, slot.tmp, slot.out],
     hidden,
-    readable: [mirrorDir, slot.dir, ...readablePrograms(searchPath, hidden)],
+    programs: hiddenPrograms(searchPath, hidden),
+    readable: [mirrorDir, slot.dir],
   };
 }
 

@@ -3,7 +3,13 @@ import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/pro
 import { join, resolve } from 'node:path';
 import { poll, sleep } from '../lib/clock.ts';
 import { signalGroup } from '../lib/process.ts';
-import { identityOf, isRunning, type ProcessIdentity, processesWithVariable } from '../lib/process-identity.ts';
+import {
+  identityOf,
+  isRunning,
+  type ProcessIdentity,
+  processesWithVariable,
+  processesWorkingIn,
+} from '../lib/process-identity.ts';
 import { takeBack } from './checkout.ts';
 import { removeTree } from './remove-tree.ts';
 import { forgetBelow, isInside, type Seal } from './seal.ts';
@@ -191,13 +197,13 @@ async function readIdentity(file: string): Promise<ProcessIdentity | undefined> 
 }
 
 /**
- * By what every child carries in its environment, and by the journal of groups: a child may leave its group, and start
- * others while it is being ended. Our own process and its threads never carry the mark.
+ * By what every child carries in its environment, by where it works, and by the journal of groups: a child may leave its
+ * group, empty its environment, and start others while it is being ended. Our own process and its threads never carry the mark.
  */
 async function endLeftovers(slot: Slot): Promise<void> {
   const group = Number(await readFile(join(slot.dir, 'group'), 'utf8').catch(() => '0'));
   for (let round = 0; round < MAX_KILL_ROUNDS; round += 1) {
-    const marked = await processesWithVariable(`TMPDIR=${slot.tmp}`);
+    const marked = [...(await processesWithVariable(`TMPDIR=${slot.tmp}`)), ...(await processesWorkingIn(slot.work))];
     if (marked.length === 0) return;
     // The number may belong to somebody else by now: the group is ours only if a marked process is left.
     if (group > 0) signalGroup(group, 'SIGKILL');

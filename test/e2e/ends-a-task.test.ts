@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { processesWithVariable, processesWorkingIn } from '../../src/lib/process-identity.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
@@ -41,6 +42,7 @@ describe('a cancel ends whatever the child does', () => {
     ['ignores TERM', `trap '' TERM; echo ready; while :; do sleep 0.1; done`],
     ['forks out of its group', 'setsid sleep 300 & setsid sh -c "sleep 300 & sleep 300" & echo ready; sleep 300'],
     ['holds its output open', '(trap "" TERM; exec setsid sleep 300) & echo ready; exit 0 & wait'],
+    ['empties its environment', 'env -i setsid sleep 300 & echo ready; sleep 300'],
     ['forks again and again', `trap '' TERM; echo ready; while :; do setsid sleep 300 & sleep 0.05; done`],
   ])('%s', async (_how, script) => {
     const task = await running(specOf(git.remote, [shell('stubborn', script)]));
@@ -50,7 +52,9 @@ describe('a cancel ends whatever the child does', () => {
       return false;
     });
     await sluice.client.tasks.cancel(task.id, 'enough');
-    await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0, 10_000);
+    const slots = join(sluice.settings.dataDir, 'slots');
+    const left = async () => [...(await processesWithVariable(marker)), ...(await processesWorkingIn(slots))];
+    await eventually('nothing of it', async () => (await left()).length === 0, 10_000);
     expect((await sluice.client.tasks.get(task.id)).state).toBe('CANCELLED');
     expect((await sluice.whole(task.run_id)).patch('stubborn')).toBeUndefined();
   });

@@ -17,6 +17,23 @@ beforeAll(async () => {
 });
 afterAll(() => git.remove());
 
+test('a busy worker with a backlog behind it and an empty slot for gates has nothing to prove', async () => {
+  const sluice = await startSluice({ workers: [{ taskSlots: 2, gateSlots: 1 }] });
+  const { id } = await sluice.client.runs.submit(
+    specOf(
+      git.remote,
+      Array.from({ length: 6 }, (_, n) => shell(`busy${n}`, 'sleep 9')),
+    ),
+  );
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  const [worker] = (await sluice.client.workers()).items;
+  expect(worker).toMatchObject({ id: sluice.workerIds[0], starving_since: null });
+  for (const { attempt, interruptions } of (await sluice.whole(id)).run.tasks!)
+    expect([attempt, interruptions]).toEqual([1, 0]);
+  expect((await sluice.client.stats()).repairs).toEqual({});
+  await sluice.stop();
+});
+
 if (hasRedis) {
   test('a worker whose connections to Redis died without a word opens fresh ones and goes on; what ran is not disturbed', async () => {
     const redis = await startRedis();

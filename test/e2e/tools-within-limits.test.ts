@@ -13,6 +13,7 @@ import { type RunningSluice, specOf, startSluice } from '../support/run-sluice.t
 const script = ['sh', '-c', '{input.script}'];
 const TOOLS: ConfigFileInput['tools'] = {
   agent: { argv: script, budget: { usd_per_day: 100 }, exit_codes: { fault: [1], fatal: [2], limited: [75] } },
+  keyed: { argv: script, env: ['AGENT_KEY'] },
   boxed: { argv: script, sandbox: { kind: 'bubblewrap' } },
   offline: { argv: script, sandbox: { kind: 'bubblewrap', network: false } },
   small: { argv: script, limits: { memory_bytes: 64 * 1024 * 1024, file_size_bytes: 1024 * 1024, processes: 8 } },
@@ -32,7 +33,10 @@ beforeAll(async () => {
   git = await GitSandbox.create();
   home = await mkdtemp(join(tmpdir(), 'sluice-test-home-'));
   await writeFile(join(home, 'secret.key'), 'daemon secret');
-  sluice = await startSluice({ config: { tools: TOOLS }, environment: { HOME: home, DAEMON_SECRET: 'hidden' } });
+  sluice = await startSluice({
+    config: { tools: TOOLS },
+    environment: { HOME: home, DAEMON_SECRET: 'hidden', AGENT_KEY: 'sk-agent-123456' },
+  });
 });
 afterAll(async () => {
   await sluice.stop();
@@ -45,6 +49,18 @@ async function outputOf(taskId: string): Promise<string> {
   for await (const chunk of sluice.client.tasks.logs(taskId)) text += chunk.text;
   return text;
 }
+
+test('a secret in the commit message or in a file’s name quarantines the patch, and is stored nowhere', async () => {
+  const done = await sluice.finish(
+    specOf(git.remote, [
+      task('message', 'keyed', 'echo x > said.txt; echo "with $AGENT_KEY" > "$SLUICE_MESSAGE_FILE"'),
+      task('name', 'keyed', 'echo x > "$AGENT_KEY"'),
+    ]),
+  );
+  for (const name of ['message', 'name'])
+    expect(done.patch(name)).toMatchObject({ state: 'QUARANTINED', reason: 'holds_secret' });
+  expect(done.patch('message')!.message).toBe('with [redacted]');
+});
 
 describe('costs and budgets', () => {
   test('a tool reports what it cost in a file or as a JSON line; the file wins, the last line counts', async () => {
@@ -114,6 +130,7 @@ describe('the sandbox', () => {
     const probe = `
       echo made > made.txt; echo cache > "$HOME/cache"; echo tmp > "$TMPDIR/tmp"; echo 0.1 > /tmp/mine
       touch /usr/made 2>/dev/null && echo WROTE-SYSTEM; touch "$(dirname "$PWD")/made" 2>/dev/null && echo WROTE-SLOT
+      umount '${home}' /tmp 2>/dev/null; mount -o remount,rw,bind / 2>/dev/null; touch /usr/made 2>/dev/null && echo WROTE-SYSTEM
       ls -A '${home}' | grep -q secret && echo SAW-HOME
       ls -A '${sluice.settings.dataDir}' | tr '\\n' ' '; echo
       cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -c DAEMON_SECRET
@@ -152,7 +169,7 @@ describe('the sandbox', () => {
   });
 
   test('asked for and absent it is a clear error, never left out', async () => {
-    const places = { work: '/', writable: [], hidden: [], readable: [] };
+    const places = { work: '/', writable: [], hidden: [], programs: [], readable: [] };
     const sandbox = { kind: 'bubblewrap', network: true } as const;
     const ask = (searchPath: string, limits = {}) => confine(['true'], { sandbox, limits, places, searchPath });
     await expect(ask(home)).rejects.toMatchObject({ code: 'sandbox.unavailable' });

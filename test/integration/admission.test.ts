@@ -3,7 +3,7 @@ import { sql } from '../../src/database/database.ts';
 import { admitGates, admitTasks, type Dispatched, requeueDue } from '../../src/ledger/admission.ts';
 import { endAttempts } from '../../src/ledger/attempts.ts';
 import { declareTools } from '../../src/ledger/breakers.ts';
-import { cancelSuperseded, pauseRun, resumeRun } from '../../src/ledger/cancel.ts';
+import { cancelSuperseded, cancelTask, pauseRun, resumeRun } from '../../src/ledger/cancel.ts';
 import { claimTasks } from '../../src/ledger/claims.ts';
 import { setBudget } from '../../src/ledger/costs.ts';
 import { expireQueued } from '../../src/ledger/repair.ts';
@@ -229,6 +229,16 @@ describe('budgets', () => {
     const notes = await on.db.daos.transitions.findByEntity(run.run_id);
     expect(notes.filter(({ reason }) => reason === 'budget_spent')).toMatchObject([{ detail: { cost_usd: 1 } }]);
   });
+});
+
+test('the cost of an attempt counts once, also of one that was cancelled before it told', async () => {
+  const task = await on.build.runningTask({ tool: 'agent' });
+  await on.write((tx) => cancelTask(tx, task.task_id, { actor: 'ada' }));
+  const end = attemptEnd(task.task_id, { tool: 'agent', costUsd: 50 });
+  for (let i = 0; i < 2; i += 1) await on.write((tx) => endAttempts(tx, [end]));
+  await on.write((tx) => endAttempts(tx, [{ ...end, attempt: 2, costUsd: 7 }]));
+  expect(await on.db.daos.tasks.get(task.task_id)).toMatchObject({ state: 'CANCELLED', cost_usd: 50 });
+  expect((await on.db.daos.runs.get(task.run_id!)).cost_usd).toBe(50);
 });
 
 describe('the time in the queue', () => {

@@ -1,19 +1,40 @@
 import { expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
+import type { RunRow } from '../../src/entities/run.ts';
 import { endAttempts } from '../../src/ledger/attempts.ts';
 import { cancelRun } from '../../src/ledger/cancel.ts';
+import { type NewPatch, recordPatch } from '../../src/ledger/record-patch.ts';
 import { redriveRun, redriveTask } from '../../src/ledger/reopen.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
+import { readStanding } from '../../src/ledger/standing.ts';
+import { refuseRun } from '../../src/ledger/start-run.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
 import { attemptEnd } from '../support/ledger-words.ts';
 
 const on = ledgerCase();
 const ORDER = { actor: 'ada', reason: 'the remote is back' };
+const PATCH: NewPatch = {
+  patch_format: 'git_patch',
+  content: null,
+  diff: Buffer.from('diff'),
+  file_path: 'a',
+  paths: ['a'],
+  size_bytes: 4,
+  binary: false,
+  base_commit: 'b'.repeat(40),
+  commit_id: 'c'.repeat(40),
+  tree_id: 'd'.repeat(40),
+  message: 'm',
+  author_name: 'A',
+  author_email: 'a@b',
+  authored_at: '2026-11-25T00:00:00Z',
+  refusal: null,
+};
 const failed = { kind: 'failed', failure: 'fatal', reason: 'tool_exit:2', evidence: {} } as const;
 
 /** A run of two tasks, the second waiting for the first, whose first has failed for good. */
-async function failedRun() {
-  const run = await on.build.run({ tasks_total: 2 });
+async function failedRun(given: Partial<RunRow> = {}) {
+  const run = await on.build.run({ tasks_total: 2, ...given });
   const workstream = await on.build.workstream({ run_id: run.run_id, tasks_total: 2 });
   const { workstream_id } = workstream;
   const first = await on.build.runningTask({ workstream_id, retry_count: 2, max_retries: 3, interruptions: 1 });
@@ -94,4 +115,83 @@ test('the same failure twice running stops the retries and says so; another one 
     reason: 'same_failure_twice',
     evidence: { last_reason: 'tool_exit:3' },
   });
+});
+
+test('a workstream that waited for two takes up its wait only when neither has failed', async () => {
+  const run = await on.build.run({ tasks_total: 3, workstreams_total: 3 });
+  const workstream = (state: 'RUNNING' | 'BLOCKED', open_dependencies: number) =>
+    on.build.workstream({ run_id: run.run_id, state, open_dependencies });
+  const [a, d, both] = [await workstream('RUNNING', 0), await workstream('RUNNING', 0), await workstream('BLOCKED', 2)];
+  const first = await on.build.runningTask({ workstream_id: a.workstream_id });
+  const second = await on.build.runningTask({ workstream_id: d.workstream_id });
+  const waiting = await on.build.task({ workstream_id: both.workstream_id, state: 'PENDING' });
+  for (const { workstream_id } of [a, d]) {
+    await on.db.daos.workstreamDependencies.create({ workstream_id: both.workstream_id, depends_on_id: workstream_id });
+  }
+  const ends = [first, second].map(({ task_id }) => attemptEnd(task_id, { ending: failed }));
+  await on.write((tx) => endAttempts(tx, ends));
+  for (let i = 0; i < 5; i += 1) await on.write(rollUp);
+  expect((await on.db.daos.workstreams.get(both.workstream_id)).state).toBe('ABANDONED');
+  const taskState = async () => (await on.db.daos.tasks.get(waiting.task_id)).state;
+  await on.write((tx) => redriveTask(tx, first.task_id, ORDER));
+  expect([(await on.db.daos.workstreams.get(both.workstream_id)).state, await taskState()]).toEqual([
+    'ABANDONED',
+    'CANCELLED',
+  ]);
+  await on.write((tx) => redriveTask(tx, second.task_id, ORDER));
+  expect([(await on.db.daos.workstreams.get(both.workstream_id)).state, await taskState()]).toEqual([
+    'BLOCKED',
+    'PENDING',
+  ]);
+});
+
+test('a run that never started has nothing to take up again', async () => {
+  const run = await on.build.run({ state: 'INITIALIZING' });
+  const task = await on.build.task({ run_id: run.run_id, state: 'PENDING' });
+  await on.write((tx) => refuseRun(tx, { runId: run.run_id, reason: 'branch.missing', detail: {} }));
+  await expect(on.write((tx) => redriveTask(tx, task.task_id, ORDER))).rejects.toMatchObject({ code: 'state.changed' });
+  expect((await on.db.daos.tasks.get(task.task_id)).state).toBe('CANCELLED');
+});
+
+test('a rollback that is tried again still says what it rolls back', async () => {
+  const landed = await on.build.patch({ state: 'VERIFIED' });
+  const task = await on.build.runningTask({ tool: 'patch', attempt: 2 });
+  await on.build.patch({
+    task_id: task.task_id,
+    state: 'BLOCKED',
+    reason: 'gate_red',
+    reverts_patch_id: landed.patch_id,
+  });
+  await on.write((tx) => recordPatch(tx, { taskId: task.task_id, attempt: 2, patch: PATCH }));
+  expect(
+    (await on.db.daos.patches.findByTask(task.task_id)).map(({ state, reverts_patch_id }) => [state, reverts_patch_id]),
+  ).toEqual([
+    ['SUPERSEDED', landed.patch_id],
+    ['STAGED', landed.patch_id],
+  ]);
+});
+
+test('one that is taken up again asks for its key anew: who holds it by now goes on', async () => {
+  const { run, first } = await failedRun({ concurrency_key: 'deploy', concurrency_max: 1 });
+  const later = await on.build.run({ concurrency_key: 'deploy', concurrency_max: 1 });
+  await on.write((tx) => redriveTask(tx, first.task_id, ORDER));
+  const { runs } = await readStanding(on.db.database);
+  expect(runs).toMatchObject([{ code: 'run_key', run_id: run.run_id, holders: [later.run_id] }]);
+});
+
+test('what a remote or a machine says twice is no failure of the task', async () => {
+  const task = await on.build.runningTask({ max_retries: 9 });
+  const ending = {
+    kind: 'failed',
+    failure: 'retryable',
+    reason: 'repository.unreadable',
+    evidence: { message: 'away' },
+  } as const;
+  for (const attempt of [1, 2, 3]) {
+    const { worker_id } = await on.build.worker();
+    await on.db.database.query(sql`
+      update tasks set state = 'RUNNING', attempt = ${attempt}, worker_id = ${worker_id} where task_id = ${task.task_id}`);
+    await on.write((tx) => endAttempts(tx, [attemptEnd(task.task_id, { attempt, exitCode: null, ending })]));
+    expect((await on.db.daos.tasks.get(task.task_id)).state).toBe('RETRYING');
+  }
 });

@@ -21,7 +21,9 @@ export class Builders {
     if ((await this.#daos.targets.find(target_id)) === undefined) {
       await this.#daos.targets.create({ target_id, repository: 'app', branch: 'main', url: '/nowhere' });
     }
-    return this.#daos.runs.create({ state: 'RUNNING', workstreams_total: 1, tasks_total: 1, ...given, target_id });
+    const started_at = given.state === 'INITIALIZING' ? null : new Date();
+    const whole = { workstreams_total: 1, tasks_total: 1, started_at, ...given };
+    return this.#daos.runs.create({ state: 'RUNNING', key_since: given.created_at, ...whole, target_id });
   }
 
   async workstream(given: Partial<WorkstreamRow> = {}): Promise<WorkstreamRow> {

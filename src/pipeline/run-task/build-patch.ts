@@ -5,6 +5,7 @@ import type { Mirror } from '../../git/mirror.ts';
 import type { TreeChange } from '../../git/tree-changes.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
 import type { NewPatch } from '../../ledger/record-patch.ts';
+import { redactor } from '../../lib/redact.ts';
 import { checkPatch } from '../check-patch.ts';
 
 export interface PatchOrigin {
@@ -31,18 +32,21 @@ export async function buildPatch(
   },
 ): Promise<NewPatch> {
   const authoredAt = wholeSecondNow();
+  // What is stored and shown holds no secret; that the tool wrote one there is judged by its own words.
+  const message = redactor(rules.secrets)(origin.message);
   const commit = await writeCommit(mirror, {
     tree,
     parent: origin.base,
-    message: origin.message,
+    message,
     author: origin.author,
     authoredAt,
     committer: origin.author,
     committedAt: authoredAt,
   });
   const paths = change.paths.map(({ path }) => path);
+  const texts = [change.diff, Buffer.from(origin.message), Buffer.from(paths.join('\n'))];
   return {
-    ...emptyPatch(origin, authoredAt),
+    ...emptyPatch({ ...origin, message }, authoredAt),
     diff: change.diff,
     file_path: commonPath(paths),
     paths,
@@ -50,7 +54,7 @@ export async function buildPatch(
     tree_id: tree,
     size_bytes: change.diff.length,
     binary: change.binary,
-    refusal: checkPatch({ ...change, sizeBytes: change.diff.length }, rules) ?? null,
+    refusal: checkPatch({ ...change, sizeBytes: change.diff.length, texts }, rules) ?? null,
   };
 }
 

@@ -10,7 +10,7 @@ import { runGuarded } from '../../tools/breaker-guard.ts';
 import type { CommandTool } from '../../tools/tool.ts';
 import { OutputLog } from '../output-log.ts';
 import { persist } from '../persist.ts';
-import type { HeldWorkRegistry, OnMachineFault, Tools } from '../ports.ts';
+import type { HeldWorkRegistry, Tools } from '../ports.ts';
 import { readyMadePatch } from './ready-made-patch.ts';
 import { resolveBase } from './resolve-base.ts';
 import { attemptWithTool, type ToolAttempt, type ToolAttemptDeps } from './tool-attempt.ts';
@@ -22,7 +22,6 @@ export interface RunTaskDeps extends ToolAttemptDeps {
   held: HeldWorkRegistry;
   workerId: string;
   leaseMs: number;
-  onMachineFault: OnMachineFault;
   log: Log;
 }
 
@@ -116,7 +115,7 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
       gateId: null,
       attempt: task.attempt,
       workerId: deps.workerId,
-      redact: redactor(secrets),
+      secrets,
     });
     try {
       const run = () => attemptWithTool(deps, { mirror, task, tool, base, message, output, secrets, signal });

@@ -1,4 +1,3 @@
-import { SluiceError } from '../../contract/errors.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
@@ -19,6 +18,7 @@ import { sandboxPlaces } from '../../workspaces/sandbox-places.ts';
 import { letClockTick } from '../../workspaces/seal.ts';
 import type { Slot, SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../output-log.ts';
+import type { OnMachineFault } from '../ports.ts';
 import { buildPatch } from './build-patch.ts';
 import type { TaskBase } from './resolve-base.ts';
 
@@ -26,6 +26,7 @@ export interface ToolAttemptDeps {
   slots: SlotRack;
   dataDir: string;
   preparation: Preparation;
+  onMachineFault: OnMachineFault;
   /** The daemon's own environment: children get only what is named. */
   environment: Readonly<Record<string, string | undefined>>;
 }
@@ -38,7 +39,6 @@ export interface ToolAttempt {
 }
 
 const OUR_TRAILERS = /^sluice-(run|task|patch)\s*:.*$/gim;
-const DISK_FULL = 'No space left on device: a tool failed there';
 const MAX_MESSAGE_BYTES = 20_000;
 
 /** Runs a tool in a slot at the base and captures what it changed. */
@@ -65,10 +65,11 @@ export async function attemptWithTool(
 }
 
 async function runInSlot(
-  { slots, preparation, environment, dataDir }: ToolAttemptDeps,
+  deps: ToolAttemptDeps,
   slot: Slot,
   call: Parameters<typeof attemptWithTool>[1],
 ): Promise<ToolAttempt> {
+  const { slots, preparation, environment, dataDir } = deps;
   const { mirror, task, tool, base, output, signal } = call;
   await checkOut(mirror, slot, base.commit);
   const child = await childEnvironment(
@@ -88,7 +89,7 @@ async function runInSlot(
   const common = { environment: child, signal, onSpawn, onOutput: output.write };
   const steps = base.policy.prepare;
   const prepared = await preparation.run({ ...common, mirror, slot, steps, commit: base.commit, landed: true });
-  if (!prepared.ok) return prepareFailed(prepared.step, outputTail(prepared.result), signal);
+  if (!prepared.ok) return prepareFailed(prepared.step, outputTail(prepared.result, call.secrets), signal);
   await letClockTick(slot.content?.signedAtMs);
   const costs = new CostLines();
   const places = sandboxPlaces(slot, {
@@ -110,9 +111,13 @@ async function runInSlot(
   });
   const report = await readReport(costFile(slot));
   const costUsd = report.usd ?? costs.usd;
-  const ended = classifyEnding(tool, result);
+  const ended = classifyEnding(tool, result, call.secrets);
   // Nobody can tell what a tool would have done with room to write in.
-  if (ended.kind === 'failed' && (await isDiskFull(slot.dir))) throw new SluiceError('machine.fault', DISK_FULL);
+  if (ended.kind === 'failed' && (await isDiskFull(slot.dir))) {
+    deps.onMachineFault('disk_full');
+    const ending = { kind: 'failed', failure: 'interrupted', reason: 'machine_fault:disk_full', evidence: {} } as const;
+    return { ending, exitCode: ended.exitCode, fact: 'neutral', costUsd };
+  }
   if (ended.kind === 'failed') {
     const { failure, reason, evidence, exitCode, fact } = ended;
     const retryAfterMs = report.retryAfterMs ?? undefined;
@@ -139,7 +144,7 @@ async function runTool({
   const { argv, stdin } = tool.invocation(task.input);
   const { sandbox, limits } = tool;
   const confined = await confine(argv, { sandbox, limits, places, searchPath: env.PATH! });
-  const crowd = watchProcesses(slot, limits.processes);
+  const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: sandbox !== undefined });
   try {
     return await runChild({
       argv: confined,

@@ -5,10 +5,17 @@ import { ConsumingWatch, type Intake } from '../../../src/workers/consuming.ts';
 const TIMES = { lookEveryMs: 1_000_000, reopenAfterMs: 20, giveUpAfterMs: 60 };
 
 /** A worker with one slot, and what its watch did. */
-function watched(given: { waiting?: boolean; queueAnswers?: boolean; free?: number } = {}) {
-  const world = { waiting: true, queueAnswers: true, free: 1, lastDeliveryMs: Number.NEGATIVE_INFINITY, ...given };
+function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: number } = {}) {
+  const world = {
+    waiting: ['tasks.default', 'gates.default'],
+    queueAnswers: true,
+    free: 1,
+    lastDeliveryMs: Number.NEGATIVE_INFINITY,
+    ...given,
+  };
   const did: string[] = [];
   const intake: Intake = {
+    queue: 'tasks.default',
     get free() {
       return world.free;
     },
@@ -17,9 +24,10 @@ function watched(given: { waiting?: boolean; queueAnswers?: boolean; free?: numb
     },
     reopen: async () => void did.push('reopen'),
   };
+  const full: Intake = { queue: 'gates.default', free: 0, lastDeliveryMs: 0, reopen: async () => void did.push('no') };
   const watch = new ConsumingWatch({
-    intakes: [intake],
-    isWorkWaiting: async () => world.waiting,
+    intakes: [intake, full],
+    findWaiting: async () => world.waiting,
     pingQueue: async () => {
       if (!world.queueAnswers) throw new Error('away');
     },
@@ -41,9 +49,9 @@ function watched(given: { waiting?: boolean; queueAnswers?: boolean; free?: numb
 test('work waits and none is taken: fresh connections, then the end', async () => {
   const { did, lookFor } = watched();
   await lookFor(45);
-  expect(did).toEqual(['starving', 'reopen']);
+  expect(did).toEqual(['reopen', 'starving']);
   await lookFor(60);
-  expect(did.slice(0, 3)).toEqual(['starving', 'reopen', 'gives up']);
+  expect(did).toEqual(['reopen', 'starving', 'gives up']);
 });
 
 test('a delivery ends the alarm', async () => {
@@ -51,11 +59,12 @@ test('a delivery ends the alarm', async () => {
   await lookFor(40);
   world.lastDeliveryMs = performance.now();
   await lookFor(5);
-  expect(did).toEqual(['starving', 'reopen', 'fed']);
+  expect(did).toEqual(['reopen', 'starving', 'fed']);
 });
 
 test.each([
-  ['nothing waits', { waiting: false }],
+  ['nothing waits', { waiting: [] }],
+  ['what waits is another queue’s', { waiting: ['gates.default', 'tasks.gpu'] }],
   ['no slot is free', { free: 0 }],
 ])('%s: no alarm', async (_why, given) => {
   const { did, lookFor } = watched(given);
@@ -66,5 +75,5 @@ test.each([
 test('with the queue itself away nobody gives up', async () => {
   const { did, lookFor } = watched({ queueAnswers: false });
   await lookFor(120);
-  expect(did).toEqual(['starving', 'reopen']);
+  expect(did).toEqual(['reopen', 'starving']);
 });
