@@ -13,8 +13,8 @@ export interface Expected {
   file: string | null;
 }
 
-/** Submitted and not ended: more than the fleet can take, so that something always waits. */
-const BACKLOG = 16;
+/** Submitted and not ended. More of them keeps two cores so busy that recoveries measure the machine. */
+const BACKLOG = 6;
 const LOOK_EVERY_MS = 250;
 
 /** Hands in runs of short real tasks as long as it is told to, and remembers what each must come to. */
