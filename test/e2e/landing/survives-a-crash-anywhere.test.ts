@@ -21,14 +21,15 @@ const POINTS = [
   'gate-judged',
 ] as const satisfies readonly CrashPointName[];
 
-test.concurrent.each(POINTS)(
+test.concurrent.for(POINTS)(
   'P8: killed at %s, a fresh coordinator converges: nothing lands twice, no verdict is asked for again',
-  async (point) => {
+  async (point, { onTestFinished }) => {
     const sluice = await startSluice({ workers: [], scheduler: false });
     const story = await LandingStory.begin(sluice);
     const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-crash-'));
     const roles = join(import.meta.dirname, '../../support/crashing-roles.ts');
     const child = spawn(process.execPath, [roles, sluice.deps.database.url, dataDir, point], { stdio: 'ignore' });
+    onTestFinished(() => void child.kill('SIGKILL'));
     const died = once(child, 'exit');
     await story.submit('a');
     expect((await died)[1]).toBe('SIGKILL');
