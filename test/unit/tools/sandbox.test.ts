@@ -12,8 +12,8 @@ test('a tool that asks for nothing runs as it is', async () => {
 });
 
 test('programs of a hidden folder may be read with their libraries, and nothing else of it', () => {
-  const path = '/root/.nvm/v24/bin:/usr/bin:relative:/root/tools';
-  expect(hiddenPrograms(path, ['/root'])).toEqual(['/root/.nvm/v24/bin', '/root/.nvm/v24/lib', '/root/tools']);
-  expect(hiddenPrograms('/root/bin', ['/root'])).toEqual(['/root/bin', '/root/lib']);
+  const path = '/hidden/.nvm/v24/bin:/usr/bin:relative:/hidden/tools';
+  expect(hiddenPrograms(path, ['/hidden'])).toEqual(['/hidden/.nvm/v24/bin', '/hidden/.nvm/v24/lib', '/hidden/tools']);
+  expect(hiddenPrograms('/hidden/bin', ['/hidden'])).toEqual(['/hidden/bin', '/hidden/lib']);
   expect(hiddenPrograms(path, [])).toEqual([]);
 });
