@@ -1,5 +1,15 @@
 import type { BreakerState } from './lifecycles/breaker.ts';
 
+/** What the configuration says of a tool's breaker and limits. Null: no limit. */
+export interface ToolLimits {
+  failure_threshold: number;
+  cooldown_seconds: number;
+  concurrency: number | null;
+  rate_max: number | null;
+  rate_per_seconds: number | null;
+  usd_per_day: number | null;
+}
+
 /** A tool's row with what it has in flight, all by the database's clock. Limits are null where none is declared. */
 export interface ToolStanding {
   breaker_id: string;

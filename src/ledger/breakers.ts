@@ -1,18 +1,13 @@
 import { SluiceError } from '../contract/errors.ts';
 import { sql, type Tx } from '../database/database.ts';
+import type { ToolLimits } from '../domain/admission.ts';
 import type { BreakerState } from '../domain/lifecycles/breaker.ts';
 import { newId } from '../lib/id.ts';
 import { recordCreated, recordNote, toRows, transition } from './transition.ts';
 
-/** A tool as the configuration declares it: its breaker and its limits. Null: no such limit. */
-export interface ToolSettings {
+/** A tool as the configuration declares it. */
+export interface ToolSettings extends ToolLimits {
   tool: string;
-  failure_threshold: number;
-  cooldown_seconds: number;
-  concurrency: number | null;
-  rate_max: number | null;
-  rate_per_seconds: number | null;
-  usd_per_day: number | null;
 }
 
 /** What one attempt says of its tool. Neutral: it ended for another reason. */

@@ -1,3 +1,4 @@
+import type { ToolLimits } from '../domain/admission.ts';
 import type { FailureClass } from '../domain/retry.ts';
 import type { ChildLimits, Sandbox } from './sandbox.ts';
 
@@ -17,15 +18,6 @@ export type ToolEnding =
       evidence: Readonly<Record<string, unknown>>;
     };
 
-export interface DeclaredLimits {
-  failure_threshold: number;
-  cooldown_seconds: number;
-  concurrency: number | null;
-  rate_max: number | null;
-  rate_per_seconds: number | null;
-  usd_per_day: number | null;
-}
-
 /** One program that tasks may name. */
 export interface CommandTool {
   readonly name: string;
@@ -36,7 +28,7 @@ export interface CommandTool {
   /** Names of variables whose values the child gets. */
   readonly env: readonly string[];
   /** Its breaker and limits; the built-in `command` has none. */
-  readonly declared: DeclaredLimits | undefined;
+  readonly declared: ToolLimits | undefined;
   readonly sandbox: Sandbox | undefined;
   readonly limits: ChildLimits;
   readonly exitCodes: { fault?: readonly number[]; fatal: readonly number[]; limited: readonly number[] };

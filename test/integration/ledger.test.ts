@@ -8,7 +8,6 @@ import { claimGate, claimTasks } from '../../src/ledger/claims.ts';
 import { endGate, requestGate } from '../../src/ledger/gates.ts';
 import { openIntent, settleApplied, settleCleared, verifyPatches } from '../../src/ledger/landing.ts';
 import { acquireLease, assertLease, type HeldLease } from '../../src/ledger/leases.ts';
-import type { NewPatch } from '../../src/ledger/record-patch.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
 import { startRun } from '../../src/ledger/start-run.ts';
 import { stopPatch } from '../../src/ledger/stop-patches.ts';
@@ -17,38 +16,10 @@ import { heartbeat, reapWorkers } from '../../src/ledger/workers.ts';
 import { newId } from '../../src/lib/id.ts';
 import { eventually } from '../support/eventually.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
+import { attemptEnd, claimOf, newPatch } from '../support/ledger-words.ts';
 
 const on = ledgerCase();
 const taskState = async (id: string) => (await on.db.daos.tasks.get(id)).state;
-const claim = (id: string, workerId: string, dispatch = 1) => ({ id, dispatch, workerId, leaseMs: 6_000 });
-const unchanged = (taskId: string, attempt: number): AttemptEnd => ({
-  taskId,
-  workerId: 'wrk_none',
-  attempt,
-  tool: 'command',
-  exitCode: 0,
-  baseCommit: null,
-  costUsd: null,
-  fact: null,
-  ending: { kind: 'unchanged' },
-});
-const newPatch = (refusal: NewPatch['refusal'] = null): NewPatch => ({
-  patch_format: 'git_patch',
-  content: null,
-  diff: Buffer.from('diff\0with NUL'),
-  file_path: 'a',
-  paths: ['a'],
-  size_bytes: 13,
-  binary: false,
-  base_commit: 'b'.repeat(40),
-  commit_id: 'c'.repeat(40),
-  tree_id: 'd'.repeat(40),
-  message: 'm',
-  author_name: 'A',
-  author_email: 'a@b',
-  authored_at: new Date().toISOString(),
-  refusal,
-});
 
 describe('P2: a transition', () => {
   test('moves by compare-and-set and leaves an audit row in the same transaction', async () => {
@@ -121,25 +92,25 @@ describe('P5: the fence', () => {
   test('a claim raises the attempt; the same message claims nothing twice', async () => {
     const task = await on.build.dispatchedTask();
     const { worker_id } = await on.build.worker();
-    const [claimed] = await on.write((tx) => claimTasks(tx, [claim(task.task_id, worker_id)]));
+    const [claimed] = await on.write((tx) => claimTasks(tx, [claimOf(task.task_id, worker_id)]));
     expect(claimed).toMatchObject({ task_id: task.task_id, attempt: 1 });
-    expect(await on.write((tx) => claimTasks(tx, [claim(task.task_id, worker_id)]))).toEqual([undefined]);
+    expect(await on.write((tx) => claimTasks(tx, [claimOf(task.task_id, worker_id)]))).toEqual([undefined]);
     expect(await on.db.daos.tasks.get(task.task_id)).toMatchObject({ state: 'RUNNING', worker_id, attempt: 1 });
   });
 
   test('an old message of a task that was dispatched again claims nothing', async () => {
     const task = await on.build.dispatchedTask({ dispatch: 2 });
     const { worker_id } = await on.build.worker();
-    expect(await on.write((tx) => claimTasks(tx, [claim(task.task_id, worker_id, 1)]))).toEqual([undefined]);
+    expect(await on.write((tx) => claimTasks(tx, [claimOf(task.task_id, worker_id, 1)]))).toEqual([undefined]);
     expect(await taskState(task.task_id)).toBe('QUEUED');
   });
 
   test('the ending of a stale attempt is refused whole; the one of the newest is taken once', async () => {
     const task = await on.build.runningTask({ attempt: 2 });
-    expect(await on.write((tx) => endAttempts(tx, [unchanged(task.task_id, 1)]))).toEqual([false]);
+    expect(await on.write((tx) => endAttempts(tx, [attemptEnd(task.task_id)]))).toEqual([false]);
     expect(await taskState(task.task_id)).toBe('RUNNING');
-    expect(await on.write((tx) => endAttempts(tx, [unchanged(task.task_id, 2)]))).toEqual([true]);
-    expect(await on.write((tx) => endAttempts(tx, [unchanged(task.task_id, 2)]))).toEqual([false]);
+    expect(await on.write((tx) => endAttempts(tx, [attemptEnd(task.task_id, { attempt: 2 })]))).toEqual([true]);
+    expect(await on.write((tx) => endAttempts(tx, [attemptEnd(task.task_id, { attempt: 2 })]))).toEqual([false]);
     expect(await taskState(task.task_id)).toBe('COMPLETED');
   });
 
@@ -158,7 +129,7 @@ describe('P5: the fence', () => {
   test('a dead worker claims nothing', async () => {
     const task = await on.build.dispatchedTask();
     const { worker_id } = await on.build.worker({ state: 'DEAD' });
-    expect(await on.write((tx) => claimTasks(tx, [claim(task.task_id, worker_id)]))).toEqual([undefined]);
+    expect(await on.write((tx) => claimTasks(tx, [claimOf(task.task_id, worker_id)]))).toEqual([undefined]);
   });
 
   test('group commit: a hundred claims of one moment each get their own answer', async () => {
@@ -167,15 +138,15 @@ describe('P5: the fence', () => {
     const { workstream_id } = await on.build.workstream({ run_id: run.run_id });
     const tasks = [];
     for (let i = 0; i < 100; i += 1) tasks.push(await on.build.dispatchedTask({ workstream_id, dispatch: i % 2 }));
-    const answers = await Promise.all(tasks.map(({ task_id }) => on.db.ledger.claimTask(claim(task_id, worker_id))));
+    const answers = await Promise.all(tasks.map(({ task_id }) => on.db.ledger.claimTask(claimOf(task_id, worker_id))));
     expect(answers.map((answer) => answer !== undefined)).toEqual(tasks.map((_, i) => i % 2 === 1));
-    const ends = await Promise.all(tasks.map(({ task_id }) => on.db.ledger.endAttempt(unchanged(task_id, 1))));
+    const ends = await Promise.all(tasks.map(({ task_id }) => on.db.ledger.endAttempt(attemptEnd(task_id))));
     expect(ends.filter(Boolean)).toHaveLength(50);
   });
 });
 
 describe('how an attempt ends', () => {
-  const end = (taskId: string, ending: AttemptEnd['ending']): AttemptEnd => ({ ...unchanged(taskId, 1), ending });
+  const end = (taskId: string, ending: AttemptEnd['ending']): AttemptEnd => attemptEnd(taskId, { ending });
   const failure = (kind: 'retryable' | 'fatal' | 'interrupted') =>
     ({ kind: 'failed', failure: kind, reason: 'why', evidence: { text: 'x' } }) as const;
 
@@ -250,9 +221,9 @@ describe('how an attempt ends', () => {
     const child = await on.build.task({ workstream_id, state: 'BLOCKED', open_dependencies: 2 });
     for (const needed of [a, b])
       await on.db.daos.taskDependencies.create({ task_id: child.task_id, depends_on_id: needed.task_id });
-    await on.write((tx) => endAttempts(tx, [unchanged(a.task_id, 1)]));
+    await on.write((tx) => endAttempts(tx, [attemptEnd(a.task_id)]));
     expect(await on.db.daos.tasks.get(child.task_id)).toMatchObject({ state: 'BLOCKED', open_dependencies: 1 });
-    await on.write((tx) => endAttempts(tx, [unchanged(b.task_id, 1)]));
+    await on.write((tx) => endAttempts(tx, [attemptEnd(b.task_id)]));
     expect(await on.db.daos.tasks.get(child.task_id)).toMatchObject({ state: 'QUEUED', open_dependencies: 0 });
   });
 });
@@ -273,7 +244,7 @@ describe('cancel', () => {
     expect(await taskState(task.task_id)).toBe('CANCELLED');
     expect(await on.db.daos.patches.get(patch.patch_id)).toMatchObject({ state: 'EXPIRED', reason: 'cancelled' });
     // A worker that did not hear of it is refused.
-    expect(await on.write((tx) => endAttempts(tx, [unchanged(task.task_id, 1)]))).toEqual([false]);
+    expect(await on.write((tx) => endAttempts(tx, [attemptEnd(task.task_id)]))).toEqual([false]);
   });
 
   test('while a patch is between intent and verification it is refused and may be tried again', async () => {
@@ -314,7 +285,7 @@ describe('roll-up', () => {
       tasks_ended: 2,
       progress_percentage: 66,
     });
-    await on.write((tx) => endAttempts(tx, [unchanged(last.task_id, 1)]));
+    await on.write((tx) => endAttempts(tx, [attemptEnd(last.task_id)]));
     await on.write(rollUp);
     expect(await on.db.daos.runs.get(run.run_id)).toMatchObject({
       state: 'COMPLETED',
@@ -346,11 +317,11 @@ describe('roll-up', () => {
 
     const { worker_id } = await on.build.worker({ task_slots: 10 });
     for (const { id, dispatch } of await on.write((tx) => admitTasks(tx)))
-      await on.write((tx) => claimTasks(tx, [claim(id, worker_id, dispatch)]));
-    await on.write((tx) => endAttempts(tx, [unchanged(good.task.task_id, 1)]));
+      await on.write((tx) => claimTasks(tx, [claimOf(id, worker_id, dispatch)]));
+    await on.write((tx) => endAttempts(tx, [attemptEnd(good.task.task_id)]));
     await on.write((tx) =>
       endAttempts(tx, [
-        { ...unchanged(bad.task.task_id, 1), ending: { kind: 'failed', failure: 'fatal', reason: 'x', evidence: {} } },
+        { ...attemptEnd(bad.task.task_id), ending: { kind: 'failed', failure: 'fatal', reason: 'x', evidence: {} } },
       ]),
     );
     for (let i = 0; i < 4; i += 1) await on.write(rollUp);
@@ -445,7 +416,7 @@ describe('gates and landing', () => {
       sql`update test_gates set dispatch = 1, dispatched_at = now() where gate_id = ${gate.gate_id}`,
     );
     const { worker_id } = await on.build.worker();
-    await on.write((tx) => claimGate(tx, claim(gate.gate_id, worker_id)));
+    await on.write((tx) => claimGate(tx, claimOf(gate.gate_id, worker_id)));
     const exitCode = outcome === 'passed' ? 0 : outcome === 'red' ? 1 : null;
     await on.write((tx) =>
       endGate(tx, { gateId: gate.gate_id, workerId: worker_id, attempt: 1, exitCode, outcome, results: {} }),

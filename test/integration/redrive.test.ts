@@ -3,33 +3,16 @@ import { sql } from '../../src/database/database.ts';
 import type { RunRow } from '../../src/entities/run.ts';
 import { endAttempts } from '../../src/ledger/attempts.ts';
 import { cancelRun } from '../../src/ledger/cancel.ts';
-import { type NewPatch, recordPatch } from '../../src/ledger/record-patch.ts';
+import { recordPatch } from '../../src/ledger/record-patch.ts';
 import { redriveRun, redriveTask } from '../../src/ledger/reopen.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
 import { readStanding } from '../../src/ledger/standing.ts';
 import { refuseRun } from '../../src/ledger/start-run.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
-import { attemptEnd } from '../support/ledger-words.ts';
+import { attemptEnd, newPatch } from '../support/ledger-words.ts';
 
 const on = ledgerCase();
 const ORDER = { actor: 'ada', reason: 'the remote is back' };
-const PATCH: NewPatch = {
-  patch_format: 'git_patch',
-  content: null,
-  diff: Buffer.from('diff'),
-  file_path: 'a',
-  paths: ['a'],
-  size_bytes: 4,
-  binary: false,
-  base_commit: 'b'.repeat(40),
-  commit_id: 'c'.repeat(40),
-  tree_id: 'd'.repeat(40),
-  message: 'm',
-  author_name: 'A',
-  author_email: 'a@b',
-  authored_at: '2026-11-25T00:00:00Z',
-  refusal: null,
-};
 const failed = { kind: 'failed', failure: 'fatal', reason: 'tool_exit:2', evidence: {} } as const;
 
 /** A run of two tasks, the second waiting for the first, whose first has failed for good. */
@@ -162,7 +145,7 @@ test('a rollback that is tried again still says what it rolls back', async () =>
     reason: 'gate_red',
     reverts_patch_id: landed.patch_id,
   });
-  await on.write((tx) => recordPatch(tx, { taskId: task.task_id, attempt: 2, patch: PATCH }));
+  await on.write((tx) => recordPatch(tx, { taskId: task.task_id, attempt: 2, patch: newPatch() }));
   expect(
     (await on.db.daos.patches.findByTask(task.task_id)).map(({ state, reverts_patch_id }) => [state, reverts_patch_id]),
   ).toEqual([

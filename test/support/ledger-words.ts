@@ -1,6 +1,7 @@
 import type { AttemptEnd } from '../../src/ledger/attempts.ts';
 import type { ToolSettings } from '../../src/ledger/breakers.ts';
 import type { Claim } from '../../src/ledger/claims.ts';
+import type { NewPatch } from '../../src/ledger/record-patch.ts';
 
 /** What a worker says to the ledger, with sound defaults. */
 export function claimOf(id: string, workerId: string, dispatch = 1): Claim {
@@ -32,5 +33,25 @@ export function toolSettings(tool: string, given: Partial<ToolSettings> = {}): T
     rate_per_seconds: null,
     usd_per_day: null,
     ...given,
+  };
+}
+
+export function newPatch(refusal: NewPatch['refusal'] = null): NewPatch {
+  return {
+    patch_format: 'git_patch',
+    content: null,
+    diff: Buffer.from('diff\0with NUL'),
+    file_path: 'a',
+    paths: ['a'],
+    size_bytes: 13,
+    binary: false,
+    base_commit: 'b'.repeat(40),
+    commit_id: 'c'.repeat(40),
+    tree_id: 'd'.repeat(40),
+    message: 'm',
+    author_name: 'A',
+    author_email: 'a@b',
+    authored_at: new Date().toISOString(),
+    refusal,
   };
 }
