@@ -6,12 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { runSluice, SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
-
-const SLUICE = join(import.meta.dirname, '../../bin/sluice.cjs');
 
 let git: GitSandbox;
 let sluice: RunningSluice;
@@ -27,18 +26,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function cli(args: string[], environment: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [SLUICE, ...args], {
-    cwd: folder,
-    env: { PATH: process.env.PATH, SLUICE_URL: sluice.url, ...environment },
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk) => (stdout += String(chunk)));
-  child.stderr.on('data', (chunk) => (stderr += String(chunk)));
-  child.stdin.end();
-  const [exitCode] = await once(child, 'close');
-  return { exitCode: exitCode as number, stdout, stderr };
-}
+const cli = (args: string[], environment: Record<string, string> = {}) =>
+  runSluice(args, { cwd: folder, environment: { SLUICE_URL: sluice.url, ...environment } });
 
 async function specFile(name: string, spec: object): Promise<string> {
   const file = join(folder, name);

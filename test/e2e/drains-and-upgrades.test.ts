@@ -7,6 +7,7 @@ import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
 import { freePort } from '../../src/lib/free-port.ts';
+import { SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
@@ -107,7 +108,7 @@ test('P8, P9: a rolling restart of every process under load loses and repeats no
 });
 
 function spawnRole(args: string[]): ChildProcess {
-  const child = fork(join(import.meta.dirname, '../../bin/sluice.cjs'), [...args, `--config=${config}`], {
+  const child = fork(SLUICE, [...args, `--config=${config}`], {
     env: { PATH: process.env.PATH, DATABASE_URL: databaseUrl },
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });

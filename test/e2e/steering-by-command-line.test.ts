@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { runSluice } from '../support/command-line.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, specOf, startSluice } from '../support/run-sluice.ts';
 
-const SLUICE = join(import.meta.dirname, '../../bin/sluice.cjs');
 const TOOLS = { agent: { argv: ['sh', '-c', '{input.script}'], concurrency: 1, budget: { usd_per_day: 9 } } };
 
 let git: GitSandbox;
@@ -21,17 +19,7 @@ afterAll(async () => {
   await git.remove();
 });
 
-async function cli(...args: string[]) {
-  const child = spawn(process.execPath, [SLUICE, ...args], {
-    cwd: git.folder,
-    env: { PATH: process.env.PATH, SLUICE_URL: sluice.url },
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (chunk) => (stdout += String(chunk)));
-  child.stderr.on('data', (chunk) => (stderr += String(chunk)));
-  const [exitCode] = await once(child, 'close');
-  return { exitCode: exitCode as number, stdout, stderr };
-}
+const cli = (...args: string[]) => runSluice(args, { cwd: git.folder, environment: { SLUICE_URL: sluice.url } });
 
 const task = (name: string, script: string) => ({ name, tool: 'agent', input: { script }, max_retries: 0 });
 

@@ -6,6 +6,7 @@ import { afterAll } from 'vitest';
 import { stringify } from 'yaml';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
+import { SLUICE } from './command-line.ts';
 
 export interface SluiceProcess {
   client: SluiceClient;
@@ -30,7 +31,7 @@ export async function spawnSluice(options: {
   const config = join(dataDir, 'sluice.config.yaml');
   await writeFile(config, stringify(options.config ?? {}));
   const child = fork(
-    join(import.meta.dirname, '../../bin/sluice.cjs'),
+    SLUICE,
     ['up', '--workers=2', '--port=0', `--data-dir=${dataDir}`, `--config=${config}`, ...(options.args ?? [])],
     {
       env: { PATH: process.env.PATH, DATABASE_URL: options.databaseUrl, REDIS_URL: options.redisUrl ?? '' },
