@@ -15,11 +15,13 @@ test.each(hasRedis ? (['redis', 'postgres'] as const) : (['postgres'] as const))
       backend,
       faults: FAULT_NAMES,
       seconds: 240,
-      maxFaults: FAULT_NAMES.length - (backend === 'redis' ? 1 : 5),
+      rounds: 1,
       say: (line) => said.push(line),
     });
     expect(result.verdict).toEqual({ lost: [], repeated: [], wrong: [], left: [] });
     expect(result.records.filter(({ late }) => late)).toEqual([]);
+    const injected = result.records.map(({ fault }) => fault);
+    expect(injected.toSorted()).toEqual(FAULT_NAMES.filter((fault) => !result.leftOut.includes(fault)).toSorted());
     expect(result.landed).toBeGreaterThan(0);
   },
   600_000,
