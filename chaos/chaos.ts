@@ -9,11 +9,14 @@ import { type Backend, createWorld, type World } from './world.ts';
 export interface ChaosOptions {
   seed: number;
   backend: Backend;
+  /** None: the load alone, a healthy time in which nothing should have to be put right. */
   faults: readonly FaultName[];
   /** How long faults are injected; what is under way then comes to its end. */
   seconds: number;
   /** Stops earlier, after so many faults. */
   maxFaults?: number;
+  /** Stops earlier, when each kind that is possible here came so often. */
+  rounds?: number;
   say: (line: string) => void;
 }
 
@@ -80,11 +83,16 @@ async function possibleFaults(world: World, faults: readonly FaultName[]): Promi
 async function injectAll(
   world: World,
   faults: readonly FaultName[],
-  { seconds, maxFaults, say }: ChaosOptions,
+  { seconds, maxFaults, rounds, say }: ChaosOptions,
 ): Promise<FaultRecord[]> {
-  const endsAt = performance.now() + seconds * 1_000;
   const records: FaultRecord[] = [];
-  while (performance.now() < endsAt && records.length < (maxFaults ?? Number.POSITIVE_INFINITY)) {
+  if (faults.length === 0) {
+    await sleep(seconds * 1_000);
+    return records;
+  }
+  const endsAt = performance.now() + seconds * 1_000;
+  const most = Math.min(maxFaults ?? Number.POSITIVE_INFINITY, (rounds ?? Number.POSITIVE_INFINITY) * faults.length);
+  while (performance.now() < endsAt && records.length < most) {
     await sleep(world.random.between(50, 600));
     // Each kind as often as the others, in an order of chance.
     const turn = records.length % faults.length;

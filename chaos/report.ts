@@ -1,5 +1,4 @@
 import type { ChaosResult } from './chaos.ts';
-import type { Verdict } from './verdict.ts';
 
 const SHOWN = 20;
 
@@ -35,10 +34,13 @@ export function summaryOf({ records, leftOut, tasks, landed, repairs, refusedWri
   ].join('\n');
 }
 
-export function complaintsOf(verdict: Verdict): string[] {
-  return Object.entries(verdict).flatMap(([kind, found]) =>
+/** What is not as it should be, a line each; a time without harm should also show no repair. */
+export function complaintsOf({ records, repairs, verdict }: ChaosResult): string[] {
+  const complaints = Object.entries(verdict).flatMap(([kind, found]) =>
     (found as string[]).slice(0, SHOWN).map((what) => `${kind}: ${what}`),
   );
+  const unasked = records.length === 0 ? Object.entries(repairs) : [];
+  return [...complaints, ...unasked.map(([cause, times]) => `unhealthy: ${cause}, ${times} times`)];
 }
 
 function quantile(values: readonly number[], q: number): number {
