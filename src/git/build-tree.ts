@@ -1,5 +1,6 @@
 import { SluiceError } from '../contract/errors.ts';
 import type { InlineFile } from '../contract/patch-input.ts';
+import { machineFault } from '../lib/machine-fault.ts';
 import type { Mirror } from './mirror.ts';
 import { listTree, type TreeEntry } from './tree-changes.ts';
 
@@ -32,9 +33,19 @@ export async function treeFromDiff(
       indexFile,
       stdin: diff,
     });
+    assertRoom(stderr);
     if (exitCode !== 0) return { ok: false, malformed: isMalformed(exitCode, stderr), words: stderr };
     return { ok: true, tree: await mirror.text({ args: ['write-tree'], indexFile }) };
   });
+}
+
+/** What this machine lacks says nothing of the diff. Only lines that speak of git itself: others may quote a name that the diff chose. */
+function assertRoom(words: string): void {
+  const message = words
+    .split('\n')
+    .filter((line) => line.startsWith('fatal: '))
+    .join('\n');
+  if (machineFault({ message }) !== undefined) throw new SluiceError('git.failed', `git apply: ${message}`);
 }
 
 function isMalformed(exitCode: number, words: string): boolean {

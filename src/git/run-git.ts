@@ -82,7 +82,7 @@ export class Git {
     };
   }
 
-  /** Any exit status is an answer, and so is an assertion of git's own (134, as a shell says it); only a git that cannot run or does not end throws `git.failed`. */
+  /** Any exit status is an answer, and so is an assertion of `git apply` (134, as a shell says it); only a git that cannot run or does not end throws `git.failed`. */
   async ask(call: GitCall): Promise<GitAnswer> {
     this.#ready ??= this.#writeConfig();
     await this.#ready;
@@ -94,10 +94,14 @@ export class Git {
       signal: call.signal,
     });
     const words = stderr.toString('utf8').trim();
-    if (ending.kind === 'signalled' && ending.signal === 'SIGABRT') return { exitCode: ABORTED, stdout, stderr: words };
+    const aborted = ending.kind === 'signalled' && ending.signal === 'SIGABRT';
+    if (aborted && call.args[0] === 'apply') return { exitCode: ABORTED, stdout, stderr: words };
     if (ending.kind !== 'exited' || truncated) {
       const how = truncated ? 'printed more than is read' : JSON.stringify(ending);
-      throw new SluiceError('git.failed', `git ${call.args[0]}: ${how}`, { facts: { args: call.args, stderr: words } });
+      throw new SluiceError('git.failed', `git ${call.args[0]}: ${how}`, {
+        facts: { args: call.args, stderr: words },
+        cause: ending,
+      });
     }
     return { exitCode: ending.exitCode, stdout, stderr: words };
   }

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 
 /** What no work of anybody can help: this machine is out of something. */
-export type MachineFault = 'disk_full' | 'out_of_files' | 'out_of_memory';
+export type MachineFault = 'disk_full' | 'out_of_files' | 'out_of_memory' | 'out_of_processes';
 
 const CODES: Readonly<Record<string, MachineFault>> = {
   ENOSPC: 'disk_full',
@@ -10,11 +10,13 @@ const CODES: Readonly<Record<string, MachineFault>> = {
   EMFILE: 'out_of_files',
   ENFILE: 'out_of_files',
   ENOMEM: 'out_of_memory',
+  EAGAIN: 'out_of_processes',
 };
 const WORDS: readonly (readonly [RegExp, MachineFault])[] = [
-  [/No space left on device|Disk quota exceeded|Read-only file system/, 'disk_full'],
+  [/No space left on device|Out of diskspace|Disk quota exceeded|Read-only file system/, 'disk_full'],
   [/Too many open files/, 'out_of_files'],
   [/Cannot allocate memory|[Oo]ut of memory/, 'out_of_memory'],
+  [/\bfork\b.*Resource temporarily unavailable/, 'out_of_processes'],
 ];
 /** With less, whoever begins something fails in the middle of it. */
 const ROOM_BYTES = 16 * 1024 * 1024;

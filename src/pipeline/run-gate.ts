@@ -13,7 +13,7 @@ import type { Log } from '../lib/log.ts';
 import { isDiskFull, machineFault } from '../lib/machine-fault.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
 import { redactDeep, redactor } from '../lib/redact.ts';
-import { outputTail } from '../tools/classify-ending.ts';
+import { assertBegan, outputTail } from '../tools/classify-ending.ts';
 import { rereadTree } from '../workspaces/capture.ts';
 import { checkOut, takeBack } from '../workspaces/checkout.ts';
 import { childEnvironment } from '../workspaces/child-environment.ts';
@@ -203,6 +203,7 @@ async function proveInSlot(
     onOutput: output.write,
     keep: 'tail',
   });
+  assertBegan(result);
   const reread = await rereadTree(mirror, slot, commit);
   const outcome = judge(result, { changed: reread !== gate.tree_id, signal, secrets });
   // Without room to write in, a gate says nothing about the tree.

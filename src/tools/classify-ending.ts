@@ -1,3 +1,5 @@
+import { SluiceError } from '../contract/errors.ts';
+import { machineFault } from '../lib/machine-fault.ts';
 import type { ChildResult } from '../lib/process.ts';
 import { redactor } from '../lib/redact.ts';
 import type { CommandTool, ToolEnding } from './tool.ts';
@@ -6,6 +8,12 @@ import type { CommandTool, ToolEnding } from './tool.ts';
 export type StopCause = 'cancelled' | 'lease_lost' | 'shutdown' | 'too_many_processes';
 
 const TAIL_CHARS = 4_000;
+
+/** Throws `machine.fault` where nothing could be started because this machine is out of something: that says nothing of the program. */
+export function assertBegan({ ending }: Pick<ChildResult, 'ending'>): void {
+  if (ending.kind !== 'not_started' || machineFault(ending) === undefined) return;
+  throw new SluiceError('machine.fault', `nothing can be started here: ${ending.message}`, { cause: ending });
+}
 
 /** The one place that gives an ending its class. Signals and time-outs are the tool's fault, an abort is nobody's. */
 export function classifyEnding(

@@ -4,7 +4,7 @@ import type { ClaimedTask } from '../../ledger/claims.ts';
 import { isDiskFull } from '../../lib/machine-fault.ts';
 import { type ChildResult, runChild } from '../../lib/process.ts';
 import { readHead } from '../../lib/read-head.ts';
-import { classifyEnding, outputTail } from '../../tools/classify-ending.ts';
+import { assertBegan, classifyEnding, outputTail } from '../../tools/classify-ending.ts';
 import { CostLines, readReport } from '../../tools/cost.ts';
 import { confine, type SandboxPlaces } from '../../tools/sandbox.ts';
 import type { CommandTool, ToolFact } from '../../tools/tool.ts';
@@ -109,6 +109,7 @@ async function runInSlot(
       costs.hear(stream, chunk);
     },
   });
+  assertBegan(result);
   const report = await readReport(costFile(slot));
   const costUsd = report.usd ?? costs.usd;
   const ended = classifyEnding(tool, result, call.secrets);

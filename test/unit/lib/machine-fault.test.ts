@@ -9,6 +9,8 @@ test('by its code, by the words of a program, through its causes', () => {
   expect(machineFault(new Error('x', { cause: Object.assign(new Error('open'), { code: 'EMFILE' }) }))).toBe(
     'out_of_files',
   );
+  const spawn = new SluiceError('git.failed', 'git apply', { cause: { kind: 'not_started', code: 'EAGAIN' } });
+  expect(machineFault(spawn)).toBe('out_of_processes');
 });
 
 test('other faults are none, nor is anything that is no error', () => {
