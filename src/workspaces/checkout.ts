@@ -31,6 +31,8 @@ async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Pro
   await removeTree(slot.work);
   await mkdir(slot.work, { recursive: true });
   await rm(slot.indexFile, { force: true });
+  // Of a git that was killed here.
+  await rm(`${slot.indexFile}.lock`, { force: true });
   const where = { workTree: slot.work, indexFile: slot.indexFile };
   await mirror.run({ ...where, args: ['read-tree', commit] });
   await mirror.run({ ...where, args: ['checkout-index', '--all', '--force', '--quiet', '-u'] });

@@ -222,7 +222,8 @@ async function endLeftovers(slot: Slot): Promise<void> {
 async function emptySlot(slot: Slot, whole: boolean): Promise<void> {
   // Made anew each time: a child may have put a link in their place.
   for (const path of [slot.home, slot.tmp, slot.out]) await removeTree(path);
-  const files = ['group', 'input.json', 'evidence.json'];
+  // A git that was killed leaves its lock, and the next one would not begin.
+  const files = ['group', 'input.json', 'evidence.json', 'index.lock'];
   for (const file of whole ? [...files, 'index'] : files) await rm(join(slot.dir, file), { force: true });
   if (!whole) return;
   await removeTree(slot.work);
