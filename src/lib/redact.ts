@@ -3,20 +3,24 @@ const LONG_LINE = 16;
 
 /** Replaces each secret by `[redacted]`. Values shorter than six characters are left alone: they would hide everything. */
 export function redactor(secrets: readonly string[]): (text: string) => string {
-  const known = [...secrets, ...secrets.flatMap(linesOf)]
-    .filter((secret) => secret.length >= SHORTEST_SECRET)
-    .toSorted((a, b) => b.length - a.length);
+  const known = tellingParts(secrets).toSorted((a, b) => b.length - a.length);
   if (known.length === 0) return (text) => text;
   return (text) => known.reduce((redacted, secret) => redacted.replaceAll(secret, '[redacted]'), text);
 }
 
-/** Output comes line by line: of a key of many lines each one is a secret. */
-function linesOf(secret: string): string[] {
-  return secret.includes('\n') ? secret.split('\n').filter((line) => line.length >= LONG_LINE) : [];
+function tellingParts(secrets: readonly string[]): string[] {
+  return [...secrets, ...secrets.flatMap(linesOf)].filter((part) => part.length >= SHORTEST_SECRET);
 }
 
+/** Output and diffs come line by line: of a key of many lines each one is a secret, but for the frame that all keys have. */
+function linesOf(secret: string): string[] {
+  if (!secret.includes('\n')) return [];
+  return secret.split('\n').filter((line) => line.length >= LONG_LINE && !line.startsWith('-----'));
+}
+
+/** True where a secret stands in it, or a telling line of one. */
 export function holdsSecret(secrets: readonly string[], bytes: Buffer): boolean {
-  return secrets.some((secret) => secret.length >= SHORTEST_SECRET && bytes.includes(secret));
+  return tellingParts(secrets).some((part) => bytes.includes(part));
 }
 
 /** The same value with every string in it redacted. */

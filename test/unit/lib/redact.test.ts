@@ -11,6 +11,14 @@ test('values too short to be secrets are left alone', () => {
   expect(holdsSecret(['abc'], Buffer.from('abc'))).toBe(false);
 });
 
+test('of a secret of many lines each one tells, as they stand in a diff; the frame that all keys have does not', () => {
+  const key =
+    '-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nAQEFAASCBKcwggSjAgEAAoI\n-----END PRIVATE KEY-----\n';
+  const added = key.replaceAll(/^(?=.)/gm, '+');
+  expect(holdsSecret([key], Buffer.from(added))).toBe(true);
+  expect(holdsSecret([key], Buffer.from('+-----BEGIN PRIVATE KEY-----\n'))).toBe(false);
+});
+
 test('a secret is found in bytes', () => {
   expect(holdsSecret(['hunter22'], Buffer.from('x\0hunter22\0'))).toBe(true);
 });
