@@ -19,7 +19,7 @@ export interface ChildSpec {
   keep?: 'head' | 'tail';
   signal?: AbortSignal;
   onOutput?: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
-  /** Called with the id of the process group, before anything can be read from it. */
+  /** Called with the id of the process group, before anything can be read from it. When it throws, the child is ended. */
   onSpawn?: (groupId: number) => void;
 }
 
@@ -73,7 +73,13 @@ export function runChild(spec: ChildSpec): Promise<ChildResult> {
   }
   if (child.pid !== undefined) {
     liveGroups.add(child.pid);
-    spec.onSpawn?.(child.pid);
+    try {
+      spec.onSpawn?.(child.pid);
+    } catch (error) {
+      // What nobody has noted nobody could end later: it does not run.
+      signalGroup(child.pid, 'SIGKILL');
+      return superviseChild(child, spec, capture).then(() => result(notStarted(error)));
+    }
   }
   return superviseChild(child, spec, capture).then(result);
 }
@@ -109,16 +115,19 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
     };
 
     after(spec.timeoutMs, () => end({ kind: 'timeout', limit: 'run' }));
+    let lastOutputAt = 0;
     let idle = spec.idleTimeoutMs === undefined ? undefined : after(spec.idleTimeoutMs, onIdle);
     async function onIdle(): Promise<void> {
+      const askedAt = performance.now();
       const active = await spec.isActive?.().catch(() => false);
       if (settled || exited) return;
-      // Output in the meantime has started the old one again.
-      clearTimeout(idle);
+      // What was printed in the meantime has started it again.
+      if (lastOutputAt > askedAt) return;
       if (active) idle = after(spec.idleTimeoutMs!, onIdle);
       else end({ kind: 'timeout', limit: 'idle' });
     }
     const onChunk = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
+      lastOutputAt = performance.now();
       if (idle !== undefined && !exited) idle = idle.refresh();
       capture.add(stream, chunk);
       spec.onOutput?.(stream, chunk);

@@ -97,6 +97,17 @@ test('output over the cap is read and dropped, not kept', async () => {
   });
 });
 
+test('a child whose group cannot be noted does not run', async () => {
+  const pids: number[] = [];
+  const onSpawn = (groupId: number): void => {
+    pids.push(groupId);
+    throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+  };
+  const { ending } = await shell('sleep 20', { onSpawn });
+  expect(ending).toMatchObject({ kind: 'not_started', code: 'ENOSPC' });
+  expect(() => process.kill(pids[0]!, 0)).toThrow('ESRCH');
+});
+
 test('the environment is what was given and nothing else', async () => {
   const { stdout } = await runChild({
     argv: ['env'],
@@ -140,5 +151,22 @@ describe('idle', () => {
     const { ending } = await shell('sleep 0.2; echo x; sleep 0.8', { idleTimeoutMs: 150, isActive });
     expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
     expect(asked).toBeLessThan(6);
+  });
+
+  test('whoever has spoken while it was looked at is not ended for what the look says', async () => {
+    const spoke = Promise.withResolvers<void>();
+    let asked = 0;
+    const isActive = async (): Promise<boolean> => {
+      asked += 1;
+      await spoke.promise;
+      return asked > 1;
+    };
+    const script = 'sleep 0.4; echo x; sleep 0.4';
+    const { ending } = await shell(script, {
+      idleTimeoutMs: 150,
+      isActive,
+      onOutput: () => setTimeout(spoke.resolve, 20),
+    });
+    expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
   });
 });
