@@ -45,6 +45,8 @@ try {
   const dismissed = new Promise<'dismissed'>((resolve) => {
     process.once('disconnect', () => resolve('dismissed'));
     process.once('message', () => resolve('dismissed'));
+    // It may have gone while we began: that is not told twice.
+    if (process.send !== undefined && !process.connected) resolve('dismissed');
   });
   const byItself: Promise<WorkerEnd | 'dismissed'> = Promise.race([ended, dismissed]);
   await runDaemon([...foundation(deps, { migrate: false }), ...components], {

@@ -81,7 +81,7 @@ export class WorkerSupervisor implements Component {
 
   async stop(): Promise<void> {
     this.#abort.abort();
-    for (const { child } of this.#posts) if (child?.connected) child.send({ kind: 'stop' });
+    for (const { child } of this.#posts) if (child?.connected) child.send({ kind: 'stop' }, () => {});
     const late = setTimeout(() => {
       for (const { child } of this.#posts) child?.kill('SIGKILL');
     }, this.#options.drainMs + KILL_AFTER_DRAIN_MS);
@@ -141,7 +141,11 @@ export class WorkerSupervisor implements Component {
       onReady();
     });
     return new Promise((resolve) => {
-      child.once('error', (error) => resolve(error.message));
+      child.on('error', (error) => {
+        // A word or signal that did not reach it is no death: its exit is.
+        if (child.pid === undefined) resolve(error.message);
+        else this.#options.log.warn({ err: error, pid: child.pid }, 'worker.unreachable');
+      });
       child.once('exit', (code, signal) => {
         post.child = undefined;
         resolve(signal ?? `exit ${code}`);
