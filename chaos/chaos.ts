@@ -2,6 +2,7 @@ import { poll, sleep } from '../src/lib/clock.ts';
 import { FAULTS, type Fault, type FaultName } from './faults.ts';
 import { Load } from './load.ts';
 import { patiently } from './patiently.ts';
+import { livingProcess } from './processes.ts';
 import { Random } from './random.ts';
 import { judge, type Verdict } from './verdict.ts';
 import { type Backend, createWorld, type World } from './world.ts';
@@ -59,7 +60,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       records,
       leftOut: options.faults.filter((fault) => !possible.includes(fault)),
       tasks: load.tasks,
-      landed: (await world.branch.landedPatches()).length,
+      landed: (await world.branch.landed()).length,
       repairs: await world.daos.transitions.countRepairs(86_400),
       refusedWrites: await world.daos.workers.countRefusedWrites(),
       verdict,
@@ -83,20 +84,22 @@ async function possibleFaults(world: World, faults: readonly FaultName[]): Promi
 async function injectAll(
   world: World,
   faults: readonly FaultName[],
-  { seconds, maxFaults, rounds, say }: ChaosOptions,
+  { seed, seconds, maxFaults, rounds, say }: ChaosOptions,
 ): Promise<FaultRecord[]> {
   const records: FaultRecord[] = [];
   if (faults.length === 0) {
     await sleep(seconds * 1_000);
     return records;
   }
+  // Of its own: what else draws does so when it comes to it, and the order would depend on the hour.
+  const order = new Random(seed);
   const endsAt = performance.now() + seconds * 1_000;
   const most = Math.min(maxFaults ?? Number.POSITIVE_INFINITY, (rounds ?? Number.POSITIVE_INFINITY) * faults.length);
   while (performance.now() < endsAt && records.length < most) {
     await sleep(world.random.between(50, 600));
     // Each kind as often as the others, in an order of chance.
     const turn = records.length % faults.length;
-    if (turn === 0) shuffle(faults as FaultName[], world);
+    if (turn === 0) shuffle(faults as FaultName[], order);
     const record = await injectOne(world, faults[turn]!);
     records.push(record);
     if (record.late) say(`${record.fault}: not recovered after ${Math.round(record.recoveryMs)} ms`);
@@ -105,9 +108,9 @@ async function injectAll(
   return records;
 }
 
-function shuffle(faults: FaultName[], { random }: World): void {
+function shuffle(faults: FaultName[], order: Random): void {
   for (let i = faults.length - 1; i > 0; i -= 1) {
-    const j = Math.floor(random.next() * (i + 1));
+    const j = Math.floor(order.next() * (i + 1));
     [faults[i], faults[j]] = [faults[j]!, faults[i]!];
   }
 }
@@ -120,15 +123,16 @@ async function injectOne(world: World, fault: FaultName): Promise<FaultRecord> {
   return { fault, recoveryMs: performance.now() - startedAt, late: recovered.includes(false) };
 }
 
-/** Nothing that ran at the moment of the fault hangs on a worker that is gone. */
+/** Of what ran at the moment of the fault, nothing hangs on a process that is gone or stands still, whatever the ledger says of it. */
 async function takenUpAgain({ daos }: World, hit: readonly { task_id: string }[]): Promise<boolean> {
   const ids = hit.map(({ task_id }) => task_id);
   const done = await poll(
     async () => {
       const running = await patiently(() => daos.tasks.findBy({ task_id: { $in: ids }, state: 'RUNNING' }));
-      const workerIds = running.map(({ worker_id }) => worker_id ?? '');
+      const workerIds = [...new Set(running.map(({ worker_id }) => worker_id ?? ''))];
       const holders = await patiently(() => daos.workers.findBy({ worker_id: { $in: workerIds } }));
-      return holders.every(({ state }) => state === 'IDLE' || state === 'BUSY') ? true : undefined;
+      const alive = await Promise.all(holders.map(({ pid }) => livingProcess(pid ?? 0)));
+      return alive.every(Boolean) && holders.length === workerIds.length ? true : undefined;
     },
     { everyMs: 50, limitMs: RECOVERY_LIMIT_MS },
   );

@@ -30,7 +30,7 @@ export const FAULTS = {
   'stop-tool': {
     async inject(world) {
       const tools = (await seenProcesses()).filter(({ environment }) =>
-        environment.some((each) => each.startsWith('SLUICE_TASK_ID=')),
+        environment.some((each) => each.startsWith(`TMPDIR=${world.folder}`)),
       );
       if (tools.length > 0) signal(world.random.pick(tools).pid, 'SIGSTOP');
       await sleep(500);

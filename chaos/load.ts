@@ -63,7 +63,7 @@ export class Load {
       repository: 'app',
       workstreams: tasks.map((chain, n) => ({ name: `w${n}`, critical: false, tasks: chain })),
     };
-    while (true) {
+    while (!this.#stop.signal.aborted) {
       try {
         const { id } = await this.#world.client.runs.submit(spec, { idempotencyKey: name });
         this.expected.push(...expected.map((each) => ({ runId: id, ...each })));
@@ -75,7 +75,7 @@ export class Load {
   }
 }
 
-/** One of each kind: a tool’s change, a pair that depends on each other, a ready-made patch, one that breaks the gate, one that changes nothing, a tool that fails at first. */
+/** Changes append: done twice, they would show. One of each kind: a tool’s change, a pair that depends on each other, a ready-made patch, one that breaks the gate, one that changes nothing and leaves a child behind that nobody ends but Sluice, a tool that fails at first. */
 function makeTasks(n: number, { random }: World): { tasks: Task[][]; expected: Omit<Expected, 'runId'>[] } {
   const shell = (name: string, script: string, more: object = {}): Task => ({
     name,
@@ -94,19 +94,19 @@ function makeTasks(n: number, { random }: World): { tasks: Task[][]; expected: O
   });
   const file = (kind: string): string => `f/${kind}-${n}`;
   const tasks = [
-    [shell('change', `sleep ${pause}; echo ${n} > ${file('change')}`)],
+    [shell('change', `sleep ${pause}; echo ${n} >> ${file('change')}`)],
     [
-      shell('first', `echo ${n} > ${file('first')}`),
-      shell('second', `cat ${file('first')} > ${file('second')}`, { depends_on: ['first'] }),
+      shell('first', `echo ${n} >> ${file('first')}`),
+      shell('second', `cat ${file('first')} >> ${file('second')}`, { depends_on: ['first'] }),
     ],
     [patch('ready', file('ready'))],
     [patch('breaks', file('bad'))],
-    [shell('nothing', `setsid sleep 0.2 & sleep ${pause}`)],
+    [shell('nothing', `setsid sleep 900 >/dev/null 2>&1 & sleep ${pause}`)],
     [
       {
         name: 'flaky',
         tool: 'flaky',
-        input: { script: `test "$SLUICE_ATTEMPT" -gt 1 || exit 1; echo ${n} > ${file('flaky')}` },
+        input: { script: `test "$SLUICE_ATTEMPT" -gt 1 || exit 1; echo ${n} >> ${file('flaky')}` },
         max_retries: 20,
         message: 'flaky',
       },

@@ -1,11 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
+/** Longer than a drain and what comes after it. */
+const END_LIMIT_MS = 60_000;
 const ROOT = join(import.meta.dirname, '..');
 
-/** A role as a process of its own, started again after each end as an init system would. */
+/** A role as a process of its own. */
 export class RoleProcess {
   readonly name: string;
   readonly #args: readonly string[];
@@ -13,6 +15,9 @@ export class RoleProcess {
   readonly #logFile: string;
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
+  #asked = false;
+  /** What it did that nobody had asked for: an end by itself, or none within the limit. */
+  readonly troubles: string[] = [];
 
   constructor(options: {
     name: string;
@@ -38,13 +43,25 @@ export class RoleProcess {
     });
     closeSync(log);
     this.#child = child;
-    this.#ended = new Promise((resolve) => child.once('exit', () => resolve()));
+    this.#asked = false;
+    this.#ended = new Promise((resolve) => {
+      child.once('exit', (code, by) => {
+        if (!this.#asked) this.troubles.push(`${this.name} ended by itself: ${by ?? `exit ${code}`}`);
+        resolve();
+      });
+    });
   }
 
   /** Resolves when it is gone. */
   async end(signal: NodeJS.Signals): Promise<void> {
+    this.#asked = true;
     this.#child?.kill(signal);
+    const late = setTimeout(() => {
+      this.troubles.push(`${this.name} did not end after ${signal}`);
+      this.#child?.kill('SIGKILL');
+    }, END_LIMIT_MS);
     await this.#ended;
+    clearTimeout(late);
     this.#child = undefined;
   }
 
@@ -58,6 +75,8 @@ export interface SeenProcess {
   pid: number;
   arguments: string[];
   environment: string[];
+  /** Where it works. */
+  folder: string;
 }
 
 /** Every process of this machine that may be looked at. */
@@ -68,10 +87,18 @@ export async function seenProcesses(): Promise<SeenProcess[]> {
       const [argv, environment] = await Promise.all(
         ['cmdline', 'environ'].map((file) => readFile(`/proc/${pid}/${file}`, 'latin1').catch(() => '')),
       );
-      return { pid, arguments: argv!.split('\0'), environment: environment!.split('\0') };
+      const folder = await readlink(`/proc/${pid}/cwd`).catch(() => '');
+      return { pid, arguments: argv!.split('\0'), environment: environment!.split('\0'), folder };
     }),
   );
   return seen.filter(({ arguments: argv }) => argv[0] !== '');
+}
+
+/** True while it runs: not dead, not a zombie, not stopped. */
+export async function livingProcess(pid: number): Promise<boolean> {
+  const text = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
+  const state = text.slice(text.lastIndexOf(')') + 2)[0];
+  return state !== undefined && !'ZXTt'.includes(state);
 }
 
 export function signal(pid: number, name: NodeJS.Signals): void {

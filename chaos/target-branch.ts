@@ -23,24 +23,34 @@ export class TargetBranch {
 
   /** Somebody pushes a commit of their own on whatever the tip is; between their look and their push it may have moved. */
   async push(name: string): Promise<void> {
-    for (let tries = 0; tries < 5; tries += 1) {
+    for (let tries = 0; tries < 50; tries += 1) {
       const pushed = await this.#git.push({ [name]: `${name}\n` }, `somebody: ${name}`).then(
         () => true,
         () => false,
       );
       if (pushed) return;
     }
+    throw new Error(`${name} could not be pushed`);
   }
 
-  /** The patch that each commit of the branch says it is, oldest first; those of others say none. */
-  async landedPatches(): Promise<string[]> {
-    const format = '--format=%(trailers:key=Sluice-Patch,valueonly,separator=%x2C)';
+  /** The task and the patch that each commit of the branch says it is of, oldest first; those of others say none. */
+  async landed(): Promise<{ taskId: string; patchId: string }[]> {
+    const value = (key: string) => `%(trailers:key=Sluice-${key},valueonly,separator=%x2C)`;
+    const format = `--format=${value('Task')} ${value('Patch')}`;
     const text = await this.#git.git(['log', '--reverse', format, 'main'], this.remote);
-    return text.split('\n').filter((patchId) => patchId !== '');
+    const lines = text.split('\n').map((line) => line.split(' '));
+    return lines.flatMap(([taskId = '', patchId = '']) => (patchId === '' ? [] : [{ taskId, patchId }]));
   }
 
-  async files(): Promise<string[]> {
-    return (await this.#git.git(['ls-tree', '-r', '--name-only', 'main'], this.remote)).split('\n');
+  /** How many lines stand in each file that a task made. */
+  async lineCounts(): Promise<Map<string, number>> {
+    const text = await this.#git.git(['grep', '--count', '', 'main', '--', 'f/*-*'], this.remote);
+    return new Map(
+      text.split('\n').map((line) => {
+        const [, file = '', count] = line.split(':');
+        return [file, Number(count)];
+      }),
+    );
   }
 
   /** Commits that ever brought a file which the gate refuses. */

@@ -12,7 +12,7 @@ export interface Verdict {
   lost: string[];
   /** Recorded or landed more than once. */
   repeated: string[];
-  /** The branch and the ledger say different things, or the branch was red. */
+  /** The branch and the ledger say different things, the branch was red, or a role ended by itself. */
   wrong: string[];
   /** Processes, slots, leases, messages that nobody needs any more. */
   left: string[];
@@ -30,11 +30,12 @@ export async function judge(world: World, expected: readonly Expected[]): Promis
   const messages = await leftInQueues(world);
   const { api, schedulers, workers } = world.roles;
   // Nobody pulls the carpet: as an operator would stop them.
-  await Promise.all([...workers, ...schedulers, api].map((role) => role.end('SIGTERM')));
+  const roles = [...workers, ...schedulers, api];
+  await Promise.all(roles.map((role) => role.end('SIGTERM')));
   return {
     lost: outcome.lost,
     repeated: [...outcome.repeated, ...branch.repeated],
-    wrong: branch.wrong,
+    wrong: [...branch.wrong, ...roles.flatMap(({ troubles }) => troubles)],
     left: [...messages, ...(await leftBehind(world))],
   };
 }
@@ -67,14 +68,17 @@ async function judgeBranch(
   { branch, daos, client }: World,
   expected: readonly Expected[],
 ): Promise<Pick<Verdict, 'repeated' | 'wrong'>> {
-  const landed = await branch.landedPatches();
-  const repeated = landed
-    .filter((patchId, at) => landed.indexOf(patchId) !== at)
-    .map((patchId) => `${patchId} landed twice`);
+  const commits = await branch.landed();
+  const landed = commits.map(({ patchId }) => patchId);
+  const lines = await branch.lineCounts();
+  const repeated = [
+    ...twice(landed),
+    ...twice(commits.map(({ taskId }) => taskId)),
+    ...[...lines].flatMap(([file, count]) => (count === 1 ? [] : [`${file} has ${count} lines`])),
+  ];
   const verified = (await daos.patches.findBy({ state: { $in: ['APPLIED', 'VERIFIED', 'ROLLED_BACK'] } })).map(
     ({ patch_id }) => patch_id,
   );
-  const files = new Set(await branch.files());
   const wrong = [
     ...landed
       .filter((patchId) => !verified.includes(patchId))
@@ -82,7 +86,7 @@ async function judgeBranch(
     ...verified
       .filter((patchId) => !landed.includes(patchId))
       .map((patchId) => `${patchId} is in the ledger, not on the branch`),
-    ...expected.flatMap(({ file }) => (file === null || files.has(file) ? [] : [`${file} is not on the branch`])),
+    ...expected.flatMap(({ file }) => (file === null || lines.has(file) ? [] : [`${file} is not on the branch`])),
     ...(await branch.redCommits()).map((commit) => `the branch was red at ${commit}`),
   ];
   const audit = await client.audit('app@main');
@@ -92,6 +96,10 @@ async function judgeBranch(
       .map(({ commit, problem }) => `${commit} is not proven: ${problem}`),
   );
   return { repeated, wrong };
+}
+
+function twice(ids: readonly string[]): string[] {
+  return ids.filter((id, at) => ids.indexOf(id) !== at).map((id) => `${id} landed twice`);
 }
 
 /** A message whose taker died comes back after its lock, is refused, and is gone. */
@@ -125,9 +133,12 @@ async function messages({ redis, database }: World): Promise<string[]> {
 }
 
 async function leftBehind({ database, machines, folder }: World): Promise<string[]> {
+  // A role, a worker, a tool or a git: by its arguments, its environment or where it works. The database’s server stays a while.
   const processes = (await seenProcesses())
-    .filter(({ environment }) => environment.some((each) => each.startsWith('SLUICE_TASK_ID=')))
-    .filter(({ environment }) => environment.some((each) => each.startsWith('TMPDIR=') && each.includes(folder)))
+    .filter(({ arguments: argv, environment, folder: at }) =>
+      [...argv, ...environment, at].some((each) => each.includes(folder)),
+    )
+    .filter(({ folder: at }) => !at.startsWith(join(folder, 'database')))
     .map(({ pid, arguments: argv }) => `process ${pid}: ${argv.join(' ').slice(0, 80)}`);
   const slots = await Promise.all(
     machines.map(async (machine) => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -106,8 +106,7 @@ export async function createWorld(options: { backend: Backend; random: Random })
       limitMs: 60_000,
     },
   );
-  if (up === undefined) throw new Error(`the world did not begin: see ${join(folder, 'logs')}`);
-  return {
+  const world: World = {
     ...{
       backend,
       folder,
@@ -138,6 +137,10 @@ export async function createWorld(options: { backend: Backend; random: Random })
       await rm(folder, { recursive: true, force: true });
     },
   };
+  if (up !== undefined) return world;
+  const logs = await Promise.all(all.map(({ name }) => readFile(join(folder, 'logs', `${name}.log`), 'utf8')));
+  await world.stop();
+  throw new Error(`the world did not begin: ${logs.join('\n').slice(-4_000)}`);
 }
 
 /** A file system of its own in memory, where this process may mount one. */

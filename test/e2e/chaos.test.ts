@@ -24,5 +24,5 @@ test.each(hasRedis ? (['redis', 'postgres'] as const) : (['postgres'] as const))
     expect(injected.toSorted()).toEqual(FAULT_NAMES.filter((fault) => !result.leftOut.includes(fault)).toSorted());
     expect(result.landed).toBeGreaterThan(0);
   },
-  600_000,
+  900_000,
 );
