@@ -4,7 +4,7 @@ import { SluiceError } from '../contract/errors.ts';
 import { runDaemon } from '../daemon.ts';
 import { createDeps, foundation } from '../deps.ts';
 import { createLog } from '../lib/log.ts';
-import type { FromWorker } from './supervisor.ts';
+import { type FromWorker, PASSING_EXIT } from './supervisor.ts';
 import { createWorkerRole, type WorkerEnd } from './worker-role.ts';
 
 /**
@@ -63,7 +63,7 @@ try {
   process.exit(how === 'lease_lost' || how === 'not_consuming' || how === 'machine_fault' ? 1 : 0);
 } catch (error) {
   log.fatal({ err: error }, 'worker.failed');
-  process.exit(error instanceof SluiceError && error.httpStatus === 503 ? 3 : 1);
+  process.exit(error instanceof SluiceError && error.httpStatus === 503 ? PASSING_EXIT : 1);
 }
 
 /** Resolves when it is on its way: a process that ends at once takes its words with it. */

@@ -33,6 +33,17 @@ interface Post {
   drained: boolean;
 }
 
+/** A worker process that could not begin, and may the next time: the database or the queue was away, the disk was full. */
+export const PASSING_EXIT = 3;
+
+interface WorkerDeath {
+  how: string;
+  /** Says nothing about the next one: a passing fault, or a signal of somebody's. */
+  passing: boolean;
+}
+
+/** So long after its own start a supervisor tries again what did not begin for a passing reason. */
+const BEGIN_WITHIN_MS = 30_000;
 const RESTART = { baseMs: 200, capMs: 10_000 };
 /** A worker that lived this long was healthy: the next restart starts its backoff anew. */
 const HEALTHY_MS = 30_000;
@@ -57,7 +68,7 @@ export class WorkerSupervisor implements Component {
     return this.#posts.flatMap(({ child }) => (child?.pid === undefined ? [] : [child.pid]));
   }
 
-  /** Resolves when every worker is ready for the first time; rejects when one ends before. */
+  /** Resolves when every worker is ready for the first time; rejects when one cannot be. */
   async start(): Promise<void> {
     // An end at once is passed on: for a worker that drains already, the signal means "now".
     process.once('exit', () => {
@@ -92,17 +103,18 @@ export class WorkerSupervisor implements Component {
 
   async #keepAlive(post: Post, onReady: () => void, onNeverReady: (error: Error) => void): Promise<void> {
     const { log } = this.#options;
+    const giveUpAt = performance.now() + BEGIN_WITHIN_MS;
     let deaths = 0;
     let wasReady = false;
     while (!this.#abort.signal.aborted) {
       const startedAt = performance.now();
-      const how = await this.#runOnce(post, () => {
+      const { how, passing } = await this.#runOnce(post, () => {
         wasReady = true;
         onReady();
       });
       await this.#sweep();
       if (this.#abort.signal.aborted || post.drained) break;
-      if (!wasReady) {
+      if (!wasReady && !(passing && startedAt < giveUpAt)) {
         onNeverReady(new Error(`a worker process ended before it was ready: ${how}`));
         return;
       }
@@ -114,7 +126,7 @@ export class WorkerSupervisor implements Component {
     onReady();
   }
 
-  #runOnce(post: Post, onReady: () => void): Promise<string> {
+  #runOnce(post: Post, onReady: () => void): Promise<WorkerDeath> {
     const { pools, taskSlots, gateSlots, drainMs, dataDir, config, allowAll, environment } = this.#options;
     const file = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
     const args = [
@@ -143,12 +155,12 @@ export class WorkerSupervisor implements Component {
     return new Promise((resolve) => {
       child.on('error', (error) => {
         // A word or signal that did not reach it is no death: its exit is.
-        if (child.pid === undefined) resolve(error.message);
+        if (child.pid === undefined) resolve({ how: error.message, passing: false });
         else this.#options.log.warn({ err: error, pid: child.pid }, 'worker.unreachable');
       });
       child.once('exit', (code, signal) => {
         post.child = undefined;
-        resolve(signal ?? `exit ${code}`);
+        resolve({ how: signal ?? `exit ${code}`, passing: signal !== null || code === PASSING_EXIT });
       });
     });
   }

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
@@ -68,6 +69,7 @@ test('P10: after the cooldown one probe is admitted; its success closes the brea
 
 test('P10: twenty workers, one broken tool: it trips once for all, nothing more is admitted, no retry is lost, one probe goes for the whole fleet', async () => {
   const redis = hasRedis ? await startRedis() : undefined;
+  atTheEnd(() => redis?.stop());
   const tools = {
     broken: { argv: ['sh', '-c', '{input.script}'], breaker: { failure_threshold: 5, cooldown_seconds: 4 } },
   };

@@ -7,6 +7,7 @@ import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
 import { freePort } from '../../src/lib/free-port.ts';
+import { atTheEnd } from '../support/clean-up.ts';
 import { SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -23,7 +24,7 @@ beforeAll(async () => {
   const database = new Database({ url: databaseUrl });
   await database.start();
   daos = createDaos(database);
-  afterAll(() => database.stop());
+  atTheEnd(() => database.stop());
 });
 afterAll(() => git.remove());
 
@@ -112,7 +113,7 @@ function spawnRole(args: string[]): ChildProcess {
     env: { PATH: process.env.PATH, DATABASE_URL: databaseUrl },
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
-  afterAll(() => child.kill('SIGKILL'));
+  atTheEnd(() => child.kill('SIGKILL'));
   return child;
 }
 

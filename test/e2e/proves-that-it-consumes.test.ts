@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TcpProxy } from '../../chaos/tcp-proxy.ts';
 import { createDaos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
+import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
@@ -37,6 +38,7 @@ test('a busy worker with a backlog behind it and an empty slot for gates has not
 if (hasRedis) {
   test('a worker whose connections to Redis died without a word opens fresh ones and goes on; what ran is not disturbed', async () => {
     const redis = await startRedis();
+    atTheEnd(() => redis.stop());
     const proxy = await TcpProxy.start(Number(new URL(redis.url).port));
     const databaseUrl = await cloneTemplate();
     // Only the worker's way to Redis is broken; who publishes has another.
@@ -65,6 +67,7 @@ if (hasRedis) {
 
   test('with Redis itself away nobody is to blame: workers wait, and go on when it is back', async () => {
     const redis = await startRedis();
+    atTheEnd(() => redis.stop());
     const databaseUrl = await cloneTemplate();
     const sluice = await spawnSluice({ databaseUrl, redisUrl: redis.url });
     const database = new Database({ url: databaseUrl });

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { signal } from '../../chaos/processes.ts';
 import { TcpProxy } from '../../chaos/tcp-proxy.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
@@ -9,6 +10,7 @@ import { EmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
@@ -24,7 +26,7 @@ afterAll(() => git.remove());
 async function openDaos(url: string): Promise<Daos> {
   const database = new Database({ url });
   await database.start();
-  afterAll(() => database.stop());
+  atTheEnd(() => database.stop());
   return createDaos(database);
 }
 
@@ -47,6 +49,7 @@ test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes 
   const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
   const victim = await daos.workers.get(task.worker_id!);
   process.kill(victim.pid!, 'SIGSTOP');
+  atTheEnd(() => signal(victim.pid!, 'SIGCONT'));
   await eventually('its second attempt', async () => (await daos.tasks.get(task.task_id)).attempt === 2);
   await completed(sluice, id);
   process.kill(victim.pid!, 'SIGCONT');

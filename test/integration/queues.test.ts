@@ -4,6 +4,7 @@ import { silentLog } from '../../src/lib/log.ts';
 import { QueueConsumer } from '../../src/queues/consumer.ts';
 import { QueuePublisher } from '../../src/queues/publisher.ts';
 import { createQueueBackend, type Message, type QueueBackend } from '../../src/queues/queue-backend.ts';
+import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
@@ -156,6 +157,7 @@ if (hasRedis) {
     test('P1: flushed in the middle of a run and stopped for a while, it costs time and no work', async () => {
       const git = await GitSandbox.create();
       const redis = await startRedis();
+      atTheEnd(() => redis.stop());
       const sluice = await startSluice({ redisUrl: redis.url });
       const tasks = Array.from({ length: 6 }, (_, n) => shell(`t${n}`, `sleep 0.3; echo ${n} > ${n}.txt`));
       const { id } = await sluice.client.runs.submit(specOf(git.remote, tasks));
@@ -180,6 +182,7 @@ if (hasRedis) {
 
     test('a Redis that may evict keys is refused with a code', async () => {
       const redis = await startRedis();
+      atTheEnd(() => redis.stop());
       await redis.client.config('SET', 'maxmemory-policy', 'allkeys-lru');
       const backend = createQueueBackend({
         redisUrl: redis.url,

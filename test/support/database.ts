@@ -1,9 +1,10 @@
-import { afterAll, inject } from 'vitest';
+import { inject } from 'vitest';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
 import { newId } from '../../src/lib/id.ts';
 import { withAdmin } from './admin-connection.ts';
+import { atTheEnd } from './clean-up.ts';
 
 export interface TestDatabase {
   url: string;
@@ -18,7 +19,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   const url = await cloneTemplate();
   const database = new Database({ url });
   await database.start();
-  afterAll(() => database.stop());
+  atTheEnd(() => database.stop());
   const hints: string[] = [];
   const ledger = new Ledger(database, (hint) => hints.push(hint));
   return { url, database, daos: createDaos(database), ledger, hints };
@@ -31,6 +32,6 @@ export async function cloneTemplate(): Promise<string> {
   const name = newId('test');
   url.pathname = `/${name}`;
   await withAdmin(template, (client) => client.query(`create database ${name} template sluice_template`));
-  afterAll(() => withAdmin(template, (client) => client.query(`drop database if exists ${name} with (force)`)));
+  atTheEnd(() => withAdmin(template, (client) => client.query(`drop database if exists ${name} with (force)`)));
   return url.href;
 }

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
 import { ApiRole } from '../../src/api/api-role.ts';
 import type { PatchObject, RunObject, TaskObject } from '../../src/client/objects.ts';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
@@ -13,6 +12,7 @@ import { type Component, startAll } from '../../src/lib/component.ts';
 import { createLog, silentLog } from '../../src/lib/log.ts';
 import { createSchedulerRole } from '../../src/scheduler/scheduler-role.ts';
 import { createWorkerRole, type WorkerOptions } from '../../src/workers/worker-role.ts';
+import { atTheEnd } from './clean-up.ts';
 import { cloneTemplate } from './database.ts';
 import { eventually } from './eventually.ts';
 
@@ -75,7 +75,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<RunningS
     stopped ??= stopAll().then(() => rm(dataDir, { recursive: true, force: true }));
     return stopped;
   };
-  afterAll(stop);
+  atTheEnd(stop);
   const client = new SluiceClient({ url: api.url });
   const whole = async (runId: string) =>
     finished(await client.runs.get(runId, { expand: ['workstreams', 'tasks', 'patches', 'gates'] }));

@@ -2,10 +2,10 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
 import { stringify } from 'yaml';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
+import { atTheEnd } from './clean-up.ts';
 import { SLUICE } from './command-line.ts';
 
 export interface SluiceProcess {
@@ -41,7 +41,7 @@ export async function spawnSluice(options: {
   let output = '';
   for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk) => (output += String(chunk)));
   const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
-  afterAll(async () => {
+  atTheEnd(async () => {
     child.kill('SIGKILL');
     await ended;
   });
@@ -64,6 +64,6 @@ export async function spawnSluice(options: {
 
 export async function makeDataDir(): Promise<string> {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-up-'));
-  afterAll(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }));
+  atTheEnd(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }));
   return dataDir;
 }
