@@ -11,9 +11,7 @@ import { NamedRepositories } from './domain/repository-book.ts';
 import { Mirrors } from './git/mirror.ts';
 import { OPEN_ACCESS, type RemoteAccess, remoteAccess } from './git/remote-access.ts';
 import { Git } from './git/run-git.ts';
-import { declareTools } from './ledger/breakers.ts';
 import { Ledger } from './ledger/ledger.ts';
-import { declareRepositories } from './ledger/targets.ts';
 import { sleep } from './lib/clock.ts';
 import type { Component } from './lib/component.ts';
 import type { Log } from './lib/log.ts';
@@ -81,7 +79,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
 
 /** What must stand before a role starts, in order. */
 export function foundation(deps: Deps, { migrate }: { migrate: boolean }): Component[] {
-  return [databaseReady(deps, migrate), deps.hints, limitsDeclared(deps), queuesReady(deps), deps.publisher];
+  return [databaseReady(deps, migrate), deps.hints, queuesReady(deps), deps.publisher];
 }
 
 /** The embedded server, when no database was given; its address is known once it runs. */
@@ -130,26 +128,6 @@ async function retrying(code: 'database.unreachable' | 'database.behind', log: L
       await sleep(CONNECT_EVERY_MS);
     }
   }
-}
-
-/** What admission must know of the configuration stands in the ledger, so that every process decides by the same. */
-function limitsDeclared({ ledger, tools, settings }: Deps): Component {
-  const declared = tools
-    .all()
-    .flatMap(({ name, declared: limits }) => (limits === undefined ? [] : [{ tool: name, ...limits }]));
-  const repositories = Object.entries(settings.file.repositories).map(([repository, { concurrency }]) => ({
-    repository,
-    concurrency: concurrency ?? null,
-  }));
-  return {
-    name: 'limits',
-    start: () =>
-      ledger.write(async (tx) => {
-        await declareTools(tx, declared);
-        await declareRepositories(tx, repositories);
-      }),
-    stop: async () => {},
-  };
 }
 
 /** A queue that is away costs time, never work: the role starts and says so. A wrong Redis policy is an error. */

@@ -34,6 +34,10 @@ export function isConnectionFault(error: unknown): boolean {
 /** Turns a driver error into a coded one; anything else comes back as it was. */
 export function codedDatabaseError(error: unknown): unknown {
   if (error instanceof SluiceError) return error;
+  if (sqlState(error) === '57014') {
+    const said = 'PostgreSQL gave up a statement that took too long';
+    return new SluiceError('database.unreachable', said, { retryable: true, cause: error });
+  }
   if (isConnectionFault(error)) {
     return new SluiceError('database.unreachable', 'PostgreSQL does not answer', { retryable: true, cause: error });
   }

@@ -1,5 +1,5 @@
 import { SluiceError } from '../contract/errors.ts';
-import { type Database, sql } from './database.ts';
+import { Database, sql } from './database.ts';
 import { MIGRATIONS } from './migration-list.ts';
 
 export interface MigrationStatus {
@@ -12,13 +12,14 @@ export interface MigrationStatus {
 const LOCK_KEY = 7_411_2026;
 
 export async function migrateUp(database: Database): Promise<string[]> {
-  return underLock(database, async () => (await database.orm.migrator.up()).map(({ name }) => name));
+  if ((await migrationStatus(database)).every(({ executed }) => executed)) return [];
+  return underLock(database, async (patient) => (await patient.orm.migrator.up()).map(({ name }) => name));
 }
 
 /** Takes back the newest migration, or all that came after `to` (`0`: all). */
 export async function migrateDown(database: Database, to?: string): Promise<string[]> {
-  return underLock(database, async () =>
-    (await database.orm.migrator.down(to === undefined ? undefined : { to: to === '0' ? 0 : to })).map(
+  return underLock(database, async (patient) =>
+    (await patient.orm.migrator.down(to === undefined ? undefined : { to: to === '0' ? 0 : to })).map(
       ({ name }) => name,
     ),
   );
@@ -60,10 +61,16 @@ async function executedMigrations(database: Database): Promise<Map<string, strin
   return new Map(rows.map(({ name, executed_at }) => [name, executed_at]));
 }
 
-/** A session lock on a connection of its own: migrations of two processes run one after the other. */
-async function underLock<T>(database: Database, work: () => Promise<T>): Promise<T> {
-  return database.fork().transactional(async (em) => {
-    await sql`select pg_advisory_xact_lock(${LOCK_KEY}::bigint)`.execute(em.getKysely());
-    return work();
-  });
+/** Migrations of two processes run one after the other, each for as long as it takes. */
+async function underLock<T>({ url }: Database, work: (patient: Database) => Promise<T>): Promise<T> {
+  const patient = new Database({ url, patient: true });
+  await patient.start();
+  try {
+    return await patient.transaction(async (tx) => {
+      await tx.query(sql`select pg_advisory_xact_lock(${LOCK_KEY}::bigint)`);
+      return work(patient);
+    });
+  } finally {
+    await patient.stop();
+  }
 }

@@ -7,10 +7,12 @@ import { MIGRATIONS } from './migration-list.ts';
 export interface OrmOptions {
   url: string;
   poolSize?: number;
+  /** Waits as long as a statement takes: for migrations, which may rewrite a table or stand behind another's. */
+  patient?: boolean;
 }
 
 /** MikroORM's options. Tables of others in the same database (BullMQ's schema) are not ours to change. */
-export function ormOptions({ url, poolSize = 10 }: OrmOptions): Options {
+export function ormOptions({ url, poolSize = 10, patient = false }: OrmOptions): Options {
   return defineConfig({
     clientUrl: url,
     entities: ENTITIES,
@@ -20,8 +22,7 @@ export function ormOptions({ url, poolSize = 10 }: OrmOptions): Options {
       application_name: 'sluice',
       connectionTimeoutMillis: 5_000,
       // The server gives up first: the silence is for a server that is gone.
-      statement_timeout: 25_000,
-      stream: answeringSocket(30_000),
+      ...(patient ? {} : { statement_timeout: 25_000, stream: answeringSocket(30_000) }),
       keepAlive: true,
     },
     forceUtcTimezone: true,

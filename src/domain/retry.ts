@@ -9,6 +9,8 @@ export type FailureClass = 'retryable' | 'fatal' | 'limited' | 'interrupted';
 export const RETRY_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 60_000 };
 /** Where a limited tool does not say until when. */
 export const LIMITED_DELAY_MS = 60_000;
+/** The shortest: one that is never ready would else be asked as fast as slots fall free. */
+export const MIN_LIMITED_DELAY_MS = 1_000;
 /** The longest that a tool may ask for. */
 export const MAX_LIMITED_DELAY_MS = 24 * 3_600_000;
 /** A task that keeps killing its workers is stopped in the end. */
@@ -39,7 +41,8 @@ export function afterFailure(
     case 'fatal':
       return { to: 'FAILED' };
     case 'limited': {
-      const delayMs = Math.min(task.retryAfterMs ?? LIMITED_DELAY_MS, MAX_LIMITED_DELAY_MS);
+      const askedMs = Math.max(task.retryAfterMs ?? LIMITED_DELAY_MS, MIN_LIMITED_DELAY_MS);
+      const delayMs = Math.min(askedMs, MAX_LIMITED_DELAY_MS);
       return { to: 'RETRYING', usesRetry: false, delayMs };
     }
     case 'interrupted':

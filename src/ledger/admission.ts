@@ -128,28 +128,33 @@ export interface PoolCapacity {
   free: number;
 }
 
-/** What living workers offer, pool by pool, and how much of it is taken. */
+/**
+ * What workers that take work offer, pool by pool, and how much of it is taken: what a draining or silent one still holds
+ * takes nothing of it. A pool that is left with messages alone has no slots.
+ */
 export async function capacity(tx: Tx, kind: 'task' | 'gate'): Promise<PoolCapacity[]> {
   const slots = kind === 'task' ? sql.ref('w.task_slots') : sql.ref('w.gate_slots');
   const work =
     kind === 'task'
-      ? sql`select pool, state = 'RUNNING' as running from tasks
+      ? sql`select pool, state = 'RUNNING' as running, worker_id from tasks
             where state = 'RUNNING' or (state = 'QUEUED' and dispatched_at is not null)`
-      : sql`select pool, state = 'RUNNING' as running from test_gates
+      : sql`select pool, state = 'RUNNING' as running, worker_id from test_gates
             where state = 'RUNNING' or (state = 'PENDING' and dispatched_at is not null)`;
   return tx.query<PoolCapacity>(sql`
-    with offered as (
-      select pool, sum(${slots})::int as slots
-      from workers w, unnest(w.pools) as pool
-      where w.state in ('IDLE', 'BUSY') and not w.draining
-      group by pool
+    with taking as (
+      select w.* from workers w where w.state in ('IDLE', 'BUSY') and not w.draining
+    ), offered as (
+      select pool, sum(${slots})::int as slots from taking w, unnest(w.pools) as pool group by pool
     ), used as (
       select pool, count(*)::int as in_flight, count(*) filter (where running)::int as running
-      from (${work}) as work group by pool
+      from (${work}) as work
+      where not running or exists (select 1 from taking w where w.worker_id = work.worker_id)
+      group by pool
     )
-    select o.pool, o.slots, coalesce(u.in_flight, 0) as in_flight, o.slots - coalesce(u.running, 0) as free
-    from offered o left join used u on u.pool = o.pool
-    order by o.pool`);
+    select pool, coalesce(o.slots, 0) as slots, coalesce(u.in_flight, 0) as in_flight,
+           greatest(0, coalesce(o.slots, 0) - coalesce(u.running, 0)) as free
+    from offered o full join used u using (pool)
+    order by pool`);
 }
 
 /** As much again as there are slots stands ready in the queue, so that no slot waits for the next round. */
@@ -160,10 +165,16 @@ async function roomByPool(tx: Tx, kind: 'task' | 'gate'): Promise<PoolRoom[]> {
 }
 
 /** OPEN→HALF_OPEN with the admitted task as the one whose next attempt decides. */
-async function nameProbes(tx: Tx, tools: readonly ToolStanding[], admitted: readonly Dispatched[]): Promise<void> {
+export async function nameProbes(
+  tx: Tx,
+  tools: readonly ToolStanding[],
+  admitted: readonly Dispatched[],
+): Promise<void> {
   for (const { breaker_id, tool, state } of tools.filter(({ admits }) => admits === 'probe')) {
     const probe = admitted.find(({ name }) => name === tool);
     if (probe === undefined) continue;
+    // Somebody may have stopped the tool since it was looked at: then the claim refuses what was admitted.
+    const unmeddled = sql`and t.tripped_by is null`;
     const name = sql`probe_task_id = ${probe.id},
       probe_attempt = (select attempt + 1 from tasks where task_id = ${probe.id})`;
     if (state === 'OPEN') {
@@ -174,9 +185,11 @@ async function nameProbes(tx: Tx, tools: readonly ToolStanding[], admitted: read
         rows: toRows([breaker_id], 'cooldown_over', { task_id: probe.id }),
         actor: ACTOR,
         set: sql`, ${name}`,
+        where: unmeddled,
       });
     } else {
-      await tx.query(sql`update circuit_breakers set ${name}, updated_at = now() where breaker_id = ${breaker_id}`);
+      await tx.query(sql`update circuit_breakers set ${name}, updated_at = now() 
+        where breaker_id = ${breaker_id} and state = 'HALF_OPEN' and tripped_by is null`);
     }
   }
 }

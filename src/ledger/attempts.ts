@@ -226,7 +226,8 @@ export async function sendBack(
   if (retried.length > 0) return;
   const [task] = await tx.query<FailingTask>(sql`
     select retry_count, max_retries, interruptions, failure_fingerprint from tasks where task_id = ${taskId}`);
-  const repeated = mayRetry && fingerprint !== null && task?.failure_fingerprint === fingerprint;
+  const hadRetries = mayRetry && task !== undefined && task.retry_count < task.max_retries;
+  const repeated = hadRetries && fingerprint !== null && task.failure_fingerprint === fingerprint;
   const last = repeated
     ? [{ id: taskId, reason: SAME_FAILURE_TWICE, detail: { ...evidence, last_reason: reason } }]
     : rows;

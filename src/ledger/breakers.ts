@@ -23,8 +23,13 @@ const OPENS = sql`, opened_at = now(), counts_from = now(), probe_task_id = null
 const CLOSES = sql`, failure_count = 0, opened_at = null, counts_from = now(), tripped_by = null,
   probe_task_id = null, probe_attempt = null`;
 
-/** One row a declared tool; known ones keep their state and take the new settings. */
+/** One row a declared tool; known ones keep their state and take the new settings, and nothing limits one that is declared no more. */
 export async function declareTools(tx: Tx, settings: readonly ToolSettings[]): Promise<void> {
+  const declared = settings.map(({ tool }) => tool);
+  await tx.query(sql`
+    update circuit_breakers
+    set concurrency = null, rate_max = null, rate_per_seconds = null, usd_per_day = null, updated_at = now()
+    where tool_name <> all (${declared}::text[]) and coalesce(concurrency, rate_max, usd_per_day::int) is not null`);
   for (const tool of settings) {
     const made = await tx.query<{ breaker_id: string; inserted: boolean }>(sql`
       insert into circuit_breakers (breaker_id, tool_name, state, failure_threshold, cooldown_seconds, concurrency,

@@ -37,7 +37,7 @@ export interface ClaimedTask {
 
 /**
  * QUEUED→RUNNING for each claim whose message is the newest one, raising the fence. A claim that lost (an old message,
- * a cancelled task) gives undefined; one that an open breaker or a pause stops is handed back.
+ * a cancelled task) gives undefined; one that an open breaker, a pause or a spent budget stops is handed back.
  */
 export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(ClaimedTask | undefined)[]> {
   const moved = await transition(tx, {
@@ -49,12 +49,17 @@ export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(Cla
     set: sql`, attempt = t.attempt + 1, worker_id = w.data ->> 'workerId', started_at = now(), exit_code = null,
       lease_expires_at = now() + make_interval(secs => (w.data ->> 'leaseMs')::float8 / 1000)`,
     where: sql`and t.dispatch = (w.data ->> 'dispatch')::int and t.dispatched_at is not null
-      and exists (select 1 from runs r where r.run_id = t.run_id and r.state = 'RUNNING')
+      and exists (select 1 from runs r where r.run_id = t.run_id and r.state = 'RUNNING'
+                    and (r.budget_usd is null or r.cost_usd < r.budget_usd))
+      and (t.budget_usd is null or t.cost_usd < t.budget_usd)
       and exists (select 1 from workers k where k.worker_id = w.data ->> 'workerId' and k.state in ('IDLE', 'BUSY'))
       and not exists (
         select 1 from circuit_breakers b where b.tool_name = t.tool and b.state <> 'CLOSED'
           and (b.state = 'OPEN' or b.probe_task_id is distinct from t.task_id
-               or b.probe_attempt is distinct from t.attempt + 1))`,
+               or b.probe_attempt is distinct from t.attempt + 1))
+      and not exists (
+        select 1 from circuit_breakers b join tool_costs c on c.tool_name = b.tool_name
+        where b.tool_name = t.tool and c.day = (now() at time zone 'UTC')::date and c.usd >= b.usd_per_day)`,
   });
   const claimed = new Set(moved.map(({ id }) => id));
   for (const claim of claims) {

@@ -88,34 +88,35 @@ export async function redriveRun(tx: Tx, runId: string, order: Order): Promise<s
   return failed.map(({ task_id }) => task_id);
 }
 
-/** The workstream and the run of a task go on, if they had ended. */
+/**
+ * The workstream and the run of a task go on, if they had ended. Both are locked before they are looked at, in the order of
+ * the roll-up: it may be ending them at this moment.
+ */
 async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
-  const [above] = await tx.query<{
-    workstream_id: string;
-    run_id: string;
-    run_state: string;
-    run_reason: string;
-    started: boolean;
-  }>(sql`
-    select t.workstream_id, t.run_id, r.state as run_state, r.reason as run_reason, r.started_at is not null as started from tasks t join runs r on r.run_id = t.run_id
-    where t.task_id = ${taskId}`);
-  if (above!.run_state === 'COMPLETED' || above!.run_reason === 'cancelled') {
-    const how = above!.run_state === 'COMPLETED' ? 'COMPLETED' : 'cancelled';
+  const [workstream] = await tx.query<{ workstream_id: string; run_id: string }>(sql`
+    select w.workstream_id, w.run_id from tasks t join workstreams w on w.workstream_id = t.workstream_id
+    where t.task_id = ${taskId} for update of w`);
+  const { workstream_id: workstreamId, run_id: runId } = workstream!;
+  const [run] = await tx.query<{ state: string; reason: string | null; started: boolean }>(sql`
+    select state, reason, started_at is not null as started from runs where run_id = ${runId} for update`);
+  const { state, reason: endedBy, started } = run!;
+  if (state === 'COMPLETED' || endedBy === 'cancelled') {
+    const how = state === 'COMPLETED' ? 'COMPLETED' : 'cancelled';
     throw new SluiceError('state.changed', `the run is ${how}: submit the change as a new one`, {
-      facts: { run_id: above!.run_id },
+      facts: { run_id: runId },
     });
   }
-  if (!above!.started) {
+  if (!started) {
     throw new SluiceError('state.changed', 'the run has not started: there is nothing to take up again', {
-      facts: { run_id: above!.run_id, state: above!.run_state },
+      facts: { run_id: runId, state },
     });
   }
-  await uncountWorkstreams(tx, [above!.workstream_id]);
+  await uncountWorkstreams(tx, [workstreamId]);
   await transition(tx, {
     kind: 'workstream',
     from: ['FAILED', 'CANCELLED', 'ABANDONED'],
     to: 'RUNNING',
-    rows: toRows([above!.workstream_id], reason),
+    rows: toRows([workstreamId], reason),
     actor,
     forced: true,
   });
@@ -123,13 +124,13 @@ async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Pr
     kind: 'run',
     from: ['FAILED'],
     to: 'RUNNING',
-    rows: toRows([above!.run_id], reason),
+    rows: toRows([runId], reason),
     actor,
     forced: true,
     // Whoever holds its key by now goes on first.
     set: sql`, key_since = now()`,
   });
-  await awaitWorkstream(tx, above!.workstream_id, { actor, reason });
+  await awaitWorkstream(tx, workstreamId, { actor, reason });
 }
 
 /** What hung on the task, CANCELLED because it failed, hangs on it again, unless something else that it needs has failed too. */

@@ -14,9 +14,9 @@ export interface LostDispatch {
 const WAITING = { task: 'QUEUED', gate: 'PENDING' } as const;
 const TABLES = { task: sql.table('tasks'), gate: sql.table('test_gates') };
 const KEYS = { task: sql.ref('t.task_id'), gate: sql.ref('t.gate_id') };
-/** A pool that took something within this time is at work; messages of one queue may overtake each other by as much. */
 /** A slot is emptied after the end of what ran there is written. */
 const CLEANED_UP = sql`interval '10 seconds'`;
+/** A pool that took something within this time is at work; messages of one queue may overtake each other by as much. */
 const QUIET = sql`interval '2 seconds'`;
 
 /**
@@ -146,8 +146,9 @@ export async function unblockOverlooked(tx: Tx): Promise<number> {
   return ids.length;
 }
 
-/** Starts that no rate limit looks at any more. */
-export async function pruneToolStarts(tx: Tx): Promise<void> {
+/** What no limit looks at any more: starts outside their window, and what tools cost on days long past. */
+export async function pruneToolUse(tx: Tx): Promise<void> {
+  await tx.query(sql`delete from tool_costs where day < (now() at time zone 'UTC')::date - 90`);
   await tx.query(sql`
     delete from tool_starts s
     where not exists (

@@ -69,14 +69,17 @@ function readRepositories(tx: Tx): Promise<RepositoryStanding[]> {
 async function readWaitingForKey(tx: Tx): Promise<RunHold[]> {
   const live = sql`concurrency_key is not null and state = any (${liveStates('run')}::text[])`;
   const rows = await tx.query<{ run_id: string; key: string; max: number; holders: string[] }>(sql`
-    select run_id, key, max, holders from (
+    with placed as (
       select run_id, concurrency_key as key, concurrency_max as max,
-             array_agg(run_id) over older as holders, count(*) over older as n
+             row_number() over (partition by concurrency_key order by key_since, run_id) as place,
+             max(concurrency_max) over (partition by concurrency_key) as widest
       from runs where ${live}
-      window older as (partition by concurrency_key order by key_since, run_id
-                       rows between unbounded preceding and 1 preceding)
-    ) placed where n >= max`);
-  return rows.map(({ holders, ...row }) => ({ code: 'run_key', ...row, holders: holders.slice(0, row.max) }));
+    ), first as (
+      select key, array_agg(run_id order by place) as run_ids from placed where place <= widest group by key
+    )
+    select p.run_id, p.key, p.max, f.run_ids[1:p.max] as holders
+    from placed p join first f on f.key = p.key where p.place > p.max`);
+  return rows.map((row) => ({ code: 'run_key', ...row }));
 }
 
 async function readSpent(tx: Tx): Promise<RunHold[]> {

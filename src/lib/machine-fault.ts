@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { runChild } from './process.ts';
 
 /** What no work of anybody can help: this machine is out of something. */
 export type MachineFault = 'disk_full' | 'out_of_files' | 'out_of_memory' | 'out_of_processes';
@@ -21,6 +22,8 @@ const WORDS: readonly (readonly [RegExp, MachineFault])[] = [
 /** With less, whoever begins something fails in the middle of it. */
 const ROOM_BYTES = 16 * 1024 * 1024;
 
+const TRIAL_MS = 10_000;
+
 /** By an error's code, or by the words of a program that it stands for; through its causes. Undefined: it is another fault. */
 export function machineFault(error: unknown): MachineFault | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
@@ -38,4 +41,14 @@ export function machineFault(error: unknown): MachineFault | undefined {
 export async function isDiskFull(folder: string): Promise<boolean> {
   const space = await statfs(folder).catch(() => undefined);
   return space !== undefined && space.bavail * space.bsize < ROOM_BYTES;
+}
+
+/**
+ * Asks the machine itself whether it is so: words can be made up by whoever names a file. To start a program takes memory,
+ * files and a process.
+ */
+export async function isStillOut(fault: MachineFault, folder: string): Promise<boolean> {
+  if (fault === 'disk_full') return isDiskFull(folder);
+  const { ending } = await runChild({ argv: [process.execPath, '--version'], cwd: '/', env: {}, timeoutMs: TRIAL_MS });
+  return ending.kind !== 'exited' || ending.exitCode !== 0;
 }

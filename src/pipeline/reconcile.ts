@@ -4,7 +4,7 @@ import {
   expireQueued,
   forgetDispatches,
   type LostDispatch,
-  pruneToolStarts,
+  pruneToolUse,
   recountRollUps,
   suspectLostDispatches,
   unblockOverlooked,
@@ -122,7 +122,7 @@ export class Reconciler {
     this.#nextDeepLookMs = performance.now() + this.#times.deepLookEveryMs;
     return this.#ledger.write(async (tx) => {
       await assertLease(tx, lease);
-      await pruneToolStarts(tx);
+      await pruneToolUse(tx);
       return (await recountRollUps(tx)) + (await unblockOverlooked(tx));
     });
   }

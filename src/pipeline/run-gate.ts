@@ -10,10 +10,10 @@ import { claimGate } from '../ledger/claims.ts';
 import { endGate, type GateEnd } from '../ledger/gates.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
-import { isDiskFull, machineFault } from '../lib/machine-fault.ts';
+import { machineFault } from '../lib/machine-fault.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
 import { redactDeep, redactor } from '../lib/redact.ts';
-import { assertBegan, outputTail } from '../tools/classify-ending.ts';
+import { assertBegan, assertRoom, outputTail } from '../tools/classify-ending.ts';
 import { rereadTree } from '../workspaces/capture.ts';
 import { checkOut, takeBack } from '../workspaces/checkout.ts';
 import { childEnvironment } from '../workspaces/child-environment.ts';
@@ -41,8 +41,6 @@ export interface RunGateDeps {
   onMachineFault: OnMachineFault;
   log: Log;
 }
-
-const DISK_FULL = 'No space left on device: a gate failed there';
 
 type Outcome = Pick<GateEnd, 'outcome' | 'exitCode' | 'results'>;
 
@@ -188,6 +186,7 @@ async function proveInSlot(
   const prepared = await preparation.run({ ...common, mirror, slot, steps, commit, landed: false });
   if (!prepared.ok) {
     if (signal.aborted) return lost(signal);
+    await assertRoom(slot.dir);
     const results = { step: prepared.step, output_tail: outputTail(prepared.result, secrets) };
     // The registry may be away, or the patch may have broken it: a matter of trying again, and of what the tip says.
     return { outcome: 'red', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
@@ -206,8 +205,7 @@ async function proveInSlot(
   assertBegan(result);
   const reread = await rereadTree(mirror, slot, commit);
   const outcome = judge(result, { changed: reread !== gate.tree_id, signal, secrets });
-  // Without room to write in, a gate says nothing about the tree.
-  if (outcome.outcome !== 'passed' && (await isDiskFull(slot.dir))) throw new SluiceError('machine.fault', DISK_FULL);
+  if (outcome.outcome !== 'passed') await assertRoom(slot.dir);
   return outcome;
 }
 

@@ -1,5 +1,7 @@
 import type { Deps } from '../deps.ts';
 import { hintListener } from '../deps.ts';
+import { declareTools } from '../ledger/breakers.ts';
+import { declareRepositories } from '../ledger/targets.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
 import { Ticker } from '../lib/ticker.ts';
@@ -36,5 +38,28 @@ export function createSchedulerRole(deps: Deps): Component[] {
     else if (Object.hasOwn(tickers, hint)) tickers[hint as keyof typeof tickers].hint();
   });
   const release = { name: 'reconciler', start: async () => {}, stop: () => reconciler.release() };
-  return [release, ...Object.values(tickers), landing, listener];
+  return [limitsDeclared(deps), release, ...Object.values(tickers), landing, listener];
+}
+
+/**
+ * What admission must know of the configuration stands in the ledger, so that all decide by the same: that of the scheduler that
+ * began last. A worker or an API with an older file changes nothing of it.
+ */
+function limitsDeclared({ ledger, tools, settings }: Deps): Component {
+  const declared = tools
+    .all()
+    .flatMap(({ name, declared: limits }) => (limits === undefined ? [] : [{ tool: name, ...limits }]));
+  const repositories = Object.entries(settings.file.repositories).map(([repository, { concurrency }]) => ({
+    repository,
+    concurrency: concurrency ?? null,
+  }));
+  return {
+    name: 'limits',
+    start: () =>
+      ledger.write(async (tx) => {
+        await declareTools(tx, declared);
+        await declareRepositories(tx, repositories);
+      }),
+    stop: async () => {},
+  };
 }

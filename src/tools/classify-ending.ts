@@ -1,5 +1,5 @@
 import { SluiceError } from '../contract/errors.ts';
-import { machineFault } from '../lib/machine-fault.ts';
+import { isDiskFull, machineFault } from '../lib/machine-fault.ts';
 import type { ChildResult } from '../lib/process.ts';
 import { redactor } from '../lib/redact.ts';
 import type { CommandTool, ToolEnding } from './tool.ts';
@@ -7,12 +7,18 @@ import type { CommandTool, ToolEnding } from './tool.ts';
 /** Why Sluice itself ended a child: the reason of the abort signal. */
 export type StopCause = 'cancelled' | 'lease_lost' | 'shutdown' | 'too_many_processes';
 
+const FULL = { cause: { code: 'ENOSPC' } };
 const TAIL_CHARS = 4_000;
 
 /** Throws `machine.fault` where nothing could be started because this machine is out of something: that says nothing of the program. */
 export function assertBegan({ ending }: Pick<ChildResult, 'ending'>): void {
   if (ending.kind !== 'not_started' || machineFault(ending) === undefined) return;
   throw new SluiceError('machine.fault', `nothing can be started here: ${ending.message}`, { cause: ending });
+}
+
+/** Throws `machine.fault` where no room is left: nobody can tell what the program would have done with room to write in. */
+export async function assertRoom(folder: string): Promise<void> {
+  if (await isDiskFull(folder)) throw new SluiceError('machine.fault', `no space left on device: ${folder}`, FULL);
 }
 
 /** The one place that gives an ending its class. Signals and time-outs are the tool's fault, an abort is nobody's. */

@@ -6,7 +6,7 @@ import { buryWorker, registerWorker, stopWorker } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
-import { isDiskFull, type MachineFault } from '../lib/machine-fault.ts';
+import { isDiskFull, isStillOut, type MachineFault } from '../lib/machine-fault.ts';
 import type { OnMachineFault } from '../pipeline/ports.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { runGate } from '../pipeline/run-gate.ts';
@@ -63,9 +63,8 @@ export function createWorkerRole(
   const listener = hintListener(deps, (hint) => {
     if (hint.startsWith('cancel:')) held.abort(hint.slice('cancel:'.length), 'cancelled');
   });
-  /** Words can be made up by whoever names a file: of a full disk the disk is asked. */
   const endIfOut = async (fault: MachineFault): Promise<void> => {
-    if (fault !== 'disk_full' || (await isDiskFull(deps.settings.dataDir))) end('machine_fault');
+    if (await isStillOut(fault, deps.settings.dataDir)) end('machine_fault');
   };
   const slots = new SlotRack(deps.settings.dataDir);
   const intake = { open: true };

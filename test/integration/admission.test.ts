@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
-import { admitGates, admitTasks, type Dispatched, requeueDue } from '../../src/ledger/admission.ts';
+import { admitGates, admitTasks, capacity, type Dispatched, requeueDue } from '../../src/ledger/admission.ts';
 import { endAttempts } from '../../src/ledger/attempts.ts';
 import { declareTools } from '../../src/ledger/breakers.ts';
 import { cancelSuperseded, cancelTask, pauseRun, resumeRun } from '../../src/ledger/cancel.ts';
@@ -44,6 +44,22 @@ describe('room and rank', () => {
     await on.build.worker({ pools: ['gpu'] });
     await on.build.task();
     expect(await admit()).toEqual([]);
+  });
+
+  test('what a draining or silent worker still holds takes no room of the others; a pool without workers has none', async () => {
+    const gone = await on.build.worker({ task_slots: 2, draining: true });
+    const silent = await on.build.worker({ task_slots: 2, state: 'UNHEALTHY' });
+    for (const { worker_id } of [gone, silent]) {
+      for (let i = 0; i < 2; i += 1) await on.build.runningTask({ worker_id });
+    }
+    await on.build.worker({ task_slots: 1 });
+    await on.build.dispatchedTask({ pool: 'left' });
+    for (let i = 0; i < 4; i += 1) await on.build.task();
+    expect(await admit()).toHaveLength(2);
+    expect(await on.write((tx) => capacity(tx, 'task'))).toEqual([
+      { pool: 'default', slots: 1, in_flight: 2, free: 1 },
+      { pool: 'left', slots: 0, in_flight: 1, free: 0 },
+    ]);
   });
 
   test('nothing starves: a task rises a level a minute, past a stream of newer ones with a higher priority', async () => {
@@ -219,6 +235,26 @@ describe('budgets', () => {
     expect(await admit()).toEqual([]);
     await on.write((tx) => setBudget(tx, 'task', { id: poor.task_id, usd: 2, actor: 'ada', reason: 'once more' }));
     expect(ids(await admit())).toEqual([poor.task_id]);
+  });
+
+  test('what was dispatched before a budget was spent is handed back at the claim, and waits', async () => {
+    const { worker_id } = await on.build.worker({ task_slots: 50 });
+    await on.write((tx) => declareTools(tx, [toolSettings('agent', { usd_per_day: 5 })]));
+    const run = await on.build.run({ budget_usd: 1 });
+    await on.build.task({ run_id: run.run_id });
+    await on.build.task({ budget_usd: 1 });
+    await on.build.task({ tool: 'agent' });
+    const admitted = await admit();
+    expect(admitted).toHaveLength(3);
+    await on.db.database.query(sql`update runs set cost_usd = 2 where run_id = ${run.run_id}`);
+    await on.db.database.query(sql`update tasks set cost_usd = 2 where budget_usd is not null`);
+    await on.db.database.query(
+      sql`insert into tool_costs (tool_name, day, usd) values ('agent', (now() at time zone 'UTC')::date, 5)`,
+    );
+    for (const { id, dispatch } of admitted) {
+      expect(await on.write((tx) => claimTasks(tx, [claimOf(id, worker_id, dispatch)]))).toEqual([undefined]);
+      expect(await on.db.daos.tasks.get(id)).toMatchObject({ state: 'QUEUED', dispatched_at: null, attempt: 0 });
+    }
   });
 
   test('spending a run’s budget is on record, once', async () => {

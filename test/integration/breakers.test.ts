@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
-import { admitTasks } from '../../src/ledger/admission.ts';
+import { admitTasks, nameProbes } from '../../src/ledger/admission.ts';
 import { declareTools, recordFact, resetBreaker, tripBreaker } from '../../src/ledger/breakers.ts';
 import { cancelTask } from '../../src/ledger/cancel.ts';
 import { claimTasks } from '../../src/ledger/claims.ts';
 import { forgetDispatches, suspectLostDispatches } from '../../src/ledger/repair.ts';
+import { readStanding } from '../../src/ledger/standing.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
 import { claimOf, toolSettings } from '../support/ledger-words.ts';
 
@@ -104,6 +105,25 @@ describe('breakers', () => {
     const [next] = await on.write((tx) => admitTasks(tx));
     expect(tasks.map(({ task_id }) => task_id)).toContain(next!.id);
     expect(await row()).toMatchObject({ state: 'HALF_OPEN', probe_task_id: next!.id });
+  });
+
+  test('who trips it by hand while a probe is being named has the last word', async () => {
+    await declare();
+    await on.build.worker();
+    await fact('t', 1, 'fault');
+    await fact('t', 2, 'fault');
+    await coolDown();
+    await on.build.task({ tool: 'agent' });
+    let tripped: Promise<void> | undefined;
+    await on.write(async (tx) => {
+      // It has seen the breaker as it was, and admits when somebody has stopped the tool.
+      const seen = await readStanding(tx);
+      expect(seen.tools[0]).toMatchObject({ admits: 'probe' });
+      tripped = on.write((other) => tripBreaker(other, { tool: 'agent', actor: 'ada', reason: 'it is broken' }));
+      await tripped;
+      await nameProbes(tx, seen.tools, [{ id: 'task_1', dispatch: 1, pool: 'default', name: 'agent' }]);
+    });
+    expect(await row()).toMatchObject({ state: 'OPEN', tripped_by: 'ada', probe_task_id: null });
   });
 
   test('a restart keeps the state and takes the new settings', async () => {

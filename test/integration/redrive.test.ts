@@ -8,6 +8,7 @@ import { redriveRun, redriveTask } from '../../src/ledger/reopen.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
 import { readStanding } from '../../src/ledger/standing.ts';
 import { refuseRun } from '../../src/ledger/start-run.ts';
+import { sleep } from '../../src/lib/clock.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
 import { attemptEnd, newPatch } from '../support/ledger-words.ts';
 
@@ -47,6 +48,26 @@ test('a failed task runs again with all its retries, its run and dependants go o
     ['FAILED', false, 'worker'],
     ['QUEUED', true, 'ada'],
   ]);
+});
+
+test('a roll-up that ends the workstream at this moment is waited for: what goes on is not left in an ended run', async () => {
+  const run = await on.build.run({ tasks_total: 2 });
+  const { workstream_id } = await on.build.workstream({ run_id: run.run_id, tasks_total: 2 });
+  const first = await on.build.runningTask({ workstream_id });
+  const second = await on.build.runningTask({ workstream_id });
+  await on.write((tx) => endAttempts(tx, [attemptEnd(first.task_id, { ending: failed })]));
+  await on.write(rollUp);
+  await on.write((tx) => endAttempts(tx, [attemptEnd(second.task_id)]));
+  let redriven: Promise<void> | undefined;
+  await on.write(async (tx) => {
+    await rollUp(tx);
+    redriven = on.write((other) => redriveTask(other, first.task_id, ORDER));
+    await sleep(200);
+  });
+  await redriven;
+  for (let i = 0; i < 3; i += 1) await on.write(rollUp);
+  expect(await on.db.daos.workstreams.get(workstream_id)).toMatchObject({ state: 'RUNNING', tasks_ended: 1 });
+  expect((await on.db.daos.runs.get(run.run_id)).state).toBe('RUNNING');
 });
 
 test('a run’s failed tasks go together; a run without any, or a cancelled one, is refused', async () => {

@@ -13,7 +13,7 @@ import { persist } from '../persist.ts';
 import type { HeldWorkRegistry, Tools } from '../ports.ts';
 import { readyMadePatch } from './ready-made-patch.ts';
 import { resolveBase } from './resolve-base.ts';
-import { attemptWithTool, type ToolAttempt, type ToolAttemptDeps } from './tool-attempt.ts';
+import { attemptWithTool, type CostMeter, type ToolAttempt, type ToolAttemptDeps } from './tool-attempt.ts';
 
 export interface RunTaskDeps extends ToolAttemptDeps {
   ledger: Ledger;
@@ -26,8 +26,13 @@ export interface RunTaskDeps extends ToolAttemptDeps {
 }
 
 /** How an attempt ended, and the facts that go with it; undefined: the guard let nothing through. */
-export type AttemptResult = Pick<AttemptEnd, 'exitCode' | 'baseCommit' | 'costUsd' | 'fact' | 'ending'> | undefined;
-export type ExecuteAttempt = (deps: RunTaskDeps, task: ClaimedTask, signal: AbortSignal) => Promise<AttemptResult>;
+export type AttemptResult = Pick<AttemptEnd, 'exitCode' | 'baseCommit' | 'fact' | 'ending'> | undefined;
+export type ExecuteAttempt = (
+  deps: RunTaskDeps,
+  task: ClaimedTask,
+  signal: AbortSignal,
+  meter: CostMeter,
+) => Promise<AttemptResult>;
 
 /** Stage: claims the task (the fence), runs it, ends the attempt in the ledger. A lost race ends in silence. */
 export async function runTask(
@@ -43,8 +48,9 @@ export async function runTask(
   const signal = held.begin(taskId, attempt);
   try {
     log.debug({ taskId, attempt, tool: task.tool }, 'task.claimed');
-    const result = (await surely(() => execute(deps, task, signal), deps)) ?? HELD_BACK;
-    const accepted = await endSurely(deps, { task, result, signal });
+    const meter: CostMeter = { usd: null };
+    const result = (await surely(() => execute(deps, task, signal, meter), deps)) ?? HELD_BACK;
+    const accepted = await endSurely(deps, { task, result, costUsd: meter.usd, signal });
     const durationMs = Math.round(performance.now() - startedAt);
     log.info({ taskId, attempt, ending: result.ending.kind, accepted, durationMs }, 'task.attempted');
   } finally {
@@ -55,17 +61,19 @@ export async function runTask(
 /** An ending that the ledger cannot take for good is written as a failure: else the task would be taken up for ever. */
 async function endSurely(
   { ledger, workerId, log }: RunTaskDeps,
-  { task, result, signal }: { task: ClaimedTask; result: NonNullable<AttemptResult>; signal: AbortSignal },
+  call: { task: ClaimedTask; result: NonNullable<AttemptResult>; costUsd: number | null; signal: AbortSignal },
 ): Promise<boolean> {
+  const { task, result, costUsd, signal } = call;
   const { task_id: taskId, attempt, tool } = task;
+  const known = { taskId, workerId, attempt, tool, costUsd };
   try {
-    return await persist(() => ledger.endAttempt({ taskId, workerId, attempt, tool, ...result }), signal);
+    return await persist(() => ledger.endAttempt({ ...known, ...result }), signal);
   } catch (error) {
     // Only what the ledger refuses as such: after a lost connection the same write is right, later.
     if (!hasCode(error, 'entity.invalid')) throw error;
     log.error({ err: error, taskId, attempt }, 'attempt.ending_refused');
     const instead = failed('fatal', 'internal.error', { message: (error as Error).message })!;
-    return persist(() => ledger.endAttempt({ taskId, workerId, attempt, tool, ...instead }), signal);
+    return persist(() => ledger.endAttempt({ ...known, ...instead }), signal);
   }
 }
 
@@ -90,13 +98,12 @@ async function surely(
 const HELD_BACK = {
   exitCode: null,
   baseCommit: null,
-  costUsd: null,
   fact: null,
   ending: { kind: 'failed', failure: 'interrupted', reason: 'breaker_open', evidence: {} },
 } as const;
 
 /** A real attempt: base, slot or ready-made change, breaker, capture. Known faults become endings. */
-export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
+export const executeAttempt: ExecuteAttempt = async (deps, task, signal, meter) => {
   const mirror = deps.mirrors.of(task.url);
   try {
     const base = await resolveBase(mirror, task, signal);
@@ -104,7 +111,7 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
     const message = given === '' ? `${task.run_name}: ${task.name}` : given;
     if (task.tool === 'patch') {
       const ending = await readyMadePatch(mirror, task, { tip: base, message });
-      return { ending, exitCode: null, fact: null, costUsd: null, baseCommit: base.commit };
+      return { ending, exitCode: null, fact: null, baseCommit: base.commit };
     }
     const tool = deps.tools.find(task.tool);
     if (tool === undefined) return failed('fatal', 'tool_unknown', { tool: task.tool });
@@ -118,7 +125,7 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal) => {
       secrets,
     });
     try {
-      const run = () => attemptWithTool(deps, { mirror, task, tool, base, message, output, secrets, signal });
+      const run = () => attemptWithTool(deps, { mirror, task, tool, base, message, output, secrets, meter, signal });
       const attempted = await guarded(tool, task, run);
       return attempted === undefined ? undefined : { ...redacted(attempted, secrets), baseCommit: base.commit };
     } finally {
@@ -157,7 +164,6 @@ function failed(
   return {
     exitCode: null,
     baseCommit: null,
-    costUsd: null,
     fact: null,
     ending: { kind: 'failed', failure, reason, evidence },
   };

@@ -1,10 +1,9 @@
 import type { Mirror } from '../../git/mirror.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
-import { isDiskFull } from '../../lib/machine-fault.ts';
 import { type ChildResult, runChild } from '../../lib/process.ts';
 import { readHead } from '../../lib/read-head.ts';
-import { assertBegan, classifyEnding, outputTail } from '../../tools/classify-ending.ts';
+import { assertBegan, assertRoom, classifyEnding, outputTail } from '../../tools/classify-ending.ts';
 import { CostLines, readReport } from '../../tools/cost.ts';
 import { confine, type SandboxPlaces } from '../../tools/sandbox.ts';
 import type { CommandTool, ToolFact } from '../../tools/tool.ts';
@@ -35,7 +34,11 @@ export interface ToolAttempt {
   ending: AttemptEnding;
   exitCode: number | null;
   fact: ToolFact;
-  costUsd: number | null;
+}
+
+/** What the attempt has cost by its tool's own report, known before it is known how it ends; null: it said nothing. */
+export interface CostMeter {
+  usd: number | null;
 }
 
 const OUR_TRAILERS = /^sluice-(run|task|patch)\s*:.*$/gim;
@@ -53,6 +56,7 @@ export async function attemptWithTool(
     output: OutputLog;
     /** Values that the tool gets and that must not land. */
     secrets: readonly string[];
+    meter: CostMeter;
     signal: AbortSignal;
   },
 ): Promise<ToolAttempt> {
@@ -89,7 +93,10 @@ async function runInSlot(
   const common = { environment: child, signal, onSpawn, onOutput: output.write };
   const steps = base.policy.prepare;
   const prepared = await preparation.run({ ...common, mirror, slot, steps, commit: base.commit, landed: true });
-  if (!prepared.ok) return prepareFailed(prepared.step, outputTail(prepared.result, call.secrets), signal);
+  if (!prepared.ok) {
+    await assertRoom(slot.dir);
+    return prepareFailed(prepared.step, outputTail(prepared.result, call.secrets), signal);
+  }
   await letClockTick(slot.content?.signedAtMs);
   const costs = new CostLines();
   const places = sandboxPlaces(slot, {
@@ -111,20 +118,15 @@ async function runInSlot(
   });
   assertBegan(result);
   const report = await readReport(costFile(slot));
-  const costUsd = report.usd ?? costs.usd;
+  call.meter.usd = report.usd ?? costs.usd;
   const ended = classifyEnding(tool, result, call.secrets);
-  // Nobody can tell what a tool would have done with room to write in.
-  if (ended.kind === 'failed' && (await isDiskFull(slot.dir))) {
-    deps.onMachineFault('disk_full');
-    const ending = { kind: 'failed', failure: 'interrupted', reason: 'machine_fault:disk_full', evidence: {} } as const;
-    return { ending, exitCode: ended.exitCode, fact: 'neutral', costUsd };
-  }
   if (ended.kind === 'failed') {
+    await assertRoom(slot.dir);
     const { failure, reason, evidence, exitCode, fact } = ended;
     const retryAfterMs = report.retryAfterMs ?? undefined;
-    return { ending: { kind: 'failed', failure, reason, evidence, retryAfterMs }, exitCode, fact, costUsd };
+    return { ending: { kind: 'failed', failure, reason, evidence, retryAfterMs }, exitCode, fact };
   }
-  return { ending: await capture(slot, call), exitCode: 0, fact: ended.fact, costUsd };
+  return { ending: await capture(slot, call), exitCode: 0, fact: ended.fact };
 }
 
 /** The program itself: confined as its tool says, ended by whatever limit it meets first. */
@@ -203,6 +205,5 @@ function prepareFailed(step: string, tail: string, signal: AbortSignal): ToolAtt
       : { kind: 'failed', failure: 'retryable', reason: 'prepare_failed', evidence },
     exitCode: null,
     fact: 'neutral',
-    costUsd: null,
   };
 }

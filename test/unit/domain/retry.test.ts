@@ -35,4 +35,6 @@ test('a limited tool is called again when it said, within a day, and after a min
   expect(delayOf(300_000)).toEqual({ to: 'RETRYING', usesRetry: false, delayMs: 300_000 });
   expect(delayOf(10 * MAX_LIMITED_DELAY_MS)).toMatchObject({ delayMs: MAX_LIMITED_DELAY_MS });
   expect(delayOf()).toMatchObject({ delayMs: 60_000 });
+  // One that says "now" for ever is not asked as fast as slots fall free.
+  expect(delayOf(0)).toMatchObject({ delayMs: 1_000 });
 });

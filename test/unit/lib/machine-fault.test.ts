@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { SluiceError } from '../../../src/contract/errors.ts';
-import { isDiskFull, machineFault } from '../../../src/lib/machine-fault.ts';
+import { isDiskFull, isStillOut, machineFault } from '../../../src/lib/machine-fault.ts';
 
 test('by its code, by the words of a program, through its causes', () => {
   expect(machineFault(Object.assign(new Error('write'), { code: 'ENOSPC' }))).toBe('disk_full');
@@ -22,4 +22,10 @@ test('other faults are none, nor is anything that is no error', () => {
 test('a folder with room is not full, nor is one that is not there', async () => {
   expect(await isDiskFull('/')).toBe(false);
   expect(await isDiskFull('/nowhere')).toBe(false);
+});
+
+test('what somebody’s words say of a machine is asked of the machine', async () => {
+  for (const fault of ['disk_full', 'out_of_files', 'out_of_memory', 'out_of_processes'] as const) {
+    expect(await isStillOut(fault, '/')).toBe(false);
+  }
 });
