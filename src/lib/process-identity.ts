@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
 /** A process, told apart from a later one that got the same number. */
@@ -9,6 +10,11 @@ export interface ProcessIdentity {
 
 export async function identityOf(pid: number): Promise<ProcessIdentity> {
   return { pid, startTicks: await startTicks(pid) };
+}
+
+/** The same at once, for who must not give the process time to do anything. */
+export function identityNow(pid: number): ProcessIdentity {
+  return { pid, startTicks: ticksIn(readStatNow(pid)) };
 }
 
 export async function isRunning({ pid, startTicks: expected }: ProcessIdentity): Promise<boolean> {
@@ -45,9 +51,20 @@ export async function processesWorkingIn(folder: string): Promise<number[]> {
   return found.filter((pid) => pid !== undefined && pid !== process.pid) as number[];
 }
 
-/** Field 22 of /proc/<pid>/stat; the command in field 2 may hold spaces and parentheses. Zombies count as gone. */
 async function startTicks(pid: number): Promise<string | null> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => undefined);
+  return ticksIn(await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => undefined));
+}
+
+function readStatNow(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Field 22 of /proc/<pid>/stat; the command in field 2 may hold spaces and parentheses. Zombies count as gone. */
+function ticksIn(stat: string | undefined): string | null {
   if (stat === undefined) return null;
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return fields[0] === 'Z' ? null : (fields[19] ?? null);

@@ -18,6 +18,13 @@ function linesOf(secret: string): string[] {
   return secret.split('\n').filter((line) => line.length >= LONG_LINE && !line.startsWith('-----'));
 }
 
+/** The same of bytes, whatever they are: those that hold no secret come back as they were. */
+export function redactedBytes(bytes: Buffer, secrets: readonly string[]): Buffer {
+  if (!holdsSecret(secrets, bytes)) return bytes;
+  const inBytes = secrets.map((secret) => Buffer.from(secret).toString('latin1'));
+  return Buffer.from(redactor(inBytes)(bytes.toString('latin1')), 'latin1');
+}
+
 /** True where a secret stands in it, or a telling line of one. */
 export function holdsSecret(secrets: readonly string[], bytes: Buffer): boolean {
   return tellingParts(secrets).some((part) => bytes.includes(part));

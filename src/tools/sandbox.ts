@@ -1,7 +1,9 @@
-import { access, constants } from 'node:fs/promises';
+import { constants as files } from 'node:fs';
+import { access } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
-import { runChild } from '../lib/process.ts';
+import { type ChildEnding, type ChildResult, runChild } from '../lib/process.ts';
 
 export interface Sandbox {
   kind: 'bubblewrap';
@@ -49,6 +51,27 @@ export async function confine(
     prefix.push(bwrap, ...sandboxArgv(sandbox, places), '--');
   }
   return [...prefix, ...argv];
+}
+
+const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
+/** All that is said of a program that could not be started. */
+const NOT_STARTED = /^(?:bwrap: execvp|prlimit: failed to execute) [^\n]*\n?$/;
+
+/**
+ * How the program itself ended, by what those around it make of that: bubblewrap passes a signal on as a shell does, as an exit
+ * status of 128 and its number, unless the tool has declared that status.
+ */
+export function endingInside(
+  { ending, stderr }: Pick<ChildResult, 'ending' | 'stderr'>,
+  { sandbox, declared }: { sandbox: Sandbox | undefined; declared: readonly number[] },
+): ChildEnding {
+  if (ending.kind !== 'exited' || ending.exitCode === 0) return ending;
+  const words = stderr.toString('utf8');
+  if (NOT_STARTED.test(words)) {
+    return { kind: 'not_started', code: /ermission/.test(words) ? 'EACCES' : 'ENOENT', message: words.trim() };
+  }
+  const signal = sandbox === undefined ? undefined : SIGNALS.get(ending.exitCode - 128);
+  return signal === undefined || declared.includes(ending.exitCode) ? ending : { kind: 'signalled', signal };
 }
 
 /** Folders of the search path that lie in a hidden one; with a `bin` comes the `lib` beside it, and nothing else of its parent. */
@@ -100,7 +123,7 @@ function find(program: string, searchPath: string): Promise<string> {
 async function search(program: string, searchPath: string): Promise<string> {
   for (const folder of searchPath.split(delimiter)) {
     const path = join(folder, program);
-    const runs = await access(path, constants.X_OK).then(
+    const runs = await access(path, files.X_OK).then(
       () => true,
       () => false,
     );

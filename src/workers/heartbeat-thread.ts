@@ -3,6 +3,7 @@ import { LoneConnection } from '../database/lone-connection.ts';
 import { heartbeat } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { FromHeartbeat, HeartbeatSetup, ToHeartbeat } from './heartbeat.ts';
+import type { HeldAttempt } from './held-work.ts';
 
 /**
  * Runs in a thread of its own, with its own connection: a busy main thread delays no heartbeat, and a main thread that
@@ -13,11 +14,11 @@ const ticks = new Int32Array(counter);
 // Half a lease: after an outage the first beat must come before anybody may be reaped.
 const connection = new LoneConnection(databaseUrl, { silentMs: leaseMs / 2 });
 const stop = new AbortController();
-let heldIds: string[] = [];
+let held: HeldAttempt[] = [];
 let starving = false;
 
 parentPort!.on('message', (message: ToHeartbeat) => {
-  if (message.kind === 'held') heldIds = message.ids;
+  if (message.kind === 'held') held = message.attempts;
   else if (message.kind === 'starving') starving = message.starving;
   else stop.abort();
 });
@@ -33,9 +34,10 @@ while (!stop.signal.aborted) {
     say({ kind: 'stalled' });
   } else {
     seen = now;
-    const asked = heldIds;
+    const asked = held;
+    const heldIds = asked.map(({ id }) => id);
     try {
-      const work = await connection.transaction((tx) => heartbeat(tx, { workerId, heldIds: asked, leaseMs, starving }));
+      const work = await connection.transaction((tx) => heartbeat(tx, { workerId, heldIds, leaseMs, starving }));
       say(work === undefined ? { kind: 'refused' } : { kind: 'beat', asked, ...work });
     } catch (error) {
       say({ kind: 'unreachable', message: (error as Error).message });

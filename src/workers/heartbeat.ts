@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { HeldWork as LedgerHeldWork } from '../ledger/workers.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
-import type { HeldWork } from './held-work.ts';
+import type { HeldAttempt, HeldWork } from './held-work.ts';
 
 export interface HeartbeatSetup {
   databaseUrl: string;
@@ -14,9 +14,12 @@ export interface HeartbeatSetup {
   counter: SharedArrayBuffer;
 }
 
-export type ToHeartbeat = { kind: 'held'; ids: string[] } | { kind: 'starving'; starving: boolean } | { kind: 'stop' };
+export type ToHeartbeat =
+  | { kind: 'held'; attempts: HeldAttempt[] }
+  | { kind: 'starving'; starving: boolean }
+  | { kind: 'stop' };
 export type FromHeartbeat =
-  | ({ kind: 'beat'; asked: string[] } & LedgerHeldWork)
+  | ({ kind: 'beat'; asked: HeldAttempt[] } & LedgerHeldWork)
   | { kind: 'refused' }
   | { kind: 'stalled' }
   | { kind: 'unreachable'; message: string };
@@ -64,7 +67,7 @@ export class Heartbeat implements Component {
 
   /** To be called whenever the held work changes. */
   tellHeld(): void {
-    this.#say({ kind: 'held', ids: this.#options.held.ids() });
+    this.#say({ kind: 'held', attempts: this.#options.held.attempts() });
   }
 
   async stop(): Promise<void> {

@@ -5,6 +5,12 @@ interface Held {
   abort: AbortController;
 }
 
+/** A task or gate, and the attempt at it. */
+export interface HeldAttempt {
+  id: string;
+  attempt: number;
+}
+
 /** The tasks and gates that this process works on now. */
 export class HeldWork {
   readonly #held = new Map<string, Held>();
@@ -29,8 +35,8 @@ export class HeldWork {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  ids(): string[] {
-    return [...this.#held.keys()];
+  attempts(): HeldAttempt[] {
+    return [...this.#held].map(([id, { attempt }]) => ({ id, attempt }));
   }
 
   abort(id: string, cause: StopCause): void {
@@ -38,15 +44,16 @@ export class HeldWork {
   }
 
   abortAll(cause: StopCause): void {
-    for (const id of this.ids()) this.abort(id, cause);
+    for (const { abort } of this.#held.values()) abort.abort(cause);
   }
 
-  /** What was asked for and is not ours any more ends: cancelled, or given to somebody else. */
-  reconcile(asked: readonly string[], held: readonly { id: string; attempt: number }[]): void {
-    for (const id of asked) {
+  /** What was asked for and is not ours any more ends: cancelled, or given to somebody else. Of what began meanwhile the answer says nothing. */
+  reconcile(asked: readonly HeldAttempt[], held: readonly HeldAttempt[]): void {
+    for (const { id, attempt } of asked) {
       const mine = this.#held.get(id);
-      const still = held.find((row) => row.id === id);
-      if (mine !== undefined && still?.attempt !== mine.attempt) mine.abort.abort('lease_lost' satisfies StopCause);
+      if (mine?.attempt !== attempt) continue;
+      if (!held.some((row) => row.id === id && row.attempt === attempt))
+        mine.abort.abort('lease_lost' satisfies StopCause);
     }
   }
 

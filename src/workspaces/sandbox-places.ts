@@ -1,10 +1,14 @@
-import { statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { hiddenPrograms, type SandboxPlaces } from '../tools/sandbox.ts';
 import type { Slot } from './slots.ts';
 
+/** Where services listen (databases, container engines): who can open their sockets is not confined. */
+const SOCKETS = '/run';
+const NAME_SERVERS = '/etc/resolv.conf';
+
 /**
  * A sandboxed child writes in its slot and nowhere else. Of the daemon's own folders (its data, its user's home) it sees its
- * slot, the objects that its repository borrows, and programs of the search path.
+ * slot, the objects that its repository borrows, and programs of the search path; of the machine's sockets, none.
  */
 export function sandboxPlaces(
   slot: Slot,
@@ -15,16 +19,26 @@ export function sandboxPlaces(
     searchPath,
   }: { mirrorDir: string; dataDir: string; home: string | undefined; searchPath: string },
 ): SandboxPlaces {
-  const hidden = [dataDir, home ?? ''].filter(isFolder);
+  const hidden = [dataDir, home ?? '', SOCKETS].filter(isFolder);
   return {
     work: slot.work,
     writable: [slot.work, slot.home, slot.tmp, slot.out],
     hidden,
     programs: hiddenPrograms(searchPath, hidden),
-    readable: [mirrorDir, slot.dir],
+    readable: [mirrorDir, slot.dir, ...nameServers()],
   };
 }
 
 function isFolder(path: string): boolean {
   return path.startsWith('/') && path !== '/' && (statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false);
+}
+
+/** Often a link to a file among the sockets. */
+function nameServers(): string[] {
+  try {
+    const file = realpathSync(NAME_SERVERS);
+    return file.startsWith(`${SOCKETS}/`) ? [file] : [];
+  } catch {
+    return [];
+  }
 }

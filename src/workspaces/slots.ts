@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { poll, sleep } from '../lib/clock.ts';
 import { signalGroup } from '../lib/process.ts';
 import {
+  identityNow,
   identityOf,
   isRunning,
   type ProcessIdentity,
@@ -86,10 +87,11 @@ export class SlotRack {
 
   /**
    * Ends what still runs there, takes back what a child did and keeps the slot for the next one. Never throws: what an
-   * attempt came to must not be lost to a file that cannot be removed, and a check-out can start from nothing.
+   * attempt came to must not be lost to a file that cannot be removed, and a check-out can start from nothing. A slot in
+   * which something will not end is given to nobody; a later sweep tries again.
    */
   async release(slot: Slot): Promise<void> {
-    await endLeftovers(slot).catch(() => {});
+    if (!(await endLeftovers(slot).catch(() => false))) return;
     await takeBack(slot).catch(() => {});
     await emptySlot(slot, slot.content === undefined).catch(() => {});
     if (this.#closed) await this.#vacate(slot);
@@ -102,15 +104,17 @@ export class SlotRack {
     for (const slot of this.#idle.splice(0)) await this.#vacate(slot);
   }
 
-  async #vacate(slot: Slot): Promise<void> {
-    await endLeftovers(slot).catch(() => {});
+  /** False when something there would not end: then it stays ours. */
+  async #vacate(slot: Slot): Promise<boolean> {
+    if (!(await endLeftovers(slot).catch(() => false))) return false;
     await emptySlot(slot, true).catch(() => {});
     await rm(join(slot.dir, 'owner'), { force: true });
+    return true;
   }
 
   /** Written before the child can do anything, so that whoever sweeps knows its group. */
   noteGroup(slot: Slot, groupId: number): void {
-    writeFileSync(join(slot.dir, 'group'), String(groupId));
+    writeFileSync(join(slot.dir, 'group'), JSON.stringify(identityNow(groupId)));
   }
 
   /** Ends what dead owners left running and frees their slots. Gives the numbers it freed. */
@@ -123,8 +127,7 @@ export class SlotRack {
         const slot = this.#slot(number);
         const owner = await readOwner(slot);
         if (owner === undefined || (await isRunning(owner))) continue;
-        await this.#vacate(slot);
-        freed.push(number);
+        if (await this.#vacate(slot)) freed.push(number);
       }
       return freed;
     });
@@ -198,15 +201,18 @@ async function readIdentity(file: string): Promise<ProcessIdentity | undefined> 
 
 /**
  * By what every child carries in its environment, by where it works, and by the journal of groups: a child may leave its
- * group, empty its environment, and start others while it is being ended. Our own process and its threads never carry the mark.
+ * group, empty its environment, and start others while it is being ended. Our own process and its threads never carry the
+ * mark. False when something would not end.
  */
-async function endLeftovers(slot: Slot): Promise<void> {
-  const group = Number(await readFile(join(slot.dir, 'group'), 'utf8').catch(() => '0'));
+async function endLeftovers(slot: Slot): Promise<boolean> {
+  const leader = await readIdentity(join(slot.dir, 'group'));
   for (let round = 0; round < MAX_KILL_ROUNDS; round += 1) {
     const marked = [...(await processesWithVariable(`TMPDIR=${slot.tmp}`)), ...(await processesWorkingIn(slot.work))];
-    if (marked.length === 0) return;
-    // The number may belong to somebody else by now: the group is ours only if a marked process is left.
-    if (group > 0) signalGroup(group, 'SIGKILL');
+    const holder = leader === undefined ? null : (await identityOf(leader.pid)).startTicks;
+    const leads = holder !== null && holder === leader?.startTicks;
+    if (marked.length === 0 && !leads) return true;
+    // The number may belong to somebody else by now, and is nobody else's while its leader lives or has left others behind.
+    if (leader !== undefined && (leads || holder === null)) signalGroup(leader.pid, 'SIGKILL');
     for (const pid of marked) {
       try {
         process.kill(pid, 'SIGKILL');
@@ -216,6 +222,7 @@ async function endLeftovers(slot: Slot): Promise<void> {
     }
     await sleep(LOCK_WAIT_MS);
   }
+  return false;
 }
 
 /** What belonged to one child alone goes always; the files of the commit only with `whole`. */

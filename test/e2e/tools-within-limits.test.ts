@@ -1,11 +1,13 @@
+import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
 import { sql } from '../../src/database/database.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { confine } from '../../src/tools/sandbox.ts';
+import { atTheEnd } from '../support/clean-up.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, specOf, startSluice } from '../support/run-sluice.ts';
@@ -15,6 +17,9 @@ const TOOLS: ConfigFileInput['tools'] = {
   agent: { argv: script, budget: { usd_per_day: 100 }, exit_codes: { fault: [1], fatal: [2], limited: [75] } },
   keyed: { argv: script, env: ['AGENT_KEY'] },
   boxed: { argv: script, sandbox: { kind: 'bubblewrap' } },
+  crashing: { argv: ['sh', '-c', 'kill -SEGV $$'], sandbox: { kind: 'bubblewrap' } },
+  missing: { argv: ['sluice-no-such-program'], sandbox: { kind: 'bubblewrap' } },
+  absent: { argv: ['sluice-no-such-program'], limits: { file_size_bytes: 1024 * 1024 } },
   offline: { argv: script, sandbox: { kind: 'bubblewrap', network: false } },
   small: { argv: script, limits: { memory_bytes: 64 * 1024 * 1024, file_size_bytes: 1024 * 1024, processes: 8 } },
 };
@@ -31,7 +36,8 @@ let home: string;
 let sluice: RunningSluice;
 beforeAll(async () => {
   git = await GitSandbox.create();
-  home = await mkdtemp(join(tmpdir(), 'sluice-test-home-'));
+  // Not below /tmp, which a sandbox hides by itself.
+  home = await mkdtemp('/var/tmp/sluice-test-home-');
   await writeFile(join(home, 'secret.key'), 'daemon secret');
   sluice = await startSluice({
     config: { tools: TOOLS },
@@ -50,16 +56,20 @@ async function outputOf(taskId: string): Promise<string> {
   return text;
 }
 
-test('a secret in the commit message or in a file’s name quarantines the patch, and is stored nowhere', async () => {
+test('a secret in the commit message, in a file or its name quarantines the patch, and is stored nowhere', async () => {
   const done = await sluice.finish(
     specOf(git.remote, [
       task('message', 'keyed', 'echo x > said.txt; echo "with $AGENT_KEY" > "$SLUICE_MESSAGE_FILE"'),
       task('name', 'keyed', 'echo x > "$AGENT_KEY"'),
+      task('content', 'keyed', 'echo "key = $AGENT_KEY" > said.txt'),
     ]),
   );
-  for (const name of ['message', 'name'])
-    expect(done.patch(name)).toMatchObject({ state: 'QUARANTINED', reason: 'holds_secret' });
+  const names = ['message', 'name', 'content'];
+  for (const name of names) expect(done.patch(name)).toMatchObject({ state: 'QUARANTINED', reason: 'holds_secret' });
   expect(done.patch('message')!.message).toBe('with [redacted]');
+  const stored = await Promise.all(names.map((name) => sluice.deps.daos.patches.get(done.patch(name)!.id)));
+  for (const row of stored) expect(JSON.stringify({ ...row, diff: String(row.diff) })).not.toContain('sk-agent');
+  expect(String(stored[2]!.diff)).toContain('key = [redacted]');
 });
 
 describe('costs and budgets', () => {
@@ -126,22 +136,36 @@ test('a limited tool says until when, and is called again then without using up 
 });
 
 describe('the sandbox', () => {
-  test('the worktree is writable, the rest is not; no daemon secret, no process of others', async () => {
-    const probe = `
+  test('the worktree is writable, the rest is not; no daemon secret, no process of others, no socket of theirs', async () => {
+    // A process beside it that has the secret in its environment, and one that listens.
+    const neighbour = spawn('sleep', ['300'], { env: { PATH: process.env.PATH, DAEMON_SECRET: 'hidden' } });
+    const user = process.getuid!();
+    const socket = join(user === 0 ? '/run' : `/run/user/${user}`, `sluice-test-${process.pid}.sock`);
+    const server = createServer((connection) => connection.end('hello')).listen(socket);
+    atTheEnd(() => {
+      neighbour.kill('SIGKILL');
+      server.close();
+    });
+    const connect = `node -e "require('net').connect('${socket}').on('data', () => console.log('REACHED-SOCKET')).on('error', () => {})"`;
+    const reach = `
+      grep -lz '^DAEMON_SECRET=' /proc/[0-9]*/environ 2>/dev/null | grep -q . && echo SAW-SECRET
+      ls -A '${home}' | grep -q secret && echo SAW-HOME
+      ${connect}; true`;
+    const probe = `${reach}
       echo made > made.txt; echo cache > "$HOME/cache"; echo tmp > "$TMPDIR/tmp"; echo 0.1 > /tmp/mine
       touch /usr/made 2>/dev/null && echo WROTE-SYSTEM; touch "$(dirname "$PWD")/made" 2>/dev/null && echo WROTE-SLOT
       umount '${home}' /tmp 2>/dev/null; mount -o remount,rw,bind / 2>/dev/null; touch /usr/made 2>/dev/null && echo WROTE-SYSTEM
-      ls -A '${home}' | grep -q secret && echo SAW-HOME
       ls -A '${sluice.settings.dataDir}' | tr '\\n' ' '; echo
-      cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -c DAEMON_SECRET
       echo "processes: $(ls -d /proc/[0-9]* | wc -l)"
       git log --oneline | wc -l
       echo message > "$SLUICE_MESSAGE_FILE"`;
-    const done = await sluice.finish(specOf(git.remote, [task('boxed', 'boxed', probe)]));
+    const done = await sluice.finish(specOf(git.remote, [task('boxed', 'boxed', probe), task('free', 'agent', reach)]));
     const text = await outputOf(done.task('boxed').id);
-    expect(text).not.toMatch(/WROTE-|SAW-HOME/);
+    expect(text).not.toMatch(/WROTE-|SAW-|REACHED-/);
+    // Control: without a sandbox all of it is there to be seen.
+    const free = await outputOf(done.task('free').id);
+    for (const seen of ['SAW-SECRET', 'SAW-HOME', 'REACHED-SOCKET']) expect(free).toContain(seen);
     expect(text).toMatch(/^mirrors slots $/m);
-    expect(text).toMatch(/^0$/m);
     expect(Number(/processes: (\d+)/.exec(text)![1])).toBeLessThan(12);
     expect(done.task('boxed').state).toBe('COMPLETED');
     expect(done.patch('boxed')).toMatchObject({ paths: ['made.txt'], message: 'message' });
@@ -153,6 +177,18 @@ describe('the sandbox', () => {
     const done = await sluice.finish(specOf(git.remote, [reach('offline'), reach('boxed')]));
     expect(await outputOf(done.task('boxed').id)).toContain('REACHED');
     expect(await outputOf(done.task('offline').id)).not.toContain('REACHED');
+  });
+
+  test('a crash inside is a crash, and a program that is not there never began: as without', async () => {
+    const done = await sluice.finish(
+      specOf(git.remote, [
+        task('crashing', 'crashing', ''),
+        task('missing', 'missing', ''),
+        task('absent', 'absent', ''),
+      ]),
+    );
+    const reasons = ['crashing', 'missing', 'absent'].map((name) => done.task(name).reason);
+    expect(reasons).toEqual(['tool_crashed:SIGSEGV', 'tool_not_started:ENOENT', 'tool_not_started:ENOENT']);
   });
 
   test('a cancel ends what runs inside', async () => {

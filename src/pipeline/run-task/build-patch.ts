@@ -5,7 +5,7 @@ import type { Mirror } from '../../git/mirror.ts';
 import type { TreeChange } from '../../git/tree-changes.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
 import type { NewPatch } from '../../ledger/record-patch.ts';
-import { redactor } from '../../lib/redact.ts';
+import { redactDeep, redactedBytes, redactor } from '../../lib/redact.ts';
 import { checkPatch } from '../check-patch.ts';
 
 export interface PatchOrigin {
@@ -33,7 +33,8 @@ export async function buildPatch(
 ): Promise<NewPatch> {
   const authoredAt = wholeSecondNow();
   // What is stored and shown holds no secret; that the tool wrote one there is judged by its own words.
-  const message = redactor(rules.secrets)(origin.message);
+  const redact = redactor(rules.secrets);
+  const message = redact(origin.message);
   const commit = await writeCommit(mirror, {
     tree,
     parent: origin.base,
@@ -45,16 +46,18 @@ export async function buildPatch(
   });
   const paths = change.paths.map(({ path }) => path);
   const texts = [change.diff, Buffer.from(origin.message), Buffer.from(paths.join('\n'))];
+  const refusal = checkPatch({ ...change, sizeBytes: change.diff.length, texts }, rules) ?? null;
+  const shown = paths.map(redact);
   return {
     ...emptyPatch({ ...origin, message }, authoredAt),
-    diff: change.diff,
-    file_path: commonPath(paths),
-    paths,
+    diff: redactedBytes(change.diff, rules.secrets),
+    file_path: commonPath(shown),
+    paths: shown,
     commit_id: commit,
     tree_id: tree,
     size_bytes: change.diff.length,
     binary: change.binary,
-    refusal: checkPatch({ ...change, sizeBytes: change.diff.length, texts }, rules) ?? null,
+    refusal: refusal === null ? null : { ...refusal, evidence: redactDeep(refusal.evidence, redact) },
   };
 }
 

@@ -5,7 +5,7 @@ import { type ChildResult, runChild } from '../../lib/process.ts';
 import { readHead } from '../../lib/read-head.ts';
 import { assertBegan, assertRoom, classifyEnding, outputTail } from '../../tools/classify-ending.ts';
 import { CostLines, readReport } from '../../tools/cost.ts';
-import { confine, type SandboxPlaces } from '../../tools/sandbox.ts';
+import { confine, endingInside, type SandboxPlaces } from '../../tools/sandbox.ts';
 import type { CommandTool, ToolFact } from '../../tools/tool.ts';
 import { folderActivity } from '../../workspaces/activity.ts';
 import { captureChange } from '../../workspaces/capture.ts';
@@ -145,11 +145,11 @@ async function runTool({
   onOutput: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
 }): Promise<ChildResult> {
   const { argv, stdin } = tool.invocation(task.input);
-  const { sandbox, limits } = tool;
+  const { sandbox, limits, exitCodes } = tool;
   const confined = await confine(argv, { sandbox, limits, places, searchPath: env.PATH! });
   const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: sandbox !== undefined });
   try {
-    return await runChild({
+    const result = await runChild({
       argv: confined,
       stdin,
       cwd: slot.work,
@@ -161,6 +161,9 @@ async function runTool({
       ...hooks,
       keep: 'tail',
     });
+    if (confined.length === argv.length) return result;
+    const declared = Object.values(exitCodes).flat();
+    return { ...result, ending: endingInside(result, { sandbox, declared }) };
   } finally {
     crowd.stop();
   }

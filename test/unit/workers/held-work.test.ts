@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest';
+import { HeldWork } from '../../../src/workers/held-work.ts';
+
+test('what the ledger has given to another attempt, or ended, stops here', () => {
+  const held = new HeldWork();
+  const [kept, moved, gone] = ['kept', 'moved', 'gone'].map((id) => held.begin(id, 1));
+  held.reconcile(held.attempts(), [
+    { id: 'kept', attempt: 1 },
+    { id: 'moved', attempt: 2 },
+  ]);
+  expect([kept, moved, gone].map((signal) => signal!.aborted)).toEqual([false, true, true]);
+  expect(moved!.reason).toBe('lease_lost');
+});
+
+test('an answer about the attempt before says nothing of one that began while it was on its way', () => {
+  const held = new HeldWork();
+  held.begin('task', 1);
+  const asked = held.attempts();
+  held.end('task');
+  const next = held.begin('task', 2);
+  held.reconcile(asked, [{ id: 'task', attempt: 1 }]);
+  held.reconcile(asked, []);
+  expect(next.aborted).toBe(false);
+});
