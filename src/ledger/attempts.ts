@@ -6,7 +6,7 @@ import { type BreakerFact, freeProbes, recordFact } from './breakers.ts';
 import { recordCosts } from './costs.ts';
 import { cancelDependants, unlockDependants } from './dependants.ts';
 import { type NewPatch, recordPatch, supersedeUnlanded } from './record-patch.ts';
-import { countRefused } from './refused-writes.ts';
+import { countRefusedEndings } from './refused-writes.ts';
 import { toRows, transition } from './transition.ts';
 
 export type AttemptEnding =
@@ -55,9 +55,10 @@ export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<
   );
   // Of those that came too late as well: the money is spent.
   await recordCosts(tx, ends);
-  await countRefused(
+  const refused = ends.filter(({ taskId }) => !accepted.has(taskId));
+  await countRefusedEndings(
     tx,
-    ends.filter(({ taskId }) => !accepted.has(taskId)).map(({ workerId }) => workerId),
+    refused.map((end) => ({ ...end, id: end.taskId })),
   );
   return ends.map(({ taskId }) => accepted.has(taskId));
 }

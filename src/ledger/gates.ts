@@ -3,7 +3,7 @@ import { sql, type Tx } from '../database/database.ts';
 import type { GateOutcome } from '../domain/lifecycles/gate.ts';
 import { storableJson } from '../lib/storable.ts';
 import { assertLease, type HeldLease } from './leases.ts';
-import { countRefused } from './refused-writes.ts';
+import { countRefusedEndings } from './refused-writes.ts';
 import { recordCreated, toRows, transition } from './transition.ts';
 
 export interface NewGate {
@@ -65,7 +65,7 @@ export async function endGate(tx: Tx, end: GateEnd): Promise<boolean> {
     set: sql`, exit_code = (w.data ->> 'exitCode')::int, outcome = w.reason, test_results = w.detail`,
   });
   if (moved.length === 0) {
-    await countRefused(tx, [end.workerId]);
+    await countRefusedEndings(tx, [{ ...end, id: end.gateId }]);
     return false;
   }
   if (passed || end.outcome === 'red') await recordVerdict(tx, end.gateId, passed);

@@ -2,8 +2,9 @@ import { expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
 import { admitTasks } from '../../src/ledger/admission.ts';
 import { endAttempts } from '../../src/ledger/attempts.ts';
+import { cancelTask } from '../../src/ledger/cancel.ts';
 import { claimTasks } from '../../src/ledger/claims.ts';
-import { endGate } from '../../src/ledger/gates.ts';
+import { endGate, failGates } from '../../src/ledger/gates.ts';
 import { forgetDispatches, recountRollUps, suspectLostDispatches, unblockOverlooked } from '../../src/ledger/repair.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
 import { buryWorker, drainWorker, heartbeat, reapWorkers } from '../../src/ledger/workers.ts';
@@ -140,6 +141,18 @@ test('P5: every write of a worker that was given up is refused, and counted on i
   expect(await on.db.daos.workers.get(workerId)).toMatchObject({ state: 'DEAD', refused_writes: 4 });
   expect(await on.db.daos.logs.readTask(task.task_id, { limit: 10 })).toEqual([]);
   expect(await on.db.daos.workers.countRefusedWrites()).toBe(4);
+});
+
+test('the last word of what was cancelled or withdrawn in order is no breach', async () => {
+  const task = await on.build.runningTask();
+  const workerId = task.worker_id!;
+  const gate = await on.build.gate({ state: 'RUNNING', worker_id: workerId, attempt: 1, dispatch: 1 });
+  await on.write((tx) => cancelTask(tx, task.task_id, { actor: 'ada' }));
+  await on.write((tx) => failGates(tx, { gateIds: [gate.gate_id], outcome: 'withdrawn', actor: 'coordinator' }));
+  expect(await on.db.ledger.endAttempt(attemptEnd(task.task_id, { workerId }))).toBe(false);
+  const end = { gateId: gate.gate_id, workerId, attempt: 1, exitCode: null, outcome: 'lost', results: {} } as const;
+  expect(await on.write((tx) => endGate(tx, end))).toBe(false);
+  expect(await on.db.daos.workers.countRefusedWrites()).toBe(0);
 });
 
 test('an operator drains a worker once; what has ended cannot be drained', async () => {
