@@ -83,7 +83,10 @@ function place(line: Line, snapshot: LandingSnapshot, { patchId, lands }: Queued
   }
   if (refuse(line, snapshot, patchId, onTip) || 'conflict' in onTip) return;
   const alone = onTip.candidate;
-  if (!lands || (isDoubted(patchId, snapshot) && standingOf(alone, snapshot).kind !== 'proven')) {
+  const isPlaced = (treeId: string): boolean =>
+    line.kept.some(({ candidate }) => candidate.treeId === treeId) ||
+    line.apart.some((other) => other.alone.treeId === treeId);
+  if (!lands || (isDoubted(patchId, snapshot, isPlaced) && standingOf(alone, snapshot).kind !== 'proven')) {
     line.apart.push({ patchId, alone, lands });
     return;
   }

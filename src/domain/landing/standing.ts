@@ -33,11 +33,15 @@ export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): bool
   });
 }
 
-/** True when a prefix went bad with the patch at its end, and what stood before it is green, under test, or the tip. */
-export function isDoubted(patchId: string, snapshot: LandingSnapshot): boolean {
+/**
+ * True when a prefix went bad with the patch at its end, and what stood before it is green, under test, or the tip. Under test
+ * counts only what is placed before it: two that went bad behind each other would else be put apart in turn, each because
+ * the other one is tried, and neither would ever be let run to its end.
+ */
+export function isDoubted(patchId: string, snapshot: LandingSnapshot, isPlaced: (treeId: string) => boolean): boolean {
   return standingDoubts(patchId, snapshot).some(({ last, restTreeId, digest }) => {
     const { passed, live } = snapshot.proofState(restTreeId, digest);
-    return last && (passed || live || restTreeId === snapshot.tipTreeId);
+    return last && (passed || (live && isPlaced(restTreeId)) || restTreeId === snapshot.tipTreeId);
   });
 }
 

@@ -60,6 +60,16 @@ test('P3: whatever happens, never an untested tree, and always an end for every 
   );
 });
 
+test('two that went bad behind each other are not put apart in turn for ever', () => {
+  const given = { queue: ['a', 'b', 'e', 'f', 'g'], bad: ['b', 'g'], prove: 'batch', slots: 5, maxBatch: 4 } as const;
+  const world = { ...given, queue: [...given.queue], bad: [...given.bad], clash: undefined, conflict: undefined };
+  const { landed, blocked } = runWorld(rulesOf({ ...world, order: [12] }, { mishaps: ['timeout'] }));
+  expect({ landed: landed.toSorted(), blocked: blocked.toSorted() }).toEqual({
+    landed: ['a', 'e', 'f'],
+    blocked: ['b', 'g'],
+  });
+});
+
 test('with gates that always say the same and patches that commute, it comes to what landing one by one comes to', () => {
   fc.assert(
     fc.property(world, (given) => {
