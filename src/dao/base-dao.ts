@@ -27,16 +27,25 @@ export abstract class BaseDao<Row extends object, Key = string> {
   readonly #keyName: keyof Row & string;
   readonly #noun: string;
   readonly #idPrefix: string | undefined;
+  readonly #heavy: readonly string[];
 
+  /** `heavy`: columns that lists leave out, for `get` alone. */
   constructor(
     source: EntitySource,
-    table: { schema: unknown; key: keyof Row & string; noun: string; idPrefix?: string },
+    table: {
+      schema: unknown;
+      key: keyof Row & string;
+      noun: string;
+      idPrefix?: string;
+      heavy?: readonly (keyof Row & string)[];
+    },
   ) {
     this.#source = source;
     this.#schema = table.schema as EntityClass<Row>;
     this.#keyName = table.key;
     this.#noun = table.noun;
     this.#idPrefix = table.idPrefix;
+    this.#heavy = table.heavy ?? [];
   }
 
   /** Columns that are not given take their defaults, a missing id is made. */
@@ -94,15 +103,13 @@ export abstract class BaseDao<Row extends object, Key = string> {
       em.find(this.#schema, {} as never, {
         limit: Math.min(limit, MAX_LIMIT),
         offset,
-        orderBy: { [this.#keyName]: 'asc' } as never,
+        ...this.#listed('asc'),
       }),
     ) as Promise<Row[]>;
   }
 
   async findBy(criteria: FilterQuery<Row>): Promise<Row[]> {
-    return this.coded((em) =>
-      em.find(this.#schema, criteria as never, { orderBy: { [this.#keyName]: 'asc' } as never }),
-    ) as Promise<Row[]>;
+    return this.coded((em) => em.find(this.#schema, criteria as never, this.#listed('asc'))) as Promise<Row[]>;
   }
 
   async count(criteria: FilterQuery<Row> = {} as FilterQuery<Row>): Promise<number> {
@@ -115,9 +122,13 @@ export abstract class BaseDao<Row extends object, Key = string> {
     return this.coded((em) =>
       em.find(this.#schema, { $and: [criteria, below] } as never, {
         limit: Math.min(limit, MAX_LIMIT),
-        orderBy: { [this.#keyName]: 'desc' } as never,
+        ...this.#listed('desc'),
       }),
     ) as Promise<Row[]>;
+  }
+
+  #listed(order: 'asc' | 'desc'): object {
+    return { orderBy: { [this.#keyName]: order }, exclude: [...this.#heavy] };
   }
 
   /** Runs a query of a DAO on a fresh EntityManager; driver errors come out coded. */

@@ -44,22 +44,25 @@ function withInstants(row: QueuedPatchRow): QueuedPatchRow {
 
 export class PatchDao extends BaseDao<PatchRow> {
   constructor(source: EntitySource) {
-    super(source, { schema: Patch, key: 'patch_id', noun: 'patch', idPrefix: 'patch' });
+    super(source, { schema: Patch, key: 'patch_id', noun: 'patch', idPrefix: 'patch', heavy: ['content', 'diff'] });
   }
 
   findByState(state: PatchState): Promise<PatchRow[]> {
     return this.findBy({ state });
   }
 
+  /** The row without the bytes of the change, or `entity.not_found`. */
+  async getFacts(patchId: string): Promise<PatchRow> {
+    const [row] = await this.findBy({ patch_id: patchId });
+    return row ?? this.get(patchId);
+  }
+
   findByTask(taskId: string): Promise<PatchRow[]> {
     return this.findBy({ task_id: taskId });
   }
 
-  /** Without the bytes of the change. */
   findByRun(runId: string): Promise<PatchRow[]> {
-    return this.coded((em) =>
-      em.find(Patch, { run_id: runId }, { exclude: ['content', 'diff'], orderBy: { patch_id: 'asc' } }),
-    ) as Promise<PatchRow[]>;
+    return this.findBy({ run_id: runId });
   }
 
   /** The landing queue of a target: highest priority first, then longest staged. */

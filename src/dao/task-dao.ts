@@ -4,6 +4,9 @@ import type { TaskState } from '../domain/lifecycles/task.ts';
 import { Task, type TaskRow } from '../entities/task.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 
+/** Of a run, or of one of its workstreams. */
+export type TasksOf = { run_id: string } | { workstream_id: string };
+
 export interface TaskFilter {
   run?: string;
   state?: TaskState;
@@ -32,15 +35,16 @@ export class TaskDao extends BaseDao<TaskRow> {
   }
 
   /** Tasks that have not ended, oldest first. */
-  findLive(runId: string, limit: number): Promise<TaskRow[]> {
-    const criteria = { run_id: runId, state: { $in: liveStates('task') } };
+  findLive(of: TasksOf, limit: number): Promise<TaskRow[]> {
+    const criteria = { ...of, state: { $in: liveStates('task') } };
     return this.coded((em) => em.find(Task, criteria, { limit, orderBy: { task_id: 'asc' } }));
   }
 
   /** Only states that there are. */
-  async countByState(runId: string): Promise<Partial<Record<TaskState, number>>> {
+  async countByState(of: TasksOf): Promise<Partial<Record<TaskState, number>>> {
+    const [[column, id]] = Object.entries(of) as [[string, string]];
     const rows = await this.rows<{ state: TaskState; n: number }>(sql`
-      select state, count(*)::int as n from tasks where run_id = ${runId} group by state`);
+      select state, count(*)::int as n from tasks where ${sql.ref(column)} = ${id} group by state`);
     return Object.fromEntries(rows.map(({ state, n }) => [state, n]));
   }
 

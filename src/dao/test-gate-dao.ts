@@ -36,6 +36,13 @@ export class TestGateDao extends BaseDao<TestGateRow> {
     return this.findBy({ state });
   }
 
+  /** Gates that no worker was asked for yet. */
+  waitingByPool(): Promise<{ pool: string; waiting: number }[]> {
+    return this.rows(sql`
+      select pool, count(*)::int as waiting from test_gates
+      where state = 'PENDING' and dispatched_at is null group by pool order by pool`);
+  }
+
   findByTask(taskId: string): Promise<TestGateRow[]> {
     return this.findBy({ task_id: taskId });
   }

@@ -1,4 +1,4 @@
-import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import { defineEntity, p } from '@mikro-orm/postgresql';
 import { auditColumns } from './columns.ts';
 
 /** A repository of the configuration, as far as admission must know it. */
@@ -13,4 +13,3 @@ export const Repository = defineEntity({
     ...auditColumns,
   },
 });
-export type RepositoryRow = InferEntity<typeof Repository>;

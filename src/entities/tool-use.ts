@@ -1,4 +1,4 @@
-import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import { defineEntity, p } from '@mikro-orm/postgresql';
 import { instant } from './columns.ts';
 
 /** When attempts of a tool with a rate limit began. Kept as long as its window is. */
@@ -25,6 +25,3 @@ export const ToolCost = defineEntity({
     usd: p.double().$type<number>().default(0),
   },
 });
-
-export type ToolStartRow = InferEntity<typeof ToolStart>;
-export type ToolCostRow = InferEntity<typeof ToolCost>;

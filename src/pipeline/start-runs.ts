@@ -47,8 +47,9 @@ export class StartRuns {
   async round(): Promise<'again' | undefined> {
     const waiting = await this.#deps.runs.findToStart(BATCH, this.#targetsLeftAlone());
     const byTarget = Map.groupBy(waiting, ({ target_id }) => target_id ?? '');
-    await Promise.all([...byTarget.values()].map((runs) => this.#startOnTarget(runs)));
-    return waiting.length === BATCH ? 'again' : undefined;
+    const moved = await Promise.all([...byTarget.values()].map((runs) => this.#startOnTarget(runs)));
+    // Where nothing moved, the same ones would be looked at again without a pause.
+    return waiting.length === BATCH && moved.includes(true) ? 'again' : undefined;
   }
 
   /** Those that failed a moment ago. What is known of a target is forgotten when nobody asked for it for long. */
@@ -60,8 +61,8 @@ export class StartRuns {
     return [...this.#failedReads].filter(([, { nextMs }]) => now < nextMs).map(([targetId]) => targetId);
   }
 
-  /** Runs of one target share one look at the remote. */
-  async #startOnTarget(runs: readonly RunRow[]): Promise<void> {
+  /** Runs of one target share one look at the remote. True when some of them started or ended. */
+  async #startOnTarget(runs: readonly RunRow[]): Promise<boolean> {
     const { ledger, log, targets } = this.#deps;
     const targetId = runs[0]!.target_id!;
     const target = await targets.get(targetId);
@@ -73,20 +74,23 @@ export class StartRuns {
       if (machine !== undefined) {
         // Our own trouble: another scheduler reads the target, or this one later.
         log.error({ targetId, machine }, 'start-runs.machine_fault');
-        return;
+        return false;
       }
-      if (!FINAL.includes(error.code) && !this.#isHopeless(target)) return;
+      if (!FINAL.includes(error.code) && !this.#isHopeless(target)) return false;
       this.#failedReads.delete(targetId);
       for (const { run_id } of runs) await this.#refuse(run_id, error);
-      return;
+      return true;
     }
     this.#failedReads.delete(targetId);
+    let moved = false;
     for (const { run_id, supersede } of runs) {
       if (supersede && !(await this.#supersedeOlder(run_id))) continue;
       await ledger.write((tx) => startRun(tx, run_id));
+      moved = true;
       log.info({ runId: run_id, targetId }, 'run.started');
     }
     ledger.hint('dispatch');
+    return moved;
   }
 
   /** False while a patch of an older run is being landed: the next round tries again. */

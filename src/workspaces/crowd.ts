@@ -1,5 +1,5 @@
 import { sleep } from '../lib/clock.ts';
-import { processesWithVariable } from '../lib/process-identity.ts';
+import { processesWithVariable, processesWorkingIn } from '../lib/process-identity.ts';
 import type { StopCause } from '../tools/classify-ending.ts';
 import type { Slot } from './slots.ts';
 
@@ -15,7 +15,7 @@ const COUNT_EVERY_MS = 250;
 const KEEPERS = 2;
 
 /**
- * Counts what a child has started, wherever it went. A limit of the kernel would count the whole user, and root not at all.
+ * Counts what a child has started, by its environment or by where it works. A limit of the kernel would count the whole user, and root not at all.
  */
 export function watchProcesses(
   slot: Slot,
@@ -26,10 +26,11 @@ export function watchProcesses(
   if (max !== undefined) void count(slot, max + (sandboxed ? KEEPERS : 0));
   return { signal: crowded.signal, stop: () => stopped.abort() };
 
-  async function count({ tmp }: Slot, limit: number): Promise<void> {
+  async function count({ tmp, work }: Slot, limit: number): Promise<void> {
     while (await sleep(COUNT_EVERY_MS, stopped.signal)) {
-      const processes = await processesWithVariable(`TMPDIR=${tmp}`).catch(() => []);
-      if (processes.length <= limit) continue;
+      const marked = await processesWithVariable(`TMPDIR=${tmp}`).catch(() => []);
+      const inside = await processesWorkingIn(work).catch(() => []);
+      if (new Set([...marked, ...inside]).size <= limit) continue;
       crowded.abort('too_many_processes' satisfies StopCause);
       return;
     }

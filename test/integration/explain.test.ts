@@ -16,6 +16,30 @@ const ahead = (iso: string | null): number => (iso === null ? Number.NaN : (Date
 const declare = (given: Parameters<typeof toolSettings>[1] = {}) =>
   on.write((tx) => declareTools(tx, [toolSettings('agent', given)]));
 
+describe('P10: a workstream', () => {
+  test('BLOCKED: which one comes first; RUNNING: what its tasks wait for; PENDING: what its run does', async () => {
+    const run = await on.build.run();
+    const first = await on.build.workstream({ run_id: run.run_id, name: 'lint' });
+    const { workstream_id } = await on.build.workstream({ run_id: run.run_id, state: 'BLOCKED' });
+    await on.db.daos.workstreamDependencies.create({ workstream_id, depends_on_id: first.workstream_id });
+    expect(await why(workstream_id)).toMatchObject({
+      kind: 'workstream',
+      code: 'workstream_dependency',
+      facts: { workstreams: [first.workstream_id] },
+    });
+    await on.build.task({ workstream_id: first.workstream_id });
+    expect(await why(first.workstream_id)).toMatchObject({
+      code: 'no_worker',
+      facts: { run_id: run.run_id, states: { QUEUED: 1 } },
+    });
+    const early = await on.build.run({ state: 'INITIALIZING' });
+    const waiting = await on.build.workstream({ run_id: early.run_id, state: 'PENDING' });
+    expect(await why(waiting.workstream_id)).toMatchObject({ state: 'PENDING', code: 'run_initializing' });
+    const failed = await on.build.workstream({ state: 'FAILED', reason: 'tasks_failed' });
+    expect(await why(failed.workstream_id)).toMatchObject({ code: 'failed', again_at: null });
+  });
+});
+
 describe('P10: a task', () => {
   test('PENDING: its run begins first', async () => {
     const run = await on.build.run({ state: 'INITIALIZING' });
@@ -32,7 +56,7 @@ describe('P10: a task', () => {
     const task = await on.build.task({ workstream_id, state: 'PENDING' });
     expect(await why(task.task_id)).toMatchObject({
       code: 'workstream_dependency',
-      sentence: 'waits: its workstream begins after lint.',
+      sentence: 'waits: the workstream begins after lint.',
     });
   });
 

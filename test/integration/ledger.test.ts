@@ -157,7 +157,7 @@ describe('how an attempt ends', () => {
     expect(await taskState(task_id)).toBe('VALIDATING');
     const stored = (await on.db.daos.patches.findByTask(task_id))[0]!;
     expect(stored.state).toBe('STAGED');
-    expect(Buffer.from(stored.diff!).equals(patch.diff!)).toBe(true);
+    expect((await on.db.daos.patches.readDiff(stored.patch_id)).equals(patch.diff!)).toBe(true);
     const audit = await on.db.daos.transitions.findByEntity(stored.patch_id);
     expect(audit.map(({ to_state }) => to_state)).toEqual(['PENDING', 'VALIDATING', 'STAGED']);
   });

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
 import { admitTasks } from '../../src/ledger/admission.ts';
 import { endAttempts } from '../../src/ledger/attempts.ts';
+import { declareTools } from '../../src/ledger/breakers.ts';
 import { cancelTask } from '../../src/ledger/cancel.ts';
 import { claimTasks } from '../../src/ledger/claims.ts';
 import { endGate, failGates } from '../../src/ledger/gates.ts';
@@ -11,7 +12,7 @@ import { buryWorker, drainWorker, heartbeat, reapWorkers } from '../../src/ledge
 import { silentLog } from '../../src/lib/log.ts';
 import { RECONCILE_TIMES, Reconciler } from '../../src/pipeline/reconcile.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
-import { attemptEnd, claimOf } from '../support/ledger-words.ts';
+import { attemptEnd, claimOf, toolSettings } from '../support/ledger-words.ts';
 
 const on = ledgerCase();
 const ago = (seconds: number): Date => new Date(Date.now() - 1_000 * seconds);
@@ -38,6 +39,19 @@ test('a message that nobody claims while a slot stands empty is sent again, with
       ),
     ),
   ).toBe(0);
+});
+
+test('what was dispatched to a pool that all workers have left waits in the ledger again and holds no place of its tool', async () => {
+  await on.build.worker();
+  await on.build.worker({ pools: ['left'], draining: true });
+  await on.write((tx) => declareTools(tx, [toolSettings('agent', { concurrency: 1 })]));
+  const stranded = await on.build.dispatchedTask({ pool: 'left', tool: 'agent', dispatched_at: ago(8) });
+  const other = await on.build.task({ tool: 'agent' });
+  expect(await on.write(admitTasks)).toEqual([]);
+  expect(await on.write(async (tx) => forgetDispatches(tx, await suspectLostDispatches(tx, 5_000)))).toBe(1);
+  expect(await repairs()).toEqual({ pool_left: 1 });
+  expect((await on.db.daos.tasks.get(stranded.task_id)).dispatched_at).toBeNull();
+  expect((await on.write(admitTasks)).map(({ id }) => id)).toEqual([other.task_id]);
 });
 
 test('what waits for its turn in a busy pool is not lost', async () => {

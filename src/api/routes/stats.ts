@@ -32,8 +32,11 @@ export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
     const tasks = await capacity(database, 'task');
     const gates = await capacity(database, 'gate');
     const depth = await daos.tasks.depthByPool();
+    const gatesWaiting = await daos.gates.waitingByPool();
     const ended = await daos.tasks.endedByPool(windowSeconds);
-    const pools = [...new Set([...tasks, ...gates, ...depth, ...ended].map(({ pool }) => pool))].toSorted();
+    const pools = [
+      ...new Set([...tasks, ...gates, ...depth, ...gatesWaiting, ...ended].map(({ pool }) => pool)),
+    ].toSorted();
     return pools.map((pool) => {
       const waiting = depth.find((found) => found.pool === pool);
       const task = tasks.find((found) => found.pool === pool);
@@ -44,6 +47,7 @@ export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
         oldest_waiting_seconds: waiting?.oldest_seconds ?? 0,
         tasks_in_flight: task?.in_flight ?? 0,
         task_slots: task?.slots ?? 0,
+        gates_waiting: gatesWaiting.find((found) => found.pool === pool)?.waiting ?? 0,
         gates_in_flight: gate?.in_flight ?? 0,
         gate_slots: gate?.slots ?? 0,
         tasks_ended: Object.fromEntries(ended.filter((found) => found.pool === pool).map(({ state, n }) => [state, n])),

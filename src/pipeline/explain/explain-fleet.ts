@@ -1,9 +1,8 @@
 import { type Explanation, stands, wait, whyToolHolds } from '../../domain/wait.ts';
 import type { WorkerRow } from '../../entities/worker.ts';
-import { readStanding } from '../../ledger/standing.ts';
-import type { ExplainDeps, Explained } from './explain.ts';
+import type { Explained, ExplainScene } from './explain.ts';
 
-export async function explainWorker({ daos }: ExplainDeps, id: string): Promise<Explained> {
+export async function explainWorker({ daos }: ExplainScene, id: string): Promise<Explained> {
   const worker = await daos.workers.get(id);
   const held = await daos.tasks.findByWorker(id);
   const facts = {
@@ -52,8 +51,8 @@ export function silentWorker(worker: WorkerRow | undefined, leaseExpiresAt: Date
   });
 }
 
-export async function explainTool({ database, daos }: ExplainDeps, name: string): Promise<Explained> {
-  const tool = (await readStanding(database)).tools.find(({ tool }) => tool === name)!;
+export async function explainTool({ standing, daos }: ExplainScene, name: string): Promise<Explained> {
+  const tool = (await standing()).tools.find(({ tool }) => tool === name)!;
   const waiting = await daos.tasks.count({ tool: name, state: 'QUEUED', dispatched_at: null });
   const { in_flight, concurrency, rate_max, rate_per_seconds, usd_per_day, usd_today } = tool;
   const use = { in_flight, waiting, concurrency, rate_max, rate_per_seconds, usd_per_day, usd_today };

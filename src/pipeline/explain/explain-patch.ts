@@ -3,19 +3,18 @@ import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
-import { capacity } from '../../ledger/admission.ts';
-import type { ExplainDeps, Explained } from './explain.ts';
+import type { Explained, ExplainScene } from './explain.ts';
 import { silentWorker } from './explain-fleet.ts';
 import { whyTargetHolds } from './explain-target.ts';
 
 const EACH_ROUND = 'in each round of the coordinator, about once a second';
 
-export async function explainPatch(deps: ExplainDeps, id: string): Promise<Explained> {
-  const patch = await deps.daos.patches.get(id);
+export async function explainPatch(deps: ExplainScene, id: string): Promise<Explained> {
+  const patch = await deps.daos.patches.getFacts(id);
   return { id, kind: 'patch', state: patch.state, ...(await whyPatch(deps, patch)) };
 }
 
-async function whyPatch(deps: ExplainDeps, patch: PatchRow): Promise<Explanation> {
+async function whyPatch(deps: ExplainScene, patch: PatchRow): Promise<Explanation> {
   const facts = { task_id: patch.task_id, target_id: patch.target_id, reason: patch.reason, evidence: patch.evidence };
   switch (patch.state) {
     case 'PENDING':
@@ -50,7 +49,7 @@ async function whyPatch(deps: ExplainDeps, patch: PatchRow): Promise<Explanation
   }
 }
 
-async function whyStaged(deps: ExplainDeps, patch: PatchRow): Promise<Explanation> {
+async function whyStaged(deps: ExplainScene, patch: PatchRow): Promise<Explanation> {
   const { daos } = deps;
   const target = await daos.targets.get(patch.target_id!);
   const held = whyTargetHolds(target);
@@ -71,7 +70,7 @@ async function whyStaged(deps: ExplainDeps, patch: PatchRow): Promise<Explanatio
 }
 
 async function whyUnderTest(
-  deps: ExplainDeps,
+  deps: ExplainScene,
   live: readonly TestGateRow[],
   facts: Explanation['facts'],
 ): Promise<Explanation> {
@@ -124,12 +123,12 @@ function whyInLine(place: PlaceInLine | undefined, facts: Explanation['facts']):
   }
 }
 
-export async function explainGate(deps: ExplainDeps, id: string): Promise<Explained> {
+export async function explainGate(deps: ExplainScene, id: string): Promise<Explained> {
   const gate = await deps.daos.gates.get(id);
   return { id, kind: 'gate', state: gate.state, ...(await whyGate(deps, gate)) };
 }
 
-async function whyGate({ database, daos }: ExplainDeps, gate: TestGateRow): Promise<Explanation> {
+async function whyGate({ capacity, daos }: ExplainScene, gate: TestGateRow): Promise<Explanation> {
   const facts = {
     gate_id: gate.gate_id,
     gate: gate.test_suite,
@@ -139,7 +138,7 @@ async function whyGate({ database, daos }: ExplainDeps, gate: TestGateRow): Prom
   };
   switch (gate.state) {
     case 'PENDING': {
-      const pool = (await capacity(database, 'gate')).find((offered) => offered.pool === gate.pool);
+      const pool = (await capacity('gate')).find((offered) => offered.pool === gate.pool);
       if (pool === undefined || pool.slots === 0) {
         return wait('no_gate_worker', `no living worker offers slots for gates in the pool ${gate.pool}`, {
           facts,

@@ -1,17 +1,20 @@
+import type { TaskState } from '../../domain/lifecycles/task.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { RunRow } from '../../entities/run.ts';
-import type { ExplainDeps, Explained } from './explain.ts';
-import { explainTask } from './explain-task.ts';
+import type { TaskRow } from '../../entities/task.ts';
+import type { WorkstreamRow } from '../../entities/workstream.ts';
+import type { Explained, ExplainScene } from './explain.ts';
+import { explainTask, whyWorkstreamIsBlocked } from './explain-task.ts';
 
 /** So many of its live tasks are looked at one by one. */
-const SAMPLED = 50;
+const SAMPLED = 20;
 
-export async function explainRun(deps: ExplainDeps, id: string): Promise<Explained> {
+export async function explainRun(deps: ExplainScene, id: string): Promise<Explained> {
   const run = await deps.daos.runs.get(id);
   return { id, kind: 'run', state: run.state, ...(await whyRun(deps, run)) };
 }
 
-async function whyRun(deps: ExplainDeps, run: RunRow): Promise<Explanation> {
+async function whyRun(deps: ExplainScene, run: RunRow): Promise<Explanation> {
   const facts = {
     progress_percentage: run.progress_percentage,
     tasks_total: run.tasks_total,
@@ -27,7 +30,11 @@ async function whyRun(deps: ExplainDeps, run: RunRow): Promise<Explanation> {
         { facts, when: 'when somebody resumes it' },
       );
     case 'RUNNING':
-      return whyRunning(deps, run, facts);
+      return whyTasksWait(deps, {
+        live: await deps.daos.tasks.findLive({ run_id: run.run_id }, SAMPLED),
+        states: await deps.daos.tasks.countByState({ run_id: run.run_id }),
+        facts,
+      });
     case 'COMPLETED':
       return stands('completed', 'it is done', facts);
     case 'FAILED':
@@ -42,7 +49,7 @@ async function whyRun(deps: ExplainDeps, run: RunRow): Promise<Explanation> {
   }
 }
 
-async function whyInitializing({ daos }: ExplainDeps, run: RunRow, facts: Explanation['facts']): Promise<Explanation> {
+async function whyInitializing({ daos }: ExplainScene, run: RunRow, facts: Explanation['facts']): Promise<Explanation> {
   if (run.supersede && run.concurrency_key) {
     const older = await daos.runs.findLiveWithKey(run.concurrency_key, run.run_id);
     if (older.length > 0) {
@@ -60,10 +67,52 @@ async function whyInitializing({ daos }: ExplainDeps, run: RunRow, facts: Explan
   });
 }
 
+export async function explainWorkstream(deps: ExplainScene, id: string): Promise<Explained> {
+  const workstream = await deps.daos.workstreams.get(id);
+  return { id, kind: 'workstream', state: workstream.state, ...(await whyWorkstream(deps, workstream)) };
+}
+
+async function whyWorkstream(deps: ExplainScene, workstream: WorkstreamRow): Promise<Explanation> {
+  const { workstream_id, state, reason, tasks_total, tasks_ended } = workstream;
+  const facts = { run_id: workstream.run_id, tasks_total, tasks_ended };
+  switch (state) {
+    case 'PENDING':
+    case 'INITIALIZING':
+    case 'PAUSED': {
+      const { code, sentence, again_at, again_when } = await whyRun(deps, await deps.daos.runs.get(workstream.run_id));
+      return { code, sentence, facts, again_at, again_when };
+    }
+    case 'BLOCKED':
+      return whyWorkstreamIsBlocked(deps, workstream_id);
+    case 'RUNNING': {
+      const live = await deps.daos.tasks.findLive({ workstream_id }, SAMPLED);
+      return whyTasksWait(deps, { live, states: await deps.daos.tasks.countByState({ workstream_id }), facts });
+    }
+    case 'COMPLETED':
+      return stands('completed', 'it is done', facts);
+    case 'FAILED':
+    case 'CANCELLED':
+    case 'ABANDONED':
+      return stands(
+        state.toLowerCase(),
+        `it ended ${state}: ${reason ?? 'no reason'}`,
+        facts,
+        'when its tasks are retried',
+      );
+    default:
+      return state satisfies never;
+  }
+}
+
 /** What its tasks wait for, the most frequent first; one that runs means that the run does not wait. */
-async function whyRunning(deps: ExplainDeps, run: RunRow, facts: Explanation['facts']): Promise<Explanation> {
-  const live = await deps.daos.tasks.findLive(run.run_id, SAMPLED);
-  const states = await deps.daos.tasks.countByState(run.run_id);
+async function whyTasksWait(
+  deps: ExplainScene,
+  {
+    live,
+    states,
+    facts,
+  }: { live: readonly TaskRow[]; states: Partial<Record<TaskState, number>>; facts: Explanation['facts'] },
+): Promise<Explanation> {
   const explained = await Promise.all(live.map(({ task_id }) => explainTask(deps, task_id)));
   const groups = Map.groupBy(explained, ({ code }) => code);
   const waits = [...groups]

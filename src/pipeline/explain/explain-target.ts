@@ -1,8 +1,8 @@
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { TargetRow } from '../../entities/target.ts';
-import type { ExplainDeps, Explained } from './explain.ts';
+import type { Explained, ExplainScene } from './explain.ts';
 
-export async function explainTarget({ daos }: ExplainDeps, target: TargetRow): Promise<Explained> {
+export async function explainTarget({ daos }: ExplainScene, target: TargetRow): Promise<Explained> {
   const staged = await daos.patches.count({ target_id: target.target_id, state: 'STAGED' });
   const facts = { tip_commit: target.tip_commit, staged, slots: target.landing?.slots ?? null };
   const state = target.paused_at ? 'paused' : 'open';

@@ -1,18 +1,16 @@
 import type { PoolFacts, QueuedTask } from '../../domain/wait.ts';
 import { type Explanation, stands, wait, whyQueued } from '../../domain/wait.ts';
 import type { TaskRow } from '../../entities/task.ts';
-import { capacity } from '../../ledger/admission.ts';
-import { readStanding } from '../../ledger/standing.ts';
-import type { ExplainDeps, Explained } from './explain.ts';
+import type { Explained, ExplainScene } from './explain.ts';
 import { silentWorker } from './explain-fleet.ts';
 import { explainPatch } from './explain-patch.ts';
 
-export async function explainTask(deps: ExplainDeps, id: string): Promise<Explained> {
+export async function explainTask(deps: ExplainScene, id: string): Promise<Explained> {
   const task = await deps.daos.tasks.get(id);
   return { id, kind: 'task', state: task.state, ...(await whyTask(deps, task)) };
 }
 
-async function whyTask(deps: ExplainDeps, task: TaskRow): Promise<Explanation> {
+async function whyTask(deps: ExplainScene, task: TaskRow): Promise<Explanation> {
   switch (task.state) {
     case 'PENDING':
       return whyPending(deps, task);
@@ -53,7 +51,7 @@ async function whyTask(deps: ExplainDeps, task: TaskRow): Promise<Explanation> {
   }
 }
 
-async function whyPending({ daos }: ExplainDeps, task: TaskRow): Promise<Explanation> {
+async function whyPending({ daos }: ExplainScene, task: TaskRow): Promise<Explanation> {
   const run = await daos.runs.get(task.run_id!);
   if (run.state === 'INITIALIZING') {
     const facts = { run_id: run.run_id, target_id: run.target_id };
@@ -62,17 +60,25 @@ async function whyPending({ daos }: ExplainDeps, task: TaskRow): Promise<Explana
       when: 'when the run is RUNNING; it is tried each second',
     });
   }
-  const edges = await daos.workstreamDependencies.findByWorkstream(task.workstream_id);
+  return whyWorkstreamIsBlocked({ daos }, task.workstream_id);
+}
+
+/** Of a workstream that waits, and of its tasks. */
+export async function whyWorkstreamIsBlocked(
+  { daos }: Pick<ExplainScene, 'daos'>,
+  workstreamId: string,
+): Promise<Explanation> {
+  const edges = await daos.workstreamDependencies.findByWorkstream(workstreamId);
   const open = edges.filter(({ satisfied_at }) => satisfied_at === null).map(({ depends_on_id }) => depends_on_id);
   const names = await Promise.all(open.map(async (id) => (await daos.workstreams.get(id)).name));
-  const sentence = `its workstream begins after ${names.join(', ') || 'another one'}`;
+  const sentence = `the workstream begins after ${names.join(', ') || 'another one'}`;
   return wait('workstream_dependency', sentence, {
     facts: { workstreams: open },
     when: 'when those workstreams are COMPLETED',
   });
 }
 
-async function whyBlocked({ daos }: ExplainDeps, task: TaskRow): Promise<Explanation> {
+async function whyBlocked({ daos }: ExplainScene, task: TaskRow): Promise<Explanation> {
   const edges = await daos.taskDependencies.findByTask(task.task_id);
   const open = edges.filter(({ satisfied_at }) => satisfied_at === null).map(({ depends_on_id }) => depends_on_id);
   const needed = await Promise.all(open.map((id) => daos.tasks.get(id)));
@@ -81,9 +87,9 @@ async function whyBlocked({ daos }: ExplainDeps, task: TaskRow): Promise<Explana
   return wait('dependency', `it depends on ${words}`, { facts, when: 'when all of them are COMPLETED' });
 }
 
-async function whyTaskIsQueued({ database, daos }: ExplainDeps, task: TaskRow): Promise<Explanation> {
+async function whyTaskIsQueued({ standing, capacity, daos }: ExplainScene, task: TaskRow): Promise<Explanation> {
   const run = await daos.runs.get(task.run_id!);
-  const pools = await capacity(database, 'task');
+  const pools = await capacity('task');
   const pool = pools.find((offered) => offered.pool === task.pool);
   const facts: PoolFacts = {
     slots: pool?.slots ?? 0,
@@ -103,7 +109,7 @@ async function whyTaskIsQueued({ database, daos }: ExplainDeps, task: TaskRow): 
     run_state: run.state,
     run_reason: run.reason ?? null,
   };
-  const explanation = whyQueued(queued, await readStanding(database), facts);
+  const explanation = whyQueued(queued, await standing(), facts);
   if (!task.queue_expires_at || run.state === 'PAUSED') return explanation;
   return { ...explanation, facts: { ...explanation.facts, queue_expires_at: task.queue_expires_at.toISOString() } };
 }
@@ -123,7 +129,7 @@ function whyRetrying(task: TaskRow): Explanation {
   return wait(limited ? 'tool_limited' : 'retry_delay', sentence, { facts, again_at, when: 'when the delay is over' });
 }
 
-async function whyRunning({ daos }: ExplainDeps, task: TaskRow): Promise<Explanation> {
+async function whyRunning({ daos }: ExplainScene, task: TaskRow): Promise<Explanation> {
   const worker = task.worker_id ? await daos.workers.find(task.worker_id) : undefined;
   const facts = { worker_id: task.worker_id, attempt: task.attempt, started_at: task.started_at?.toISOString() };
   const silent = silentWorker(worker, task.lease_expires_at ?? null);
@@ -136,7 +142,7 @@ async function whyRunning({ daos }: ExplainDeps, task: TaskRow): Promise<Explana
   );
 }
 
-async function whyValidating(deps: ExplainDeps, task: TaskRow): Promise<Explanation> {
+async function whyValidating(deps: ExplainScene, task: TaskRow): Promise<Explanation> {
   const patch = (await deps.daos.patches.findByTask(task.task_id)).at(-1);
   if (patch === undefined) return stands('validating', 'its change is being recorded', {}, 'within a moment');
   const { code, sentence, facts, again_at, again_when } = await explainPatch(deps, patch.patch_id);

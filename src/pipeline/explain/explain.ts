@@ -1,10 +1,13 @@
 import { SluiceError } from '../../contract/errors.ts';
 import type { Daos } from '../../dao/all.ts';
 import type { Database } from '../../database/database.ts';
+import type { Standing } from '../../domain/admission.ts';
 import type { Explanation } from '../../domain/wait.ts';
+import { capacity, type PoolCapacity } from '../../ledger/admission.ts';
+import { readStanding } from '../../ledger/standing.ts';
 import { explainTool, explainWorker } from './explain-fleet.ts';
 import { explainGate, explainPatch } from './explain-patch.ts';
-import { explainRun } from './explain-run.ts';
+import { explainRun, explainWorkstream } from './explain-run.ts';
 import { explainTarget } from './explain-target.ts';
 import { explainTask } from './explain-task.ts';
 
@@ -13,16 +16,34 @@ export interface ExplainDeps {
   daos: Daos;
 }
 
+/** What many answers go by is read once for all of them. */
+export interface ExplainScene extends ExplainDeps {
+  standing: () => Promise<Standing>;
+  capacity: (kind: 'task' | 'gate') => Promise<PoolCapacity[]>;
+}
+
 export interface Explained extends Explanation {
   id: string;
   kind: 'run' | 'workstream' | 'task' | 'patch' | 'gate' | 'worker' | 'tool' | 'target';
   state: string;
 }
 
+function sceneOf(deps: ExplainDeps): ExplainScene {
+  const { database } = deps;
+  const read: { standing?: Promise<Standing>; task?: Promise<PoolCapacity[]>; gate?: Promise<PoolCapacity[]> } = {};
+  return {
+    ...deps,
+    standing: () => (read.standing ??= readStanding(database)),
+    capacity: (kind) => (read[kind] ??= capacity(database, kind)),
+  };
+}
+
 /** By what an id begins with; tools and targets have names of their own. Throws `entity.not_found`. */
-export async function explain(deps: ExplainDeps, id: string): Promise<Explained> {
+export async function explain(from: ExplainDeps, id: string): Promise<Explained> {
+  const deps = sceneOf(from);
   const explainers = {
     run: explainRun,
+    ws: explainWorkstream,
     task: explainTask,
     patch: explainPatch,
     gate: explainGate,
@@ -36,6 +57,6 @@ export async function explain(deps: ExplainDeps, id: string): Promise<Explained>
   if ((await deps.daos.breakers.getByTool(id)) !== undefined) return explainTool(deps, id);
   throw new SluiceError(
     'entity.not_found',
-    `there is nothing called ${id}: give the id of a run, task, patch, gate, worker or target, or the name of a tool`,
+    `there is nothing called ${id}: give the id of a run, workstream, task, patch, gate, worker or target, or the name of a tool`,
   );
 }
