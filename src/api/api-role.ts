@@ -32,9 +32,10 @@ export class ApiRole implements Component {
   }
 
   async start(): Promise<void> {
-    const { settings, log, daos } = this.#deps;
+    const { settings, log, daos, tools } = this.#deps;
     const loopback = isLoopback(settings.host);
-    if (!loopback && (await daos.tokens.count({ revoked_at: null })) === 0) {
+    const open = (await daos.tokens.count({ revoked_at: null })) === 0;
+    if (!loopback && open) {
       throw new SluiceError(
         'auth.unsafe_listen',
         `make a token first, or listen on 127.0.0.1, not on ${settings.host}`,
@@ -54,6 +55,14 @@ export class ApiRole implements Component {
     const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
     this.#url = `http://${host}:${port}`;
     log.info({ url: this.#url }, 'api.listening');
+    const networked = tools.all().filter(({ sandbox }) => sandbox?.network);
+    if (open && networked.length > 0) {
+      const names = networked.map(({ name }) => name);
+      log.warn(
+        { tools: names },
+        'api.open_to_tools: without a token, sandboxed tools with a network may call this API',
+      );
+    }
   }
 
   async stop(): Promise<void> {

@@ -15,10 +15,13 @@ export const logQuery = z.object({
 
 export interface LogSource {
   read: (after: string, limit: number) => Promise<LogChunkRow[]>;
-  hasEnded: () => Promise<boolean>;
+  /** `cut_short`: ended by somebody else, while what it printed last may be on its way. */
+  ending: () => Promise<'open' | 'ended' | 'cut_short'>;
 }
 
 const POLL_MS = 150;
+/** The grace of a child that is cancelled, and the way of its last words. */
+const LAST_WORDS_MS = 2_000;
 
 /** A page as JSON, or, with `follow`, every chunk until whoever prints has ended. */
 export async function logAnswer(
@@ -44,8 +47,11 @@ async function* follow(
   signal: AbortSignal,
 ): AsyncGenerator<SseMessage[]> {
   let cursor = after;
+  let cutShortAt: number | undefined;
   while (!signal.aborted) {
-    const ended = await source.hasEnded();
+    const ending = await source.ending();
+    if (ending === 'cut_short') cutShortAt ??= performance.now();
+    const ended = ending === 'ended' || performance.now() - (cutShortAt ?? Number.POSITIVE_INFINITY) > LAST_WORDS_MS;
     const chunks = await source.read(cursor, limit);
     cursor = chunks.at(-1)?.chunk_id ?? cursor;
     yield chunks.map((chunk) => ({ id: chunk.chunk_id, event: 'log', data: chunkObject(chunk) }));

@@ -120,17 +120,19 @@ describe('output', () => {
     await sluice.client.tasks.cancel(task.id);
   });
 
-  test('what a tool was doing when it was cancelled can still be read', async () => {
+  test('what a tool says when it is cancelled reaches who follows it, and can still be read', async () => {
     const script = `trap 'echo last words; exit 1' TERM; echo ready; while :; do sleep 0.1; done`;
     const task = await running(specOf(git.remote, [shell('speaks', script)]));
-    const all = async () => {
+    const all = async (follow = false) => {
       let text = '';
-      for await (const chunk of sluice.client.tasks.logs(task.id)) text += chunk.text;
+      for await (const chunk of sluice.client.tasks.logs(task.id, { follow })) text += chunk.text;
       return text;
     };
     await eventually('its output', async () => (await all()).includes('ready'));
+    const followed = all(true);
     await sluice.client.tasks.cancel(task.id);
-    await eventually('its last words', async () => (await all()).includes('last words'));
+    expect(await followed).toContain('last words');
+    expect(await all()).toContain('last words');
   });
 });
 

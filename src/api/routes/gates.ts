@@ -37,7 +37,11 @@ export function gateRoutes(api: Api, { daos }: ApiDeps): void {
       const { gate_id: id } = await daos.gates.get(request.params.id);
       return logAnswer(request, reply, request.query, {
         read: (after, limit) => daos.logs.readGate(id, { after, limit }),
-        hasEnded: async () => isTerminal('gate', (await daos.gates.get(id)).state),
+        ending: async () => {
+          const { state, outcome } = await daos.gates.get(id);
+          if (outcome === 'withdrawn') return 'cut_short';
+          return isTerminal('gate', state) ? 'ended' : 'open';
+        },
       });
     },
   );

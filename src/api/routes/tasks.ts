@@ -51,7 +51,11 @@ export function taskRoutes(api: Api, deps: ApiDeps): void {
       const { task_id: id } = await daos.tasks.get(request.params.id);
       return logAnswer(request, reply, request.query, {
         read: (after, limit) => daos.logs.readTask(id, { after, limit }),
-        hasEnded: async () => isTerminal('task', (await daos.tasks.get(id)).state),
+        ending: async () => {
+          const { state } = await daos.tasks.get(id);
+          if (state === 'CANCELLED') return 'cut_short';
+          return isTerminal('task', state) ? 'ended' : 'open';
+        },
       });
     },
   );

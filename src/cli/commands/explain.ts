@@ -5,7 +5,7 @@ import { plain } from '../table.ts';
 export function explainCommand(program: Command, context: CliContext): void {
   program
     .command('explain')
-    .description('why a run, task, patch, gate, worker, target or tool is where it is')
+    .description('why a run, workstream, task, patch, gate, worker, target or tool is where it is')
     .argument('<id>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const found = await clientOf(context, command).explain(id);

@@ -27,7 +27,12 @@ function whyWorker(worker: WorkerRow, facts: Explanation['facts']): Explanation 
   if (worker.state === 'STOPPED') return stands('stopped', `it ended in peace (${worker.reason})`, facts);
   if (worker.state === 'UNHEALTHY') return silentWorker(worker, null) ?? stands('unhealthy', 'it is silent', facts);
   if (worker.draining)
-    return stands('draining', 'it takes no more and ends when what it holds has ended', facts, 'when it is empty');
+    return stands(
+      'draining',
+      'it takes no more; what it holds may end in time, the rest is handed back, and it ends',
+      facts,
+      'when its time to drain is over, or sooner if it is empty',
+    );
   if (worker.starving_since) {
     const sentence = `work waits that it does not take since ${worker.starving_since.toISOString()}: it mends its connections`;
     return wait('not_consuming', sentence, {
