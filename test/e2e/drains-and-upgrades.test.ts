@@ -6,7 +6,9 @@ import { stringify } from 'yaml';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
+import { sleep } from '../../src/lib/clock.ts';
 import { freePort } from '../../src/lib/free-port.ts';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
@@ -62,6 +64,8 @@ test('a second signal ends everything now, with 130, and the work goes back', as
   sluice.child.kill('SIGTERM');
   await eventually('the drain', async () => sluice.output().includes('daemon.stopping'));
   expect(await sluice.stop('SIGTERM')).toBe(130);
+  const marker = `SLUICE_TASK_ID=${task.task_id}`;
+  await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0);
   const again = await spawnSluice({ databaseUrl });
   await eventually('it is taken back', async () => (await daos.tasks.get(task.task_id)).attempt === 2);
   expect(await daos.tasks.get(task.task_id)).toMatchObject({ retry_count: 0 });
@@ -83,9 +87,9 @@ test('P8, P9: a rolling restart of every process under load loses and repeats no
   for (const name of Object.keys(roles) as (keyof typeof roles)[]) running.set(name, roles[name]());
   const client = new SluiceClient({ url: `http://127.0.0.1:${port}` });
   await eventually('the API', () => client.stats().catch(() => undefined));
-  const tasks = Array.from({ length: 16 }, (_, n) => shell(`t${n}`, `sleep 0.4; echo ${n} > roll-${n}.txt`));
   const before = (await git.subjects()).length;
-  const { id } = await client.runs.submit(specOf(git.remote, tasks));
+  const load = handIn(client);
+  await eventually('the load', async () => (await daos.tasks.findByState('RUNNING')).length > 0);
   for (const name of running.keys()) {
     const old = running.get(name)!;
     const ended = new Promise((resolve) => old.once('exit', resolve));
@@ -93,20 +97,43 @@ test('P8, P9: a rolling restart of every process under load loses and repeats no
     expect(await ended).toBe(0);
     running.set(name, roles[name]());
   }
-  await eventually(
-    'the end',
-    async () => (await client.runs.get(id).catch(() => undefined))?.state === 'COMPLETED',
-    100_000,
-  );
-  const rows = await daos.tasks.findByRun(id);
+  const runIds = await load.stop();
+  for (const id of runIds) {
+    await eventually('the end', async () => (await client.runs.get(id)).state === 'COMPLETED', 100_000);
+  }
+  const rows = await daos.tasks.findBy({ run_id: { $in: runIds } });
+  expect(rows.length).toBeGreaterThan(2 * running.size);
   expect(rows.map(({ attempt, retry_count }) => [attempt, retry_count])).toEqual(rows.map(() => [1, 0]));
-  expect((await git.subjects()).length).toBe(before + tasks.length);
+  expect((await git.subjects()).length).toBe(before + rows.length);
   for (const child of running.values()) {
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGTERM');
     await ended;
   }
 });
+
+/** A run of two short tasks every now and then, asked for again while the API is away, until it is stopped. */
+function handIn(client: SluiceClient): { stop: () => Promise<string[]> } {
+  const stopped = new AbortController();
+  const all = (async () => {
+    const runIds: string[] = [];
+    for (let n = 0; !stopped.signal.aborted; n += 1) {
+      const tasks = ['a', 'b'].map((name) => shell(`${name}${n}`, `sleep 0.4; echo ${n} > roll-${name}${n}.txt`));
+      const run = await eventually('an answer', () =>
+        client.runs.submit(specOf(git.remote, tasks), { idempotencyKey: `roll-${n}` }).catch(() => undefined),
+      );
+      runIds.push(run.id);
+      await sleep(300, stopped.signal);
+    }
+    return runIds;
+  })();
+  return {
+    stop: () => {
+      stopped.abort();
+      return all;
+    },
+  };
+}
 
 function spawnRole(args: string[]): ChildProcess {
   const child = fork(SLUICE, [...args, `--config=${config}`], {

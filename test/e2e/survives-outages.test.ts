@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,7 +41,7 @@ async function completed(sluice: SluiceProcess, runId: string, limitMs = 60_000)
   await eventually('the end', async () => (await state()) === 'COMPLETED', limitMs);
 }
 
-test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes nothing: each write is refused and counted', async () => {
+test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes nothing: what it tries is refused and counted', async () => {
   const databaseUrl = await cloneTemplate();
   const daos = await openDaos(databaseUrl);
   const sluice = await spawnSluice({ databaseUrl });
@@ -81,6 +82,10 @@ test.each([
     await eventually('both running', async () => (await daos.tasks.findByState('RUNNING')).length === 2);
     harm(proxy);
     await sleep(60_000);
+    // That it was a minute without: no heartbeat came through, and no leases.
+    expect(sluice.output()).toContain('heartbeat.unreachable');
+    for (const { lease_expires_at } of await daos.tasks.findByState('RUNNING'))
+      expect(Date.now() - lease_expires_at!.getTime()).toBeGreaterThan(40_000);
     proxy.restore();
     await completed(sluice, id);
     for (const { attempt, interruptions } of await daos.tasks.findBy({}))
@@ -129,6 +134,10 @@ test('P8: the workers’ parent killed: they go in peace, and nothing of theirs 
   await sluice.stop('SIGKILL');
   const marker = `SLUICE_TASK_ID=${task.task_id}`;
   await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0, 20_000);
+  await eventually('no worker', async () => {
+    const workers = await daos.workers.findBy({});
+    return workers.every(({ pid }) => !existsSync(`/proc/${pid}`));
+  });
   await eventually('it is queued again', async () => (await daos.tasks.get(task.task_id)).state === 'QUEUED');
   expect(await daos.tasks.get(task.task_id)).toMatchObject({ retry_count: 0, interruptions: 1 });
 });
