@@ -1,3 +1,4 @@
+import { SluiceError } from '../src/contract/errors.ts';
 import type { RunSpecInput } from '../src/contract/run-spec.ts';
 import { sleep } from '../src/lib/clock.ts';
 import type { World } from './world.ts';
@@ -35,6 +36,8 @@ export class Load {
 
   start(): void {
     this.#running ??= this.#loop();
+    // What went wrong is told by `stop`.
+    this.#running.catch(() => {});
   }
 
   /** Resolves when nothing more is handed in. */
@@ -68,7 +71,9 @@ export class Load {
         const { id } = await this.#world.client.runs.submit(spec, { idempotencyKey: name });
         this.expected.push(...expected.map((each) => ({ runId: id, ...each })));
         return;
-      } catch {
+      } catch (error) {
+        // A refusal is a fault of the harness; everything else passes.
+        if (error instanceof SluiceError && error.httpStatus < 500) throw error;
         await sleep(100);
       }
     }

@@ -1,3 +1,4 @@
+import { percentile } from '../bench/measure.ts';
 import type { ChaosResult } from './chaos.ts';
 
 const SHOWN = 20;
@@ -6,7 +7,7 @@ const SHOWN = 20;
 export function tableOf({ records }: ChaosResult): string {
   const kinds = [...Map.groupBy(records, ({ fault }) => fault)].toSorted(([a], [b]) => a.localeCompare(b));
   const row = (name: string, times: readonly number[], late: number): string =>
-    `| ${name} | ${times.length} | ${seconds(quantile(times, 0.5))} | ${seconds(quantile(times, 0.99))} | ${late} |`;
+    `| ${name} | ${times.length} | ${seconds(percentile(times, 0.5))} | ${seconds(percentile(times, 0.99))} | ${late} |`;
   return [
     '| fault | injected | recovery, median s | 99th percentile s | later than 60 s |',
     '|---|---:|---:|---:|---:|',
@@ -41,11 +42,6 @@ export function complaintsOf({ records, repairs, verdict }: ChaosResult): string
   );
   const unasked = records.length === 0 ? Object.entries(repairs) : [];
   return [...complaints, ...unasked.map(([cause, times]) => `unhealthy: ${cause}, ${times} times`)];
-}
-
-function quantile(values: readonly number[], q: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? 0;
 }
 
 function seconds(ms: number): string {

@@ -28,27 +28,27 @@ export async function isRunning({ pid, startTicks: expected }: ProcessIdentity):
 }
 
 /** Ids of processes whose environment holds `assignment` (`NAME=value`) word for word. Empty where there is no /proc. */
-export async function processesWithVariable(assignment: string): Promise<number[]> {
-  const pids = (await readdir('/proc').catch(() => [])).filter((entry) => /^\d+$/.test(entry));
-  const found = await Promise.all(
-    pids.map(async (pid) => {
-      const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '');
-      return environment.split('\0').includes(assignment) ? Number(pid) : undefined;
-    }),
-  );
-  return found.filter((pid) => pid !== undefined && pid !== process.pid) as number[];
+export function processesWithVariable(assignment: string): Promise<number[]> {
+  return otherProcesses(async (pid) => {
+    const environment = await readFile(`/proc/${pid}/environ`, 'latin1');
+    return environment.split('\0').includes(assignment);
+  });
 }
 
 /** Ids of processes whose working directory lies in a folder, whatever their environment says. Empty where there is no /proc. */
-export async function processesWorkingIn(folder: string): Promise<number[]> {
-  const pids = (await readdir('/proc').catch(() => [])).filter((entry) => /^\d+$/.test(entry));
-  const found = await Promise.all(
-    pids.map(async (pid) => {
-      const place = await readlink(`/proc/${pid}/cwd`).catch(() => '');
-      return place === folder || place.startsWith(`${folder}/`) ? Number(pid) : undefined;
-    }),
-  );
-  return found.filter((pid) => pid !== undefined && pid !== process.pid) as number[];
+export function processesWorkingIn(folder: string): Promise<number[]> {
+  return otherProcesses(async (pid) => {
+    const place = await readlink(`/proc/${pid}/cwd`);
+    return place === folder || place.startsWith(`${folder}/`);
+  });
+}
+
+/** One that ends while it is looked at, or may not be looked at, is none of them. */
+async function otherProcesses(isOne: (pid: number) => Promise<boolean>): Promise<number[]> {
+  const entries = await readdir('/proc').catch(() => []);
+  const pids = entries.map(Number).filter((pid) => Number.isInteger(pid) && pid !== process.pid);
+  const found = await Promise.all(pids.map((pid) => isOne(pid).catch(() => false)));
+  return pids.filter((_, index) => found[index]);
 }
 
 async function startTicks(pid: number): Promise<string | null> {
