@@ -52,7 +52,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     const possible = await possibleFaults(world, options.faults);
     say(`seed ${seed}, ${backend}, ${possible.length} kinds of faults; logs in ${world.folder}`);
     load.start();
-    const records = await injectAll(world, possible, options);
+    const records = await injectAll({ world, load }, possible, options);
     await load.stop();
     say(`${records.length} faults injected; waiting for the end of ${load.tasks} tasks`);
     const verdict = await judge(world, load.expected);
@@ -69,7 +69,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     say(`the harness failed: ${(error as Error).stack}`);
     throw error;
   } finally {
-    await load.stop();
+    await load.stop().catch(() => {});
     await world.stop();
   }
 }
@@ -82,7 +82,7 @@ async function possibleFaults(world: World, faults: readonly FaultName[]): Promi
 }
 
 async function injectAll(
-  world: World,
+  { world, load }: { world: World; load: Load },
   faults: readonly FaultName[],
   { seed, seconds, maxFaults, rounds, say }: ChaosOptions,
 ): Promise<FaultRecord[]> {
@@ -95,7 +95,7 @@ async function injectAll(
   const order = new Random(seed);
   const endsAt = performance.now() + seconds * 1_000;
   const most = Math.min(maxFaults ?? Number.POSITIVE_INFINITY, (rounds ?? Number.POSITIVE_INFINITY) * faults.length);
-  while (performance.now() < endsAt && records.length < most) {
+  while (performance.now() < endsAt && records.length < most && !load.failed) {
     await sleep(world.random.between(50, 600));
     // Each kind as often as the others, in an order of chance.
     const turn = records.length % faults.length;

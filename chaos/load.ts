@@ -21,6 +21,8 @@ const LOOK_EVERY_MS = 250;
 /** Hands in runs of short real tasks as long as it is told to, and remembers what each must come to. */
 export class Load {
   readonly expected: Expected[] = [];
+  /** Nothing more is handed in, and `stop` tells why. */
+  failed = false;
   readonly #world: World;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
@@ -37,7 +39,9 @@ export class Load {
   start(): void {
     this.#running ??= this.#loop();
     // What went wrong is told by `stop`.
-    this.#running.catch(() => {});
+    this.#running.catch(() => {
+      this.failed = true;
+    });
   }
 
   /** Resolves when nothing more is handed in. */

@@ -11,6 +11,7 @@ import { NamedRepositories } from './domain/repository-book.ts';
 import { Mirrors } from './git/mirror.ts';
 import { OPEN_ACCESS, type RemoteAccess, remoteAccess } from './git/remote-access.ts';
 import { Git } from './git/run-git.ts';
+import { makeToolsKnown } from './ledger/breakers.ts';
 import { Ledger } from './ledger/ledger.ts';
 import { sleep } from './lib/clock.ts';
 import type { Component } from './lib/component.ts';
@@ -79,7 +80,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
 
 /** What must stand before a role starts, in order. */
 export function foundation(deps: Deps, { migrate }: { migrate: boolean }): Component[] {
-  return [databaseReady(deps, migrate), deps.hints, queuesReady(deps), deps.publisher];
+  return [databaseReady(deps, migrate), deps.hints, toolsKnown(deps), queuesReady(deps), deps.publisher];
 }
 
 /** The embedded server, when no database was given; its address is known once it runs. */
@@ -128,6 +129,15 @@ async function retrying(code: 'database.unreachable' | 'database.behind', log: L
       await sleep(CONNECT_EVERY_MS);
     }
   }
+}
+
+/** Who runs a tool, or takes tasks for it, makes sure that it has a breaker; its limits are the scheduler's to declare. */
+function toolsKnown({ ledger, tools }: Deps): Component {
+  return {
+    name: 'tools',
+    start: () => ledger.write((tx) => makeToolsKnown(tx, tools.declared())),
+    stop: async () => {},
+  };
 }
 
 /** A queue that is away costs time, never work: the role starts and says so. A wrong Redis policy is an error. */

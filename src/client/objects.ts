@@ -147,6 +147,7 @@ export interface StatsObject {
     oldest_waiting_seconds: number;
     tasks_in_flight: number;
     task_slots: number;
+    gates_waiting: number;
     gates_in_flight: number;
     gate_slots: number;
     /** Within the window, by state. */

@@ -124,7 +124,10 @@ export async function handBack(tx: Tx, { taskId, dispatch }: { taskId: string; d
 export interface PoolCapacity {
   pool: string;
   slots: number;
+  /** Dispatched or running, whoever holds it. */
   in_flight: number;
+  /** The part of it that takes room of those slots. */
+  taken: number;
   free: number;
 }
 
@@ -146,12 +149,13 @@ export async function capacity(tx: Tx, kind: 'task' | 'gate'): Promise<PoolCapac
     ), offered as (
       select pool, sum(${slots})::int as slots from taking w, unnest(w.pools) as pool group by pool
     ), used as (
-      select pool, count(*)::int as in_flight, count(*) filter (where running)::int as running
-      from (${work}) as work
-      where not running or exists (select 1 from taking w where w.worker_id = work.worker_id)
+      select pool, count(*)::int as in_flight, count(*) filter (where not running or ours)::int as taken,
+             count(*) filter (where running and ours)::int as running
+      from (select *, exists (select 1 from taking w where w.worker_id = found.worker_id) as ours
+            from (${work}) as found) as work
       group by pool
     )
-    select pool, coalesce(o.slots, 0) as slots, coalesce(u.in_flight, 0) as in_flight,
+    select pool, coalesce(o.slots, 0) as slots, coalesce(u.in_flight, 0) as in_flight, coalesce(u.taken, 0) as taken,
            greatest(0, coalesce(o.slots, 0) - coalesce(u.running, 0)) as free
     from offered o full join used u using (pool)
     order by pool`);
@@ -160,7 +164,7 @@ export async function capacity(tx: Tx, kind: 'task' | 'gate'): Promise<PoolCapac
 /** As much again as there are slots stands ready in the queue, so that no slot waits for the next round. */
 async function roomByPool(tx: Tx, kind: 'task' | 'gate'): Promise<PoolRoom[]> {
   return (await capacity(tx, kind))
-    .map(({ pool, slots, in_flight }) => ({ pool, room: 2 * slots - in_flight }))
+    .map(({ pool, slots, taken }) => ({ pool, room: 2 * slots - taken }))
     .filter(({ room }) => room > 0);
 }
 

@@ -23,23 +23,33 @@ const OPENS = sql`, opened_at = now(), counts_from = now(), probe_task_id = null
 const CLOSES = sql`, failure_count = 0, opened_at = null, counts_from = now(), tripped_by = null,
   probe_task_id = null, probe_attempt = null`;
 
-/** One row a declared tool; known ones keep their state and take the new settings, and nothing limits one that is declared no more. */
+/** One row a declared tool; known ones keep their state and take the new settings. Of tools that are not declared here nothing is said. */
 export async function declareTools(tx: Tx, settings: readonly ToolSettings[]): Promise<void> {
-  const declared = settings.map(({ tool }) => tool);
-  await tx.query(sql`
-    update circuit_breakers
-    set concurrency = null, rate_max = null, rate_per_seconds = null, usd_per_day = null, updated_at = now()
-    where tool_name <> all (${declared}::text[]) and coalesce(concurrency, rate_max, usd_per_day::int) is not null`);
+  await insertTools(tx, {
+    settings,
+    known: sql`do update
+      set failure_threshold = excluded.failure_threshold, cooldown_seconds = excluded.cooldown_seconds,
+          concurrency = excluded.concurrency, rate_max = excluded.rate_max,
+          rate_per_seconds = excluded.rate_per_seconds, usd_per_day = excluded.usd_per_day, updated_at = now()`,
+  });
+}
+
+/** Rows for tools that have none, so that no tool is without a breaker and limits; known ones stay as they are. */
+export async function makeToolsKnown(tx: Tx, settings: readonly ToolSettings[]): Promise<void> {
+  await insertTools(tx, { settings, known: sql`do nothing` });
+}
+
+async function insertTools(
+  tx: Tx,
+  { settings, known }: { settings: readonly ToolSettings[]; known: ReturnType<typeof sql> },
+): Promise<void> {
   for (const tool of settings) {
     const made = await tx.query<{ breaker_id: string; inserted: boolean }>(sql`
       insert into circuit_breakers (breaker_id, tool_name, state, failure_threshold, cooldown_seconds, concurrency,
                                     rate_max, rate_per_seconds, usd_per_day)
       values (${newId('brk')}, ${tool.tool}, 'CLOSED', ${tool.failure_threshold}, ${tool.cooldown_seconds},
               ${tool.concurrency}, ${tool.rate_max}, ${tool.rate_per_seconds}, ${tool.usd_per_day})
-      on conflict (tool_name) do update
-        set failure_threshold = excluded.failure_threshold, cooldown_seconds = excluded.cooldown_seconds,
-            concurrency = excluded.concurrency, rate_max = excluded.rate_max,
-            rate_per_seconds = excluded.rate_per_seconds, usd_per_day = excluded.usd_per_day, updated_at = now()
+      on conflict (tool_name) ${known}
       returning breaker_id, (xmax = 0) as inserted`);
     const ids = made.filter(({ inserted }) => inserted).map(({ breaker_id }) => breaker_id);
     if (ids.length > 0) await recordCreated(tx, { kind: 'breaker', state: 'CLOSED', ids, runId: null, actor: ACTOR });

@@ -4,12 +4,11 @@ import { cancelDependants } from './dependants.ts';
 import { queueTasks } from './start-run.ts';
 import { RECONCILER, recordRepairs, toRows, transition } from './transition.ts';
 
-/** A message that seems to have got lost on its way, or that nobody is there to take. */
+/** A message that seems to have got lost on its way. */
 export interface LostDispatch {
   kind: 'task' | 'gate';
   id: string;
   dispatch: number;
-  cause: 'dispatch_lost' | 'pool_left';
 }
 
 const WAITING = { task: 'QUEUED', gate: 'PENDING' } as const;
@@ -22,24 +21,18 @@ const QUIET = sql`interval '2 seconds'`;
 
 /**
  * What was dispatched `olderThanMs` ago and not claimed though its pool has a free slot, and though either nothing of the
- * pool began lately or something that was dispatched later is running already. The queue is never asked. What waits in a pool that
- * all workers have left waits in the ledger again: it would hold places of its tool and repository that others could use.
+ * pool began lately or something that was dispatched later is running already. The queue is never asked.
  */
 export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promise<LostDispatch[]> {
   const suspects: LostDispatch[] = [];
   for (const kind of ['task', 'gate'] as const) {
-    const pools = await capacity(tx, kind);
-    const open = pools.filter(({ free }) => free > 0).map(({ pool }) => pool);
-    const left = pools.filter(({ slots }) => slots === 0).map(({ pool }) => pool);
-    if (open.length + left.length === 0) continue;
+    const pools = (await capacity(tx, kind)).filter(({ free }) => free > 0).map(({ pool }) => pool);
+    if (pools.length === 0) continue;
     const rows = await tx.query<Omit<LostDispatch, 'kind'>>(sql`
-      select ${KEYS[kind]} as id, t.dispatch,
-             case when t.pool = any (${left}::text[]) then 'pool_left' else 'dispatch_lost' end as cause
-      from ${TABLES[kind]} t
-      where t.state = ${WAITING[kind]} and t.pool = any (${[...open, ...left]}::text[])
+      select ${KEYS[kind]} as id, t.dispatch from ${TABLES[kind]} t
+      where t.state = ${WAITING[kind]} and t.pool = any (${pools}::text[])
         and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
-        and (t.pool = any (${left}::text[])
-             or not exists (select 1 from ${TABLES[kind]} r
+        and (not exists (select 1 from ${TABLES[kind]} r
                          where r.pool = t.pool and (r.state = 'RUNNING' and r.started_at > now() - ${QUIET}
                                                     or r.completed_at > now() - ${CLEANED_UP}))
              or exists (select 1 from ${TABLES[kind]} r
@@ -54,18 +47,34 @@ export async function forgetDispatches(tx: Tx, lost: readonly LostDispatch[]): P
   let forgotten = 0;
   for (const kind of ['task', 'gate'] as const) {
     const those = lost.filter((dispatch) => dispatch.kind === kind);
-    const rows = await tx.query<{ id: string; run_id: string | null; state: string; cause: string }>(sql`
+    const rows = await tx.query<{ id: string; run_id: string | null; state: string }>(sql`
       update ${TABLES[kind]} t set dispatched_at = null, updated_at = now()
-      from unnest(${those.map(({ id }) => id)}::text[], ${those.map(({ dispatch }) => dispatch)}::int[],
-                  ${those.map(({ cause }) => cause)}::text[]) as l(id, dispatch, cause)
+      from unnest(${those.map(({ id }) => id)}::text[], ${those.map(({ dispatch }) => dispatch)}::int[]) as l(id, dispatch)
       where ${KEYS[kind]} = l.id and t.dispatch = l.dispatch and t.state = ${WAITING[kind]} and t.dispatched_at is not null
-      returning ${KEYS[kind]} as id, t.run_id, t.state, l.cause`);
-    for (const [cause, found] of Map.groupBy(rows, (row) => row.cause)) {
-      await recordRepairs(tx, { kind, cause, rows: found });
-    }
+      returning ${KEYS[kind]} as id, t.run_id, t.state`);
+    await recordRepairs(tx, { kind, cause: 'dispatch_lost', rows });
     forgotten += rows.length;
   }
   return forgotten;
+}
+
+/**
+ * What was dispatched to a pool that all workers have left waits in the ledger again: it would hold places of its tool and
+ * repository that others could use. No repair, for nothing is broken; its message is refused if it is taken after all.
+ */
+export async function takeBackFromLeftPools(tx: Tx, olderThanMs: number): Promise<number> {
+  let taken = 0;
+  for (const kind of ['task', 'gate'] as const) {
+    const left = (await capacity(tx, kind)).filter(({ slots }) => slots === 0).map(({ pool }) => pool);
+    if (left.length === 0) continue;
+    const rows = await tx.query<{ id: string }>(sql`
+      update ${TABLES[kind]} t set dispatched_at = null, updated_at = now()
+      where t.state = ${WAITING[kind]} and t.pool = any (${left}::text[])
+        and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
+      returning ${KEYS[kind]} as id`);
+    taken += rows.length;
+  }
+  return taken;
 }
 
 /** QUEUED→FAILED for tasks that waited longer than they may. In a paused run nobody's time runs out. */

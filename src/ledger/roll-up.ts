@@ -97,7 +97,9 @@ async function endWorkstreams(tx: Tx): Promise<void> {
       )
       .map(({ workstream_id }) => workstream_id);
     const rows = toRows(ids, to === 'FAILED' ? 'tasks_failed' : undefined);
-    await transition(tx, { kind: 'workstream', from: ['RUNNING'], to, rows, actor: ACTOR });
+    // Somebody may have taken a task of it up again since it was looked at.
+    const where = sql`and t.tasks_ended >= t.tasks_total`;
+    await transition(tx, { kind: 'workstream', from: ['RUNNING'], to, rows, actor: ACTOR, where });
   }
 }
 
@@ -187,6 +189,7 @@ async function endRuns(tx: Tx): Promise<void> {
     if (to === undefined) continue;
     const rows = toRows([counts.run_id], to === 'FAILED' ? 'critical_workstream_failed' : undefined);
     const set = sql`, progress_percentage = ${progressPercentage({ total, ended })}`;
-    await transition(tx, { kind: 'run', from: ['RUNNING'], to, rows, actor: ACTOR, set });
+    const where = sql`and t.workstreams_ended >= t.workstreams_total`;
+    await transition(tx, { kind: 'run', from: ['RUNNING'], to, rows, actor: ACTOR, set, where });
   }
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 
 /** A process, told apart from a later one that got the same number. */
 export interface ProcessIdentity {
@@ -36,10 +36,12 @@ export function processesWithVariable(assignment: string): Promise<number[]> {
 }
 
 /** Ids of processes whose working directory lies in a folder, whatever their environment says. Empty where there is no /proc. */
-export function processesWorkingIn(folder: string): Promise<number[]> {
+export async function processesWorkingIn(folder: string): Promise<number[]> {
+  // What /proc tells has no links in it.
+  const real = await realpath(folder).catch(() => folder);
   return otherProcesses(async (pid) => {
     const place = await readlink(`/proc/${pid}/cwd`);
-    return place === folder || place.startsWith(`${folder}/`);
+    return place === real || place.startsWith(`${real}/`);
   });
 }
 

@@ -13,7 +13,7 @@ export interface Publisher {
 /** The work that a process holds. `begin` gives a signal that aborts on cancel, lost lease or shutdown. */
 export interface HeldWorkRegistry {
   begin(id: string, attempt: number): AbortSignal;
-  end(id: string): void;
+  end(id: string, attempt: number): void;
 }
 
 /** Told when this machine is out of something: it takes no more work until that has changed. */

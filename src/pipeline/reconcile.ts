@@ -7,6 +7,7 @@ import {
   pruneToolUse,
   recountRollUps,
   suspectLostDispatches,
+  takeBackFromLeftPools,
   unblockOverlooked,
 } from '../ledger/repair.ts';
 import { expireOverdue } from '../ledger/stop-patches.ts';
@@ -101,6 +102,7 @@ export class Reconciler {
       return {
         suspects,
         redispatched: await forgetDispatches(tx, lost),
+        taken_back: await takeBackFromLeftPools(tx, redispatchAfterMs),
         expired: await expireOverdue(tx),
         timed_out: await expireQueued(tx),
       };
@@ -110,7 +112,7 @@ export class Reconciler {
     const deep = await this.#lookDeep(lease);
     const ended = counts.expired + counts.timed_out;
     const mended = counts.redispatched + deep;
-    if (ended + mended === 0) return;
+    if (ended + mended + counts.taken_back === 0) return;
     if (mended > 0) this.#log.warn({ redispatched: counts.redispatched, recounted: deep }, 'reconciler.repaired');
     if (ended > 0) this.#log.info({ expired: counts.expired, timed_out: counts.timed_out }, 'reconciler.expired');
     this.#hintAll();

@@ -72,7 +72,7 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
   } finally {
     // Emptied after the verdict is written: nobody waits for the clean-up.
     await leave();
-    held.end(gateId);
+    held.end(gateId, attempt);
   }
 }
 

@@ -43,12 +43,9 @@ export function createSchedulerRole(deps: Deps): Component[] {
 
 /**
  * What admission must know of the configuration stands in the ledger, so that all decide by the same: that of the scheduler that
- * began last. A worker or an API with an older file changes nothing of it.
+ * began last. A worker or an API with another file changes nothing of it.
  */
 function limitsDeclared({ ledger, tools, settings }: Deps): Component {
-  const declared = tools
-    .all()
-    .flatMap(({ name, declared: limits }) => (limits === undefined ? [] : [{ tool: name, ...limits }]));
   const repositories = Object.entries(settings.file.repositories).map(([repository, { concurrency }]) => ({
     repository,
     concurrency: concurrency ?? null,
@@ -57,7 +54,7 @@ function limitsDeclared({ ledger, tools, settings }: Deps): Component {
     name: 'limits',
     start: () =>
       ledger.write(async (tx) => {
-        await declareTools(tx, declared);
+        await declareTools(tx, tools.declared());
         await declareRepositories(tx, repositories);
       }),
     stop: async () => {},

@@ -1,5 +1,6 @@
 import type { ToolDefinition } from '../contract/config-schema.ts';
 import { commandInputSchema } from '../contract/run-spec.ts';
+import type { ToolLimits } from '../domain/admission.ts';
 import { fillPlaceholders } from './placeholders.ts';
 import type { CommandTool } from './tool.ts';
 
@@ -24,6 +25,11 @@ export class ToolRegistry {
 
   all(): CommandTool[] {
     return [...this.#tools.values()];
+  }
+
+  /** Breaker and limits of those that have them. */
+  declared(): ({ tool: string } & ToolLimits)[] {
+    return this.all().flatMap(({ name, declared }) => (declared === undefined ? [] : [{ tool: name, ...declared }]));
   }
 }
 

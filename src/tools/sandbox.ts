@@ -53,7 +53,12 @@ export async function confine(
   return [...prefix, ...argv];
 }
 
-const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
+/** By number; of two names for one, the first. */
+const SIGNALS = new Map(
+  Object.entries(constants.signals)
+    .toReversed()
+    .map(([name, number]) => [number, name as NodeJS.Signals]),
+);
 /** All that is said of a program that could not be started. */
 const NOT_STARTED = /^(?:bwrap: execvp|prlimit: failed to execute) [^\n]*\n?$/;
 

@@ -1,19 +1,21 @@
 import type { StopCause } from '../tools/classify-ending.ts';
 
-interface Held {
-  attempt: number;
-  abort: AbortController;
-}
-
 /** A task or gate, and the attempt at it. */
 export interface HeldAttempt {
   id: string;
   attempt: number;
 }
 
-/** The tasks and gates that this process works on now. */
+interface Held extends HeldAttempt {
+  abort: AbortController;
+}
+
+/**
+ * The attempts at tasks and gates that this process works on now. One that was cancelled may still be dying here when the next
+ * attempt at the same task begins.
+ */
 export class HeldWork {
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Set<Held>();
   readonly #onChange: () => void;
   #idle: (() => void)[] = [];
 
@@ -23,37 +25,36 @@ export class HeldWork {
 
   begin(id: string, attempt: number): AbortSignal {
     const abort = new AbortController();
-    this.#held.set(id, { attempt, abort });
+    this.#held.add({ id, attempt, abort });
     this.#onChange();
     return abort.signal;
   }
 
-  end(id: string): void {
-    this.#held.delete(id);
+  end(id: string, attempt: number): void {
+    for (const held of this.#held) if (held.id === id && held.attempt === attempt) this.#held.delete(held);
     this.#onChange();
     if (this.#held.size > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   attempts(): HeldAttempt[] {
-    return [...this.#held].map(([id, { attempt }]) => ({ id, attempt }));
+    return [...this.#held].map(({ id, attempt }) => ({ id, attempt }));
   }
 
   abort(id: string, cause: StopCause): void {
-    this.#held.get(id)?.abort.abort(cause);
+    for (const held of this.#held) if (held.id === id) held.abort.abort(cause);
   }
 
   abortAll(cause: StopCause): void {
-    for (const { abort } of this.#held.values()) abort.abort(cause);
+    for (const { abort } of this.#held) abort.abort(cause);
   }
 
   /** What was asked for and is not ours any more ends: cancelled, or given to somebody else. Of what began meanwhile the answer says nothing. */
-  reconcile(asked: readonly HeldAttempt[], held: readonly HeldAttempt[]): void {
-    for (const { id, attempt } of asked) {
-      const mine = this.#held.get(id);
-      if (mine?.attempt !== attempt) continue;
-      if (!held.some((row) => row.id === id && row.attempt === attempt))
-        mine.abort.abort('lease_lost' satisfies StopCause);
+  reconcile(asked: readonly HeldAttempt[], still: readonly HeldAttempt[]): void {
+    const isIn = (attempts: readonly HeldAttempt[], { id, attempt }: HeldAttempt): boolean =>
+      attempts.some((other) => other.id === id && other.attempt === attempt);
+    for (const held of this.#held) {
+      if (isIn(asked, held) && !isIn(still, held)) held.abort.abort('lease_lost' satisfies StopCause);
     }
   }
 

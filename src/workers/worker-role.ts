@@ -34,6 +34,9 @@ export interface WorkerOptions {
 export const HEARTBEAT_EVERY_MS = 1_000;
 /** A message that nobody took for so long waits. */
 const WAITING_AFTER_MS = 2_000;
+/** So many faults of the machine within so long are believed, whatever it says of itself a moment later. */
+const FAULTS_TO_BELIEVE = 3;
+const FAULTS_WITHIN_MS = 60_000;
 
 /** Why a worker ends by itself: asked to, given up by the ledger, nothing comes to it any more, or nothing can be done here. */
 export type WorkerEnd = 'drained' | 'lease_lost' | 'not_consuming' | 'machine_fault';
@@ -63,8 +66,12 @@ export function createWorkerRole(
   const listener = hintListener(deps, (hint) => {
     if (hint.startsWith('cancel:')) held.abort(hint.slice('cancel:'.length), 'cancelled');
   });
+  let faults: number[] = [];
+  /** Once is enough where the machine says so itself. Words can be made up by whoever names a file: of those it takes some. */
   const endIfOut = async (fault: MachineFault): Promise<void> => {
-    if (await isStillOut(fault, deps.settings.dataDir)) end('machine_fault');
+    const now = performance.now();
+    faults = [...faults.filter((at) => now - at < FAULTS_WITHIN_MS), now];
+    if (faults.length >= FAULTS_TO_BELIEVE || (await isStillOut(fault, deps.settings.dataDir))) end('machine_fault');
   };
   const slots = new SlotRack(deps.settings.dataDir);
   const intake = { open: true };

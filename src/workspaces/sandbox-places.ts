@@ -2,13 +2,23 @@ import { realpathSync, statSync } from 'node:fs';
 import { hiddenPrograms, type SandboxPlaces } from '../tools/sandbox.ts';
 import type { Slot } from './slots.ts';
 
-/** Where services listen (databases, container engines): who can open their sockets is not confined. */
-const SOCKETS = '/run';
+/** Where services listen (databases, container engines): who can open their sockets is not confined. Those there are. */
+const SOCKETS = [
+  '/run',
+  '/var/run',
+  '/var/lib/containerd',
+  '/var/lib/docker',
+  '/var/lib/lxd',
+  '/var/lib/mysql',
+  '/var/lib/postgresql',
+  '/var/snap/lxd',
+];
 const NAME_SERVERS = '/etc/resolv.conf';
 
 /**
  * A sandboxed child writes in its slot and nowhere else. Of the daemon's own folders (its data, its user's home) it sees its
- * slot, the objects that its repository borrows, and programs of the search path; of the machine's sockets, none.
+ * slot, the objects that its repository borrows, and programs of the search path; of the machine's sockets, none in the places
+ * where they usually are.
  */
 export function sandboxPlaces(
   slot: Slot,
@@ -19,7 +29,7 @@ export function sandboxPlaces(
     searchPath,
   }: { mirrorDir: string; dataDir: string; home: string | undefined; searchPath: string },
 ): SandboxPlaces {
-  const hidden = [dataDir, home ?? '', SOCKETS].filter(isFolder);
+  const hidden = [...new Set([dataDir, home ?? '', ...SOCKETS.map(withoutLinks)])].filter(isFolder);
   return {
     work: slot.work,
     writable: [slot.work, slot.home, slot.tmp, slot.out],
@@ -35,10 +45,14 @@ function isFolder(path: string): boolean {
 
 /** Often a link to a file among the sockets. */
 function nameServers(): string[] {
+  const file = withoutLinks(NAME_SERVERS);
+  return SOCKETS.some((folder) => file.startsWith(`${folder}/`)) ? [file] : [];
+}
+
+function withoutLinks(path: string): string {
   try {
-    const file = realpathSync(NAME_SERVERS);
-    return file.startsWith(`${SOCKETS}/`) ? [file] : [];
+    return realpathSync(path);
   } catch {
-    return [];
+    return path;
   }
 }

@@ -59,6 +59,8 @@ const MAX_KILL_ROUNDS = 20;
 export class SlotRack {
   readonly #root: string;
   readonly #idle: Slot[] = [];
+  /** Ours, with something in them that would not end. */
+  #haunted: Slot[] = [];
   #closed = false;
 
   constructor(dataDir: string) {
@@ -70,6 +72,9 @@ export class SlotRack {
     const warm = this.#idle.findIndex(({ content }) => content?.mirrorDir === mirror?.dir);
     const [known] = warm === -1 ? this.#idle.splice(0, 1) : this.#idle.splice(warm, 1);
     if (known !== undefined) return known;
+    for (const slot of this.#haunted.splice(0)) await this.release(slot);
+    const freed = this.#idle.pop();
+    if (freed !== undefined) return freed;
     await mkdir(this.#root, { recursive: true });
     const owner = JSON.stringify(await identityOf(process.pid));
     for (let number = 1; ; number += 1) {
@@ -88,10 +93,13 @@ export class SlotRack {
   /**
    * Ends what still runs there, takes back what a child did and keeps the slot for the next one. Never throws: what an
    * attempt came to must not be lost to a file that cannot be removed, and a check-out can start from nothing. A slot in
-   * which something will not end is given to nobody; a later sweep tries again.
+   * which something will not end is given to nobody; before another one is made, it is tried again.
    */
   async release(slot: Slot): Promise<void> {
-    if (!(await endLeftovers(slot).catch(() => false))) return;
+    if (!(await endLeftovers(slot).catch(() => false))) {
+      this.#haunted.push(slot);
+      return;
+    }
     await takeBack(slot).catch(() => {});
     await emptySlot(slot, slot.content === undefined).catch(() => {});
     if (this.#closed) await this.#vacate(slot);
@@ -101,7 +109,7 @@ export class SlotRack {
   /** Empties the slots that this process holds for nobody, and those that come back later. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const slot of this.#idle.splice(0)) await this.#vacate(slot);
+    for (const slot of [...this.#idle.splice(0), ...this.#haunted.splice(0)]) await this.#vacate(slot);
   }
 
   /** False when something there would not end: then it stays ours. */

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
 import type { RunRow } from '../../src/entities/run.ts';
 import { endAttempts } from '../../src/ledger/attempts.ts';
-import { cancelRun } from '../../src/ledger/cancel.ts';
+import { cancelRun, pauseRun, resumeRun } from '../../src/ledger/cancel.ts';
 import { recordPatch } from '../../src/ledger/record-patch.ts';
 import { redriveRun, redriveTask } from '../../src/ledger/reopen.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
@@ -67,6 +67,26 @@ test('a roll-up that ends the workstream at this moment is waited for: what goes
   await redriven;
   for (let i = 0; i < 3; i += 1) await on.write(rollUp);
   expect(await on.db.daos.workstreams.get(workstream_id)).toMatchObject({ state: 'RUNNING', tasks_ended: 1 });
+  expect((await on.db.daos.runs.get(run.run_id)).state).toBe('RUNNING');
+});
+
+test('nor is it by a roll-up that looked at the counts before and ends the workstream after', async () => {
+  const run = await on.build.run();
+  const { workstream_id } = await on.build.workstream({ run_id: run.run_id });
+  const { task_id } = await on.build.runningTask({ workstream_id });
+  // Full, and not ended: that waits for the resume.
+  await on.write((tx) => pauseRun(tx, run.run_id, { actor: 'ada' }));
+  await on.write((tx) => endAttempts(tx, [attemptEnd(task_id, { ending: failed })]));
+  await on.write(rollUp);
+  await on.write((tx) => resumeRun(tx, run.run_id, { actor: 'ada' }));
+  let rolledUp: Promise<unknown> | undefined;
+  await on.write(async (tx) => {
+    await redriveTask(tx, task_id, ORDER);
+    rolledUp = on.write(rollUp);
+    await sleep(200);
+  });
+  await rolledUp;
+  expect(await on.db.daos.workstreams.get(workstream_id)).toMatchObject({ state: 'RUNNING', tasks_ended: 0 });
   expect((await on.db.daos.runs.get(run.run_id)).state).toBe('RUNNING');
 });
 

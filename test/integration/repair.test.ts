@@ -6,7 +6,13 @@ import { declareTools } from '../../src/ledger/breakers.ts';
 import { cancelTask } from '../../src/ledger/cancel.ts';
 import { claimTasks } from '../../src/ledger/claims.ts';
 import { endGate, failGates } from '../../src/ledger/gates.ts';
-import { forgetDispatches, recountRollUps, suspectLostDispatches, unblockOverlooked } from '../../src/ledger/repair.ts';
+import {
+  forgetDispatches,
+  recountRollUps,
+  suspectLostDispatches,
+  takeBackFromLeftPools,
+  unblockOverlooked,
+} from '../../src/ledger/repair.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
 import { buryWorker, drainWorker, heartbeat, reapWorkers } from '../../src/ledger/workers.ts';
 import { silentLog } from '../../src/lib/log.ts';
@@ -48,8 +54,9 @@ test('what was dispatched to a pool that all workers have left waits in the ledg
   const stranded = await on.build.dispatchedTask({ pool: 'left', tool: 'agent', dispatched_at: ago(8) });
   const other = await on.build.task({ tool: 'agent' });
   expect(await on.write(admitTasks)).toEqual([]);
-  expect(await on.write(async (tx) => forgetDispatches(tx, await suspectLostDispatches(tx, 5_000)))).toBe(1);
-  expect(await repairs()).toEqual({ pool_left: 1 });
+  expect(await suspects()).toEqual([]);
+  expect(await on.write((tx) => takeBackFromLeftPools(tx, 5_000))).toBe(1);
+  expect(await repairs()).toEqual({});
   expect((await on.db.daos.tasks.get(stranded.task_id)).dispatched_at).toBeNull();
   expect((await on.write(admitTasks)).map(({ id }) => id)).toEqual([other.task_id]);
 });

@@ -54,7 +54,7 @@ export async function runTask(
     const durationMs = Math.round(performance.now() - startedAt);
     log.info({ taskId, attempt, ending: result.ending.kind, accepted, durationMs }, 'task.attempted');
   } finally {
-    held.end(taskId);
+    held.end(taskId, attempt);
   }
 }
 

@@ -26,6 +26,7 @@ test('how a program ended is told through what stood around it', () => {
       { sandbox: bubblewrap, declared: [75], ...around },
     );
   expect(inside(139)).toEqual({ kind: 'signalled', signal: 'SIGSEGV' });
+  expect(inside(134)).toEqual({ kind: 'signalled', signal: 'SIGABRT' });
   expect(inside(137, '', { declared: [137] })).toEqual({ kind: 'exited', exitCode: 137 });
   expect(inside(137, '', { sandbox: undefined })).toEqual({ kind: 'exited', exitCode: 137 });
   expect(inside(1)).toEqual({ kind: 'exited', exitCode: 1 });

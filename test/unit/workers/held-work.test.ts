@@ -16,9 +16,27 @@ test('an answer about the attempt before says nothing of one that began while it
   const held = new HeldWork();
   held.begin('task', 1);
   const asked = held.attempts();
-  held.end('task');
+  held.end('task', 1);
   const next = held.begin('task', 2);
   held.reconcile(asked, [{ id: 'task', attempt: 1 }]);
   held.reconcile(asked, []);
   expect(next.aborted).toBe(false);
+});
+
+test('the end of an attempt that was cancelled takes nothing of the next one, and a drain waits for both', async () => {
+  const held = new HeldWork();
+  held.begin('task', 1);
+  const next = held.begin('task', 2);
+  let idle = false;
+  const waiting = held.whenIdle().then(() => {
+    idle = true;
+  });
+  held.end('task', 1);
+  expect(held.attempts()).toEqual([{ id: 'task', attempt: 2 }]);
+  held.abort('task', 'cancelled');
+  expect(next.aborted).toBe(true);
+  await Promise.resolve();
+  expect(idle).toBe(false);
+  held.end('task', 2);
+  await waiting;
 });
