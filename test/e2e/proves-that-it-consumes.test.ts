@@ -51,9 +51,11 @@ if (hasRedis) {
     );
     await eventually('a running task', async () => (await rest.deps.daos.tasks.findByState('RUNNING'))[0]);
     expect((await ready()).checks.consuming).toEqual({ ok: true });
-    proxy.freeze();
+    // Fresh ones are as silent for a while.
+    proxy.freeze({ new: true });
     const { id } = await rest.client.runs.submit(specOf(git.remote, [shell('next', 'echo next > next.txt')]));
     await eventually('not ready', async () => (await ready()).checks.consuming!.code === 'queue.not_consumed');
+    proxy.restore();
     await eventually('the end', async () => (await rest.client.runs.get(id)).state === 'COMPLETED');
     await eventually('ready again', async () => (await ready()).checks.consuming!.ok);
     await eventually('the end', async () => (await rest.client.runs.get(long)).state === 'COMPLETED');
