@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TcpProxy } from '../../chaos/tcp-proxy.ts';
 import { createDaos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
+import { sleep } from '../../src/lib/clock.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -67,7 +68,7 @@ if (hasRedis) {
     await redis.stop();
   });
 
-  test('with Redis itself away nobody is to blame: workers wait, and go on when it is back', async () => {
+  test('P1: with Redis itself away for a minute nobody is to blame: workers wait, and go on when it is back', async () => {
     const redis = await startRedis();
     atTheEnd(() => redis.stop());
     const databaseUrl = await cloneTemplate();
@@ -79,7 +80,7 @@ if (hasRedis) {
     await redis.kill();
     const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('late', 'echo late > late.txt')]));
     // Longer than a worker gives a broken connection of its own.
-    await new Promise((resolve) => setTimeout(resolve, 25_000));
+    await sleep(60_000);
     await redis.restart();
     const backAt = Date.now();
     await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
