@@ -76,7 +76,8 @@ describe('the work', () => {
       items: { id: string }[];
     };
     expect((await cli(['gate', 'logs', gates.items[0]!.id])).exitCode).toBe(0);
-    expect((await cli(['status'])).stdout).toContain('Workers');
+    const { stdout } = await cli(['status']);
+    for (const title of ['Targets', 'Runs', 'Queues', 'Workers', 'Tools']) expect(stdout).toContain(title);
     expect((await cli(['target', 'show', `${git.remote}@main`])).exitCode).toBe(0);
   });
 

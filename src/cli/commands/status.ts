@@ -6,17 +6,26 @@ import { coloured, plain, table } from '../table.ts';
 export function statusCommands(program: Command, context: CliContext): void {
   program
     .command('status')
-    .description('targets, breakers, workers and running runs on one screen')
+    .description('targets, running runs, queues, workers, tools and their breakers on one screen')
     .action(async (_options: unknown, command: Command) => {
       const client = clientOf(context, command);
-      const [targets, breakers, workers, runs] = await Promise.all([
+      const [targets, breakers, tools, stats, workers, runs] = await Promise.all([
         client.targets(),
         client.breakers(),
+        client.tools(),
+        client.stats(),
         client.workers({ limit: 100 }),
         client.runs.list({ state: 'RUNNING', limit: 20 }),
       ]);
       const living = workers.items.filter(({ state }) => state !== 'DEAD' && state !== 'STOPPED');
-      const data = { targets: targets.items, breakers: breakers.items, workers: living, runs: runs.items };
+      const data = {
+        targets: targets.items,
+        runs: runs.items,
+        pools: stats.pools,
+        workers: living,
+        tools: tools.items,
+        breakers: breakers.items,
+      };
       print(context, command, data, () =>
         [
           section(
@@ -34,6 +43,17 @@ export function statusCommands(program: Command, context: CliContext): void {
             data.runs.map((run) => [run.id, coloured(run.state), `${run.progress_percentage} %`, plain(run.name)]),
           ),
           section(
+            'Queues',
+            ['POOL', 'TASKS WAITING', 'OLDEST', 'IN FLIGHT', 'SLOTS', 'GATES WAITING', 'IN FLIGHT', 'SLOTS'],
+            data.pools.map((pool) => [
+              plain(pool.pool),
+              String(pool.tasks_waiting),
+              `${Math.round(pool.oldest_waiting_seconds)} s`,
+              ...[pool.tasks_in_flight, pool.task_slots, pool.gates_waiting].map(String),
+              ...[pool.gates_in_flight, pool.gate_slots].map(String),
+            ]),
+          ),
+          section(
             'Workers',
             ['WORKER', 'STATE', 'POOLS', 'SLOTS', 'HOST'],
             data.workers.map((worker) => [
@@ -45,13 +65,14 @@ export function statusCommands(program: Command, context: CliContext): void {
             ]),
           ),
           section(
-            'Breakers',
-            ['TOOL', 'STATE', 'FAULTS', 'REASON'],
+            'Tools',
+            ['TOOL', 'BREAKER', 'FAULTS', 'REASON', 'WAITS'],
             data.breakers.map((breaker) => [
               plain(breaker.tool_name),
               coloured(breaker.state),
               `${breaker.failure_count}/${breaker.failure_threshold}`,
               plain(breaker.reason),
+              plain(data.tools.find(({ id }) => id === breaker.tool_name)?.waits ?? ''),
             ]),
           ),
         ].join('\n\n'),
