@@ -12,6 +12,14 @@ export interface Dispatched {
   name: string;
 }
 
+export type DispatchedKind = 'task' | 'gate';
+
+/** Where messages come from: the table (as `t`), its key, and the state in which a row waits for its claim. */
+export const DISPATCHED = {
+  task: { table: sql.table('tasks'), key: sql.ref('t.task_id'), waiting: 'QUEUED' },
+  gate: { table: sql.table('test_gates'), key: sql.ref('t.gate_id'), waiting: 'PENDING' },
+} as const;
+
 interface PoolRoom {
   pool: string;
   room: number;
@@ -121,6 +129,23 @@ export async function handBack(tx: Tx, { taskId, dispatch }: { taskId: string; d
     where task_id = ${taskId} and dispatch = ${dispatch} and state = 'QUEUED'`);
 }
 
+/**
+ * Takes back what was dispatched and did not get through; it waits in the ledger again. A claim that names this dispatch is
+ * refused from now on. Gives what had not been claimed yet.
+ */
+export async function handBackAll(
+  tx: Tx,
+  kind: DispatchedKind,
+  dispatched: readonly Pick<Dispatched, 'id' | 'dispatch'>[],
+): Promise<{ id: string; run_id: string | null; state: string }[]> {
+  const { table, key, waiting } = DISPATCHED[kind];
+  return tx.query(sql`
+    update ${table} t set dispatched_at = null, updated_at = now()
+    from unnest(${dispatched.map(({ id }) => id)}::text[], ${dispatched.map(({ dispatch }) => dispatch)}::int[]) as d(id, dispatch)
+    where ${key} = d.id and t.dispatch = d.dispatch and t.state = ${waiting} and t.dispatched_at is not null
+    returning ${key} as id, t.run_id, t.state`);
+}
+
 export interface PoolCapacity {
   pool: string;
   slots: number;
@@ -135,7 +160,7 @@ export interface PoolCapacity {
  * What workers that take work offer, pool by pool, and how much of it is taken: what a draining or silent one still holds
  * takes nothing of it. A pool that is left with messages alone has no slots.
  */
-export async function capacity(tx: Tx, kind: 'task' | 'gate'): Promise<PoolCapacity[]> {
+export async function capacity(tx: Tx, kind: DispatchedKind): Promise<PoolCapacity[]> {
   const slots = kind === 'task' ? sql.ref('w.task_slots') : sql.ref('w.gate_slots');
   const work =
     kind === 'task'
@@ -162,7 +187,7 @@ export async function capacity(tx: Tx, kind: 'task' | 'gate'): Promise<PoolCapac
 }
 
 /** As much again as there are slots stands ready in the queue, so that no slot waits for the next round. */
-async function roomByPool(tx: Tx, kind: 'task' | 'gate'): Promise<PoolRoom[]> {
+async function roomByPool(tx: Tx, kind: DispatchedKind): Promise<PoolRoom[]> {
   return (await capacity(tx, kind))
     .map(({ pool, slots, taken }) => ({ pool, room: 2 * slots - taken }))
     .filter(({ room }) => room > 0);

@@ -1,19 +1,16 @@
 import { sql, type Tx } from '../database/database.ts';
-import { capacity } from './admission.ts';
+import { capacity, DISPATCHED, type DispatchedKind, handBackAll } from './admission.ts';
 import { cancelDependants } from './dependants.ts';
 import { queueTasks } from './start-run.ts';
 import { RECONCILER, recordRepairs, toRows, transition } from './transition.ts';
 
 /** A message that seems to have got lost on its way. */
 export interface LostDispatch {
-  kind: 'task' | 'gate';
+  kind: DispatchedKind;
   id: string;
   dispatch: number;
 }
 
-const WAITING = { task: 'QUEUED', gate: 'PENDING' } as const;
-const TABLES = { task: sql.table('tasks'), gate: sql.table('test_gates') };
-const KEYS = { task: sql.ref('t.task_id'), gate: sql.ref('t.gate_id') };
 /** A slot is emptied after the end of what ran there is written. */
 const CLEANED_UP = sql`interval '10 seconds'`;
 /** A pool that took something within this time is at work; messages of one queue may overtake each other by as much. */
@@ -28,14 +25,15 @@ export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promis
   for (const kind of ['task', 'gate'] as const) {
     const pools = (await capacity(tx, kind)).filter(({ free }) => free > 0).map(({ pool }) => pool);
     if (pools.length === 0) continue;
+    const { table, key, waiting } = DISPATCHED[kind];
     const rows = await tx.query<Omit<LostDispatch, 'kind'>>(sql`
-      select ${KEYS[kind]} as id, t.dispatch from ${TABLES[kind]} t
-      where t.state = ${WAITING[kind]} and t.pool = any (${pools}::text[])
+      select ${key} as id, t.dispatch from ${table} t
+      where t.state = ${waiting} and t.pool = any (${pools}::text[])
         and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
-        and (not exists (select 1 from ${TABLES[kind]} r
+        and (not exists (select 1 from ${table} r
                          where r.pool = t.pool and (r.state = 'RUNNING' and r.started_at > now() - ${QUIET}
                                                     or r.completed_at > now() - ${CLEANED_UP}))
-             or exists (select 1 from ${TABLES[kind]} r
+             or exists (select 1 from ${table} r
                         where r.state = 'RUNNING' and r.pool = t.pool and r.dispatched_at > t.dispatched_at + ${QUIET}))`);
     suspects.push(...rows.map((row) => ({ kind, ...row })));
   }
@@ -46,12 +44,11 @@ export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promis
 export async function forgetDispatches(tx: Tx, lost: readonly LostDispatch[]): Promise<number> {
   let forgotten = 0;
   for (const kind of ['task', 'gate'] as const) {
-    const those = lost.filter((dispatch) => dispatch.kind === kind);
-    const rows = await tx.query<{ id: string; run_id: string | null; state: string }>(sql`
-      update ${TABLES[kind]} t set dispatched_at = null, updated_at = now()
-      from unnest(${those.map(({ id }) => id)}::text[], ${those.map(({ dispatch }) => dispatch)}::int[]) as l(id, dispatch)
-      where ${KEYS[kind]} = l.id and t.dispatch = l.dispatch and t.state = ${WAITING[kind]} and t.dispatched_at is not null
-      returning ${KEYS[kind]} as id, t.run_id, t.state`);
+    const rows = await handBackAll(
+      tx,
+      kind,
+      lost.filter((dispatch) => dispatch.kind === kind),
+    );
     await recordRepairs(tx, { kind, cause: 'dispatch_lost', rows });
     forgotten += rows.length;
   }
@@ -67,11 +64,12 @@ export async function takeBackFromLeftPools(tx: Tx, olderThanMs: number): Promis
   for (const kind of ['task', 'gate'] as const) {
     const left = (await capacity(tx, kind)).filter(({ slots }) => slots === 0).map(({ pool }) => pool);
     if (left.length === 0) continue;
+    const { table, key, waiting } = DISPATCHED[kind];
     const rows = await tx.query<{ id: string }>(sql`
-      update ${TABLES[kind]} t set dispatched_at = null, updated_at = now()
-      where t.state = ${WAITING[kind]} and t.pool = any (${left}::text[])
+      update ${table} t set dispatched_at = null, updated_at = now()
+      where t.state = ${waiting} and t.pool = any (${left}::text[])
         and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
-      returning ${KEYS[kind]} as id`);
+      returning ${key} as id`);
     taken += rows.length;
   }
   return taken;

@@ -1,4 +1,4 @@
-import { admitGates, admitTasks, type Dispatched, requeueDue } from '../ledger/admission.ts';
+import { admitGates, admitTasks, type Dispatched, handBackAll, requeueDue } from '../ledger/admission.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
 import type { Publisher } from './ports.ts';
@@ -10,20 +10,26 @@ export interface DispatchDeps {
 }
 
 /**
- * Stage: decides what may start now, marks it, commits, then publishes the ids. Killed or refused in between, the
- * reconciler marks again what nobody claims.
+ * Stage: decides what may start now, marks it, commits, then publishes the ids. What the queue does not take waits in the
+ * ledger again at once; killed in between, the reconciler marks again what nobody claims.
  */
 export async function dispatch({ ledger, publisher, log }: DispatchDeps): Promise<void> {
   const { tasks, gates } = await ledger.write(async (tx) => {
     await requeueDue(tx);
     return { gates: await admitGates(tx), tasks: await admitTasks(tx) };
   });
-  await publish('gates', gates);
-  await publish('tasks', tasks);
+  const published = await Promise.allSettled([publish('gates', gates), publish('tasks', tasks)]);
+  for (const each of published) if (each.status === 'rejected') throw each.reason;
 
   async function publish(family: 'tasks' | 'gates', admitted: readonly Dispatched[]): Promise<void> {
     if (admitted.length === 0) return;
-    await publisher.publish(family, admitted);
+    try {
+      await publisher.publish(family, admitted);
+    } catch (error) {
+      // It may have arrived all the same: then it is an old message by now, and refused.
+      await ledger.write((tx) => handBackAll(tx, family === 'tasks' ? 'task' : 'gate', admitted));
+      throw error;
+    }
     log.debug({ family, count: admitted.length }, 'dispatched');
   }
 }

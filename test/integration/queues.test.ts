@@ -1,13 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TcpProxy } from '../../chaos/tcp-proxy.ts';
+import { claimTasks } from '../../src/ledger/claims.ts';
 import { silentLog } from '../../src/lib/log.ts';
+import { dispatch } from '../../src/pipeline/dispatch.ts';
 import { QueueConsumer } from '../../src/queues/consumer.ts';
 import { QueuePublisher } from '../../src/queues/publisher.ts';
 import { createQueueBackend, type Message, type QueueBackend } from '../../src/queues/queue-backend.ts';
+import { Builders } from '../support/builders.ts';
 import { atTheEnd } from '../support/clean-up.ts';
-import { cloneTemplate } from '../support/database.ts';
+import { cloneTemplate, createTestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
+import { claimOf } from '../support/ledger-words.ts';
 import { redisIsHere, startRedis, type TestRedis } from '../support/redis.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 
@@ -154,6 +158,35 @@ if (hasRedis) {
   conformance('redis');
 
   describe('Redis that goes away', () => {
+    test('P1: what it does not take waits in the ledger again at once, under a number that makes a late message old', async () => {
+      const redis = await startRedis();
+      atTheEnd(() => redis.stop());
+      const { daos, ledger } = await createTestDatabase();
+      const build = new Builders(daos);
+      const backend = createQueueBackend({ redisUrl: redis.url, databaseUrl: '' });
+      const publisher = new QueuePublisher(backend);
+      atTheEnd(async () => {
+        await publisher.stop();
+        await backend.close();
+      });
+      await backend.prepare('test');
+      const { worker_id } = await build.worker();
+      const { task_id } = await build.task();
+      const { gate_id } = await build.gate();
+      await redis.kill();
+      const refused = dispatch({ ledger, publisher, log: silentLog() });
+      await expect(refused).rejects.toMatchObject({ code: 'queue.unreachable' });
+      expect(await daos.tasks.get(task_id)).toMatchObject({ state: 'QUEUED', dispatch: 1, dispatched_at: null });
+      expect(await daos.gates.get(gate_id)).toMatchObject({ state: 'PENDING', dispatch: 1, dispatched_at: null });
+      expect(await ledger.write((tx) => claimTasks(tx, [claimOf(task_id, worker_id, 1)]))).toEqual([undefined]);
+      await redis.restart();
+      await eventually('it is dispatched', async () => {
+        await dispatch({ ledger, publisher, log: silentLog() }).catch(() => {});
+        return (await daos.tasks.get(task_id)).dispatched_at !== null;
+      });
+      expect((await daos.tasks.get(task_id)).dispatch).toBeGreaterThan(1);
+    });
+
     test('P1: flushed in the middle of a run and stopped for a while, it costs time and no work', async () => {
       const git = await GitSandbox.create();
       const redis = await startRedis();
