@@ -4,6 +4,7 @@ import { hasCode, SluiceError } from './contract/errors.ts';
 import { createDaos, type Daos } from './dao/all.ts';
 import { Database } from './database/database.ts';
 import { EmbeddedPostgres } from './database/embedded-postgres.ts';
+import { codedDatabaseError } from './database/faults.ts';
 import { HintListener, HintSender } from './database/hints.ts';
 import { assertSchemaCurrent, migrateUp } from './database/migrator.ts';
 import { planLanding } from './domain/landing/planner.ts';
@@ -107,13 +108,27 @@ function databaseReady({ database, log }: Deps, migrate: boolean): Component {
         if (applied.length > 0) log.info({ migrations: applied.length }, 'database.migrated');
       }
       // Another process may be migrating at this moment.
-      await retrying('database.behind', log, () => assertSchemaCurrent(database));
+      const current = () => retrying('database.behind', log, () => coded(() => assertSchemaCurrent(database)));
+      await retrying('database.unreachable', log, current);
     },
     stop: () => database.stop(),
   };
 }
 
-async function retrying(code: 'database.unreachable' | 'database.behind', log: Log, attempt: () => Promise<void>) {
+async function coded(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    throw codedDatabaseError(error);
+  }
+}
+
+/** A database that goes away for a moment while a role starts is no reason to end it. */
+export async function retrying(
+  code: 'database.unreachable' | 'database.behind',
+  log: Log,
+  attempt: () => Promise<void>,
+) {
   const endsAt = performance.now() + CONNECT_LIMIT_MS;
   while (true) {
     try {
@@ -132,10 +147,11 @@ async function retrying(code: 'database.unreachable' | 'database.behind', log: L
 }
 
 /** Who runs a tool, or takes tasks for it, makes sure that it has a breaker; its limits are the scheduler's to declare. */
-function toolsKnown({ ledger, tools }: Deps): Component {
+function toolsKnown({ ledger, tools, log }: Deps): Component {
   return {
     name: 'tools',
-    start: () => ledger.write((tx) => makeToolsKnown(tx, tools.declared())),
+    start: () =>
+      retrying('database.unreachable', log, () => ledger.write((tx) => makeToolsKnown(tx, tools.declared()))),
     stop: async () => {},
   };
 }
@@ -145,7 +161,10 @@ function queuesReady({ queueBackend, daos, log }: Deps): Component {
   return {
     name: 'queues',
     async start() {
-      const installation = await daos.installation.currentId();
+      let installation = '';
+      await retrying('database.unreachable', log, async () => {
+        installation = await daos.installation.currentId();
+      });
       try {
         await queueBackend.prepare(installation);
       } catch (error) {

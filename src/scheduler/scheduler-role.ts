@@ -1,5 +1,5 @@
 import type { Deps } from '../deps.ts';
-import { hintListener } from '../deps.ts';
+import { hintListener, retrying } from '../deps.ts';
 import { declareTools } from '../ledger/breakers.ts';
 import { declareRepositories } from '../ledger/targets.ts';
 import type { Component } from '../lib/component.ts';
@@ -45,7 +45,7 @@ export function createSchedulerRole(deps: Deps): Component[] {
  * What admission must know of the configuration stands in the ledger, so that all decide by the same: that of the scheduler that
  * began last. A worker or an API with another file changes nothing of it.
  */
-function limitsDeclared({ ledger, tools, settings }: Deps): Component {
+function limitsDeclared({ ledger, tools, settings, log }: Deps): Component {
   const repositories = Object.entries(settings.file.repositories).map(([repository, { concurrency }]) => ({
     repository,
     concurrency: concurrency ?? null,
@@ -53,10 +53,12 @@ function limitsDeclared({ ledger, tools, settings }: Deps): Component {
   return {
     name: 'limits',
     start: () =>
-      ledger.write(async (tx) => {
-        await declareTools(tx, tools.declared());
-        await declareRepositories(tx, repositories);
-      }),
+      retrying('database.unreachable', log, () =>
+        ledger.write(async (tx) => {
+          await declareTools(tx, tools.declared());
+          await declareRepositories(tx, repositories);
+        }),
+      ),
     stop: async () => {},
   };
 }
