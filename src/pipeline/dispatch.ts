@@ -1,3 +1,4 @@
+import { hasCode } from '../contract/errors.ts';
 import { admitGates, admitTasks, type Dispatched, handBackAll, requeueDue } from '../ledger/admission.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
@@ -10,8 +11,9 @@ export interface DispatchDeps {
 }
 
 /**
- * Stage: decides what may start now, marks it, commits, then publishes the ids. What the queue does not take waits in the
- * ledger again at once; killed in between, the reconciler marks again what nobody claims.
+ * Stage: decides what may start now, marks it, commits, then publishes the ids. What the queue refuses waits in the ledger
+ * again at once. What may still arrive is left to be claimed: a queue that is slow would else be given ever newer numbers and
+ * have none of them taken. Killed in between, the reconciler marks again what nobody claims.
  */
 export async function dispatch({ ledger, publisher, log }: DispatchDeps): Promise<void> {
   const { tasks, gates } = await ledger.write(async (tx) => {
@@ -26,8 +28,9 @@ export async function dispatch({ ledger, publisher, log }: DispatchDeps): Promis
     try {
       await publisher.publish(family, admitted);
     } catch (error) {
-      // It may have arrived all the same: then it is an old message by now, and refused.
-      await ledger.write((tx) => handBackAll(tx, family === 'tasks' ? 'task' : 'gate', admitted));
+      const refused = hasCode(error, 'queue.unreachable') && error.facts.in_doubt !== true;
+      // A part of them may have arrived all the same: those are old messages by now, and refused.
+      if (refused) await ledger.write((tx) => handBackAll(tx, family === 'tasks' ? 'task' : 'gate', admitted));
       throw error;
     }
     log.debug({ family, count: admitted.length }, 'dispatched');

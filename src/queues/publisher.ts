@@ -5,8 +5,9 @@ import type { Component } from '../lib/component.ts';
 import type { Message, QueueBackend } from './queue-backend.ts';
 import { type QueueFamily, queueName } from './queue-names.ts';
 
-/** How long a publish may take. What is not published in time is marked again in the ledger. */
-const PUBLISH_LIMIT_MS = 3_000;
+/** How long a publish may take: with Redis, long enough to give up a dead connection and ask again over a fresh one. */
+const PUBLISH_LIMIT_MS = 4_000;
+const LATE = new Error('no answer in time');
 const CLOSE_LIMIT_MS = 2_000;
 const KEPT_JOBS = 200;
 
@@ -22,7 +23,7 @@ export class QueuePublisher implements Component {
 
   async start(): Promise<void> {}
 
-  /** In bulk, with a deadline; throws `queue.unreachable`. A message may have arrived all the same. */
+  /** In bulk, with a deadline; throws `queue.unreachable`. `in_doubt` of its facts: nothing was refused, and it may still arrive. */
   async publish(family: QueueFamily, messages: readonly (Message & { pool: string; name: string })[]): Promise<void> {
     const byQueue = Map.groupBy(messages, ({ pool }) => queueName(family, pool));
     for (const [name, batch] of byQueue) {
@@ -34,12 +35,17 @@ export class QueuePublisher implements Component {
       }));
       const expired = new AbortController();
       const late = sleep(PUBLISH_LIMIT_MS, expired.signal).then((wholeTime) => {
-        if (wholeTime) throw new Error('no answer in time');
+        if (wholeTime) throw LATE;
       });
       try {
         await Promise.race([this.queue(name).addBulk(jobs), late]);
       } catch (cause) {
-        throw new SluiceError('queue.unreachable', 'the queue does not take messages', { retryable: true, cause });
+        const facts = { in_doubt: cause === LATE };
+        throw new SluiceError('queue.unreachable', 'the queue does not take messages', {
+          retryable: true,
+          cause,
+          facts,
+        });
       } finally {
         expired.abort();
       }

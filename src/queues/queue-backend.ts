@@ -25,8 +25,8 @@ export interface QueueBackend {
 
 const PING_LIMIT_MS = 2_000;
 const ANSWER_LIMIT_MS = 10_000;
-/** With a question open, a connection to Redis that is silent for longer is dead. A worker's waits five seconds for a message, and asks again. */
-const SILENCE_MS = { queue: 4_000, worker: 8_000 } as const;
+/** With a question open, a connection to Redis that is silent for longer is dead. A worker's question may take five seconds. */
+const SILENCE_MS = { queue: 2_500, worker: 8_000 } as const;
 /** Long, because losing a lock means nothing: a job that comes twice is refused by the claim. */
 const LOCK_MS = 60_000;
 

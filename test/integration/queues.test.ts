@@ -158,7 +158,7 @@ if (hasRedis) {
   conformance('redis');
 
   describe('Redis that goes away', () => {
-    test('P1: what it does not take waits in the ledger again at once, under a number that makes a late message old', async () => {
+    test('P1: what it refuses waits in the ledger again at once, under a number that makes a late message old', async () => {
       const redis = await startRedis();
       atTheEnd(() => redis.stop());
       const { daos, ledger } = await createTestDatabase();
@@ -171,6 +171,9 @@ if (hasRedis) {
       });
       await backend.prepare('test');
       const { worker_id } = await build.worker();
+      await build.gate();
+      await build.task();
+      await dispatch({ ledger, publisher, log: silentLog() });
       const { task_id } = await build.task();
       const { gate_id } = await build.gate();
       await redis.kill();
@@ -185,6 +188,34 @@ if (hasRedis) {
         return (await daos.tasks.get(task_id)).dispatched_at !== null;
       });
       expect((await daos.tasks.get(task_id)).dispatch).toBeGreaterThan(1);
+    });
+
+    test('P1: what it neither takes nor refuses in time may still arrive, and is left to be claimed', async () => {
+      const redis = await startRedis();
+      atTheEnd(() => redis.stop());
+      const proxy = await TcpProxy.start(Number(new URL(redis.url).port));
+      atTheEnd(() => proxy.stop());
+      const { daos, ledger } = await createTestDatabase();
+      const build = new Builders(daos);
+      const backend = createQueueBackend({ redisUrl: proxy.through(redis.url), databaseUrl: '' });
+      const publisher = new QueuePublisher(backend);
+      atTheEnd(async () => {
+        await publisher.stop();
+        await backend.close();
+      });
+      await backend.prepare('test');
+      await build.worker();
+      const first = await build.task();
+      await dispatch({ ledger, publisher, log: silentLog() });
+      const second = await build.task();
+      proxy.freeze({ new: true });
+      await expect(dispatch({ ledger, publisher, log: silentLog() })).rejects.toMatchObject({
+        code: 'queue.unreachable',
+        facts: { in_doubt: true },
+      });
+      for (const { task_id } of [first, second]) {
+        expect(await daos.tasks.get(task_id)).toMatchObject({ dispatch: 1, dispatched_at: expect.any(Date) });
+      }
     });
 
     test('P1: flushed in the middle of a run and stopped for a while, it costs time and no work', async () => {
