@@ -4,7 +4,6 @@ import { hasCode, SluiceError } from './contract/errors.ts';
 import { createDaos, type Daos } from './dao/all.ts';
 import { Database } from './database/database.ts';
 import { EmbeddedPostgres } from './database/embedded-postgres.ts';
-import { codedDatabaseError } from './database/faults.ts';
 import { HintListener, HintSender } from './database/hints.ts';
 import { assertSchemaCurrent, migrateUp } from './database/migrator.ts';
 import { planLanding } from './domain/landing/planner.ts';
@@ -99,7 +98,7 @@ function databaseReady({ database, log }: Deps, migrate: boolean): Component {
   return {
     name: 'database',
     async start() {
-      await retrying('database.unreachable', log, async () => {
+      await untilDatabaseAnswers(log, async () => {
         await database.start();
         await database.ping();
       });
@@ -108,39 +107,24 @@ function databaseReady({ database, log }: Deps, migrate: boolean): Component {
         if (applied.length > 0) log.info({ migrations: applied.length }, 'database.migrated');
       }
       // Another process may be migrating at this moment.
-      const current = () => retrying('database.behind', log, () => coded(() => assertSchemaCurrent(database)));
-      await retrying('database.unreachable', log, current);
+      await untilDatabaseAnswers(log, () => assertSchemaCurrent(database));
     },
     stop: () => database.stop(),
   };
 }
 
-async function coded(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    throw codedDatabaseError(error);
-  }
-}
-
-/** A database that goes away for a moment while a role starts is no reason to end it. */
-export async function retrying(
-  code: 'database.unreachable' | 'database.behind',
-  log: Log,
-  attempt: () => Promise<void>,
-) {
+/** A database that is away for a moment, or being migrated, while a role starts is no reason to end it: a line a try, for a while. */
+export async function untilDatabaseAnswers(log: Log, attempt: () => Promise<void>): Promise<void> {
   const endsAt = performance.now() + CONNECT_LIMIT_MS;
   while (true) {
     try {
       await attempt();
       return;
     } catch (error) {
-      const again = hasCode(error, code) && error.retryable && performance.now() < endsAt;
-      if (!again) throw error;
-      log.warn(
-        { code, cause: String((error.cause as Error | undefined)?.message ?? error.message) },
-        `${code}: trying again`,
-      );
+      const passes = hasCode(error, 'database.unreachable') || hasCode(error, 'database.behind');
+      if (!passes || !error.retryable || performance.now() >= endsAt) throw error;
+      const { code, cause, message } = error;
+      log.warn({ code, cause: String((cause as Error | undefined)?.message ?? message) }, `${code}: trying again`);
       await sleep(CONNECT_EVERY_MS);
     }
   }
@@ -150,8 +134,7 @@ export async function retrying(
 function toolsKnown({ ledger, tools, log }: Deps): Component {
   return {
     name: 'tools',
-    start: () =>
-      retrying('database.unreachable', log, () => ledger.write((tx) => makeToolsKnown(tx, tools.declared()))),
+    start: () => untilDatabaseAnswers(log, () => ledger.write((tx) => makeToolsKnown(tx, tools.declared()))),
     stop: async () => {},
   };
 }
@@ -162,7 +145,7 @@ function queuesReady({ queueBackend, daos, log }: Deps): Component {
     name: 'queues',
     async start() {
       let installation = '';
-      await retrying('database.unreachable', log, async () => {
+      await untilDatabaseAnswers(log, async () => {
         installation = await daos.installation.currentId();
       });
       try {

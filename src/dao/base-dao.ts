@@ -65,7 +65,7 @@ export abstract class BaseDao<Row extends object, Key = string> {
   /** The row, or `entity.not_found`. */
   async get(id: Key): Promise<Row> {
     const row = await this.find(id);
-    if (row === undefined) throw this.#notFound(id);
+    if (row === undefined) throw this.notFound(id);
     return row;
   }
 
@@ -88,14 +88,14 @@ export abstract class BaseDao<Row extends object, Key = string> {
       if (strange !== undefined) throw new SluiceError('entity.invalid', `a ${this.#noun} has no column ${strange}`);
       const stamp = 'updated_at' in known ? { updated_at: new Date() } : {};
       const touched = await em.nativeUpdate(this.#schema, this.#byKey(id) as never, { ...changes, ...stamp } as never);
-      if (touched === 0) throw this.#notFound(id);
+      if (touched === 0) throw this.notFound(id);
     });
     return this.get(id);
   }
 
   async delete(id: Key): Promise<void> {
     const touched = await this.coded((em) => em.nativeDelete(this.#schema, this.#byKey(id) as never));
-    if (touched === 0) throw this.#notFound(id);
+    if (touched === 0) throw this.notFound(id);
   }
 
   async listAll(limit: number = DEFAULT_LIMIT, offset = 0): Promise<Row[]> {
@@ -153,7 +153,7 @@ export abstract class BaseDao<Row extends object, Key = string> {
     return (typeof id === 'object' ? id : { [this.#keyName]: id }) as FilterQuery<Row>;
   }
 
-  #notFound(id: Key): SluiceError {
+  protected notFound(id: Key): SluiceError {
     return new SluiceError('entity.not_found', `there is no ${this.#noun} ${JSON.stringify(id)}`, {
       facts: { noun: this.#noun, id },
     });

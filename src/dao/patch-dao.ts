@@ -54,7 +54,8 @@ export class PatchDao extends BaseDao<PatchRow> {
   /** The row without the bytes of the change, or `entity.not_found`. */
   async getFacts(patchId: string): Promise<PatchRow> {
     const [row] = await this.findBy({ patch_id: patchId });
-    return row ?? this.get(patchId);
+    if (row === undefined) throw this.notFound(patchId);
+    return row;
   }
 
   findByTask(taskId: string): Promise<PatchRow[]> {

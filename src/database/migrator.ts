@@ -1,5 +1,6 @@
 import { SluiceError } from '../contract/errors.ts';
 import { Database, sql } from './database.ts';
+import { codedDatabaseError } from './faults.ts';
 import { MIGRATIONS } from './migration-list.ts';
 
 export interface MigrationStatus {
@@ -51,6 +52,14 @@ export async function assertSchemaCurrent(database: Database): Promise<void> {
 }
 
 async function executedMigrations(database: Database): Promise<Map<string, string>> {
+  try {
+    return await readExecuted(database);
+  } catch (error) {
+    throw codedDatabaseError(error);
+  }
+}
+
+async function readExecuted(database: Database): Promise<Map<string, string>> {
   const [{ there } = { there: false }] = await database.query<{ there: boolean }>(
     sql`select to_regclass('sluice_migrations') is not null as there`,
   );

@@ -193,7 +193,10 @@ async function roomByPool(tx: Tx, kind: DispatchedKind): Promise<PoolRoom[]> {
     .filter(({ room }) => room > 0);
 }
 
-/** OPEN→HALF_OPEN with the admitted task as the one whose next attempt decides. */
+/**
+ * OPEN→HALF_OPEN with the admitted task as the one whose next attempt decides. Not where somebody has stopped the tool since it
+ * was looked at: then the claim refuses what was admitted.
+ */
 export async function nameProbes(
   tx: Tx,
   tools: readonly ToolStanding[],
@@ -202,8 +205,6 @@ export async function nameProbes(
   for (const { breaker_id, tool, state } of tools.filter(({ admits }) => admits === 'probe')) {
     const probe = admitted.find(({ name }) => name === tool);
     if (probe === undefined) continue;
-    // Somebody may have stopped the tool since it was looked at: then the claim refuses what was admitted.
-    const unmeddled = sql`and t.tripped_by is null`;
     const name = sql`probe_task_id = ${probe.id},
       probe_attempt = (select attempt + 1 from tasks where task_id = ${probe.id})`;
     if (state === 'OPEN') {
@@ -214,10 +215,10 @@ export async function nameProbes(
         rows: toRows([breaker_id], 'cooldown_over', { task_id: probe.id }),
         actor: ACTOR,
         set: sql`, ${name}`,
-        where: unmeddled,
+        where: sql`and t.tripped_by is null`,
       });
     } else {
-      await tx.query(sql`update circuit_breakers set ${name}, updated_at = now() 
+      await tx.query(sql`update circuit_breakers set ${name}, updated_at = now()
         where breaker_id = ${breaker_id} and state = 'HALF_OPEN' and tripped_by is null`);
     }
   }

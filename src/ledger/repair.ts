@@ -65,12 +65,11 @@ export async function takeBackFromLeftPools(tx: Tx, olderThanMs: number): Promis
     const left = (await capacity(tx, kind)).filter(({ slots }) => slots === 0).map(({ pool }) => pool);
     if (left.length === 0) continue;
     const { table, key, waiting } = DISPATCHED[kind];
-    const rows = await tx.query<{ id: string }>(sql`
-      update ${table} t set dispatched_at = null, updated_at = now()
+    const stranded = await tx.query<{ id: string; dispatch: number }>(sql`
+      select ${key} as id, t.dispatch from ${table} t
       where t.state = ${waiting} and t.pool = any (${left}::text[])
-        and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
-      returning ${key} as id`);
-    taken += rows.length;
+        and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)`);
+    taken += (await handBackAll(tx, kind, stranded)).length;
   }
   return taken;
 }

@@ -1,5 +1,5 @@
 import type { Deps } from '../deps.ts';
-import { hintListener, retrying } from '../deps.ts';
+import { hintListener, untilDatabaseAnswers } from '../deps.ts';
 import { declareTools } from '../ledger/breakers.ts';
 import { declareRepositories } from '../ledger/targets.ts';
 import type { Component } from '../lib/component.ts';
@@ -53,7 +53,7 @@ function limitsDeclared({ ledger, tools, settings, log }: Deps): Component {
   return {
     name: 'limits',
     start: () =>
-      retrying('database.unreachable', log, () =>
+      untilDatabaseAnswers(log, () =>
         ledger.write(async (tx) => {
           await declareTools(tx, tools.declared());
           await declareRepositories(tx, repositories);

@@ -54,6 +54,8 @@ test('P9: a worker that an operator drains ends what it holds, takes no more, an
     return now.length === 1 && now[0] !== last;
   });
   expect(await daos.workers.get(last!)).toMatchObject({ state: 'DEAD', reason: 'process_ended' });
+  // The supervisor says so, and how long it waits.
+  expect(sluice.output()).toMatch(/"how":"SIGKILL","delayMs":\d+,"deaths":\d+.*worker\.restarting/);
   expect(await sluice.stop()).toBe(0);
 });
 

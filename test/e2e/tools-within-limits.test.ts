@@ -56,7 +56,7 @@ async function outputOf(taskId: string): Promise<string> {
   return text;
 }
 
-test('a secret in the commit message, in a file or its name quarantines the patch, and is stored nowhere', async () => {
+test('a secret in the commit message, in a file or its name quarantines the patch, and stands in no column of it', async () => {
   const done = await sluice.finish(
     specOf(git.remote, [
       task('message', 'keyed', 'echo x > said.txt; echo "with $AGENT_KEY" > "$SLUICE_MESSAGE_FILE"'),
