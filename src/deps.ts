@@ -8,7 +8,7 @@ import { HintListener, HintSender } from './database/hints.ts';
 import { assertSchemaCurrent, migrateUp } from './database/migrator.ts';
 import { planLanding } from './domain/landing/planner.ts';
 import { NamedRepositories } from './domain/repository-book.ts';
-import { Mirrors } from './git/mirror.ts';
+import { Mirrors } from './git/mirrors.ts';
 import { OPEN_ACCESS, type RemoteAccess, remoteAccess } from './git/remote-access.ts';
 import { Git } from './git/run-git.ts';
 import { makeToolsKnown } from './ledger/breakers.ts';

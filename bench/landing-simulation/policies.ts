@@ -140,7 +140,14 @@ function sluice(prove: LandingSnapshot['prove']): Policy {
             const treeId = view.treeOf(patchIds);
             const proofs = [{ gate: GATE, digest: 'gate', treeId, pinned: false }];
             return {
-              candidate: { patchIds, commits: [], treeId, parentTreeId: view.treeOf(patchIds.slice(0, -1)), proofs },
+              candidate: {
+                patchIds,
+                commits: [],
+                changesPolicy: false,
+                treeId,
+                parentTreeId: view.treeOf(patchIds.slice(0, -1)),
+                proofs,
+              },
             };
           },
           proofState: (tree) => ({
@@ -153,6 +160,7 @@ function sluice(prove: LandingSnapshot['prove']): Policy {
               .map(() => ({ gateId: 'gate', outcome: 'red', endedAtMs: view.now })),
           }),
           doubts: (patchId) => book.doubts(patchId),
+          isPushDoubted: () => false,
           wasCleared: (patchId) => book.wasCleared(patchId),
           health: () => book.health(),
           isOfBranch: () => true,
@@ -218,7 +226,7 @@ class Book {
 
   doubts(patchId: string): Doubt[] {
     return spokenAgainst(patchId, this.#ended).map((run) =>
-      doubtOf(patchId, run, this.#view.parentOf(run.tree, patchId)),
+      doubtOf(patchId, run, { restTreeId: this.#view.parentOf(run.tree, patchId), amongGreen: false }),
     );
   }
 

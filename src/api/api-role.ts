@@ -2,7 +2,8 @@ import type { AddressInfo } from 'node:net';
 import { isLoopback } from '../config.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
-import type { Mirrors } from '../git/mirror.ts';
+import { mirrorKeeper } from '../git/mirror-keeper.ts';
+import type { Mirrors } from '../git/mirrors.ts';
 import type { Component } from '../lib/component.ts';
 import { createQueueBoard } from '../queues/board.ts';
 import type { Api } from './api-deps.ts';
@@ -17,6 +18,7 @@ export class ApiRole implements Component {
   readonly #version: string;
   readonly #feed: EventFeed;
   readonly #mirrors: Mirrors;
+  readonly #keeper: Component;
   #api: Api | undefined;
   #url = '';
 
@@ -25,6 +27,7 @@ export class ApiRole implements Component {
     this.#version = version;
     this.#feed = new EventFeed(deps.daos.transitions);
     this.#mirrors = deps.mirrorsOf('api');
+    this.#keeper = mirrorKeeper(this.#mirrors, deps.log);
   }
 
   get url(): string {
@@ -54,6 +57,7 @@ export class ApiRole implements Component {
     const { port } = this.#api.server.address() as AddressInfo;
     const host = settings.host.includes(':') ? `[${settings.host}]` : settings.host;
     this.#url = `http://${host}:${port}`;
+    await this.#keeper.start();
     log.info({ url: this.#url }, 'api.listening');
     const networked = tools.all().filter(({ sandbox }) => sandbox?.network);
     if (open && networked.length > 0) {
@@ -68,6 +72,7 @@ export class ApiRole implements Component {
   async stop(): Promise<void> {
     const api = this.#api;
     this.#api = undefined;
+    await this.#keeper.stop();
     await this.#feed.stop();
     await api?.close();
     this.#mirrors.close();

@@ -63,5 +63,5 @@ export function breakerObject(breaker: CircuitBreakerRow): ApiObject {
 }
 
 export function targetObject(target: TargetRow): ApiObject {
-  return withId(target, 'target_id', ['landing']);
+  return withId(target, 'target_id', ['landing', 'steered_at']);
 }

@@ -5,6 +5,7 @@ import { plain, table } from './table.ts';
 export function landingQueue(target: TargetObject): string {
   const head = [`${plain(target.id)} at ${target.tip_commit?.slice(0, 12) ?? '(not seen yet)'}`];
   if (target.paused_at !== null) head.push(`paused: ${plain(target.pause_reason)}`);
+  if (target.fault) head.push(`nothing can land: ${plain(target.fault.message)}`);
   if (target.policy_error !== null) head.push(`policy: ${plain(target.policy_error)}`);
   if (target.red_tip) {
     const { gate, outcome } = target.red_tip;
@@ -34,6 +35,10 @@ function whatOf({ place, behind, gates }: QueueEntry, places: ReadonlyMap<string
       return `green on ${on}, lands with it`;
     case 'doubted':
       return `a gate was not green: tried alone${running === '' ? '' : `: ${running}`}`;
+    case 'behind_policy':
+      return `the policy changes with ${on}: waits until that has landed`;
+    case 'push_refused':
+      return 'the remote refused it: others are pushed first';
     case 'behind':
       return `does not fit with ${on} yet`;
     case 'not_to_land':

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { SluiceError } from '../contract/errors.ts';
 import { administrationCommands } from './commands/administration.ts';
 import { auditCommand } from './commands/audit.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { gateCommands, patchCommands } from './commands/patch.ts';
@@ -48,6 +49,7 @@ function createProgram(context: CliContext): Command {
     .exitOverride();
   roleCommands(program, context);
   administrationCommands(program, context);
+  doctorCommand(program, context);
   fleetCommands(program, context);
   statusCommands(program, context);
   explainCommand(program, context);

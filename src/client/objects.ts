@@ -164,6 +164,8 @@ export interface TargetObject extends ApiObject {
   branch: string;
   tip_commit: string | null;
   policy_error: string | null;
+  /** Why nothing can land there: branch or remote gone, mirror broken. */
+  fault: { code: string; message: string } | null;
   paused_at: string | null;
   pause_reason: string | null;
   /** Set while the tip itself fails a gate: nobody is blamed for it, only what is green on its own tree lands. */

@@ -4,7 +4,7 @@ import * as field from './fields.ts';
 const exitCode = z.number().int().min(1).max(255);
 
 const breakerSchema = z.strictObject({
-  failure_threshold: z.number().int().positive().default(5),
+  failure_threshold: field.count.default(5),
   cooldown_seconds: field.seconds.default(60),
 });
 
@@ -19,7 +19,7 @@ const limitsSchema = z
   .strictObject({
     memory_bytes: z.number().int().min(1_048_576).optional(),
     file_size_bytes: z.number().int().min(4_096).optional(),
-    processes: z.number().int().positive().optional(),
+    processes: field.count.optional(),
   })
   .refine((limits) => Object.keys(limits).length > 0, 'limits nothing');
 
@@ -38,8 +38,10 @@ const toolSchema = z.strictObject({
     })
     .prefault({}),
   pool: field.identifier.default('default'),
-  concurrency: z.number().int().positive().optional(),
-  rate_limit: z.strictObject({ max: z.number().int().positive(), per_seconds: field.seconds }).optional(),
+  /** Keys of a task's `input` that the tool reads from SLUICE_INPUT_FILE, beside those of its placeholders. */
+  input_keys: z.array(field.name).max(100).default([]),
+  concurrency: field.count.optional(),
+  rate_limit: z.strictObject({ max: field.count, per_seconds: field.seconds }).optional(),
   budget: z.strictObject({ usd_per_day: field.usd }).optional(),
   sandbox: sandboxSchema.optional(),
   limits: limitsSchema.optional(),
@@ -70,7 +72,7 @@ const repositorySchema = z.strictObject({
   credentials: credentialsSchema.optional(),
   committer: committerSchema.optional(),
   /** How many tasks may run on it at once, over all its branches. */
-  concurrency: z.number().int().positive().optional(),
+  concurrency: field.count.optional(),
 });
 
 /** Over HTTP a user's name may be a token as well. */

@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   'branch.missing': [422, 'The branch does not exist'],
   'feature.unsupported': [422, 'Not part of this release'],
   'git.failed': [500, 'git failed'],
+  'path.refused': [422, 'git does not allow a file of this name'],
   'candidate.mismatch': [500, 'The candidate comes out otherwise here'],
   'sandbox.unavailable': [500, 'The sandbox that the tool asks for is not to be had here'],
   'machine.fault': [503, 'This machine is out of something that work needs'],

@@ -22,6 +22,9 @@ export const identifier = z
   .regex(/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/, 'letters, digits, dot, dash and underscore, starting with a letter or digit');
 
 export const seconds = z.number().int().positive().max(LIMITS.timeoutSeconds);
+/** A column of four bytes holds them: what is larger would be an error of the database, without a path. */
+export const count = z.number().int().positive().max(1_000_000_000);
+export const priority = z.number().int().min(-1_000_000).max(1_000_000);
 export const usd = z.number().positive().max(1_000_000);
 export const argv = z.array(z.string()).min(1).max(1_000);
 export const globs = z
@@ -52,10 +55,20 @@ function isBranchName(text: string): boolean {
 /** A path inside a repository as callers write it: relative, forward slashes, never leaving, never `.git`. */
 export const relativePath = z.string().min(1).max(4_096).refine(isInsidePath, 'not a path inside the repository');
 
+/** The form that new paths must have: inside the repository, and of a name that every system can write down. */
 export function isInsidePath(text: string): boolean {
-  // U+FFFD stands where a name was no UTF-8: it is not the name of that file.
-  if (/[\0\\\uFFFD]/.test(text) || text.startsWith('/')) return false;
+  return staysInside(text) && hasPortableName(text);
+}
+
+/** Relative, no empty parts, never leaving, never `.git`. */
+export function staysInside(text: string): boolean {
+  if (text.includes('\0') || text.startsWith('/')) return false;
   return text.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && !namesGitFolder(part));
+}
+
+/** No backslash, which is a separator elsewhere, and nothing that is no UTF-8 (U+FFFD, or a lone surrogate). */
+export function hasPortableName(text: string): boolean {
+  return !/[\\\uFFFD]/.test(text) && text.isWellFormed();
 }
 
 /** `.git` as some file system reads it: any case, trailing dots and spaces, ignorable characters, its short name. */

@@ -32,6 +32,10 @@ export function parseDocument<Schema extends z.ZodType>(
   throw new SluiceError(code, `${what}: ${describeProblems(problems)}`, { problems });
 }
 
+export function problemsIn(error: z.ZodError, schema: z.ZodType): Problem[] {
+  return problemsOf(error.issues, schema);
+}
+
 export function describeProblems(problems: readonly Problem[]): string {
   const first = problems.slice(0, 3).map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
   const more = problems.length - first.length;

@@ -5,7 +5,7 @@ export const PATCH_FORMATS = ['unified_diff', 'context_diff', 'git_patch', 'inli
 export type PatchFormat = (typeof PATCH_FORMATS)[number];
 
 /** git strips these from the ends of a name, and refuses what is left empty. */
-const person = z.strictObject({
+export const personSchema = z.strictObject({
   name: field.name.regex(/[^\s.,:;<>"\\']/, 'holds no name'),
   // Two plain checks: one pattern for both would look back over a long text again and again.
   email: z
@@ -17,13 +17,16 @@ const person = z.strictObject({
 
 const common = {
   base: field.commit.optional(),
-  author: person.optional(),
+  author: personSchema.optional(),
 };
 
 const diffSchema = z
   .strictObject({
     ...common,
+    /** A hint: what the content is decides how it is read. */
     format: z.enum(['unified_diff', 'context_diff', 'git_patch']),
+    /** Leading folders to strip from its file names; by default found as git and patch find it. */
+    strip: z.number().int().min(0).max(64).optional(),
     content: z.string().optional(),
     content_base64: z.base64().optional(),
   })
@@ -75,7 +78,7 @@ export const submitPatchSchema = z.strictObject({
   input: patchInputSchema,
   message: z.string().max(field.LIMITS.messageLength).optional(),
   scope: field.globs.optional(),
-  priority: z.number().int().default(0),
+  priority: field.priority.default(0),
 });
 
 export type SubmitPatch = z.output<typeof submitPatchSchema>;

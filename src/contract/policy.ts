@@ -38,8 +38,8 @@ export const policySchema = z
       .prefault({}),
     limits: z
       .strictObject({
-        max_files: z.number().int().positive().default(200),
-        max_bytes: z.number().int().positive().default(1_048_576),
+        max_files: field.count.default(200),
+        max_bytes: z.number().int().positive().max(Number.MAX_SAFE_INTEGER).default(1_048_576),
         allow_binary: z.boolean().default(false),
       })
       .prefault({}),

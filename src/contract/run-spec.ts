@@ -36,7 +36,7 @@ export const runSpecSchema = z
       .default({}),
     repository: z.string().min(1).max(2_000),
     branch: field.branch.default('main'),
-    priority: z.number().int().min(-1_000_000).max(1_000_000).default(0),
+    priority: field.priority.default(0),
     /** Of the runs with one key at most `max` dispatch at a time, the oldest first. */
     concurrency: z
       .strictObject({
@@ -46,7 +46,7 @@ export const runSpecSchema = z
       })
       .optional(),
     budget: budget.optional(),
-    expires_in_seconds: z.number().int().positive().optional(),
+    expires_in_seconds: field.count.optional(),
     /** False: run the gates, land nothing. */
     land: z.boolean().default(true),
     extra_gates: z.array(gateSchema).default([]),
@@ -62,3 +62,53 @@ export const commandInputSchema = z.looseObject({
   argv: field.argv,
   stdin: z.string().optional(),
 });
+
+/**
+ * What can be read of a document that is no valid spec, so that its references are checked together with its form. Parts
+ * that cannot be read are left out or take their defaults; paths stay those of the document.
+ */
+export function readableSpec(document: unknown): RunSpec {
+  const root = recordOf(document);
+  const workstreams = arrayOf(root.workstreams).map((part, w) => {
+    const workstream = recordOf(part);
+    const tasks = arrayOf(workstream.tasks).map((task, t) => readableTask(task, `${w}.${t}`));
+    return {
+      name: textOf(workstream.name, `#${w}`),
+      critical: true,
+      depends_on: textsOf(workstream.depends_on),
+      tasks,
+    };
+  });
+  const empty = { labels: {}, branch: 'main', priority: 0, land: true, extra_gates: [] };
+  return { ...empty, name: '', repository: textOf(root.repository, ''), workstreams };
+}
+
+function readableTask(part: unknown, place: string): TaskSpec {
+  const parsed = taskSchema.safeParse(part);
+  if (parsed.success) return parsed.data;
+  const task = recordOf(part);
+  const message = typeof task.message === 'string' ? { message: task.message } : {};
+  const known = { input: recordOf(task.input) as TaskSpec['input'], max_retries: 0, ...message };
+  return {
+    ...known,
+    name: textOf(task.name, `#${place}`),
+    tool: textOf(task.tool, ''),
+    depends_on: textsOf(task.depends_on),
+  };
+}
+
+function recordOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+}
+
+function arrayOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function textOf(value: unknown, otherwise: string): string {
+  return typeof value === 'string' ? value : otherwise;
+}
+
+function textsOf(value: unknown): string[] {
+  return arrayOf(value).filter((item) => typeof item === 'string');
+}

@@ -51,6 +51,19 @@ export class PatchDao extends BaseDao<PatchRow> {
     return this.findBy({ state });
   }
 
+  /** BLOCKED because the remote refused their push, since a patch last landed on the target. */
+  findRefusedSinceLanding(targetId: string): Promise<{ patch_id: string }[]> {
+    return this.rows(sql`
+      select p.patch_id from patches p
+      where p.target_id = ${targetId} and p.state = 'BLOCKED' and p.reason = 'push_refused'
+        and exists (
+          select 1 from state_transitions s
+          where s.kind = 'patch' and s.entity_id = p.patch_id and s.to_state = 'BLOCKED' and s.reason = 'push_refused'
+            and s.created_at > coalesce(
+              (select max(l.applied_at) from patches l where l.target_id = ${targetId}), '-infinity'))
+      order by p.patch_id`);
+  }
+
   /** The row without the bytes of the change, or `entity.not_found`. */
   async getFacts(patchId: string): Promise<PatchRow> {
     const [row] = await this.findBy({ patch_id: patchId });

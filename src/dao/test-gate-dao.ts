@@ -83,6 +83,22 @@ export class TestGateDao extends BaseDao<TestGateRow> {
     return new Map(rows.map(({ digest, green, bad }) => [digest, { greenAtMs: at(green), badTipAtMs: at(bad) }]));
   }
 
+  /** When runs under a digest that began since an instant and were green began and ended, oldest first. */
+  async findGreenTimes(
+    targetId: string,
+    { digest, since }: { digest: string; since: Date },
+  ): Promise<{ startedAtMs: number; endedAtMs: number }[]> {
+    const rows = await this.rows<{ created_at: string; completed_at: string }>(sql`
+      select created_at, completed_at from test_gates
+      where target_id = ${targetId} and digest = ${digest} and state = 'PASSED'
+        and created_at >= ${since.toISOString()}::timestamptz
+      order by created_at limit 10000`);
+    return rows.map(({ created_at, completed_at }) => ({
+      startedAtMs: new Date(created_at).getTime(),
+      endedAtMs: new Date(completed_at).getTime(),
+    }));
+  }
+
   /** Of the last runs of a target on (tree, digest) pairs that turned out good: how many there were, how many went bad. */
   async flakes(targetId: string, { last }: { last: number }): Promise<{ good: number; flaky: number }> {
     const [row] = await this.rows<{ good: number; flaky: number }>(sql`

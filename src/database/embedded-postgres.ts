@@ -14,6 +14,8 @@ import { exists, serverEnvironment, serverPrograms, unprivileged, unprivilegedUs
 
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 20_000;
+/** How often a server of another process is looked at. */
+const JOINED_LOOK_MS = 500;
 const REVIVE = { baseMs: 200, capMs: 5_000 };
 const USER = 'sluice';
 const DATABASE = 'sluice';
@@ -85,7 +87,7 @@ export class EmbeddedPostgres implements Component {
     const password = await this.#password();
     const wrap = await unprivileged([this.#folder, dirname(postgres)], this.#searchPath);
     if (!(await exists(join(data, 'PG_VERSION')))) await this.#initialise(initdb, data, wrap);
-    const runningPort = await portOfRunning(data);
+    const runningPort = await this.#portToJoin(data);
     const port = runningPort ?? (await freePort());
     const launch = () => this.#spawn(postgres, data, port, wrap);
     if (runningPort === undefined) await launch();
@@ -94,28 +96,61 @@ export class EmbeddedPostgres implements Component {
     await createDatabase(`${server}/postgres`);
     this.#url = `${server}/${DATABASE}`;
     this.#log.info({ port, joined: runningPort !== undefined }, 'embedded-postgres.ready');
-    if (this.#service !== undefined)
-      this.#keeping = this.#keepAlive(this.#service, { launch, url: `${server}/postgres` });
+    const ended = this.#service?.ended ?? this.#endOfJoined(data);
+    this.#keeping = this.#keepAlive(ended, { next: () => this.#joinOrLaunch(data, launch), url: `${server}/postgres` });
+  }
+
+  /** Undefined when no server runs on this data. One that is only starting has no port yet. */
+  async #portToJoin(data: string): Promise<number | undefined> {
+    const found = await poll(
+      async () => {
+        const running = await runningServer(data);
+        return running === undefined || running.port > 0 ? { port: running?.port } : undefined;
+      },
+      { everyMs: 50, limitMs: START_LIMIT_MS, signal: this.#stopping?.signal },
+    );
+    return found?.port;
+  }
+
+  /** Resolves when a server that another process started is gone. */
+  async #endOfJoined(data: string): Promise<string> {
+    const { signal } = this.#stopping!;
+    while (!signal.aborted && (await runningServer(data)) !== undefined) await sleep(JOINED_LOOK_MS, signal);
+    return 'the server that was joined is gone';
+  }
+
+  /** The process that started the server may start it again as well: the second of them joins. */
+  async #joinOrLaunch(data: string, launch: () => Promise<void>): Promise<{ ended: Promise<string> }> {
+    if ((await runningServer(data)) !== undefined) {
+      this.#service = undefined;
+      return { ended: this.#endOfJoined(data) };
+    }
+    await launch();
+    return { ended: this.#service!.ended };
   }
 
   /** What a killed server leaves (its processes, its shared memory) goes within moments: until then a start fails. */
-  async #keepAlive(first: Service, { launch, url }: { launch: () => Promise<void>; url: string }): Promise<void> {
+  async #keepAlive(
+    first: Promise<string>,
+    { next, url }: { next: () => Promise<{ ended: Promise<string> }>; url: string },
+  ): Promise<void> {
     const { signal } = this.#stopping!;
-    for (let faults = 0, service = first; ; ) {
-      const how = await service.ended;
+    for (let faults = 0, ended = first; ; ) {
+      const how = await ended;
       if (signal.aborted) return;
       this.#log.error({ how, faults }, 'embedded-postgres.ended');
       await sleep(REVIVE.baseMs + fullJitterMs(REVIVE, faults), signal);
       if (signal.aborted) return;
-      const ready = await launch()
-        .then(() => this.#waitUntilReady(url))
-        .then(
+      const started = await next().catch(() => undefined);
+      const ready =
+        started !== undefined &&
+        (await this.#waitUntilReady(url).then(
           () => true,
           () => false,
-        );
-      service = this.#service ?? service;
+        ));
+      ended = started?.ended ?? Promise.resolve('it could not be started');
       if (signal.aborted) {
-        await service.end('SIGINT', STOP_LIMIT_MS);
+        await this.#service?.end('SIGINT', STOP_LIMIT_MS);
         return;
       }
       faults = ready ? 0 : faults + 1;
@@ -195,17 +230,17 @@ export class EmbeddedPostgres implements Component {
 }
 
 /**
- * The port of a server that already runs on this data, by its pid file. The number in an old file may belong to somebody
- * else by now: only a server that answers is joined; a stale file would keep ours from starting and is removed.
+ * The server that already runs on this data, by its pid file; its port is 0 while it starts. The number in an old file may be
+ * another process by now: such a file would keep a server from starting and is removed.
  */
-async function portOfRunning(data: string): Promise<number | undefined> {
+async function runningServer(data: string): Promise<{ port: number } | undefined> {
   const file = join(data, 'postmaster.pid');
   const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n');
   const [pid, port] = [Number(lines[0]), Number(lines[3])];
   if (!(pid > 0)) return undefined;
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined);
   const isOurs = command === undefined ? isAlive(pid) && !(await exists('/proc/self')) : command.includes(data);
-  if (isOurs && port > 0) return port;
+  if (isOurs) return { port: port > 0 ? port : 0 };
   await rm(file, { force: true });
   return undefined;
 }

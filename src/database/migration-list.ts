@@ -15,6 +15,7 @@ import { Migration20261123000014_tokens } from '../../migrations/Migration202611
 import { Migration20261123000015_installation } from '../../migrations/Migration20261123000015_installation.ts';
 import { Migration20261124000016_landing_engine } from '../../migrations/Migration20261124000016_landing_engine.ts';
 import { Migration20261125000017_survival } from '../../migrations/Migration20261125000017_survival.ts';
+import { Migration20261126000018_target_faults } from '../../migrations/Migration20261126000018_target_faults.ts';
 
 /** Every migration, oldest first. A list, so that the published package needs no folder to search. */
 export const MIGRATIONS = [
@@ -35,4 +36,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261123000015_installation', class: Migration20261123000015_installation },
   { name: 'Migration20261124000016_landing_engine', class: Migration20261124000016_landing_engine },
   { name: 'Migration20261125000017_survival', class: Migration20261125000017_survival },
+  { name: 'Migration20261126000018_target_faults', class: Migration20261126000018_target_faults },
 ];

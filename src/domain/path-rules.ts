@@ -1,11 +1,14 @@
 import picomatch from 'picomatch';
-import { isInsidePath, namesGitFolder } from '../contract/fields.ts';
+import { hasPortableName, namesGitFolder, staysInside } from '../contract/fields.ts';
 import { POLICY_PATH, type Policy } from '../contract/policy.ts';
+import { pathToBytes } from '../lib/byte-path.ts';
 
 export interface ChangedPath {
   path: string;
   /** Mode after the change; null for a deletion. 120000 is a symbolic link, 160000 an embedded repository. */
   mode: string | null;
+  /** Mode before the change; null for a new file. */
+  oldMode: string | null;
   /** Where a symbolic link points, once known. */
   linkTarget?: string;
 }
@@ -15,12 +18,16 @@ export interface ChangeFacts {
   sizeBytes: number;
   binary: boolean;
   holdsSecret: boolean;
+  /** A path that Git LFS keeps (`filter=lfs`) and that holds something else than an LFS pointer. */
+  lfsPath?: string | undefined;
 }
 
 export interface Refusal {
   reason: string;
   evidence: Readonly<Record<string, unknown>>;
 }
+
+const SUBMODULE = '160000';
 
 export type PathMatcher = (path: string) => boolean;
 
@@ -35,10 +42,19 @@ function withoutGroups(glob: string): string {
   return glob.replaceAll(/[()|+]/g, (character) => `\\${character}`);
 }
 
-/** The path rules that hold before git sees anything: inside the tree, no `.git`, nothing odd. */
-export function unsafePath(paths: readonly string[]): Refusal | undefined {
-  const bad = paths.find((path) => !isInsidePath(path));
-  return bad === undefined ? undefined : { reason: 'unsafe_path', evidence: { path: bad } };
+/** A path as a change names it; `isNew`: the branch has no file of this name yet. */
+export interface NamedPath {
+  path: string;
+  isNew: boolean;
+}
+
+/**
+ * Inside the tree, no `.git`, nothing that reads differently elsewhere. Odd names that the branch has already may be changed
+ * and removed.
+ */
+export function unsafePath(paths: readonly NamedPath[]): Refusal | undefined {
+  const bad = paths.find(({ path, isNew }) => !staysInside(path) || (isNew && !hasPortableName(path)));
+  return bad === undefined ? undefined : { reason: 'unsafe_path', evidence: { path: bad.path } };
 }
 
 /** Why a change may not wait to land, or undefined. The order is fixed, so that one change always gets one reason. */
@@ -47,10 +63,15 @@ export function refusalOf(
   rules: { policy: Policy; scope: readonly string[] | null; approved: boolean },
 ): Refusal | undefined {
   const paths = change.paths.map(({ path }) => path);
-  const unsafe = unsafePath(paths);
+  const unsafe = unsafePath(change.paths.map(({ path, oldMode }) => ({ path, isNew: oldMode === null })));
   if (unsafe !== undefined) return unsafe;
-  const embedded = change.paths.find(({ mode }) => mode === '160000');
+  const submodule = change.paths.find(({ oldMode }) => oldMode === SUBMODULE);
+  if (submodule !== undefined) return { reason: 'submodule_entry', evidence: { path: submodule.path } };
+  const embedded = change.paths.find(({ mode }) => mode === SUBMODULE);
   if (embedded !== undefined) return { reason: 'embedded_repository', evidence: { path: embedded.path } };
+  const uncheckable = cannotBeCheckedOut(change.paths);
+  if (uncheckable !== undefined) return uncheckable;
+  if (change.lfsPath !== undefined) return { reason: 'lfs_content', evidence: { path: change.lfsPath } };
   const escaping = change.paths.find(leavesTree);
   if (escaping !== undefined) {
     return { reason: 'link_leaves_tree', evidence: { path: escaping.path, target: escaping.linkTarget } };
@@ -68,6 +89,36 @@ export function refusalOf(
   const touched = paths.filter(isProtected);
   if (touched.length > 0) return { reason: 'protected_path', evidence: { paths: touched.slice(0, 50) } };
   return overLimit(change, rules.policy);
+}
+
+/** What a file system takes: one part of a name, a path below a slot's folder (512 bytes are left for that), a link's target. */
+const MAX_PART_BYTES = 255;
+const MAX_PATH_BYTES = 4_095 - 512;
+const MAX_TARGET_BYTES = 4_095;
+
+/** git takes names and links into a tree that no check-out can make; every gate on such a tree would be lost. */
+function cannotBeCheckedOut(paths: readonly ChangedPath[]): Refusal | undefined {
+  for (const { path, mode, linkTarget } of paths) {
+    if (mode === null) continue;
+    const bytes = pathToBytes(path);
+    const longPart = path.split('/').some((part) => pathToBytes(part).length > MAX_PART_BYTES);
+    const problem = longPart
+      ? `a part of its name has more than ${MAX_PART_BYTES} bytes`
+      : bytes.length > MAX_PATH_BYTES
+        ? `its path has more than ${MAX_PATH_BYTES} bytes`
+        : linkProblem(linkTarget);
+    if (problem !== undefined) {
+      const shown = path.slice(0, MAX_PART_BYTES);
+      return { reason: 'cannot_be_checked_out', evidence: { path: shown, messages: `${shown}: ${problem}` } };
+    }
+  }
+  return undefined;
+}
+
+function linkProblem(target: string | undefined): string | undefined {
+  if (target === '') return 'it is a link that points to nothing';
+  const isLong = target !== undefined && Buffer.byteLength(target) > MAX_TARGET_BYTES;
+  return isLong ? `it is a link whose target has more than ${MAX_TARGET_BYTES} bytes` : undefined;
 }
 
 /** Reasons that an operator may waive for one patch, by approving it. */

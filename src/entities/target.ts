@@ -3,6 +3,12 @@ import type { Policy } from '../contract/policy.ts';
 import type { LandingView } from '../domain/landing/view.ts';
 import { auditColumns, instant } from './columns.ts';
 
+/** `code` as in `contract/errors.ts`. */
+export interface TargetFault {
+  code: string;
+  message: string;
+}
+
 /** A repository and a branch: where patches land. Its id is `repository@branch`. */
 export const Target = defineEntity({
   name: 'Target',
@@ -17,6 +23,10 @@ export const Target = defineEntity({
     tip_tree: p.text().nullable(),
     policy: p.json().$type<Policy>().nullable(),
     policy_error: p.text().nullable(),
+    /** Why its coordinator cannot do its work; null after a round that succeeded. */
+    fault: p.json().$type<TargetFault>().nullable(),
+    /** When an operator last gave an order about one of its patches: the branch is looked at afresh. */
+    steered_at: instant().nullable(),
     observed_at: instant().nullable(),
     paused_at: instant().nullable(),
     paused_by: p.text().nullable(),

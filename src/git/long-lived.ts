@@ -10,19 +10,24 @@ export interface ObjectInfo {
 
 const TIMEOUT_MS = 60_000;
 const NUL = 0;
+const MERGE = ['merge-tree', '--write-tree', '--stdin', '--messages'];
 
 /** The gits that stay with one repository: looking up objects, merging and comparing trees, each answer without a new process. */
 export class LongLivedGit {
   readonly #objects: Conversation;
-  readonly #merges: Conversation;
+  readonly #talk: (args: readonly string[], workTree?: string) => Conversation;
+  #merges: { attributes: string | undefined; conversation: Conversation };
   readonly #diffs: Conversation;
 
   constructor(git: Git, gitDir: string) {
-    const talk = (args: readonly string[]): Conversation =>
-      new Conversation({ ...git.commandOf({ args, gitDir }), timeoutMs: TIMEOUT_MS });
-    this.#objects = talk(['cat-file', '--batch-command']);
-    this.#merges = talk(['merge-tree', '--write-tree', '--stdin', '--messages']);
-    this.#diffs = talk(['diff-tree', '--stdin', '-r', '-z', '--raw', '--no-renames']);
+    this.#talk = (args, workTree) =>
+      new Conversation({
+        ...git.commandOf({ args, gitDir, ...(workTree === undefined ? {} : { workTree }) }),
+        timeoutMs: TIMEOUT_MS,
+      });
+    this.#objects = this.#talk(['cat-file', '--batch-command']);
+    this.#merges = { attributes: undefined, conversation: this.#talk(MERGE) };
+    this.#diffs = this.#talk(['diff-tree', '--stdin', '-r', '-z', '--raw', '--no-renames']);
   }
 
   /** Undefined when there is no such object. */
@@ -49,12 +54,27 @@ export class LongLivedGit {
     });
   }
 
-  /** Merges two commits. The tree of a merge that is not clean holds conflict markers. */
-  async merge(ours: string, theirs: string): Promise<{ clean: boolean; tree: string }> {
+  /**
+   * Merges two commits. `attributes`: a folder with the `.gitattributes` files that hold; a bare repository has none to read.
+   */
+  async merge({
+    ours,
+    theirs,
+    attributes,
+  }: {
+    ours: string;
+    theirs: string;
+    attributes: string | undefined;
+  }): Promise<{ clean: boolean; tree: string }> {
+    if (this.#merges.attributes !== attributes) {
+      // git remembers the attributes that it has read: others need another git.
+      this.#merges.conversation.close();
+      this.#merges = { attributes, conversation: this.#talk(MERGE, attributes) };
+    }
     // git writes an answer out only when it has messages to look for, and then without its last byte. A merge of `ours` with
     // itself, whose answer is known, shows where the messages of the first one end.
     const end = Buffer.from(`1\0${await this.#treeOf(ours)}\0\0`);
-    return ask(this.#merges, `${ours} ${theirs}\n${ours} ${ours}\n`, (answer) => {
+    return ask(this.#merges.conversation, `${ours} ${theirs}\n${ours} ${ours}\n`, (answer) => {
       const start = answer[0] === NUL ? 1 : 0;
       const tail = answer.subarray(start);
       const complete = tail.length > 2 * end.length && (endsWith(tail, end) || endsWith(tail.subarray(0, -1), end));
@@ -66,17 +86,15 @@ export class LongLivedGit {
   }
 
   /** Two trees or commits: `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. */
-  async compare(from: string, to: string): Promise<string> {
+  async compare(from: string, to: string): Promise<Buffer> {
     const [fromTree, toTree] = await Promise.all([this.#treeOf(from), this.#treeOf(to)]);
     // What it cannot read as a pair it prints back: the end of an answer.
-    const end = `end-${randomUUID()}\n`;
-    const header = `${fromTree} ${toTree}\n`;
-    const text = await ask(this.#diffs, `${header}${end}`, (answer) =>
-      answer.length >= end.length && answer.toString('utf8', answer.length - end.length) === end
-        ? { value: answer.toString('utf8', 0, answer.length - end.length) }
-        : undefined,
+    const end = Buffer.from(`end-${randomUUID()}\n`);
+    const header = Buffer.from(`${fromTree} ${toTree}\n`);
+    const bytes = await ask(this.#diffs, `${header}${end}`, (answer) =>
+      endsWith(answer, end) ? { value: Buffer.from(answer.subarray(0, -end.length)) } : undefined,
     );
-    return text.startsWith(header) ? text.slice(header.length) : text;
+    return bytes.subarray(0, header.length).equals(header) ? bytes.subarray(header.length) : bytes;
   }
 
   async #treeOf(name: string): Promise<string> {
@@ -86,7 +104,7 @@ export class LongLivedGit {
   }
 
   close(): void {
-    for (const conversation of [this.#objects, this.#merges, this.#diffs]) conversation.close();
+    for (const conversation of [this.#objects, this.#merges.conversation, this.#diffs]) conversation.close();
   }
 }
 

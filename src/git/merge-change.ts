@@ -1,4 +1,4 @@
-import { treeFromDiff } from './build-tree.ts';
+import { treeFromOwnDiff } from './build-tree.ts';
 import type { Mirror } from './mirror.ts';
 
 export type MergedChange =
@@ -16,18 +16,15 @@ export async function mergeChange(
   mirror: Mirror,
   { tip, base, commit, readDiff }: { tip: string; base: string; commit: string; readDiff: () => Promise<Buffer> },
 ): Promise<MergedChange> {
-  if (!(await mirror.has(base)) || !(await mirror.isAncestor(base, tip))) {
-    const applied = await treeFromDiff(mirror, { base: tip, diff: await readDiff(), strip: 1 });
+  if (!(await mirror.contains(tip, base))) {
+    const applied = await treeFromOwnDiff(mirror, { base: tip, diff: await readDiff() });
     if (applied.ok) return applied;
     return { ok: false, reason: 'base_gone', evidence: { base, messages: applied.words.slice(0, MAX_HUNK_CHARS) } };
   }
   if (base === tip) return { ok: true, tree: await mirror.treeOf(commit) };
-  const merged = await mirror.longLived.merge(tip, commit);
+  const merged = await mirror.merge(tip, commit);
   if (merged.clean) return { ok: true, tree: merged.tree };
-  // Asked again with words: conflicts are rare, and their evidence is for people.
-  const { exitCode, stdout, stderr } = await mirror.ask({
-    args: ['merge-tree', '--write-tree', '-z', '--messages', tip, commit],
-  });
+  const { exitCode, stdout, stderr } = await mirror.explainMerge(tip, commit);
   const fields = stdout.toString('utf8').split('\0');
   const tree = fields[0]!;
   if (exitCode === 0) return { ok: true, tree };

@@ -1,27 +1,23 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
-import { fullJitterMs } from '../lib/backoff.ts';
-import { sleep } from '../lib/clock.ts';
 import { Ancestry } from './ancestry.ts';
 import { LongLivedGit } from './long-lived.ts';
+import { MergeAttributes } from './merge-attributes.ts';
+import { makeMirrorFolder, markBranchUsed, readGeneration, readObjectFormat, scratchOf } from './mirror-folder.ts';
+import { Remote, SHA256_LENGTH, trackingRef } from './remote.ts';
 import { OPEN_ACCESS, type RemoteAccess } from './remote-access.ts';
 import type { Git, GitAnswer, GitCall } from './run-git.ts';
+import { listTree } from './tree-changes.ts';
+import type { ObjectFormat } from './write-object.ts';
 
 export interface Tip {
   commit: string;
   tree: string;
 }
 
-/**
- * Files in a slot are the blobs, byte for byte, whatever the repository's attributes ask for: a conversion on the way in
- * that is not undone on the way out would be a change that nobody made (docs/decisions/0004).
- */
-const EXACT_BYTES = '* -text -eol -ident -filter -working-tree-encoding\n';
-
-const LOCK_RETRIES = 5;
-const LOCK_BACKOFF = { baseMs: 20, capMs: 500 };
+const MAX_TREES_KNOWN = 1_000;
 
 export interface MirrorOptions {
   git: Git;
@@ -39,22 +35,28 @@ export class Mirror {
   readonly dir: string;
   readonly url: string;
   readonly longLived: LongLivedGit;
-  readonly #access: RemoteAccess;
+  readonly #remote: Remote;
+  readonly #attributes: MergeAttributes;
   readonly #ancestry = new Ancestry();
+  readonly #submodules = new Map<string, string | undefined>();
   readonly #seen = new Map<string, { tip: Tip; atMs: number }>();
   /** Another one each time the mirror was made anew, by whomever: what was known of its objects holds no more. */
   generation = '';
   #making: Promise<void> | undefined;
+  #format: Promise<ObjectFormat> | undefined;
+  #usedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor({ git, root, url, access: remote = OPEN_ACCESS }: MirrorOptions) {
     this.git = git;
     this.url = url;
     this.dir = join(root, `${createHash('sha256').update(url).digest('hex').slice(0, 24)}.git`);
-    this.#access = remote;
+    this.#remote = new Remote({ git, url, access: remote });
     this.longLived = new LongLivedGit(git, this.dir);
+    this.#attributes = new MergeAttributes(this);
   }
 
   run(call: Omit<GitCall, 'gitDir'>): Promise<Buffer> {
+    if (!call.background) this.#usedAtMs = performance.now();
     return this.git.run({ ...call, gitDir: this.dir });
   }
 
@@ -67,10 +69,36 @@ export class Mirror {
   }
 
   /** A call that speaks to the remote: with its credentials, and without them in what it says. */
-  async askRemote(call: GitCall): Promise<GitAnswer> {
-    const env = { ...call.env, ...(await this.#access.environment()) };
-    const answer = await this.git.ask({ ...call, env });
-    return { ...answer, stderr: this.#access.redact(answer.stderr) };
+  askRemote(call: GitCall): Promise<GitAnswer> {
+    return this.#remote.ask(call);
+  }
+
+  /** Since something was last fetched, merged or written here by this process. */
+  idleForMs(): number {
+    return performance.now() - this.#usedAtMs;
+  }
+
+  /** How objects are named here. */
+  objectFormat(): Promise<ObjectFormat> {
+    this.#format ??= readObjectFormat(this.dir);
+    return this.#format;
+  }
+
+  /** A folder with the `.gitattributes` files of a commit or tree; undefined when it has none. */
+  attributesOf(name: string): Promise<string | undefined> {
+    return this.#attributes.folderFor(name);
+  }
+
+  /** Merges two commits under the merge attributes of `ours`. The tree of a merge that is not clean holds conflict markers. */
+  async merge(ours: string, theirs: string): Promise<{ clean: boolean; tree: string }> {
+    return this.longLived.merge({ ours, theirs, attributes: await this.attributesOf(ours) });
+  }
+
+  /** The same with words, for people: conflicts are rare. */
+  async explainMerge(ours: string, theirs: string): Promise<GitAnswer> {
+    const args = ['merge-tree', '--write-tree', '-z', '--messages', ours, theirs];
+    const workTree = await this.attributesOf(ours);
+    return this.ask(workTree === undefined ? { args } : { args, workTree });
   }
 
   /**
@@ -81,40 +109,42 @@ export class Mirror {
     const seen = this.#seen.get(branch);
     if (seen !== undefined && performance.now() - seen.atMs < maxAgeMs) return seen.tip;
     const atMs = performance.now();
+    this.#usedAtMs = atMs;
     const tip = await this.#lookAtTip(branch);
     this.#seen.set(branch, { tip, atMs });
     return tip;
   }
 
   async #lookAtTip(branch: string): Promise<Tip> {
-    await this.ensure();
-    const commit = await this.#remoteTip(branch);
+    const commit = await this.#remote.tipOf(branch);
+    await this.ensure(formatOf(commit));
+    await markBranchUsed(this.dir, branch);
     if ((await this.#fetchedTip(branch)) === commit) return { commit, tree: await this.treeOf(commit) };
-    await this.#fetch(branch);
+    await this.#remote.fetch(branch, this.dir);
     // Somebody may have pushed between the question and the fetch: what was brought is the tip.
     const fetched = (await this.#fetchedTip(branch)) ?? commit;
     return { commit: fetched, tree: await this.treeOf(fetched) };
   }
 
-  /** Makes the mirror if it is not there (any more). A half-made one has another name. */
-  async ensure(): Promise<void> {
-    let generation = await this.#generationHere();
+  /** Makes the mirror if it is not there (any more). Throws `repository.unreadable` when the remote must be asked and cannot be. */
+  async ensure(format?: ObjectFormat): Promise<void> {
+    let generation = await readGeneration(this.dir);
     if (generation === undefined) {
-      this.#making ??= this.#make().finally(() => {
+      this.#making ??= this.#make(format).finally(() => {
         this.#making = undefined;
       });
       await this.#making;
-      generation = (await this.#generationHere()) ?? '';
+      generation = (await readGeneration(this.dir)) ?? '';
     }
     if (generation === this.generation) return;
     this.generation = generation;
+    this.#format = undefined;
     this.longLived.close();
     this.#seen.clear();
   }
 
-  /** Undefined when there is no mirror. */
-  #generationHere(): Promise<string | undefined> {
-    return readFile(join(this.dir, 'sluice-tmp', 'generation'), 'utf8').catch(() => undefined);
+  async #make(format: ObjectFormat | undefined): Promise<void> {
+    await makeMirrorFolder(this.git, this.dir, format ?? (await this.#remote.objectFormat()));
   }
 
   async has(commit: string): Promise<boolean> {
@@ -143,6 +173,11 @@ export class Mirror {
     return tree.id;
   }
 
+  /** True when the commit is here and is `tip` or lies below it. */
+  async contains(tip: string, commit: string): Promise<boolean> {
+    return (await this.has(commit)) && (await this.isAncestor(commit, tip));
+  }
+
   /** Content of a file in a commit; undefined when there is none (or no plain file). */
   async readFile(commit: string, path: string): Promise<Buffer | undefined> {
     const found = await this.longLived.content(`${commit}:${path}`);
@@ -163,13 +198,23 @@ export class Mirror {
     return true;
   }
 
+  /** Where a commit holds a submodule; undefined: nowhere. Remembered by tree, for the tree never changes. */
+  async submoduleIn(commit: string): Promise<string | undefined> {
+    const tree = await this.treeOf(commit);
+    if (!this.#submodules.has(tree)) {
+      if (this.#submodules.size > MAX_TREES_KNOWN) this.#submodules.clear();
+      this.#submodules.set(tree, (await listTree(this, tree)).find(({ mode }) => mode === '160000')?.path);
+    }
+    return this.#submodules.get(tree);
+  }
+
   close(): void {
     this.longLived.close();
   }
 
   /** Runs `use` with the path of a private index that is removed afterwards. */
   async withIndex<T>(use: (indexFile: string) => Promise<T>): Promise<T> {
-    const indexFile = join(this.dir, 'sluice-tmp', `index-${randomUUID()}`);
+    const indexFile = join(scratchOf(this.dir), `index-${randomUUID()}`);
     try {
       return await use(indexFile);
     } finally {
@@ -178,118 +223,12 @@ export class Mirror {
     }
   }
 
-  async #make(): Promise<void> {
-    const marks = join(this.dir, 'sluice-tmp');
-    if (await isThere(marks)) {
-      // Another process was faster, or an older Sluice made it, which gave it no name.
-      await writeFile(join(marks, 'generation'), randomUUID(), { flag: 'wx' }).catch(() => {});
-      return;
-    }
-    const half = `${this.dir}.${randomUUID()}`;
-    await mkdir(join(half, '..'), { recursive: true });
-    await this.git.run({ args: ['init', '--bare', '--quiet', half] });
-    await writeFile(join(half, 'info', 'attributes'), EXACT_BYTES);
-    await mkdir(join(half, 'sluice-tmp'));
-    await writeFile(join(half, 'sluice-tmp', 'generation'), randomUUID());
-    try {
-      await rename(half, this.dir);
-    } catch {
-      // Another process was faster: its mirror is as good.
-      await rm(half, { recursive: true, force: true });
-    }
-  }
-
   /** What the last whole fetch of the branch brought. A commit object alone proves nothing: its trees may be missing. */
   async #fetchedTip(branch: string): Promise<string | undefined> {
     return (await this.longLived.info(`${trackingRef(branch)}^{commit}`))?.id;
   }
-
-  async #remoteTip(branch: string): Promise<string> {
-    const { exitCode, stdout, stderr } = await this.askRemote({
-      args: ['ls-remote', '--exit-code', '--', this.url, `refs/heads/${branch}`],
-    });
-    // The pattern matches tails too: a branch named `a/refs/heads/main` must not speak for `main`.
-    const lines = stdout
-      .toString()
-      .split('\n')
-      .map((line) => line.split('\t'));
-    const commit = lines.find(([, name]) => name === `refs/heads/${branch}`)?.[0];
-    if (exitCode === 0 && commit !== undefined) return commit;
-    if (exitCode === 2 || exitCode === 0) {
-      throw new SluiceError('branch.missing', `the repository has no branch ${branch}`, { facts: { branch } });
-    }
-    throw new SluiceError('repository.unreadable', `the repository cannot be read: ${tellingLine(stderr)}`, {
-      facts: { stderr },
-    });
-  }
-
-  async #fetch(branch: string): Promise<void> {
-    const refspec = `+refs/heads/${branch}:${trackingRef(branch)}`;
-    const args = [
-      'fetch',
-      '--quiet',
-      '--no-tags',
-      '--no-write-fetch-head',
-      '--no-recurse-submodules',
-      '--',
-      this.url,
-      refspec,
-    ];
-    for (let tries = 1; ; tries += 1) {
-      const { exitCode, stderr } = await this.askRemote({ args, gitDir: this.dir, timeoutMs: 15 * 60_000 });
-      if (exitCode === 0) return;
-      if (tries >= LOCK_RETRIES || !/cannot lock ref|unable to update local ref|\.lock/.test(stderr)) {
-        throw new SluiceError('repository.unreadable', `the branch cannot be fetched: ${tellingLine(stderr)}`, {
-          facts: { stderr },
-        });
-      }
-      await sleep(fullJitterMs(LOCK_BACKOFF, tries));
-    }
-  }
 }
 
-export interface MirrorsOptions {
-  git: Git;
-  root: string;
-  accessTo?: (url: string) => RemoteAccess;
-}
-
-/** The mirrors of one process, one a url. */
-export class Mirrors {
-  readonly #options: MirrorsOptions;
-  readonly #byUrl = new Map<string, Mirror>();
-
-  constructor(options: MirrorsOptions) {
-    this.#options = options;
-  }
-
-  of(url: string): Mirror {
-    let mirror = this.#byUrl.get(url);
-    if (mirror === undefined) {
-      const { git, root, accessTo } = this.#options;
-      mirror = new Mirror({ git, root, url, access: accessTo?.(url) });
-      this.#byUrl.set(url, mirror);
-    }
-    return mirror;
-  }
-
-  close(): void {
-    for (const mirror of this.#byUrl.values()) mirror.close();
-  }
-}
-
-function trackingRef(branch: string): string {
-  return `refs/sluice/heads/${branch}`;
-}
-
-function tellingLine(words: string): string {
-  const lines = words.split('\n').filter((line) => line.trim() !== '');
-  return lines.find((line) => line.startsWith('fatal:')) ?? lines.at(-1) ?? 'no words from git';
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+function formatOf(id: string): ObjectFormat {
+  return id.length === SHA256_LENGTH ? 'sha256' : 'sha1';
 }

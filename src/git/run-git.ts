@@ -14,6 +14,8 @@ export interface GitCall {
   timeoutMs?: number;
   maxOutputBytes?: number;
   signal?: AbortSignal;
+  /** Runs at the lowest priority: landing must not wait for it. */
+  background?: boolean;
 }
 
 export interface GitAnswer {
@@ -57,6 +59,8 @@ const SETTINGS = [
   'core.fsync=none',
 ].flatMap((setting) => ['-c', setting]);
 
+const BACKGROUND = ['nice', '-n', '19'];
+
 /** git gives up on its own assertion, over a patch that makes no sense: what a shell would say. */
 const ABORTED = 134;
 
@@ -76,7 +80,7 @@ export class Git {
   /** How git is called, for a child that stays. Only after `ask` or `run` has been used once. */
   commandOf(call: GitCall): { argv: string[]; cwd: string; env: Record<string, string> } {
     return {
-      argv: ['git', ...SETTINGS, ...call.args],
+      argv: [...(call.background ? BACKGROUND : []), 'git', ...SETTINGS, ...call.args],
       cwd: call.workTree ?? call.gitDir ?? this.#home,
       env: { ...this.#environment(call), ...call.env },
     };

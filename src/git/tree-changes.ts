@@ -1,4 +1,5 @@
 import type { ChangedPath } from '../domain/path-rules.ts';
+import { pathFromBytes } from '../lib/byte-path.ts';
 import type { Mirror } from './mirror.ts';
 
 export interface TreeChange {
@@ -38,15 +39,20 @@ export async function changesBetween(mirror: Mirror, from: string, to: string): 
 
 /** `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. Links come with where they point. */
 export async function changedPaths(mirror: Mirror, from: string, to: string): Promise<ChangedPath[]> {
-  const fields = (await mirror.longLived.compare(from, to)).split('\0');
+  const fields = splitAtNul(await mirror.longLived.compare(from, to));
   const changes: ChangedPath[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
-    const [, mode, , blob] = fields[i]!.split(' ');
-    const change: ChangedPath = { path: fields[i + 1]!, mode: mode === '000000' ? null : mode! };
+    const [oldMode, mode, , blob] = fields[i]!.toString('latin1').slice(1).split(' ');
+    const path = pathFromBytes(fields[i + 1]!);
+    const change: ChangedPath = { path, mode: present(mode!), oldMode: present(oldMode!) };
     if (mode === '120000') change.linkTarget = (await mirror.longLived.content(blob!))?.content.toString();
     changes.push(change);
   }
   return changes;
+}
+
+function present(mode: string): string | null {
+  return mode === '000000' ? null : mode;
 }
 
 export interface TreeEntry {
@@ -57,13 +63,21 @@ export interface TreeEntry {
 
 export async function listTree(mirror: Mirror, tree: string): Promise<TreeEntry[]> {
   const raw = await mirror.run({ args: ['ls-tree', '-r', '-z', '--full-tree', tree] });
-  return raw
-    .toString('utf8')
-    .split('\0')
-    .filter((line) => line !== '')
-    .map((line) => {
-      const tab = line.indexOf('\t');
-      const [mode, , blob] = line.slice(0, tab).split(' ');
-      return { mode: mode!, blob: blob!, path: line.slice(tab + 1) };
-    });
+  return splitAtNul(raw).map((line) => {
+    const tab = line.indexOf('\t');
+    const [mode, , blob] = line.toString('latin1', 0, tab).split(' ');
+    return { mode: mode!, blob: blob!, path: pathFromBytes(line.subarray(tab + 1)) };
+  });
+}
+
+/** The parts of git's `-z` output, as bytes: names need not be UTF-8. */
+export function splitAtNul(bytes: Buffer): Buffer[] {
+  const parts: Buffer[] = [];
+  for (let from = 0; from < bytes.length; ) {
+    const end = bytes.indexOf(0, from);
+    const until = end === -1 ? bytes.length : end;
+    parts.push(bytes.subarray(from, until));
+    from = until + 1;
+  }
+  return parts;
 }

@@ -1,5 +1,6 @@
 import { sql, type Tx } from '../database/database.ts';
 import { failureFingerprint } from '../domain/failure-fingerprint.ts';
+import { isMendable } from '../domain/mendable.ts';
 import { afterFailure, type FailureClass, type NextStep, RETRY_BACKOFF, SAME_FAILURE_TWICE } from '../domain/retry.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
 import { type BreakerFact, freeProbes, recordFact } from './breakers.ts';
@@ -10,7 +11,8 @@ import { countRefusedEndings } from './refused-writes.ts';
 import { toRows, transition } from './transition.ts';
 
 export type AttemptEnding =
-  | { kind: 'unchanged' }
+  /** `notes`: what a person should know, such as new files that `.gitignore` left out. */
+  | { kind: 'unchanged'; notes?: Readonly<Record<string, unknown>> | null }
   | { kind: 'patch'; patch: NewPatch; mayRetry: boolean }
   | {
       kind: 'failed';
@@ -69,10 +71,14 @@ async function endUnchanged(tx: Tx, ends: readonly AttemptEnd[]): Promise<Set<st
     kind: 'task',
     from: ['RUNNING'],
     to: 'VALIDATING',
-    rows: ends.map((end) => ({ id: end.taskId, data: { ...end, ending: undefined } })),
+    rows: ends.map((end) => ({
+      id: end.taskId,
+      detail: end.ending.kind === 'unchanged' ? (end.ending.notes ?? undefined) : undefined,
+      data: { ...end, ending: undefined },
+    })),
     actor: ACTOR,
     where: FENCE,
-    set: FACTS_OF_ATTEMPT,
+    set: sql`${FACTS_OF_ATTEMPT}, evidence = coalesce(w.detail, t.evidence)`,
   });
   const ids = moved.map(({ id }) => id);
   await supersedeUnlanded(tx, { taskIds: ids });
@@ -105,16 +111,17 @@ async function endWithPatch(
     kind: 'task',
     from: ['RUNNING'],
     to: 'VALIDATING',
-    rows: [{ id: end.taskId, data: { ...end, ending: undefined } }],
+    rows: [{ id: end.taskId, detail: patch.notes ?? undefined, data: { ...end, ending: undefined } }],
     actor: ACTOR,
     where: FENCE,
-    set: FACTS_OF_ATTEMPT,
+    set: sql`${FACTS_OF_ATTEMPT}, evidence = coalesce(w.detail, t.evidence)`,
   });
   if (moved.length === 0) return false;
   const patchId = await recordPatch(tx, { taskId: end.taskId, attempt: end.attempt, patch });
   if (patch.refusal !== null) {
     const evidence = { patch_id: patchId, reason: patch.refusal.reason, ...patch.refusal.evidence };
-    await sendBack(tx, { taskId: end.taskId, reason: 'patch_quarantined', evidence, mayRetry });
+    const retries = mayRetry && isMendable(patch.refusal.reason);
+    await sendBack(tx, { taskId: end.taskId, reason: 'patch_quarantined', evidence, mayRetry: retries });
   }
   return true;
 }

@@ -3,7 +3,7 @@ import { sql, type Tx } from '../database/database.ts';
 import { liveStates } from '../domain/lifecycle.ts';
 import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
 import { cancelDependants } from './dependants.ts';
-import { toRows, transition } from './transition.ts';
+import { KEEP_DETAIL, toRows, transition } from './transition.ts';
 
 interface Order {
   /** Who asks. */
@@ -125,9 +125,11 @@ export async function expirePatches(
     rows: toRows(
       patches.map(({ patch_id }) => patch_id),
       reason,
+      { cancelled_by: actor },
     ),
     actor,
     where: sql`and t.intent_id is null`,
+    set: KEEP_DETAIL,
   });
   // One that was staged and named by an intent since the first look: all of this is rolled back.
   await assertNotLanding(tx, sql`p.task_id = any (${[...taskIds]}::text[])`, 'patch.landing');

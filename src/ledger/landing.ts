@@ -100,16 +100,16 @@ export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string):
 
 /**
  * A push that was given up arrived all the same: what was cleared is applied. Gives the patches that have moved on since, as
- * `settleApplied` does.
+ * `settleApplied` does; undefined when the same commit was pushed again since and is known by that.
  */
-export async function settleLate(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
+export async function settleLate(tx: Tx, lease: HeldLease, intentId: string): Promise<string[] | undefined> {
   await assertLease(tx, lease);
   // The same commit may have been pushed again since, and be known by that.
   const unknown = await tx.query(sql`
     select 1 from landing_intents i, jsonb_to_recordset(i.patches) as p(patch_id text, commit text)
     where i.intent_id = ${intentId} and not exists (
       select 1 from patches landed where landed.patch_id = p.patch_id and landed.landed_commit = p.commit)`);
-  if (unknown.length === 0) return [];
+  if (unknown.length === 0) return undefined;
   const [late] = await tx.query<{ patches: IntendedPatch[] }>(sql`
     update landing_intents set outcome = 'applied', settled_at = now()
     where intent_id = ${intentId} and outcome = 'cleared' returning patches`);

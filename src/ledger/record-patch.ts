@@ -3,7 +3,7 @@ import { sql, type Tx } from '../database/database.ts';
 import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
 import { newId } from '../lib/id.ts';
 import { storableText } from '../lib/storable.ts';
-import { recordCreated, toRows, transition } from './transition.ts';
+import { KEEP_DETAIL, recordCreated, toRows, transition } from './transition.ts';
 
 const ACTOR = 'worker';
 
@@ -25,6 +25,8 @@ export interface NewPatch {
   authored_at: string;
   /** Null: STAGED. Otherwise QUARANTINED, and why. */
   refusal: { reason: string; evidence: Readonly<Record<string, unknown>> } | null;
+  /** How it was read and what it leaves out; the evidence of a patch that is STAGED. */
+  notes: Readonly<Record<string, unknown>> | null;
 }
 
 /**
@@ -36,11 +38,11 @@ export async function recordPatch(
   { taskId, attempt, patch }: { taskId: string; attempt: number; patch: NewPatch },
 ): Promise<string> {
   const recorded = await takeRecorded(tx, taskId);
-  await supersedeUnlanded(tx, { taskIds: [taskId], except: recorded });
   const patchId = recorded ?? newId('patch');
+  await supersedeUnlanded(tx, { taskIds: [taskId], except: patchId });
   const write = recorded === undefined ? insertPatch : completeRecorded;
   await write(tx, { patchId, taskId, attempt, patch: storablePatch(patch) });
-  await checkPatch(tx, patchId, patch.refusal);
+  await checkPatch(tx, patchId, patch);
   return patchId;
 }
 
@@ -99,12 +101,17 @@ async function insertPatch(tx: Tx, { patchId, taskId, attempt, patch }: WrittenP
 }
 
 /** PENDING→VALIDATING→STAGED or QUARANTINED: what was found out before the transaction is written down in one. */
-async function checkPatch(tx: Tx, patch_id: string, refusal: NewPatch['refusal']): Promise<void> {
+async function checkPatch(
+  tx: Tx,
+  patch_id: string,
+  { refusal, notes }: Pick<NewPatch, 'refusal' | 'notes'>,
+): Promise<void> {
   const actor = 'check-patch';
   await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'VALIDATING', rows: toRows([patch_id]), actor });
   if (refusal === null) {
-    const set = sql`, staged_at = now()`;
-    await transition(tx, { kind: 'patch', from: ['VALIDATING'], to: 'STAGED', rows: toRows([patch_id]), actor, set });
+    const set = sql`, staged_at = now(), evidence = w.detail`;
+    const rows = toRows([patch_id], undefined, notes ?? undefined);
+    await transition(tx, { kind: 'patch', from: ['VALIDATING'], to: 'STAGED', rows, actor, set });
   } else {
     await transition(tx, {
       kind: 'patch',
@@ -133,8 +140,10 @@ export async function supersedeUnlanded(
     rows: toRows(
       old.map(({ patch_id }) => patch_id),
       'newer_attempt',
+      except === '' ? undefined : { superseded_by: except },
     ),
     actor: ACTOR,
     where: sql`and t.intent_id is null`,
+    set: KEEP_DETAIL,
   });
 }

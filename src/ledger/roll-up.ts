@@ -71,11 +71,18 @@ async function countEndedTasks(tx: Tx): Promise<number> {
 
 /** Patches on record whose task ended before it made anything of them. */
 async function expireOrphanedPatches(tx: Tx): Promise<void> {
-  const orphans = await tx.query<{ patch_id: string; reason: string | null }>(sql`
-    select p.patch_id, t.reason from patches p join tasks t on t.task_id = p.task_id
+  const orphans = await tx.query<{ patch_id: string; reason: string | null; detail: unknown }>(sql`
+    select p.patch_id, t.reason,
+           coalesce(t.evidence, r.evidence, '{}'::jsonb) || jsonb_build_object('task_state', t.state) as detail
+    from patches p join tasks t on t.task_id = p.task_id join runs r on r.run_id = t.run_id
     where p.state = 'PENDING' and t.state in ('FAILED', 'CANCELLED') limit ${BATCH}`);
-  const rows = orphans.map(({ patch_id, reason }) => ({ id: patch_id, reason: reason ?? 'task_ended' }));
-  await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'EXPIRED', rows, actor: ACTOR });
+  const rows = orphans.map(({ patch_id, reason, detail }) => ({
+    id: patch_id,
+    reason: reason ?? 'task_ended',
+    detail,
+  }));
+  const set = sql`, evidence = w.detail`;
+  await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'EXPIRED', rows, actor: ACTOR, set });
 }
 
 async function endWorkstreams(tx: Tx): Promise<void> {

@@ -5,7 +5,7 @@ import { APPROVABLE_REASONS } from '../domain/path-rules.ts';
 import { sendBack } from './attempts.ts';
 import { assertNotLanding, cancelTask } from './cancel.ts';
 import { reopenForPatch } from './reopen.ts';
-import { recordNote, toRows, transition } from './transition.ts';
+import { KEEP_DETAIL, recordNote, toRows, transition } from './transition.ts';
 
 /** What an operator does to one patch: who, and why. */
 export interface PatchOrder {
@@ -30,6 +30,7 @@ export async function prioritizePatch(tx: Tx, order: PatchOrder & { priority: nu
   await tx.query(sql`
     update patches set priority = ${order.priority}, updated_at = now() where patch_id = ${order.patchId}`);
   await note(tx, patch, order, `priority ${order.priority}`);
+  await lookAfresh(tx, patch.patch_id);
 }
 
 /** BLOCKED→STAGED, at the end of its line: what was held against it counts no more. Its task waits for it again. */
@@ -57,6 +58,7 @@ export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
     update patches set approved_at = now(), approved_by = ${order.actor}, updated_at = now()
     where patch_id = ${order.patchId}`);
   await note(tx, patch, order, 'approved');
+  await lookAfresh(tx, patch.patch_id);
   if (patch.state !== 'STAGED') await stageAgain(tx, patch, order);
 }
 
@@ -74,6 +76,7 @@ export async function dropPatch(tx: Tx, order: PatchOrder): Promise<void> {
     to: 'EXPIRED',
     rows: toRows([order.patchId], 'dropped', { reason: order.reason }),
     actor: order.actor,
+    set: KEEP_DETAIL,
   });
   if (dropped === undefined) throw notIn(patch, UNLANDED_PATCH_STATES.join(', '));
   const evidence = { patch_id: order.patchId, reason: order.reason };
@@ -82,6 +85,7 @@ export async function dropPatch(tx: Tx, order: PatchOrder): Promise<void> {
 
 async function stageAgain(tx: Tx, patch: SteeredPatch, { actor, reason }: PatchOrder): Promise<void> {
   await reopenForPatch(tx, patch.task_id, { actor, reason });
+  await lookAfresh(tx, patch.patch_id);
   const rows = toRows([patch.patch_id], reason);
   const set = sql`, staged_at = now(), evidence = null`;
   if (patch.state === 'BLOCKED') {
@@ -92,6 +96,13 @@ async function stageAgain(tx: Tx, patch: SteeredPatch, { actor, reason }: PatchO
   }
   // The reason of the last stop must not stand on a patch that waits.
   await tx.query(sql`update patches set reason = null where patch_id = ${patch.patch_id}`);
+}
+
+/** The coordinator looks at the branch afresh: the operator may just have pushed. */
+async function lookAfresh(tx: Tx, patchId: string): Promise<void> {
+  await tx.query(sql`
+    update targets set steered_at = now(), updated_at = now()
+    where target_id = (select target_id from patches where patch_id = ${patchId})`);
 }
 
 /** Throws `entity.not_found`, and `patch.landing` while an intent names it or it waits to be verified. */

@@ -1,8 +1,9 @@
 import { sql, type Tx } from '../database/database.ts';
+import { isMendable } from '../domain/mendable.ts';
 import { completeTasks, sendBack } from './attempts.ts';
 import { assertLease, type HeldLease } from './leases.ts';
 import { unpauseTarget } from './targets.ts';
-import { toRows, transition } from './transition.ts';
+import { KEEP_DETAIL, toRows, transition } from './transition.ts';
 
 const ACTOR = 'coordinator';
 /** On a landed patch that somebody took off the branch, until an operator has looked. */
@@ -23,6 +24,7 @@ export async function supersedeLandedElsewhere(
     to: 'SUPERSEDED',
     rows: toRows([patchId], 'already_on_branch', { tip }),
     actor: ACTOR,
+    set: KEEP_DETAIL,
     where: NOT_LANDING,
   });
   if (moved.length === 0) return;
@@ -44,6 +46,7 @@ export async function concludeUnlanded(
     to: 'EXPIRED',
     rows: toRows([patchId], 'proven_not_to_land', { tip }),
     actor: ACTOR,
+    set: KEEP_DETAIL,
     where: NOT_LANDING,
   });
   if (moved.length > 0) await completeTasks(tx, [await taskOf(tx, patchId)], 'proven_not_to_land');
@@ -69,17 +72,15 @@ export async function resumeTarget(
 
 /** STAGED patches of runs that wanted them landed by now are EXPIRED, their tasks FAILED. */
 export async function expireOverdue(tx: Tx): Promise<number> {
-  const overdue = await tx.query<{ patch_id: string }>(sql`
-    select patch_id from patches where state = 'STAGED' and intent_id is null and expires_at < now() limit 500`);
+  const overdue = await tx.query<{ patch_id: string; expires_at: string }>(sql`
+    select patch_id, expires_at from patches where state = 'STAGED' and intent_id is null and expires_at < now() limit 500`);
   const expired = await transition(tx, {
     kind: 'patch',
     from: ['STAGED'],
     to: 'EXPIRED',
-    rows: toRows(
-      overdue.map(({ patch_id }) => patch_id),
-      'too_old',
-    ),
+    rows: overdue.map(({ patch_id, expires_at }) => ({ id: patch_id, reason: 'too_old', detail: { expires_at } })),
     actor: 'patch-expiry',
+    set: KEEP_DETAIL,
     where: NOT_LANDING,
   });
   for (const { id } of expired) {
@@ -118,7 +119,8 @@ export async function stopPatch(
   if (moved.length === 0) return;
   const evidence = { patch_id: patchId, reason, ...stop.evidence };
   const why = to === 'BLOCKED' ? `patch_blocked:${reason}` : 'patch_quarantined';
-  await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: why, evidence, mayRetry });
+  const retries = mayRetry && isMendable(reason);
+  await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: why, evidence, mayRetry: retries });
 }
 
 async function taskOf(tx: Tx, patchId: string): Promise<string> {

@@ -1,6 +1,7 @@
 import type { Policy } from '../contract/policy.ts';
 import { sql, type Tx } from '../database/database.ts';
 import type { LandingView } from '../domain/landing/view.ts';
+import type { TargetFault, TargetRow } from '../entities/target.ts';
 import { storableJson } from '../lib/storable.ts';
 
 export interface ObservedTip {
@@ -29,14 +30,36 @@ export async function declareRepositories(tx: Tx, settings: readonly RepositoryS
     where concurrency is not null and repository <> all (${settings.map(({ repository }) => repository)}::text[])`);
 }
 
+/** A target that nothing was submitted to yet, so that it can be paused before its first patch. */
+export async function makeTargetKnown(
+  tx: Tx,
+  target: Pick<TargetRow, 'target_id' | 'repository' | 'branch' | 'url'>,
+): Promise<void> {
+  await tx.query(sql`
+    insert into targets (target_id, repository, branch, url)
+    values (${target.target_id}, ${target.repository}, ${target.branch}, ${target.url})
+    on conflict (target_id) do nothing`);
+}
+
 /** What somebody saw at the remote: the tip and the policy that stands there. */
 export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
   await tx.query(sql`
     update targets
     set tip_commit = ${tip.commit}, tip_tree = ${tip.tree}, policy_error = ${tip.policyError}, observed_at = now(),
-        policy = ${tip.policy === null ? null : storableJson(tip.policy)}::jsonb, updated_at = now()
+        policy = ${tip.policy === null ? null : storableJson(tip.policy)}::jsonb, fault = null, updated_at = now()
     where target_id = ${tip.targetId}
-      and (tip_commit is distinct from ${tip.commit} or policy_error is distinct from ${tip.policyError} or policy is null)`);
+      and (fault is not null or tip_commit is distinct from ${tip.commit} or policy_error is distinct from ${tip.policyError} or policy is null)`);
+}
+
+/** Why the coordinator cannot do its work there. */
+export async function noteTargetFault(tx: Tx, targetId: string, fault: TargetFault): Promise<void> {
+  await tx.query(sql`
+    update targets set fault = ${storableJson(fault)}::jsonb, updated_at = now() where target_id = ${targetId}`);
+}
+
+export async function clearTargetFault(tx: Tx, targetId: string): Promise<void> {
+  await tx.query(sql`
+    update targets set fault = null, updated_at = now() where target_id = ${targetId} and fault is not null`);
 }
 
 /** What the coordinator sees in its queue, for people who ask. */

@@ -167,3 +167,6 @@ export async function recordNote(
 export function toRows(ids: readonly string[], reason?: string, detail?: unknown): TransitionRow[] {
   return ids.map((id) => ({ id, reason, detail }));
 }
+
+/** What ended a patch stands on the patch itself, beside what was known of it before. */
+export const KEEP_DETAIL = sql`, evidence = coalesce(t.evidence, '{}'::jsonb) || coalesce(w.detail, '{}'::jsonb)`;

@@ -1,6 +1,10 @@
 import type { Daos } from '../dao/all.ts';
+import { gateDigest, gatesInForce } from '../domain/gates-in-force.ts';
 import type { IntendedPatch, LandingIntentRow } from '../entities/landing-intent.ts';
-import type { Mirror, Mirrors, Tip } from '../git/mirror.ts';
+import type { Mirror, Tip } from '../git/mirror.ts';
+import type { Mirrors } from '../git/mirrors.ts';
+import { changedPaths } from '../git/tree-changes.ts';
+import { readPolicy } from './read-policy.ts';
 
 export interface AuditedProof {
   gate: string;
@@ -62,30 +66,53 @@ async function auditIntent(
     trees: proofs.map(({ tree_id }) => tree_id),
   };
   const audited: AuditedCommit[] = [];
-  for (const { patch_id, commit, tree } of intent.patches) audited.push(await auditOne({ patch_id, commit, tree }));
+  for (const [index, patch] of intent.patches.entries()) {
+    audited.push(await auditOne(patch, intent.patches[index - 1]?.commit ?? intent.old_tip));
+  }
   return audited;
 
-  async function auditOne({ patch_id, commit, tree }: IntendedPatch): Promise<AuditedCommit> {
+  async function auditOne({ patch_id, commit, tree }: IntendedPatch, parent: string): Promise<AuditedCommit> {
     const here = await mirror.has(commit);
     const provenTree = each ? tree : intent.tree_id;
+    const unasked = here ? await gateNotAsked(mirror, { intent, parent, provenTree }) : undefined;
     const problem =
       here && (await mirror.treeOf(commit)) !== tree
         ? `the commit does not have the tree ${tree}`
         : whole.missing !== undefined
           ? `gate ${whole.missing.gate} has no green verdict on ${whole.missing.tree_id}`
           : whole.trees.includes(provenTree)
-            ? null
+            ? unasked === undefined
+              ? null
+              : `the policy of its parent asks for gate ${unasked}, which did not run on ${provenTree}`
             : `no gate was asked about the tree ${provenTree}`;
     return {
       commit,
       patch_id,
       tree_id: tree,
       landed_at: intent.settled_at!.toISOString(),
-      on_branch: here && (await mirror.isAncestor(commit, tip.commit)),
+      on_branch: await mirror.contains(tip.commit, commit),
       proofs: proofs.filter(({ tree_id }) => tree_id === provenTree || proofs.length === 1),
       proven_by: each ? commit : intent.new_commit,
       proven: problem === null,
       problem,
     };
   }
+}
+
+/**
+ * A gate that the policy of a commit's parent puts in force and that was not among the proofs of its landing; undefined when
+ * there is none, or when the parent is not at hand any more.
+ */
+async function gateNotAsked(
+  mirror: Mirror,
+  { intent, parent, provenTree }: { intent: LandingIntentRow; parent: string; provenTree: string },
+): Promise<string | undefined> {
+  if (!(await mirror.has(parent)) || !(await mirror.has(intent.old_tip))) return undefined;
+  const { policy } = await readPolicy(mirror, parent);
+  if (policy === null) return undefined;
+  const touched = (await changedPaths(mirror, intent.old_tip, provenTree)).map(({ path }) => path);
+  const asked = new Set(intent.proofs.filter(({ tree }) => tree === provenTree).map(({ digest }) => digest));
+  return gatesInForce(policy.gates, touched).find(
+    (gate) => !gate.advisory && !asked.has(gateDigest(gate, policy.prepare)),
+  )?.name;
 }

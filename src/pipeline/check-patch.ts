@@ -18,6 +18,7 @@ export interface JudgedChange {
   binary: boolean;
   /** All that would be seen of it on the branch: the change, the message, the names. */
   texts?: readonly Buffer[];
+  lfsPath?: string | undefined;
 }
 
 /** Stage: format is known to be good by now; scope, protected paths, secrets and limits are judged here. */
@@ -26,6 +27,7 @@ export function checkPatch(change: JudgedChange, rules: PatchRules): Refusal | u
     paths: change.paths,
     sizeBytes: change.sizeBytes,
     binary: change.binary,
+    lfsPath: change.lfsPath,
     holdsSecret: (change.texts ?? []).some((text) => holdsSecret(rules.secrets, text)),
   };
   return refusalOf(facts, { ...rules, approved: rules.approved ?? false });

@@ -18,6 +18,19 @@ export async function readPolicy(mirror: Mirror, commit: string): Promise<ReadPo
   }
 }
 
+/** Throws `feature.unsupported` when a commit holds a submodule: a slot would have an empty folder in its place. */
+export async function assertSupported(mirror: Mirror, commit: string): Promise<void> {
+  const submodule = await mirror.submoduleIn(commit);
+  if (submodule === undefined) return;
+  throw new SluiceError(
+    'feature.unsupported',
+    `the branch holds a submodule at ${submodule}: submodules are not supported`,
+    {
+      facts: { path: submodule },
+    },
+  );
+}
+
 /** Throws `policy.invalid` with every problem. */
 export function parsePolicy(text: string): Policy {
   let document: unknown;

@@ -3,7 +3,7 @@ import type { Daos } from '../dao/all.ts';
 import { isTerminal } from '../domain/lifecycle.ts';
 import type { PatchRow } from '../entities/patch.ts';
 import type { RunRow } from '../entities/run.ts';
-import type { Mirrors } from '../git/mirror.ts';
+import type { Mirrors } from '../git/mirrors.ts';
 import { changesBetween } from '../git/tree-changes.ts';
 import { type SubmitRunDeps, submitRun } from './submit-run.ts';
 

@@ -2,8 +2,9 @@ import { hasCode, SluiceError } from '../contract/errors.ts';
 import type { Policy } from '../contract/policy.ts';
 import type { PatchDao, QueuedPatchRow } from '../dao/patch-dao.ts';
 import { matcher } from '../domain/path-rules.ts';
-import { treeWithPinned } from '../git/build-tree.ts';
-import type { Mirror, Mirrors } from '../git/mirror.ts';
+import type { Mirror } from '../git/mirror.ts';
+import type { Mirrors } from '../git/mirrors.ts';
+import { treeWithPinned } from '../git/tree-entries.ts';
 import { writeCommit } from '../git/write-commit.ts';
 import type { ClaimedGate } from '../ledger/claims.ts';
 import { claimGate } from '../ledger/claims.ts';
@@ -95,7 +96,7 @@ async function prove(
     if (signal.aborted) return { outcome: lost(signal), leave };
     // A fault of this machine (disk, git, a remote that is away) says nothing of the patch: tried again, elsewhere maybe.
     // That the candidate comes out otherwise here does: it must not be judged on another tree.
-    const mismatch = hasCode(error, 'candidate.mismatch');
+    const mismatch = hasCode(error, 'candidate.mismatch') || isUncheckable(error);
     const machine = machineFault(error);
     if (machine !== undefined) deps.onMachineFault(machine);
     deps.log.error({ err: error, gateId: gate.gate_id }, 'gate.fault');
@@ -105,6 +106,16 @@ async function prove(
   } finally {
     await output.end();
   }
+}
+
+/** A file of the candidate that this file system does not take: no worker could check it out, and no other run would differ. */
+function isUncheckable(error: unknown): boolean {
+  return (
+    hasCode(error, 'git.failed') &&
+    /^git (checkout-index|read-tree): .*(File name too long|Invalid argument|Illegal byte sequence|invalid path)/s.test(
+      error.message,
+    )
+  );
 }
 
 interface Rebuilt {

@@ -3,7 +3,7 @@ import type { RunDao } from '../dao/run-dao.ts';
 import type { TargetDao } from '../dao/target-dao.ts';
 import type { RunRow } from '../entities/run.ts';
 import type { TargetRow } from '../entities/target.ts';
-import type { Mirrors } from '../git/mirror.ts';
+import type { Mirrors } from '../git/mirrors.ts';
 import { cancelSuperseded } from '../ledger/cancel.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { refuseRun, startRun } from '../ledger/start-run.ts';
@@ -11,7 +11,7 @@ import { observeTip } from '../ledger/targets.ts';
 import { type BackoffPolicy, fullJitterMs } from '../lib/backoff.ts';
 import type { Log } from '../lib/log.ts';
 import { machineFault } from '../lib/machine-fault.ts';
-import { readPolicy } from './read-policy.ts';
+import { assertSupported, readPolicy } from './read-policy.ts';
 
 export interface StartRunsDeps {
   ledger: Ledger;
@@ -23,7 +23,7 @@ export interface StartRunsDeps {
 
 const BATCH = 50;
 /** Answers that waiting does not change. */
-const FINAL: readonly ErrorCode[] = ['branch.missing', 'policy.invalid'];
+const FINAL: readonly ErrorCode[] = ['branch.missing', 'policy.invalid', 'feature.unsupported'];
 /** A remote that cannot be read for so long is not having a passing fault; a path that is not there needs no patience. */
 const PATIENCE_MS = { remote: 5 * 60_000, path: 3_000 };
 const FORGOTTEN_AFTER_MS = 60_000;
@@ -114,6 +114,7 @@ export class StartRuns {
     const observed = { targetId: target.target_id, ...tip, policy, policyError: error };
     await this.#deps.ledger.write((tx) => observeTip(tx, observed));
     if (error !== null) throw new SluiceError('policy.invalid', error);
+    await assertSupported(mirror, tip.commit);
   }
 
   /** Counts a failed look at the target; true when patience is at its end. */

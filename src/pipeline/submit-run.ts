@@ -1,23 +1,17 @@
 import { createHash } from 'node:crypto';
-import { type Problem, SluiceError } from '../contract/errors.ts';
-import { LIMITS } from '../contract/fields.ts';
-import { describeProblems, guess, parseDocument, pathText } from '../contract/parse.ts';
-import { patchBytes, patchInputSchema } from '../contract/patch-input.ts';
-import { commandInputSchema, type RunSpec, runSpecSchema, type TaskSpec } from '../contract/run-spec.ts';
+import { SluiceError } from '../contract/errors.ts';
+import { patchInputSchema } from '../contract/patch-input.ts';
+import type { RunSpec } from '../contract/run-spec.ts';
 import type { RunDao } from '../dao/run-dao.ts';
-import { graphProblems } from '../domain/spec-graph.ts';
 import type { RunRow } from '../entities/run.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { type NewTask, type NewWorkstream, type Submission, submitRun as writeRun } from '../ledger/submit-run.ts';
 import { newId } from '../lib/id.ts';
-import type { RepositoryBook, Tools } from './ports.ts';
+import { type ValidateRunDeps, validateRun } from './validate-run.ts';
 
-export interface SubmitRunDeps {
+export interface SubmitRunDeps extends ValidateRunDeps {
   ledger: Ledger;
   runs: RunDao;
-  tools: Tools;
-  repositories: RepositoryBook;
-  allowCommands: boolean;
 }
 
 export interface SubmitOrder {
@@ -26,23 +20,6 @@ export interface SubmitOrder {
   actor: string;
   /** Its one patch takes that one back. */
   revertsPatchId?: string;
-}
-
-const OUR_TRAILER = /^sluice-(run|task|patch)\s*:/im;
-
-/** The spec, checked whole; throws `spec.invalid` with every problem and its path. Writes nothing. */
-export function validateRun(deps: SubmitRunDeps, document: unknown): RunSpec {
-  const spec = parseDocument(runSpecSchema, document, { code: 'spec.invalid', what: 'run spec' });
-  const problems = [
-    ...unstorable(spec, []),
-    ...graphProblems(spec),
-    ...placeProblems(deps, spec),
-    ...taskProblems(deps, spec),
-  ];
-  if (problems.length > 0) {
-    throw new SluiceError('spec.invalid', `run spec: ${describeProblems(problems)}`, { problems });
-  }
-  return spec;
 }
 
 /**
@@ -70,17 +47,6 @@ export async function submitRun(
   return { run: await deps.runs.get(submission.run.run_id), created: true };
 }
 
-/** Text that would not come back as it was. A patch's content may hold anything: it is kept as bytes. */
-function unstorable(value: unknown, path: readonly PropertyKey[]): Problem[] {
-  if (typeof value === 'string') {
-    if (path.at(-1) === 'content' || (!value.includes('\0') && value.isWellFormed())) return [];
-    return [{ path: pathText(path), message: 'holds NUL or a lone surrogate' }];
-  }
-  if (typeof value !== 'object' || value === null) return [];
-  const entries = Array.isArray(value) ? value.entries() : Object.entries(value);
-  return [...entries].flatMap(([key, item]) => unstorable(item, [...path, key]));
-}
-
 async function findByKey(
   { runs }: SubmitRunDeps,
   key: string | undefined,
@@ -94,60 +60,6 @@ async function findByKey(
     });
   }
   return run;
-}
-
-function placeProblems({ repositories, allowCommands }: SubmitRunDeps, spec: RunSpec): Problem[] {
-  const problems: Problem[] = [];
-  try {
-    repositories.resolve(spec.repository);
-  } catch (error) {
-    problems.push({ path: 'repository', message: (error as Error).message });
-  }
-  if (spec.extra_gates.length > 0 && !allowCommands) {
-    problems.push({ path: 'extra_gates', message: 'gates of a run are free commands: not allowed here' });
-  }
-  const tasks = spec.workstreams.reduce((sum, workstream) => sum + workstream.tasks.length, 0);
-  if (tasks > LIMITS.tasksPerRun) {
-    problems.push({ path: 'workstreams', message: `${tasks} tasks: at most ${LIMITS.tasksPerRun} in one run` });
-  }
-  return problems;
-}
-
-function taskProblems(deps: SubmitRunDeps, spec: RunSpec): Problem[] {
-  return spec.workstreams.flatMap((workstream, w) =>
-    workstream.tasks.flatMap((task, t) => {
-      const at = ['workstreams', w, 'tasks', t] as const;
-      const problem = (key: PropertyKey[], message: string): Problem => ({ path: pathText([...at, ...key]), message });
-      const trailer = OUR_TRAILER.test(task.message ?? '')
-        ? [problem(['message'], 'holds a trailer that Sluice writes itself')]
-        : [];
-      return [...trailer, ...toolProblems(deps, task, problem)];
-    }),
-  );
-}
-
-function toolProblems(
-  { tools, allowCommands }: SubmitRunDeps,
-  task: TaskSpec,
-  problem: (key: PropertyKey[], message: string) => Problem,
-): Problem[] {
-  if (task.tool === 'patch') return patchProblems(task.input, problem);
-  if (tools.find(task.tool) === undefined) {
-    return [problem(['tool'], `there is no tool ${task.tool}${guess(task.tool, tools.names())}`)];
-  }
-  if (task.tool !== 'command') return [];
-  if (!allowCommands) return [problem(['tool'], 'free commands are not allowed here: declare a tool')];
-  const parsed = commandInputSchema.safeParse(task.input);
-  return parsed.success ? [] : parsed.error.issues.map(({ path, message }) => problem(['input', ...path], message));
-}
-
-function patchProblems(input: unknown, problem: (key: PropertyKey[], message: string) => Problem): Problem[] {
-  const parsed = patchInputSchema.safeParse(input);
-  if (!parsed.success) return parsed.error.issues.map(({ path, message }) => problem(['input', ...path], message));
-  const sizeBytes = patchBytes(parsed.data).length;
-  return sizeBytes > LIMITS.patchBytes
-    ? [problem(['input'], `the patch has ${sizeBytes} bytes: at most ${LIMITS.patchBytes}`)]
-    : [];
 }
 
 function toSubmission(

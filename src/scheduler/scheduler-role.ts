@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts';
 import { hintListener, untilDatabaseAnswers } from '../deps.ts';
+import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import { declareTools } from '../ledger/breakers.ts';
 import { declareRepositories } from '../ledger/targets.ts';
 import type { Component } from '../lib/component.ts';
@@ -38,7 +39,7 @@ export function createSchedulerRole(deps: Deps): Component[] {
     else if (Object.hasOwn(tickers, hint)) tickers[hint as keyof typeof tickers].hint();
   });
   const release = { name: 'reconciler', start: async () => {}, stop: () => reconciler.release() };
-  return [limitsDeclared(deps), release, ...Object.values(tickers), landing, listener];
+  return [limitsDeclared(deps), release, mirrorKeeper(mirrors, log), ...Object.values(tickers), landing, listener];
 }
 
 /**

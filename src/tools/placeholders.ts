@@ -1,16 +1,26 @@
 const PLACEHOLDER = /\{input\.([A-Za-z0-9_.-]+)\}/g;
 
-/** Puts `{input.a.b}` into one argument. A value that is no string goes in as JSON; a missing one as nothing. */
+/** Puts `{input.a.b}` into one argument. A value that is no string goes in as JSON; a missing one, which validation refuses, as nothing. */
 export function fillPlaceholders(template: string, input: Readonly<Record<string, unknown>>): string {
   return template.replace(PLACEHOLDER, (_all, path: string) => {
-    const value = path
-      .split('.')
-      .reduce<unknown>((found, key) => (isRecord(found) && Object.hasOwn(found, key) ? found[key] : undefined), input);
+    const value = valueAt(input, path);
     if (value === undefined) return '';
     return typeof value === 'string' ? value : JSON.stringify(value);
   });
 }
 
+/** Undefined when there is nothing at that path. */
+export function valueAt(input: Readonly<Record<string, unknown>>, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>((found, key) => (isRecord(found) && Object.hasOwn(found, key) ? found[key] : undefined), input);
+}
+
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
+}
+
+/** The paths below `input` that templates name: `a.b` of `{input.a.b}`. */
+export function placeholdersIn(templates: readonly string[]): string[] {
+  return [...new Set(templates.flatMap((template) => [...template.matchAll(PLACEHOLDER)].map(([, path]) => path!)))];
 }

@@ -1,7 +1,7 @@
 import type { ToolDefinition } from '../contract/config-schema.ts';
 import { commandInputSchema } from '../contract/run-spec.ts';
 import type { ToolLimits } from '../domain/admission.ts';
-import { fillPlaceholders } from './placeholders.ts';
+import { fillPlaceholders, placeholdersIn } from './placeholders.ts';
 import type { CommandTool } from './tool.ts';
 
 const DEFAULT_TIMEOUT_SECONDS = 1_800;
@@ -45,6 +45,8 @@ const FREE_COMMAND: CommandTool = {
   sandbox: undefined,
   limits: {},
   exitCodes: { fatal: [], limited: [75] },
+  placeholders: [],
+  inputKeys: [],
   invocation: (input) => commandInputSchema.parse(input) as { argv: string[]; stdin: string | undefined },
 };
 
@@ -66,6 +68,8 @@ function declaredTool(name: string, definition: ToolDefinition): CommandTool {
     sandbox: definition.sandbox,
     limits: definition.limits ?? {},
     exitCodes: definition.exit_codes,
+    placeholders: placeholdersIn([...definition.argv, definition.stdin ?? '']),
+    inputKeys: definition.input_keys,
     invocation: (input) => ({
       argv: definition.argv.map((argument) => fillPlaceholders(argument, input)),
       stdin: definition.stdin === undefined ? undefined : fillPlaceholders(definition.stdin, input),

@@ -32,6 +32,10 @@ export interface CommandTool {
   readonly sandbox: Sandbox | undefined;
   readonly limits: ChildLimits;
   readonly exitCodes: { fault?: readonly number[]; fatal: readonly number[]; limited: readonly number[] };
+  /** Paths below `input` that its arguments and standard input are filled from: `prompt`, `a.b`. */
+  readonly placeholders: readonly string[];
+  /** Further keys of `input` that it reads from its input file. */
+  readonly inputKeys: readonly string[];
   /** Arguments and standard input for one task. */
   invocation(input: Readonly<Record<string, unknown>>): { argv: string[]; stdin: string | undefined };
 }

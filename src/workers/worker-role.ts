@@ -2,6 +2,8 @@ import { hostname } from 'node:os';
 import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
 import { hintListener } from '../deps.ts';
+import { mirrorKeeper } from '../git/mirror-keeper.ts';
+import type { Mirrors } from '../git/mirrors.ts';
 import { buryWorker, registerWorker, stopWorker } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
@@ -75,9 +77,10 @@ export function createWorkerRole(
   };
   const slots = new SlotRack(deps.settings.dataDir);
   const intake = { open: true };
+  const mirrors = deps.mirrorsOf('worker');
   const consumers = createConsumers(
     { ...deps, log },
-    { workerId, held, slots, options, intake, onMachineFault: (fault) => void endIfOut(fault) },
+    { workerId, held, slots, mirrors, options, intake, onMachineFault: (fault) => void endIfOut(fault) },
   );
   const consuming = new ConsumingWatch({
     intakes: consumers,
@@ -94,6 +97,7 @@ export function createWorkerRole(
     registration(deps, { workerId, slots, options }),
     heartbeat,
     listener,
+    mirrorKeeper(mirrors, log),
     ...consumers,
     drain({ consumers, held, intake, drainMs: options.drainMs }),
     // Stops first: who drains takes nothing on purpose.
@@ -106,6 +110,7 @@ interface ConsumerParts {
   workerId: string;
   held: HeldWork;
   slots: SlotRack;
+  mirrors: Mirrors;
   options: WorkerOptions;
   /** Closed by the drain: a message that was fetched at that moment is left to others. */
   intake: { open: boolean };
@@ -114,13 +119,13 @@ interface ConsumerParts {
 
 function createConsumers(
   deps: Deps,
-  { workerId, held, slots, options, intake, onMachineFault }: ConsumerParts,
+  { workerId, held, slots, mirrors, options, intake, onMachineFault }: ConsumerParts,
 ): QueueConsumer[] {
   const { settings, ledger, log, daos, tools, repositories, crashPoint, queueBackend: backend } = deps;
   const environment = withoutTokens(settings);
   const shared = {
     ledger,
-    mirrors: deps.mirrorsOf('worker'),
+    mirrors,
     slots,
     dataDir: settings.dataDir,
     preparation: new Preparation({ dataDir: settings.dataDir, searchPath: environment.PATH ?? '/usr/bin:/bin' }),

@@ -1,43 +1,116 @@
+import { hasCode } from '../contract/errors.ts';
+import type { Refusal } from '../domain/path-rules.ts';
 import type { Mirror } from '../git/mirror.ts';
-import { changesBetween, type TreeChange } from '../git/tree-changes.ts';
-import { differencesFrom, isInside } from './seal.ts';
+import { changesBetween, listTree, type TreeChange, type TreeEntry } from '../git/tree-changes.ts';
+import { foldersAbove, MODES } from '../git/tree-draft.ts';
+import { treeWithEntries } from '../git/tree-entries.ts';
+import { differencesFrom, isInside, isSealedFile, type Seal, sealFolder } from './seal.ts';
 import type { Slot, SlotContent } from './slots.ts';
+import { ignoredAmong, storeFile } from './worktree-files.ts';
 
 export interface CapturedChange extends TreeChange {
+  ok: true;
   baseTree: string;
   tree: string;
+  /** New files and folders that `.gitignore` left out, pipes and sockets too; kept paths are not among them. */
+  ignored: string[];
 }
 
+/** What stands in the work tree is no change that git could hold. */
+export interface Uncapturable {
+  ok: false;
+  refusal: Refusal;
+}
+
+const REPOSITORY = /(^|\/)\.git(\/|$)/;
+
 /**
- * The difference between a commit's tree and the files in the slot, whatever a tool did to HEAD, index or branches. Taken
- * with the mirror's repository and a private index; ignored files and kept paths are left out.
+ * The difference between a commit's tree and the files in the slot, whatever a tool did to HEAD, index or branches. Files that
+ * still bear the signature of the check-out are not read again; ignored files and kept paths are left out.
  */
 export async function captureChange(
   mirror: Mirror,
   slot: Slot,
   { base, keptPaths }: { base: string; keptPaths: readonly string[] },
-): Promise<CapturedChange> {
+): Promise<CapturedChange | Uncapturable> {
   const baseTree = await mirror.treeOf(base);
-  const tree = await mirror.withIndex(async (indexFile) => {
-    await mirror.run({ args: ['read-tree', base], indexFile });
-    const left = keptPaths.map((path) => `:(exclude,top,literal)${path}`);
-    await mirror.run({ args: ['add', '--all', '--', ':(top)', ...left], indexFile, workTree: slot.work });
-    return mirror.text({ args: ['write-tree'], indexFile });
+  const now = await sealFolder(slot.work).catch((error: NodeJS.ErrnoException) => error);
+  if (now instanceof Error)
+    return uncapturable('not_capturable', '.', `the work tree cannot be read: ${now.code ?? now.message}`);
+  const isKept = (path: string): boolean => keptPaths.some((kept) => isInside(path, kept));
+  const files = [...now.keys()].filter((path) => isSealedFile(now, path) && !isInside(path, '.git') && !isKept(path));
+  const tracked = new Map((await listTree(mirror, base)).map((entry) => [entry.path, entry]));
+  const beneath = submoduleWithFiles(tracked, files);
+  if (beneath !== undefined)
+    return uncapturable(
+      'submodule_entry',
+      beneath,
+      'files stand in the place of a submodule, and submodules are not supported',
+    );
+  const untracked = files.filter((path) => !tracked.has(path));
+  const left = await leftOut(mirror, slot, { now, untracked, tracked });
+  if ('unreadable' in left)
+    return uncapturable('not_capturable', left.unreadable, 'it is no plain file, and git would read it');
+  const kept = untracked.filter((path) => !left.covers(path));
+  // What git holds no form for is left out and named, as ignored files are.
+  const added = kept.filter((path) => isSealedFile(now, path) === 'plain');
+  const odd = kept.filter((path) => isSealedFile(now, path) === 'odd');
+  const embedded = added.find((path) => REPOSITORY.test(path));
+  if (embedded !== undefined) {
+    return uncapturable(
+      'embedded_repository',
+      embedded.replace(/\/?\.git(\/.*)?$/s, ''),
+      'a git repository of its own stands there',
+    );
+  }
+  const changed = files.filter((path) => tracked.has(path) && isChanged(slot, now, path));
+  const entries = await entriesOf(mirror, slot, [...changed, ...added]);
+  if ('refusal' in entries) return { ok: false, refusal: entries.refusal };
+  const here = new Set(files);
+  const removed = [...tracked.values()].filter(({ path, mode }) => !here.has(path) && mode !== MODES.submodule);
+  return finish(mirror, {
+    base,
+    baseTree,
+    entries: [...removed.map(removal), ...entries.stored],
+    ignored: [...left.names, ...odd].toSorted(),
   });
-  return { baseTree, tree, ...(await changesBetween(mirror, baseTree, tree)) };
+}
+
+async function finish(
+  mirror: Mirror,
+  {
+    base,
+    baseTree,
+    entries,
+    ignored,
+  }: { base: string; baseTree: string; entries: readonly TreeEntry[]; ignored: string[] },
+): Promise<CapturedChange | Uncapturable> {
+  try {
+    const tree = entries.length === 0 ? baseTree : await treeWithEntries(mirror, { tree: base, entries });
+    return { ok: true, baseTree, tree, ignored, ...(await changesBetween(mirror, baseTree, tree)) };
+  } catch (error) {
+    if (!hasCode(error, 'path.refused')) throw error;
+    return uncapturable('unsafe_path', String(error.facts.path), 'git does not allow a file of this name');
+  }
 }
 
 /**
  * The tree of what was checked out, as the files have it now: another id means a gate changed them. Read again by content
- * where a single signature differs.
+ * where a single signature differs. Undefined when a tracked file gave way to something that git cannot hold.
  */
-export async function rereadTree(mirror: Mirror, slot: Slot, commit: string): Promise<string> {
+export async function rereadTree(mirror: Mirror, slot: Slot, commit: string): Promise<string | undefined> {
   if (slot.content?.commit === commit && (await isUntouched(slot, slot.content))) return mirror.treeOf(commit);
-  return mirror.withIndex(async (indexFile) => {
-    await mirror.run({ args: ['read-tree', commit], indexFile });
-    await mirror.run({ args: ['add', '--update', '--', ':(top)'], indexFile, workTree: slot.work });
-    return mirror.text({ args: ['write-tree'], indexFile });
-  });
+  const now = await sealFolder(slot.work).catch(() => undefined);
+  if (now === undefined) return undefined;
+  const tracked = (await listTree(mirror, commit)).filter(({ mode }) => mode !== MODES.submodule);
+  const gone = tracked.filter(({ path }) => !isSealedFile(now, path));
+  const changed = tracked
+    .map(({ path }) => path)
+    .filter((path) => isSealedFile(now, path) && isChanged(slot, now, path));
+  const entries = await entriesOf(mirror, slot, changed);
+  if ('refusal' in entries) return undefined;
+  const all = [...gone.map(removal), ...entries.stored];
+  return all.length === 0 ? mirror.treeOf(commit) : treeWithEntries(mirror, { tree: commit, entries: all });
 }
 
 /** Kept paths and the child's own repository are no part of the tree. */
@@ -49,4 +122,58 @@ async function isUntouched({ work }: Slot, { seal, kept }: SlotContent): Promise
   } catch {
     return false;
   }
+}
+
+function isChanged({ content }: Slot, now: Seal, path: string): boolean {
+  return content?.seal.get(path) !== now.get(path);
+}
+
+function removal({ path }: TreeEntry): TreeEntry {
+  return { mode: '0', blob: '', path };
+}
+
+function submoduleWithFiles(tracked: ReadonlyMap<string, TreeEntry>, files: readonly string[]): string | undefined {
+  const submodules = [...tracked.values()].filter(({ mode }) => mode === MODES.submodule).map(({ path }) => path);
+  return submodules.find((path) => files.some((file) => isInside(file, path)));
+}
+
+/** What `.gitignore` leaves out of the untracked files, named by the topmost new folder where all of that is left out. */
+async function leftOut(
+  mirror: Mirror,
+  { work }: Slot,
+  { now, untracked, tracked }: { now: Seal; untracked: readonly string[]; tracked: ReadonlyMap<string, TreeEntry> },
+): Promise<{ names: string[]; covers: (path: string) => boolean } | { unreadable: string }> {
+  const rules = [...now.keys()].find((path) => /(^|\/)\.gitignore$/.test(path) && !isPlain(now, path));
+  if (rules !== undefined) return { unreadable: rules };
+  const known = new Set([...tracked.keys()].flatMap(foldersAbove));
+  const topOf = (path: string): string => foldersAbove(path).find((folder) => !known.has(folder)) ?? path;
+  const tops = await ignoredAmong(mirror, work, [...new Set(untracked.map(topOf))]);
+  const rest = untracked.filter((path) => !tops.has(topOf(path)) && !REPOSITORY.test(path));
+  const files = await ignoredAmong(mirror, work, rest);
+  return { names: [...tops, ...files], covers: (path) => tops.has(topOf(path)) || files.has(path) };
+}
+
+/** A folder, a file or a link: git opens whatever bears this name, and would wait for a pipe. */
+function isPlain(now: Seal, path: string): boolean {
+  return !isSealedFile(now, path) || isSealedFile(now, path) === 'plain';
+}
+
+async function entriesOf(
+  mirror: Mirror,
+  { work }: Slot,
+  paths: readonly string[],
+): Promise<{ stored: TreeEntry[] } | { refusal: Refusal }> {
+  const stored: TreeEntry[] = [];
+  for (const path of paths) {
+    const file = await storeFile(mirror, work, path);
+    if ('unstorable' in file) {
+      return { refusal: { reason: 'not_capturable', evidence: { path, messages: `${path} is ${file.unstorable}` } } };
+    }
+    stored.push({ ...file, path });
+  }
+  return { stored };
+}
+
+function uncapturable(reason: string, path: string, problem: string): Uncapturable {
+  return { ok: false, refusal: { reason, evidence: { path, messages: `${path}: ${problem}` } } };
 }

@@ -3,8 +3,9 @@ import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mirror } from '../git/mirror.ts';
 import { changedPaths } from '../git/tree-changes.ts';
-import { removeTree } from './remove-tree.ts';
-import { differencesFrom, isInside, type Seal, sealFolder, signAgain } from './seal.ts';
+import type { ObjectFormat } from '../git/write-object.ts';
+import { removeTree } from '../lib/remove-tree.ts';
+import { differencesFrom, fileBelow, isInside, type Seal, sealFolder, signAgain } from './seal.ts';
 import { forgetKept, type Slot, type SlotContent } from './slots.ts';
 
 /**
@@ -72,7 +73,7 @@ export async function takeBack(slot: Slot): Promise<void> {
   const touched = [...added, ...broken];
   if (touched.some((path) => path === '.git' || (path.startsWith('.git/') && path !== '.git/index'))) return;
   // A folder that is still there has another mode: who may say what else.
-  if (broken.some((path) => seal.get(path)!.startsWith('d ') && existsSync(join(slot.work, path)))) return;
+  if (broken.some((path) => seal.get(path)!.startsWith('d ') && existsSync(fileBelow(slot.work, path)))) return;
   // Our copy of the index goes there: what stands in its place must be a file, not a pipe that nobody reads.
   if (!lstatSync(join(slot.work, '.git', 'index')).isFile()) return;
   const spoiled = [...kept.keys()].filter((folder) => touched.some((path) => isInside(path, folder)));
@@ -81,7 +82,7 @@ export async function takeBack(slot: Slot): Promise<void> {
     forgetKept(content, folder);
   }
   const restore = broken.filter((path) => seal.has(path) && path !== '.git/index');
-  for (const path of [...added, ...restore]) await removeTree(join(slot.work, path));
+  for (const path of [...added, ...restore]) await removeTree(fileBelow(slot.work, path));
   for (const path of restore) seal.delete(path);
   // A folder that went with its files comes back with them.
   slot.content = { ...content, restore };
@@ -97,7 +98,7 @@ async function writeOwnRepository(mirror: Mirror, slot: Slot, commit: string): P
   await mkdir(join(git, 'objects', 'pack'), { recursive: true });
   await mkdir(join(git, 'refs', 'heads'), { recursive: true });
   await writeFile(join(git, 'objects', 'info', 'alternates'), `${join(mirror.dir, 'objects')}\n`);
-  await writeFile(join(git, 'config'), OWN_CONFIG);
+  await writeFile(join(git, 'config'), ownConfig(await mirror.objectFormat()));
   await writeHead(slot, commit);
 }
 
@@ -106,11 +107,14 @@ async function writeHead(slot: Slot, commit: string): Promise<void> {
   await copyFile(slot.indexFile, join(slot.work, '.git', 'index'));
 }
 
-const OWN_CONFIG = `[core]
-\trepositoryformatversion = 0
+function ownConfig(format: ObjectFormat): string {
+  const sha256 = '[extensions]\n\tobjectformat = sha256\n';
+  return `[core]
+\trepositoryformatversion = ${format === 'sha256' ? 1 : 0}
 \tfilemode = true
 \tbare = false
 [user]
 \tname = Sluice tool
 \temail = tool@sluice.invalid
-`;
+${format === 'sha256' ? sha256 : ''}`;
+}

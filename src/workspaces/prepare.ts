@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { PrepareDefinition } from '../contract/policy.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
-import { removeTree } from './remove-tree.ts';
+import { removeTree } from '../lib/remove-tree.ts';
 import { forgetBelow, sealFolder, signAgain } from './seal.ts';
 import { forgetKept, type Slot } from './slots.ts';
 

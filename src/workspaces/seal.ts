@@ -1,6 +1,7 @@
-import { type BigIntStats, lstatSync, readdirSync } from 'node:fs';
+import { type BigIntStats, constants, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as breathe } from 'node:timers/promises';
+import { holdsRawBytes, pathFromBytes, pathToBytes } from '../lib/byte-path.ts';
 import { sleep } from '../lib/clock.ts';
 
 /**
@@ -26,10 +27,11 @@ export async function sealFolder(folder: string, below = ''): Promise<Seal> {
   if (below === '') seal.set('', signatureOf(lstatSync(folder, { bigint: true })));
   let seen = 0;
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
-    for (const entry of readdirSync(join(folder, path), { withFileTypes: true })) {
-      const inside = path === '' ? entry.name : `${path}/${entry.name}`;
+    for (const entry of readdirSync(fileBelow(folder, path), { withFileTypes: true, encoding: 'buffer' })) {
+      const name = pathFromBytes(entry.name);
+      const inside = path === '' ? name : `${path}/${name}`;
       if (entry.isDirectory()) open.push(inside);
-      seal.set(inside, signatureOf(lstatSync(join(folder, inside), { bigint: true })));
+      seal.set(inside, signatureOf(lstatSync(fileBelow(folder, inside), { bigint: true })));
       seen += 1;
       if (seen % CHUNK === 0) await breathe();
     }
@@ -37,10 +39,24 @@ export async function sealFolder(folder: string, below = ''): Promise<Seal> {
   return seal;
 }
 
+/** Where a path below a folder is; as bytes where its name is no UTF-8. */
+export function fileBelow(folder: string, path: string): string | Buffer {
+  if (!holdsRawBytes(path)) return join(folder, path);
+  return Buffer.concat([Buffer.from(`${folder}/`), pathToBytes(path)]);
+}
+
+/** False for a folder and for nothing; `odd` for a pipe, a socket or a device. */
+export function isSealedFile(seal: Seal, path: string): false | 'plain' | 'odd' {
+  const signature = seal.get(path);
+  if (signature === undefined || signature.startsWith('d ')) return false;
+  const type = Number(signature.slice(0, signature.indexOf(' '))) & constants.S_IFMT;
+  return type === constants.S_IFREG || type === constants.S_IFLNK ? 'plain' : 'odd';
+}
+
 /** Signs paths anew that we have just written; those that are gone are taken out, with all below them. */
 export function signAgain(seal: Seal, folder: string, paths: Iterable<string>): void {
   for (const path of withParents(paths)) {
-    const stats = lstatSync(join(folder, path), { bigint: true, throwIfNoEntry: false });
+    const stats = lstatSync(fileBelow(folder, path), { bigint: true, throwIfNoEntry: false });
     if (stats !== undefined) seal.set(path, signatureOf(stats));
     else seal.delete(path);
   }

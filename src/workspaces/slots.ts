@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
-import { link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { poll, sleep } from '../lib/clock.ts';
+import { readIdentity, tryLock } from '../lib/file-lock.ts';
 import { signalGroup } from '../lib/process.ts';
 import {
   identityNow,
@@ -11,8 +12,8 @@ import {
   processesWithVariable,
   processesWorkingIn,
 } from '../lib/process-identity.ts';
+import { removeTree } from '../lib/remove-tree.ts';
 import { takeBack } from './checkout.ts';
-import { removeTree } from './remove-tree.ts';
 import { forgetBelow, isInside, type Seal } from './seal.ts';
 
 /** A directory to run in; its paths never change. */
@@ -49,7 +50,6 @@ export function forgetKept({ seal, kept }: SlotContent, folder: string): void {
 
 const LOCK_LIMIT_MS = 60_000;
 const LOCK_WAIT_MS = 20;
-const UNREADABLE_MS = 5_000;
 const MAX_KILL_ROUNDS = 20;
 
 /**
@@ -59,8 +59,8 @@ const MAX_KILL_ROUNDS = 20;
 export class SlotRack {
   readonly #root: string;
   readonly #idle: Slot[] = [];
-  /** Ours, with something in them that would not end. */
-  #haunted: Slot[] = [];
+  /** Ours, with a process in them that would not end or files that could not be removed; never handed out. */
+  #unclean: Slot[] = [];
   #closed = false;
 
   constructor(dataDir: string) {
@@ -72,7 +72,7 @@ export class SlotRack {
     const warm = this.#idle.findIndex(({ content }) => content?.mirrorDir === mirror?.dir);
     const [known] = warm === -1 ? this.#idle.splice(0, 1) : this.#idle.splice(warm, 1);
     if (known !== undefined) return known;
-    for (const slot of this.#haunted.splice(0)) await this.release(slot);
+    for (const slot of this.#unclean.splice(0)) await this.release(slot);
     const freed = this.#idle.pop();
     if (freed !== undefined) return freed;
     await mkdir(this.#root, { recursive: true });
@@ -91,17 +91,15 @@ export class SlotRack {
   }
 
   /**
-   * Ends what still runs there, takes back what a child did and keeps the slot for the next one. Never throws: what an
-   * attempt came to must not be lost to a file that cannot be removed, and a check-out can start from nothing. A slot in
-   * which something will not end is given to nobody; before another one is made, it is tried again.
+   * Ends what still runs there, takes back what a child did and keeps the slot for the next one. Never throws: the result of
+   * an attempt must not be lost to a file that cannot be removed. A slot that does not come out empty is set aside; it is
+   * tried again before another one is made.
    */
   async release(slot: Slot): Promise<void> {
-    if (!(await endLeftovers(slot).catch(() => false))) {
-      this.#haunted.push(slot);
+    if (!(await cleaned(slot))) {
+      this.#unclean.push(slot);
       return;
     }
-    await takeBack(slot).catch(() => {});
-    await emptySlot(slot, slot.content === undefined).catch(() => {});
     if (this.#closed) await this.#vacate(slot);
     else this.#idle.push(slot);
   }
@@ -109,15 +107,19 @@ export class SlotRack {
   /** Empties the slots that this process holds for nobody, and those that come back later. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const slot of [...this.#idle.splice(0), ...this.#haunted.splice(0)]) await this.#vacate(slot);
+    for (const slot of [...this.#idle.splice(0), ...this.#unclean.splice(0)]) await this.#vacate(slot);
   }
 
-  /** False when something there would not end: then it stays ours. */
+  /** False when something there would not end or go: then it keeps its owner, and nobody is given it. */
   async #vacate(slot: Slot): Promise<boolean> {
-    if (!(await endLeftovers(slot).catch(() => false))) return false;
-    await emptySlot(slot, true).catch(() => {});
-    await rm(join(slot.dir, 'owner'), { force: true });
-    return true;
+    try {
+      if (!(await endLeftovers(slot))) return false;
+      await emptySlot(slot, true);
+      await rm(join(slot.dir, 'owner'), { force: true });
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Written before the child can do anything, so that whoever sweeps knows its group. */
@@ -161,7 +163,7 @@ export class SlotRack {
    */
   async #underLock(work: () => Promise<number[]>): Promise<number[]> {
     const lock = join(this.#root, 'sweep.lock');
-    const taken = await poll(() => takeLock(lock), { everyMs: LOCK_WAIT_MS, limitMs: LOCK_LIMIT_MS });
+    const taken = await poll(() => tryLock(lock), { everyMs: LOCK_WAIT_MS, limitMs: LOCK_LIMIT_MS });
     if (taken === undefined) return [];
     try {
       return await work();
@@ -171,40 +173,8 @@ export class SlotRack {
   }
 }
 
-/** The lock appears with its content, by a link: one that cannot be read was left by a death, and is old soon. */
-async function takeLock(lock: string): Promise<true | undefined> {
-  const mine = `${lock}.${process.pid}`;
-  await writeFile(mine, JSON.stringify(await identityOf(process.pid)));
-  try {
-    await link(mine, lock);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const holder = await readIdentity(lock);
-    const dead = holder === undefined ? await isOlderThan(lock, UNREADABLE_MS) : !(await isRunning(holder));
-    if (dead) await rm(lock, { force: true });
-    return undefined;
-  } finally {
-    await rm(mine, { force: true });
-  }
-}
-
-async function isOlderThan(file: string, ageMs: number): Promise<boolean> {
-  const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Date.now() }));
-  return Date.now() - mtimeMs > ageMs;
-}
-
 function readOwner(slot: Slot): Promise<ProcessIdentity | undefined> {
   return readIdentity(join(slot.dir, 'owner'));
-}
-
-async function readIdentity(file: string): Promise<ProcessIdentity | undefined> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  try {
-    return JSON.parse(text) as ProcessIdentity;
-  } catch {
-    return undefined;
-  }
 }
 
 /**
@@ -231,6 +201,18 @@ async function endLeftovers(slot: Slot): Promise<boolean> {
     await sleep(LOCK_WAIT_MS);
   }
   return false;
+}
+
+/** True when no process and no file of the child is left. */
+async function cleaned(slot: Slot): Promise<boolean> {
+  try {
+    if (!(await endLeftovers(slot))) return false;
+    await takeBack(slot).catch(() => {});
+    await emptySlot(slot, slot.content === undefined);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** What belonged to one child alone goes always; the files of the commit only with `whole`. */

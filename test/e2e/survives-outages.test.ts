@@ -115,6 +115,16 @@ test('P8: the embedded PostgreSQL, killed, is started again at its address, and 
   await sluice.stop();
 });
 
+test('P8: a second `up` on one data folder starts the embedded PostgreSQL again when the first ends, and its run goes on', async () => {
+  const dataDir = await makeDataDir();
+  const first = await spawnSluice({ databaseUrl: '', dataDir });
+  const second = await spawnSluice({ databaseUrl: '', dataDir });
+  const run = await second.client.runs.submit(specOf(git.remote, [shell('slow', 'sleep 1; echo x > second-up')]));
+  expect(await first.stop()).toBe(0);
+  await completed(second, run.id);
+  expect(await second.stop()).toBe(0);
+});
+
 test('a server of our own that was stopped on purpose stays stopped', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-stop-'));
   const server = new EmbeddedPostgres({ dataDir, log: silentLog(), searchPath: process.env.PATH!, durable: false });

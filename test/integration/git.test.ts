@@ -1,14 +1,14 @@
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { treeFromDiff, treeFromFiles, treeWithPinned } from '../../src/git/build-tree.ts';
-import { contextToUnified } from '../../src/git/context-diff.ts';
+import { treeFromFiles, treeFromOwnDiff } from '../../src/git/build-tree.ts';
+import { maintainMirror, sizeOfMirror } from '../../src/git/maintain-mirror.ts';
 import { mergeChange } from '../../src/git/merge-change.ts';
 import { Mirror } from '../../src/git/mirror.ts';
 import { pushByCompareAndSwap } from '../../src/git/push.ts';
 import { changedPaths, changesBetween } from '../../src/git/tree-changes.ts';
+import { treeWithPinned } from '../../src/git/tree-entries.ts';
 import { writeCommit } from '../../src/git/write-commit.ts';
-import { runChild } from '../../src/lib/process.ts';
 import { type Files, GitSandbox } from '../support/git-sandbox.ts';
 
 let git: GitSandbox;
@@ -71,6 +71,75 @@ describe('a commit', () => {
 });
 
 describe('a mirror', () => {
+  test('a branch that becomes a folder, and back again, is fetched under its new name', async () => {
+    await git.git(['push', '--quiet', 'origin', 'main:feature']);
+    await git.mirror.fetchTip('feature');
+    await git.git(['push', '--quiet', 'origin', ':feature']);
+    await git.git(['push', '--quiet', 'origin', 'main:feature/foo']);
+    expect((await git.mirror.fetchTip('feature/foo')).commit).toBe(await git.tip());
+    await git.git(['push', '--quiet', 'origin', ':feature/foo']);
+    await git.git(['push', '--quiet', 'origin', 'main:feature']);
+    expect((await git.mirror.fetchTip('feature')).commit).toBe(await git.tip());
+  });
+
+  test('gathers its packs while others work in it; killed in the middle it is whole, and the next time goes on', async () => {
+    const { mirror } = git;
+    for (let n = 0; n < 25; n += 1) {
+      await git.push({ n: `${n}` });
+      await mirror.fetchTip('main');
+    }
+    const held = await commitOn(await git.tip(), { 'unlanded.txt': 'x\n' });
+    const before = await sizeOfMirror(mirror.dir);
+    expect(before.packs).toBeGreaterThan(20);
+    // Mirrors of other processes, which use it for nothing else: to them it is idle.
+    const open = () => new Mirror({ git: mirror.git, root: join(git.folder, 'mirrors'), url: git.remote });
+    const [keeper, second, another] = [open(), open(), open()];
+    const abort = new AbortController();
+    const killed = maintainMirror(keeper, abort.signal);
+    setTimeout(() => abort.abort(), 30);
+    await killed.catch(() => {});
+    // What a process that was killed leaves behind.
+    await writeFile(join(mirror.dir, 'objects', 'pack', 'multi-pack-index.lock'), '');
+    await writeFile(
+      join(mirror.dir, 'sluice-tmp', 'maintenance.lock'),
+      JSON.stringify({ pid: 2 ** 22 - 1, startTicks: '1' }),
+    );
+    const never = new AbortController().signal;
+    // The lock of a dead process is removed first.
+    expect(await maintainMirror(keeper, never)).toBe('nothing');
+    // Of two processes of one machine one does it.
+    await Promise.all([maintainMirror(keeper, never), maintainMirror(second, never), another.fetchTip('main')]);
+    expect((await sizeOfMirror(mirror.dir)).packs).toBeLessThan(10);
+    expect(await mirror.treeOf(held.commit)).toBe(held.tree);
+    expect(await another.text({ args: ['cat-file', '-p', `${held.commit}:unlanded.txt`] })).toBe('x');
+    await another.run({ args: ['fsck', '--connectivity-only', '--no-dangling'] });
+    another.close();
+  });
+
+  test('is made in the object format of its remote', async () => {
+    const remote = join(git.folder, 'sha256.git');
+    await git.git(['init', '--quiet', '--bare', '--object-format=sha256', '--initial-branch=main', remote], git.folder);
+    const clone = join(git.folder, 'sha256');
+    await git.git(['init', '--quiet', '--object-format=sha256', '--initial-branch=main', clone], git.folder);
+    await git.git(['remote', 'add', 'origin', remote], clone);
+    await git.write({ x: 'x\n' }, clone);
+    await git.git(['add', '--all'], clone);
+    await git.git(['commit', '--quiet', '-m', 'x'], clone);
+    await git.git(['push', '--quiet', 'origin', 'HEAD:main'], clone);
+    const mirror = new Mirror({ git: git.mirror.git, root: join(git.folder, 'mirrors'), url: remote });
+    const { commit } = await mirror.fetchTip('main');
+    expect([commit.length, await mirror.objectFormat()]).toEqual([64, 'sha256']);
+    const built = await treeFromFiles(mirror, {
+      base: commit,
+      files: [
+        { path: 'x', delete: true },
+        { path: 'y', content: 'y\n' },
+      ],
+    });
+    expect(built.ok && (await changedPaths(mirror, commit, built.tree)).map(({ path }) => path)).toEqual(['x', 'y']);
+    mirror.close();
+  });
+
   test('asked for many times at once before it is there, it is made once and stays', async () => {
     const make = () => new Mirror({ git: git.mirror.git, root: join(git.folder, 'fresh'), url: git.remote });
     const mirrors = [make(), make(), make()];
@@ -138,66 +207,18 @@ describe('a diff becomes a tree', () => {
       'crlf.txt': 'a\r\nb\r\n',
     };
     const diff = await git.diffOf(odd);
-    const built = await treeFromDiff(git.mirror, { base, diff: Buffer.from(diff), strip: 1 });
+    const built = await treeFromOwnDiff(git.mirror, { base, diff: Buffer.from(diff) });
     await git.push(odd);
     expect(built).toEqual({ ok: true, tree: await git.git(['rev-parse', 'main^{tree}'], git.remote) });
     const change = await changesBetween(git.mirror, base, (built as { tree: string }).tree);
-    expect(await treeFromDiff(git.mirror, { base, diff: change.diff, strip: 1 })).toEqual(built);
+    expect(await treeFromOwnDiff(git.mirror, { base, diff: change.diff })).toEqual(built);
     expect(change.binary).toBe(true);
     expect(change.paths.find(({ path }) => path === 'link')).toEqual({
       path: 'link',
       mode: '120000',
+      oldMode: null,
       linkTarget: 'dir/b.txt',
     });
-  });
-
-  test('malformed and not applying are told apart', async () => {
-    const { commit: base } = await git.mirror.fetchTip('main');
-    const apply = (text: string) => treeFromDiff(git.mirror, { base, diff: Buffer.from(text), strip: 1 });
-    expect(await apply('nonsense\n')).toMatchObject({ ok: false, malformed: true });
-    expect(await apply('--- a/a.txt\n+++ b/a.txt\n@@ -1,3 +1,9 @@\n x\n')).toMatchObject({
-      ok: false,
-      malformed: true,
-    });
-    expect(await apply('--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-not there\n+x\n')).toMatchObject({
-      ok: false,
-      malformed: false,
-    });
-  });
-
-  test('a context diff of the system’s own diff gives the same tree as the unified one', async () => {
-    const { commit: base } = await git.mirror.fetchTip('main');
-    const files = join(git.folder, 'context');
-    await git.write(
-      { 'a/a.txt': '1\n2\n3\n4\n5\n6\n7\n8\n9\n', 'b/a.txt': '0\n1\n2\nthree\n4\n5\n6\n7\n9\n10' },
-      files,
-    );
-    const diffOf = async (format: string) =>
-      (
-        await runChild({
-          argv: ['diff', format, 'a/a.txt', 'b/a.txt'],
-          cwd: files,
-          env: { PATH: process.env.PATH! },
-          timeoutMs: 5_000,
-        })
-      ).stdout;
-    const unified = await treeFromDiff(git.mirror, { base, diff: await diffOf('-u'), strip: 1 });
-    const converted = Buffer.from(contextToUnified((await diffOf('-c')).toString()));
-    expect(unified.ok).toBe(true);
-    expect(await treeFromDiff(git.mirror, { base, diff: converted, strip: 1 })).toEqual(unified);
-  });
-
-  test('without context the line number counts; a removed file stays removed, in either diff', async () => {
-    const { commit: base } = await git.mirror.fetchTip('main');
-    const insert = '--- a/a.txt\n+++ b/a.txt\n@@ -2,0 +3 @@\n+2.5\n';
-    const built = await treeFromDiff(git.mirror, { base, diff: Buffer.from(insert), strip: 1, withoutContext: true });
-    const content = await git.mirror.text({ args: ['cat-file', 'blob', `${(built as { tree: string }).tree}:a.txt`] });
-    expect(content.split('\n').slice(0, 4)).toEqual(['1', '2', '2.5', '3']);
-    const gone =
-      '*** a/dir/b.txt\t2026-01-01 00:00:00 +0000\n--- b/dir/b.txt\t1970-01-01 00:00:00 +0000\n***************\n*** 1 ****\n- b\n--- 0 ----\n';
-    const removed = await treeFromDiff(git.mirror, { base, diff: Buffer.from(contextToUnified(gone)), strip: 1 });
-    const paths = await changedPaths(git.mirror, base, (removed as { tree: string }).tree);
-    expect(paths).toEqual([{ path: 'dir/b.txt', mode: null }]);
   });
 
   test('whole files: written, replaced, removed, a folder for a file', async () => {
@@ -225,6 +246,41 @@ describe('a change is put on a tip', () => {
     expect(merged.ok).toBe(true);
     const content = await git.mirror.text({ args: ['cat-file', 'blob', `${(merged as { tree: string }).tree}:a.txt`] });
     expect(content).toBe('ONE\n2\n3\n4\n5\n6\n7\n8\nNINE');
+  });
+
+  test('the merge attributes of the tip hold: -merge and binary conflict, union unites', async () => {
+    const lines = Array.from({ length: 20 }, (_, n) => `${n}\n`).join('');
+    const attributes = 'app.lock -merge\n*.gen binary\n';
+    const before = { '.gitattributes': attributes, 'sub/.gitattributes': 'LOG merge=union\n' };
+    const base = await git.push({ ...before, 'app.lock': lines, 'a.gen': lines, 'sub/LOG': 'start\n', plain: lines });
+    await git.mirror.fetchTip('main');
+    const ours = (files: Files) => commitOn(base, files);
+    const edits = (line: string, to: string) => lines.replace(`${line}\n`, `${to}\n`);
+    const patches = {
+      lock: await ours({ 'app.lock': edits('1', 'A') }),
+      generated: await ours({ 'a.gen': edits('1', 'A') }),
+      log: await ours({ 'sub/LOG': 'start\nours\n' }),
+      plain: await ours({ plain: edits('1', 'A') }),
+    };
+    const tip = await git.push({
+      'app.lock': edits('18', 'B'),
+      'a.gen': edits('18', 'B'),
+      'sub/LOG': 'start\ntheirs\n',
+      plain: edits('18', 'B'),
+    });
+    await git.mirror.fetchTip('main');
+    const outcome = async (patch: Awaited<ReturnType<typeof commitOn>>) =>
+      mergeChange(git.mirror, { tip, base, ...patch });
+    expect(await outcome(patches.lock)).toMatchObject({
+      ok: false,
+      reason: 'conflict',
+      evidence: { files: ['app.lock'] },
+    });
+    expect(await outcome(patches.generated)).toMatchObject({ ok: false, reason: 'conflict' });
+    expect(await outcome(patches.plain)).toMatchObject({ ok: true });
+    const united = await outcome(patches.log);
+    const log = await git.mirror.text({ args: ['cat-file', 'blob', `${(united as { tree: string }).tree}:sub/LOG`] });
+    expect(log.split('\n').toSorted()).toEqual(['ours', 'start', 'theirs']);
   });
 
   test('a conflict names files, messages and hunks', async () => {

@@ -121,7 +121,10 @@ async function takeIn(input: object): Promise<NewPatch | undefined> {
   if (!parsed.success) return undefined;
   const task = { input: parsed.data, scope: SCOPE, branch: 'main' } as unknown as ClaimedTask;
   const policy = policySchema.parse({});
-  const ending = await readyMadePatch(git.mirror, task, { tip: { commit: tip, policy }, message: 'fuzz' });
+  const ending = await readyMadePatch(git.mirror, task, {
+    tip: { commit: tip, policy },
+    message: { given: undefined, fallback: 'fuzz' },
+  });
   if (ending.kind !== 'patch') throw new Error(`a ready-made patch ended as ${ending.kind}`);
   return ending.patch;
 }

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { treeFromDiff } from '../../src/git/build-tree.ts';
+import { treeFromOwnDiff } from '../../src/git/build-tree.ts';
 import { runChild } from '../../src/lib/process.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
-import { captureChange, rereadTree } from '../../src/workspaces/capture.ts';
+import { type CapturedChange, captureChange, rereadTree } from '../../src/workspaces/capture.ts';
 import { checkOut } from '../../src/workspaces/checkout.ts';
 import { childEnvironment } from '../../src/workspaces/child-environment.ts';
 import { Preparation } from '../../src/workspaces/prepare.ts';
@@ -56,7 +56,12 @@ async function runIn(slot: Slot, script: string): Promise<void> {
   if (ending.kind !== 'exited' || ending.exitCode !== 0) throw new Error(`${JSON.stringify(ending)} ${stderr}`);
 }
 
-const capture = (slot: Slot) => captureChange(git.mirror, slot, { base, keptPaths: ['kept'] });
+const attempt = (slot: Slot) => captureChange(git.mirror, slot, { base, keptPaths: ['kept'] });
+const capture = async (slot: Slot): Promise<CapturedChange> => {
+  const captured = await attempt(slot);
+  if (!captured.ok) throw new Error(JSON.stringify(captured.refusal));
+  return captured;
+};
 const pathsOf = async (slot: Slot) => (await capture(slot)).paths.map(({ path, mode }) => `${path} ${mode}`);
 
 describe('the change is the base tree against the files', () => {
@@ -106,7 +111,44 @@ describe('the change is the base tree against the files', () => {
       slot,
       'git init -q inner; cd inner; echo x > x; git add x; git -c user.name=a -c user.email=a@b commit -qm x',
     );
-    expect(await pathsOf(slot)).toEqual(['inner 160000']);
+    expect(await attempt(slot)).toMatchObject({
+      refusal: { reason: 'embedded_repository', evidence: { path: 'inner' } },
+    });
+  });
+
+  test.each([
+    ['a repository without a commit', 'git init -q deep/inner', 'embedded_repository', 'deep/inner'],
+    ['a pipe in the place of a tracked file', 'rm a.txt; mkfifo a.txt', 'not_capturable', 'a.txt'],
+    [
+      'a pipe that git would read rules from',
+      'mkdir n; mkfifo n/.gitignore; echo x > n/x',
+      'not_capturable',
+      'n/.gitignore',
+    ],
+    ['.gitmodules as a link', 'ln -s a.txt .gitmodules', 'unsafe_path', '.gitmodules'],
+    ['the work tree gone', 'cd ..; rm -rf work', 'not_capturable', '.'],
+  ])('%s is told by name', async (_what, script, reason, path) => {
+    const slot = await slotAtBase();
+    await runIn(slot, script);
+    expect(await attempt(slot)).toMatchObject({ ok: false, refusal: { reason, evidence: { path } } });
+  });
+
+  test('what .gitignore left out is named; kept paths are not, ignored or no', async () => {
+    const slot = await slotAtBase();
+    await runIn(
+      slot,
+      'mkdir -p ignored/deep kept src; echo x > ignored/deep/x; echo x > src/y.log; echo k > kept/k; mkfifo a-pipe; echo "kept/" >> .gitignore',
+    );
+    const change = await capture(slot);
+    expect(change.ignored).toEqual(['a-pipe', 'ignored', 'src/y.log']);
+    expect(change.paths.map(({ path }) => path)).toEqual(['.gitignore']);
+  });
+
+  test('names that are no UTF-8 come back as they are', async () => {
+    const slot = await slotAtBase();
+    await runIn(slot, `printf x > "$(printf 'na\\357ve')"`);
+    const change = await capture(slot);
+    expect(await git.mirror.text({ args: ['ls-tree', '--name-only', change.tree] })).toContain('"na\\357ve"');
   });
 
   test('whatever a tool does to its own repository reaches nothing that the judge uses', async () => {
@@ -144,7 +186,7 @@ describe('the change is the base tree against the files', () => {
         const rebuilt =
           captured.paths.length === 0
             ? { ok: true, tree: captured.baseTree }
-            : await treeFromDiff(git.mirror, { base, diff: captured.diff, strip: 1 });
+            : await treeFromOwnDiff(git.mirror, { base, diff: captured.diff });
         expect(rebuilt).toEqual({ ok: true, tree: captured.tree });
         await rack.release(taken.pop()!);
       }),
@@ -250,9 +292,9 @@ describe('slots', () => {
           const list = async (of: Slot) =>
             [...(await sealFolder(of.work)).keys()].filter((path) => !path.startsWith('.git/')).toSorted();
           expect(await list(slot)).toEqual(await list(cold));
-          const change = await captureChange(git.mirror, slot, { base: to, keptPaths: [] });
-          expect(change.tree).toBe(change.baseTree);
-          expect(await rereadTree(git.mirror, slot, to)).toBe(change.baseTree);
+          const baseTree = await git.mirror.treeOf(to);
+          expect(await captureChange(git.mirror, slot, { base: to, keptPaths: [] })).toMatchObject({ tree: baseTree });
+          expect(await rereadTree(git.mirror, slot, to)).toBe(baseTree);
           await runIn(slot, scripts.map((script) => `${script} 2>/dev/null || true`).join('\n'));
           await rack.release(slot);
           await rack.release(cold);

@@ -26,11 +26,18 @@ export class GitSandbox {
     this.mirror = new Mirror({ git, root: join(folder, 'mirrors'), url: this.remote });
   }
 
-  static async create(files: Files = {}, policy: object | null = GREEN_POLICY): Promise<GitSandbox> {
+  static async create(
+    files: Files = {},
+    policy: object | null = GREEN_POLICY,
+    objectFormat: 'sha1' | 'sha256' = 'sha1',
+  ): Promise<GitSandbox> {
     const sandbox = new GitSandbox(await mkdtemp(join(tmpdir(), 'sluice-test-git-')));
-    await sandbox.git(['init', '--quiet', '--bare', '--initial-branch=main', sandbox.remote], sandbox.folder);
-    await sandbox.git(['clone', '--quiet', sandbox.remote, sandbox.clone], sandbox.folder);
-    await sandbox.git(['checkout', '--quiet', '-B', 'main']);
+    const init = ['init', '--quiet', '--bare', `--object-format=${objectFormat}`, '--initial-branch=main'];
+    await sandbox.git([...init, sandbox.remote], sandbox.folder);
+    // A clone of an empty repository would be one in SHA-1.
+    const format = `--object-format=${objectFormat}`;
+    await sandbox.git(['init', '--quiet', format, '--initial-branch=main', sandbox.clone], sandbox.folder);
+    await sandbox.git(['remote', 'add', 'origin', sandbox.remote]);
     const policyFile: Files = policy === null ? {} : { '.sluice.yaml': stringify(policy) };
     await sandbox.push({ 'README.md': '# sandbox\n', ...policyFile, ...files });
     return sandbox;

@@ -53,5 +53,6 @@ export function newPatch(refusal: NewPatch['refusal'] = null): NewPatch {
     author_email: 'a@b',
     authored_at: new Date().toISOString(),
     refusal,
+    notes: null,
   };
 }

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { SluiceError } from '../../contract/errors.ts';
+import * as field from '../../contract/fields.ts';
 import { WORKER_STATES } from '../../domain/lifecycles/worker.ts';
 import { resumeTarget } from '../../ledger/stop-patches.ts';
-import { pauseTarget } from '../../ledger/targets.ts';
+import { makeTargetKnown, pauseTarget } from '../../ledger/targets.ts';
 import { drainWorker } from '../../ledger/workers.ts';
 import { auditTarget } from '../../pipeline/audit-target.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
@@ -10,7 +12,7 @@ import { pageQuery, toPage } from '../paging.ts';
 import { targetObject, workerObject } from '../representation.ts';
 
 /** Workers and targets: who works, where things land. */
-export function fleetRoutes(api: Api, { daos, ledger, mirrors }: ApiDeps): void {
+export function fleetRoutes(api: Api, { daos, ledger, mirrors, submit }: ApiDeps): void {
   api.get(
     '/v1/workers',
     {
@@ -64,6 +66,17 @@ export function fleetRoutes(api: Api, { daos, ledger, mirrors }: ApiDeps): void 
     async ({ params }) => auditTarget({ daos, mirrors }, params.id),
   );
 
+  /** A target may be steered before anything was submitted to it: its name says which it is. */
+  const knownTarget = async (id: string): Promise<string> => {
+    if ((await daos.targets.find(id)) !== undefined) return id;
+    const { name, url } = submit.repositories.resolve(id.slice(0, Math.max(id.lastIndexOf('@'), 0)));
+    const branch = field.branch.safeParse(id.slice(id.lastIndexOf('@') + 1));
+    if (!branch.success || !id.includes('@')) throw new SluiceError('entity.not_found', `there is no target ${id}`);
+    const target_id = `${name}@${branch.data}`;
+    await ledger.write((tx) => makeTargetKnown(tx, { target_id, repository: name, branch: branch.data, url }));
+    return target_id;
+  };
+
   const steer = { pause: pauseTarget, resume: resumeTarget };
   for (const [action, write] of Object.entries(steer)) {
     api.post(
@@ -79,7 +92,7 @@ export function fleetRoutes(api: Api, { daos, ledger, mirrors }: ApiDeps): void 
         },
       },
       async ({ params, body, actor }) => {
-        const { target_id: targetId } = await daos.targets.get(params.id);
+        const targetId = await knownTarget(params.id);
         await ledger.write((tx) => write(tx, { targetId, actor, reason: body.reason }));
         for (const hint of ['landing', 'roll-up']) ledger.hint(hint);
         return targetObject(await daos.targets.get(targetId));

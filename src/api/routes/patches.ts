@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import * as field from '../../contract/fields.ts';
 import { parseDocument } from '../../contract/parse.ts';
 import { submitPatchSchema } from '../../contract/patch-input.ts';
 import { PATCH_STATES } from '../../domain/lifecycles/patch.ts';
@@ -93,7 +94,7 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
         description: 'Where a waiting patch stands in its line: higher lands first. What is proven stays proven.',
         tags: ['patches'],
         params: idParam,
-        body: z.strictObject({ ...orderBody, priority: z.number().int().min(-1_000_000).max(1_000_000) }),
+        body: z.strictObject({ ...orderBody, priority: field.priority }),
       },
     },
     async ({ params, body, actor }) => {

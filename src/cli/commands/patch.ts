@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { SluiceError } from '../../contract/errors.ts';
 import { PATCH_FORMATS, type PatchFormat } from '../../contract/patch-input.ts';
+import { wholeNumber } from '../amounts.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 import { fields, printLogs } from './task.ts';
@@ -13,6 +14,8 @@ interface SubmitPatchOptions {
   format: Exclude<PatchFormat, 'inline'>;
   message?: string;
   scope?: string[];
+  strip?: number;
+  author?: string;
 }
 
 export function patchCommands(program: Command, context: CliContext): void {
@@ -28,10 +31,17 @@ export function patchCommands(program: Command, context: CliContext): void {
     .option('--format <format>', PATCH_FORMATS.filter((format) => format !== 'inline').join(', '), 'git_patch')
     .option('--message <text>', 'the commit message')
     .option('--scope <glob...>', 'what it may touch')
+    .option(
+      '--strip <n>',
+      'leading folders to strip from file names; found by itself where it is not given',
+      wholeNumber,
+    )
+    .option('--author <author>', 'whose change it is: "Name <address>"; by default as its mail says')
     .action(async (file: string, options: SubmitPatchOptions, command: Command) => {
-      const { repository, branch, base, format, message, scope } = options;
+      const { repository, branch, base, format, message, scope, strip } = options;
       const content_base64 = (await readPatch(file)).toString('base64');
-      const input = { format, base, content_base64 } as const;
+      const author = options.author === undefined ? undefined : personOf(options.author);
+      const input = { format, base, content_base64, strip, author } as const;
       const answer = await clientOf(context, command).patches.submit({ repository, branch, message, scope, input });
       print(context, command, answer, () => `${answer.run.id} ${answer.task.id} ${answer.patch.id}`);
     });
@@ -149,6 +159,12 @@ export function gateCommands(program: Command, context: CliContext): void {
     .action(async (id: string, options: { follow?: boolean }, command: Command) => {
       await printLogs(context, command, clientOf(context, command).gates.logs(id, options));
     });
+}
+
+function personOf(text: string): { name: string; email: string } {
+  const [, name, email] = /^\s*([^<>]+?)\s*<([^<>\s]+)>\s*$/.exec(text) ?? [];
+  if (name !== undefined && email !== undefined) return { name, email };
+  throw new SluiceError('usage.invalid', `--author is not of the form "Name <address>": ${text}`);
 }
 
 async function readPatch(file: string): Promise<Buffer> {

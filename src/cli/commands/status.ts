@@ -34,7 +34,7 @@ export function statusCommands(program: Command, context: CliContext): void {
             data.targets.map((target) => [
               plain(target.id),
               target.tip_commit?.slice(0, 12) ?? 'not seen yet',
-              plain(target.pause_reason ?? target.policy_error),
+              plain(target.pause_reason ?? target.fault?.message ?? target.policy_error),
             ]),
           ),
           section(

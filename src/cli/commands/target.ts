@@ -10,10 +10,10 @@ export function targetCommands(program: Command, context: CliContext): void {
     print(context, command, page, () =>
       table(
         ['TARGET', 'TIP', 'PAUSED'],
-        page.items.map(({ id, tip_commit, pause_reason, policy_error }) => [
+        page.items.map(({ id, tip_commit, pause_reason, policy_error, fault }) => [
           plain(id),
           tip_commit?.slice(0, 12) ?? 'not seen yet',
-          plain(pause_reason ?? policy_error),
+          plain(pause_reason ?? fault?.message ?? policy_error),
         ]),
       ),
     );

@@ -36,11 +36,15 @@ export function wasCleared(patchId: string, runs: readonly EndedRun[]): boolean 
 }
 
 /** A run that spoke against a patch, with the tree that its candidate was without it. */
-export function doubtOf(patchId: string, run: EndedRun, restTreeId: string): Doubt {
+export function doubtOf(
+  patchId: string,
+  run: EndedRun,
+  { restTreeId, amongGreen }: { restTreeId: string; amongGreen: boolean },
+): Doubt {
   const { gateId, outcome, gate, digest, pinned, patchIds, startedAtMs, endedAtMs } = run;
   const last = patchIds.at(-1) === patchId;
   const about = { gateId, outcome: outcome!, gate, digest, pinned, startedAtMs, endedAtMs };
-  return { ...about, restTreeId, last, alone: patchIds.length === 1 };
+  return { ...about, restTreeId, amongGreen, last, alone: patchIds.length === 1 };
 }
 
 function proofOf({ digest, pinned }: EndedRun): string {

@@ -18,8 +18,8 @@ export interface Line {
   /** Doubted, or not to land: tried alone on the tip while the line goes on without them. */
   apart: { patchId: string; alone: Candidate; lands: boolean }[];
   refused: Refused[];
-  /** Patches that do not compose with what stands before them in the line: they wait until that has landed or gone. */
-  behind: { patchId: string; behind: readonly string[] }[];
+  /** Patches that wait for others: they do not compose with them, those change the policy, or show what the remote takes. */
+  behind: { patchId: string; behind: readonly string[]; why: 'conflict' | 'policy' | 'push' }[];
   /** A composition without which no further decision can be made. */
   missing: readonly string[] | undefined;
   /** Patches further back that nobody has looked at on this tip. */
@@ -90,12 +90,21 @@ function place(line: Line, snapshot: LandingSnapshot, { patchId, lands }: Queued
     line.apart.push({ patchId, alone, lands });
     return;
   }
-  const before = line.kept.at(-1)?.candidate.patchIds ?? [];
+  if (snapshot.isPushDoubted(patchId)) {
+    line.behind.push({ patchId, behind: [], why: 'push' });
+    return;
+  }
+  const last = line.kept.at(-1)?.candidate;
+  const before = last?.patchIds ?? [];
+  if (last?.changesPolicy) {
+    line.behind.push({ patchId, behind: before.slice(-1), why: 'policy' });
+    return;
+  }
   const composed = snapshot.compose([...before, patchId]);
   if (composed === undefined) {
     line.missing = [...before, patchId];
   } else if ('conflict' in composed || composed.candidate.treeId === composed.candidate.parentTreeId) {
-    line.behind.push({ patchId, behind: before });
+    line.behind.push({ patchId, behind: before, why: 'conflict' });
   } else {
     keep(line, snapshot, composed.candidate);
   }

@@ -168,7 +168,8 @@ function controlOf(
   const certain = certainOf(since, snapshot.flakeRate);
   const due = certain === undefined ? mayBeAskedAgain(state, nowMs) : isTipDueAgain(since, nowMs);
   const proof: Proof = { gate: doubt.gate, digest: doubt.digest, treeId: tipTreeId, pinned: false };
-  const candidate = { patchIds: [], commits: [], treeId: tipTreeId, parentTreeId: tipTreeId, proofs: [proof] };
+  const tip = { patchIds: [], commits: [], treeId: tipTreeId, parentTreeId: tipTreeId, changesPolicy: false };
+  const candidate = { ...tip, proofs: [proof] };
   return {
     control: [{ candidate, owner, live: state.live, start: state.live || !due ? [] : [proof] }],
     redTip: certain === undefined ? null : { gate: doubt.gate.name, gateId: certain.gateId, outcome: certain.outcome },

@@ -10,6 +10,8 @@ export interface Candidate {
   /** What stands before the last patch. */
   parentTreeId: string;
   proofs: readonly Proof[];
+  /** True when the last patch changes the policy: what stands behind it would be judged by the old one. */
+  changesPolicy: boolean;
 }
 
 /** A patch that does not compose on what stands before it, or that would touch there what it may not. */
@@ -48,6 +50,8 @@ export interface Doubt extends Spoiled {
   /** True when the rest is a tip. */
   alone: boolean;
   startedAtMs: number;
+  /** Of a run that was lost: others under the same gate were green between this one and the next that was lost. */
+  amongGreen: boolean;
 }
 
 export interface QueuedPatch {
@@ -91,6 +95,8 @@ export interface LandingSnapshot {
   wasCleared: (patchId: string) => boolean;
   /** How many patches have landed since it was last doubted. */
   overtakenBy: (patchId: string) => number;
+  /** The remote refused it by itself: others are pushed first, which tells whether it takes anything. */
+  isPushDoubted: (patchId: string) => boolean;
   liveGates: readonly LiveGate[];
   /** The share of gate runs on good trees that are red all the same, as seen on this target: 0 to 1. */
   flakeRate: number;

@@ -39,7 +39,9 @@ export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): bool
  * the other one is tried, and neither would ever be let run to its end.
  */
 export function isDoubted(patchId: string, snapshot: LandingSnapshot, isPlaced: (treeId: string) => boolean): boolean {
-  return standingDoubts(patchId, snapshot).some(({ last, restTreeId, digest }) => {
+  const lost = lostWithIt(patchId, snapshot);
+  const doubts = [...standingDoubts(patchId, snapshot), ...(lost.length >= LOST_BEFORE_APART ? lost : [])];
+  return doubts.some(({ last, restTreeId, digest }) => {
     const { passed, live } = snapshot.proofState(restTreeId, digest);
     return last && (passed || (live && isPlaced(restTreeId)) || restTreeId === snapshot.tipTreeId);
   });
@@ -52,6 +54,15 @@ export function standingDoubts(patchId: string, snapshot: LandingSnapshot): Doub
     const fromBadTime = startedAtMs < badTipAtMs && badTipAtMs < greenAtMs;
     return speaksAgainst(outcome) && !fromBadTime;
   });
+}
+
+/** Runs lost with the patch at the end: after so many it is tried apart, so that the line goes on without it. */
+const LOST_BEFORE_APART = 2;
+/** So many lost runs in a row, with green runs of other candidates between them, come from what the patch holds. */
+export const LOST_FOR_CERTAINTY = 8;
+
+function lostWithIt(patchId: string, snapshot: LandingSnapshot): Doubt[] {
+  return snapshot.doubts(patchId).filter(({ outcome, last }) => outcome === 'lost' && last);
 }
 
 export type Judgement =
@@ -67,6 +78,8 @@ export function judgementOf(
   patchId: string,
   { snapshot, underTest }: { snapshot: LandingSnapshot; underTest: ReadonlySet<string> },
 ): Judgement {
+  const lost = lostWithIt(patchId, snapshot).filter(({ amongGreen }) => amongGreen);
+  if (lost.length >= LOST_FOR_CERTAINTY) return { kind: 'bad', doubt: lost.at(-1)!, times: lost.length };
   const doubts = standingDoubts(patchId, snapshot);
   const rest = ({ restTreeId, digest }: Doubt) => snapshot.proofState(restTreeId, digest);
   const solid = doubts.filter((doubt) => rest(doubt).passed || (doubt.alone && !isExcusedByTip(doubt, snapshot)));

@@ -4,11 +4,13 @@ import type { LandingSnapshot } from './snapshot.ts';
 /** Where one patch stands, in words that need no further look-up. */
 export interface PlaceInLine {
   patch_id: string;
-  place: 'testing' | 'proven' | 'queued' | 'doubted' | 'behind' | 'not_to_land';
+  place: 'testing' | 'proven' | 'queued' | 'doubted' | 'behind' | 'behind_policy' | 'push_refused' | 'not_to_land';
   /** The tree that is or will be tested for it; null while it has none. */
   tree_id: string | null;
   /** What stands before it there, in landing order. */
   behind: readonly string[];
+  /** Runs that were lost with it at the end of their candidate; absent when there is none. */
+  lost?: { gate: string; gate_id: string; times: number };
 }
 
 export interface LandingView {
@@ -18,6 +20,8 @@ export interface LandingView {
   red_tip: { gate: string; gate_id: string; outcome: string } | null;
   line: readonly PlaceInLine[];
 }
+
+const PLACE_BEHIND = { conflict: 'behind', policy: 'behind_policy', push: 'push_refused' } as const;
 
 /** What the plan means for each patch of the queue, in landing order. */
 export function viewOf(plan: LandingPlan, snapshot: LandingSnapshot): LandingView {
@@ -41,11 +45,18 @@ export function viewOf(plan: LandingPlan, snapshot: LandingSnapshot): LandingVie
     places.set(patchId, { patch_id: patchId, place, tree_id: alone.treeId, behind: [] });
   }
   for (const waiting of behind) {
-    places.set(waiting.patchId, { patch_id: waiting.patchId, place: 'behind', tree_id: null, behind: waiting.behind });
+    const place = PLACE_BEHIND[waiting.why];
+    places.set(waiting.patchId, { patch_id: waiting.patchId, place, tree_id: null, behind: waiting.behind });
   }
-  const line = snapshot.queue.map(
-    ({ patchId }): PlaceInLine =>
-      places.get(patchId) ?? { patch_id: patchId, place: 'queued', tree_id: null, behind: [] },
-  );
+  const line = snapshot.queue.map(({ patchId }): PlaceInLine => {
+    const place = places.get(patchId) ?? { patch_id: patchId, place: 'queued', tree_id: null, behind: [] };
+    return { ...place, ...lostRuns(patchId, snapshot) };
+  });
   return { slots: snapshot.slots, prove: snapshot.prove, red_tip: redTip, line };
+}
+
+function lostRuns(patchId: string, snapshot: LandingSnapshot): Pick<PlaceInLine, 'lost'> {
+  const lost = snapshot.doubts(patchId).filter(({ outcome, last }) => outcome === 'lost' && last);
+  const newest = lost.at(-1);
+  return newest === undefined ? {} : { lost: { gate: newest.gate.name, gate_id: newest.gateId, times: lost.length } };
 }

@@ -1,3 +1,4 @@
+import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
 import type { PlaceInLine } from '../../domain/landing/view.ts';
 import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
@@ -103,7 +104,22 @@ function whyInLine(place: PlaceInLine | undefined, facts: Explanation['facts']):
         facts,
         when: 'when those are decided',
       });
+    case 'behind_policy':
+      return wait('behind_policy', `${place.behind.join(', ')} changes the policy, which has to land first`, {
+        facts,
+        when: 'when that patch has landed or is stopped; then the new policy judges this one',
+      });
+    case 'push_refused':
+      return wait(
+        'push_refused',
+        'the remote refused to take it; others are pushed first, to see whether it takes anything',
+        {
+          facts,
+          when: 'when another patch has landed, which blocks it, or was refused as well, which pauses the target',
+        },
+      );
     case 'doubted':
+      if (place.lost !== undefined) return whyLost(place.lost, facts);
       return wait('doubted', 'a gate failed with it, and it is tried alone before anybody is blamed', {
         facts,
         when: EACH_ROUND,
@@ -121,6 +137,14 @@ function whyInLine(place: PlaceInLine | undefined, facts: Explanation['facts']):
     default:
       return wait('landing_queue', 'the coordinator has not seen it yet', { facts, when: EACH_ROUND });
   }
+}
+
+function whyLost({ gate, gate_id, times }: NonNullable<PlaceInLine['lost']>, facts: Explanation['facts']): Explanation {
+  const sentence = `the gate ${gate} was lost ${count(times, 'time')} with it (its worker died or met a fault of its machine); it is tried alone, so that others can land`;
+  return wait('gate_lost', sentence, {
+    facts: { ...facts, gate, gate_id, times },
+    when: `when the gate ends, or after ${LOST_FOR_CERTAINTY} lost runs while others pass, which block it`,
+  });
 }
 
 export async function explainGate(deps: ExplainScene, id: string): Promise<Explained> {

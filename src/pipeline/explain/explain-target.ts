@@ -18,12 +18,18 @@ export async function explainTarget({ daos }: ExplainScene, target: TargetRow): 
 
 /** What keeps everything of a target from landing; undefined: nothing does. */
 export function whyTargetHolds(target: TargetRow): Explanation | undefined {
-  const { target_id, pause_reason, paused_by, paused_at, policy_error, landing } = target;
+  const { target_id, pause_reason, paused_by, paused_at, policy_error, fault, landing } = target;
   if (paused_at) {
     const facts = { target_id, paused_by, paused_at: paused_at.toISOString(), pause_reason };
     return wait('target_paused', `landing on ${target_id} is paused by ${paused_by} (${pause_reason})`, {
       facts,
       when: 'when somebody resumes the target',
+    });
+  }
+  if (fault) {
+    return wait('target_fault', `nothing can land on ${target_id}: ${fault.message}`, {
+      facts: { target_id, fault },
+      when: 'in each round of the coordinator, about once a second',
     });
   }
   if (policy_error) {

@@ -1,9 +1,10 @@
 import type { LandingStep } from '../../domain/landing/planner.ts';
 import { requestGate, withdrawGates } from '../../ledger/gates.ts';
-import { concludeUnlanded, stopPatch, supersedeLandedElsewhere } from '../../ledger/stop-patches.ts';
+import { concludeUnlanded, supersedeLandedElsewhere } from '../../ledger/stop-patches.ts';
 import { newId } from '../../lib/id.ts';
 import type { LandingScene } from './coordinator.ts';
 import { land } from './land.ts';
+import { hintTasks, stopPatchOf } from './stop-patch.ts';
 
 type Step<K extends LandingStep['kind']> = Extract<LandingStep, { kind: K }>;
 
@@ -22,7 +23,7 @@ async function carryOutOne(scene: LandingScene, step: LandingStep): Promise<bool
   switch (step.kind) {
     case 'block':
     case 'quarantine':
-      await stop(scene, step);
+      await stopPatchOf(scene, step);
       return true;
     case 'supersede':
       await deps.ledger.write((tx) => supersedeLandedElsewhere(tx, lease, { patchId: step.patchId, tip: tip.commit }));
@@ -40,26 +41,6 @@ async function carryOutOne(scene: LandingScene, step: LandingStep): Promise<bool
     default:
       return step satisfies never;
   }
-}
-
-async function stop(scene: LandingScene, step: Step<'block'> | Step<'quarantine'>): Promise<void> {
-  const { deps, lease } = scene;
-  const { patchId, reason } = step;
-  const patch = await deps.daos.patches.get(patchId);
-  const task = await deps.daos.tasks.get(patch.task_id);
-  const evidence = { ...step.evidence, ...(await gateOutput(scene, step.evidence)) };
-  const to = step.kind === 'block' ? 'BLOCKED' : 'QUARANTINED';
-  const stopped = { patchId, to, reason, evidence, mayRetry: task.tool !== 'patch' } as const;
-  await deps.ledger.write((tx) => stopPatch(tx, lease, stopped));
-  deps.log.info({ patchId, reason }, step.kind === 'block' ? 'patch.blocked' : 'patch.quarantined');
-  hintTasks(scene);
-}
-
-/** What the gate printed is the evidence that an author, person or agent, needs. */
-async function gateOutput({ deps }: LandingScene, evidence: Readonly<Record<string, unknown>>) {
-  if (typeof evidence.gate_id !== 'string') return {};
-  const gate = await deps.daos.gates.find(evidence.gate_id);
-  return gate === undefined ? {} : { exit_code: gate.exit_code, ...gate.test_results };
 }
 
 async function prove({ deps, lease, target, tip }: LandingScene, steps: readonly Step<'prove'>[]): Promise<void> {
@@ -94,9 +75,4 @@ async function withdraw({ deps, lease }: LandingScene, steps: readonly Step<'wit
 
 function ofKind<K extends LandingStep['kind']>(steps: readonly LandingStep[], kind: K): Step<K>[] {
   return steps.filter((step): step is Step<K> => step.kind === kind);
-}
-
-function hintTasks({ deps }: LandingScene): void {
-  deps.ledger.hint('dispatch');
-  deps.ledger.hint('roll-up');
 }

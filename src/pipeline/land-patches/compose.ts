@@ -1,6 +1,7 @@
 import { hasCode, SluiceError } from '../../contract/errors.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
-import { treeFromDiff } from '../../git/build-tree.ts';
+import { withTrailers } from '../../domain/trailers.ts';
+import { treeFromOwnDiff } from '../../git/build-tree.ts';
 import { type MergedChange, mergeChange } from '../../git/merge-change.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
@@ -81,11 +82,7 @@ async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: QueuedPa
   if (await mirror.has(known)) return known;
   // Without its base there is no commit; what is merged then is the diff alone.
   if (!(await mirror.has(patch.base_commit!))) return known;
-  const built = await treeFromDiff(mirror, {
-    base: patch.base_commit!,
-    diff: await readDiff(patch.patch_id),
-    strip: 1,
-  });
+  const built = await treeFromOwnDiff(mirror, { base: patch.base_commit!, diff: await readDiff(patch.patch_id) });
   if (!built.ok) throw doesNotRebuild(patch, built.words);
   const author = authorOf(patch);
   const authoredAt = patch.authored_at.toISOString();
@@ -114,6 +111,5 @@ function authorOf(patch: QueuedPatchRow): Person {
 
 /** Trailers are for people: nothing reads them back. */
 function landedMessage({ message, run_id, task_id, patch_id }: QueuedPatchRow): string {
-  const trailers = [`Sluice-Run: ${run_id}`, `Sluice-Task: ${task_id}`, `Sluice-Patch: ${patch_id}`];
-  return `${message.trim()}\n\n${trailers.join('\n')}\n`;
+  return withTrailers(message, [`Sluice-Run: ${run_id}`, `Sluice-Task: ${task_id}`, `Sluice-Patch: ${patch_id}`]);
 }

@@ -1,11 +1,11 @@
-import type { GateDefinition, Policy } from '../../contract/policy.ts';
+import { type GateDefinition, POLICY_PATH, type Policy } from '../../contract/policy.ts';
 import { gatesInForce, proofsFor, unionOfGates } from '../../domain/gates-in-force.ts';
 import type { Candidate, Composition, Conflict } from '../../domain/landing/snapshot.ts';
 import { matcher } from '../../domain/path-rules.ts';
-import { treeWithPinned } from '../../git/build-tree.ts';
 import type { MergedChange } from '../../git/merge-change.ts';
 import type { Tip } from '../../git/mirror.ts';
 import { changedPaths } from '../../git/tree-changes.ts';
+import { treeWithPinned } from '../../git/tree-entries.ts';
 import { checkPatch } from '../check-patch.ts';
 import { type Appended, appendPatch, type Composer, mergeOrSay } from './compose.ts';
 import type { QueuedRow } from './knowledge.ts';
@@ -39,6 +39,11 @@ export class Compositions {
     this.#tip = tip.commit;
     this.#generation = generation;
     for (const memory of [this.#appended, this.#merged, this.#onTip]) if (memory.size > MAX_REMEMBERED) memory.clear();
+  }
+
+  /** Everything is composed anew: an object that it rests on may be gone. */
+  forget(): void {
+    for (const memory of [this.#appended, this.#merged, this.#onTip]) memory.clear();
   }
 
   /** Every tree that something composed on this tip may be judged by. */
@@ -106,6 +111,7 @@ export class Compositions {
         patchIds: patches.map(({ patch_id }) => patch_id),
         commits: chain,
         treeId: tree,
+        changesPolicy: own.some(({ path }) => path === POLICY_PATH),
         parentTreeId: parent.tree,
         proofs: proofsFor(gates, policy.prepare, { landing: tree, pinned: pinned === tree ? null : pinned }),
       } satisfies Candidate,

@@ -5,7 +5,8 @@ import type { LandingPlan } from '../../domain/landing/planner.ts';
 import type { LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import { viewOf } from '../../domain/landing/view.ts';
 import type { TargetRow } from '../../entities/target.ts';
-import type { Mirror, Mirrors, Tip } from '../../git/mirror.ts';
+import type { Mirror, Tip } from '../../git/mirror.ts';
+import type { Mirrors } from '../../git/mirrors.ts';
 import type { HeldLease } from '../../ledger/leases.ts';
 import { assertLease } from '../../ledger/leases.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
@@ -19,6 +20,7 @@ import { type CompositionScene, Compositions } from './compositions.ts';
 import { Knowledge } from './knowledge.ts';
 import { settleArrivals, settleOpenIntent } from './settle.ts';
 import { compose, readSnapshot } from './snapshot.ts';
+import { TargetTrouble } from './trouble.ts';
 import { verifyApplied } from './verify.ts';
 
 export interface LandingDeps {
@@ -30,6 +32,16 @@ export interface LandingDeps {
   /** Called before and after each step that must survive a death; tests stop there. */
   crashPoint: CrashPoint;
   log: Log;
+}
+
+/** What pushing to a target has come to, between rounds. */
+export interface Pushing {
+  /** Pushes in a row that did not move the branch. */
+  faults: number;
+  /** Patches in the next push: the remote refused a longer one, which is divided until one patch is left. */
+  limit: number | undefined;
+  /** A patch that was refused by itself while others wait: whether it is the cause shows with them. */
+  suspect: { patchId: string; words: string } | undefined;
 }
 
 /** What settling and verifying need: they happen before the policy is read. */
@@ -46,8 +58,7 @@ export interface LandingScene extends SettledScene, CompositionScene {
   policy: Policy;
   knowledge: Knowledge;
   compositions: Compositions;
-  /** Pushes in a row that did not move the branch. */
-  pushFaults: { count: number };
+  pushing: Pushing;
 }
 
 /** A push carries the old tip as its lease, so a round that a gate asked for need not look at the remote again. */
@@ -65,14 +76,17 @@ export class LandingCoordinator {
   readonly #deps: LandingDeps;
   readonly #targetId: string;
   readonly #compositions = new Compositions();
-  readonly #pushFaults = { count: 0 };
+  readonly #pushing: Pushing = { faults: 0, limit: undefined, suspect: undefined };
+  readonly #trouble: TargetTrouble;
   /** Patches that are known not to conflict with the tip. */
   readonly #fits = { tip: '', patchIds: new Set<string>() };
   #shown = '';
+  #steeredAtMs = 0;
 
   constructor(deps: LandingDeps, targetId: string) {
     this.#deps = deps;
     this.#targetId = targetId;
+    this.#trouble = new TargetTrouble(deps, targetId);
   }
 
   /** `again` when something moved. Throws `lease.lost` when somebody else coordinates now. */
@@ -80,17 +94,24 @@ export class LandingCoordinator {
     const target = await this.#deps.daos.targets.get(this.#targetId);
     const mirror = this.#deps.mirrors.of(target.url);
     try {
-      return await this.#roundOf(lease, target, mirror);
+      const moved = await this.#roundOf(lease, target, mirror);
+      await this.#trouble.clear(lease, target);
+      return moved;
     } catch (error) {
+      // What was composed may name objects that maintenance has pruned since.
+      if (hasCode(error, 'git.failed')) this.#compositions.forget();
       const broken = hasCode(error, 'git.failed') && (await mirror.mend());
-      if (!broken) throw error;
+      if (!broken) {
+        await this.#trouble.record(lease, target, error);
+        throw error;
+      }
       this.#deps.log.warn({ targetId: this.#targetId, err: error }, 'mirror.made_again');
       return 'again';
     }
   }
 
   async #roundOf(lease: HeldLease, target: TargetRow, mirror: Mirror): Promise<'again' | undefined> {
-    const maxAgeMs = (await this.#isSettled()) ? TIP_AGE_MS : 0;
+    const maxAgeMs = (await this.#isSettled()) && !this.#wasSteered(target) ? TIP_AGE_MS : 0;
     const tip = await mirror.fetchTip(target.branch, { maxAgeMs });
     const settled: SettledScene = { deps: this.#deps, lease, target, mirror, tip };
     if ((await settleOpenIntent(settled)) || (await settleArrivals(settled))) return 'again';
@@ -117,6 +138,14 @@ export class LandingCoordinator {
       patches.count({ target_id: this.#targetId, state: 'APPLIED' }),
     ]);
     return open === undefined && applied === 0;
+  }
+
+  /** True once after an operator's order: it is about the branch as it is now. */
+  #wasSteered({ steered_at }: TargetRow): boolean {
+    const steeredAtMs = steered_at?.getTime() ?? 0;
+    const fresh = steeredAtMs > this.#steeredAtMs;
+    this.#steeredAtMs = steeredAtMs;
+    return fresh;
   }
 
   async #observe({ lease, target, tip }: SettledScene, read: { policy: Policy | null; error: string | null }) {
@@ -149,7 +178,7 @@ export class LandingCoordinator {
       composer,
       patches: knowledge.patches,
       extraGates: (runId): readonly GateDefinition[] => extra.get(runId) ?? [],
-      pushFaults: this.#pushFaults,
+      pushing: this.#pushing,
     };
   }
 

@@ -3,6 +3,7 @@ import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import type { GateExecution, GateHealth } from '../../dao/test-gate-dao.ts';
 import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../domain/landing/history.ts';
 import type { Doubt, ProofState, Spoiled } from '../../domain/landing/snapshot.ts';
+import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
 import type { Composer } from './compose.ts';
@@ -109,7 +110,10 @@ export class Knowledge {
     for (const { patch_id: patchId } of this.queue) {
       const spoken = spokenAgainst(patchId, this.#runsAbout(patchId));
       if (!spoken.some(({ patchIds }) => patchIds.at(-1) === patchId)) continue;
-      const doubts = await Promise.all(spoken.map((run) => this.#weigh(run, { patchId, compositions, composer })));
+      const amongGreen = await this.#lostAmongGreen(patchId, spoken);
+      const doubts = await Promise.all(
+        spoken.map((run) => this.#weigh(run, { patchId, compositions, composer, amongGreen })),
+      );
       this.#doubts.set(
         patchId,
         doubts.filter((doubt) => doubt !== undefined),
@@ -126,15 +130,31 @@ export class Knowledge {
 
   async #weigh(
     run: RunOnTip,
-    { patchId, compositions, composer }: { patchId: string; compositions: Compositions; composer: Composer },
+    call: { patchId: string; compositions: Compositions; composer: Composer; amongGreen: ReadonlySet<string> },
   ): Promise<Doubt | undefined> {
+    const { patchId, compositions, composer } = call;
     const others = run.patchIds.filter((id) => id !== patchId);
     const unknown = others.filter((id) => !this.patches.has(id));
     for (const row of await this.#daos.patches.findComposable(unknown)) this.patches.set(row.patch_id, row);
     const patches = others.map((id) => this.patches.get(id));
     if (patches.some((row) => row === undefined)) return undefined;
     const restTreeId = await compositions.treeOn(composer, { tip: run.tipCommit, patches: patches as QueuedRow[] });
-    return restTreeId === undefined ? undefined : doubtOf(patchId, run, restTreeId);
+    if (restTreeId === undefined) return undefined;
+    return doubtOf(patchId, run, { restTreeId, amongGreen: call.amongGreen.has(run.gateId) });
+  }
+
+  /** Of the runs that were lost with a patch at the end, those before whose successor another candidate was green. */
+  async #lostAmongGreen(patchId: string, spoken: readonly RunOnTip[]): Promise<Set<string>> {
+    const lost = spoken.filter(({ outcome, patchIds }) => outcome === 'lost' && patchIds.at(-1) === patchId);
+    if (lost.length < LOST_FOR_CERTAINTY) return new Set();
+    const { digest, startedAtMs } = lost[0]!;
+    const since = new Date(startedAtMs);
+    const greens = await this.#daos.gates.findGreenTimes(this.target.target_id, { digest, since });
+    const among = lost.filter((run, index) => {
+      const untilMs = lost[index + 1]?.startedAtMs ?? Number.POSITIVE_INFINITY;
+      return greens.some(({ startedAtMs: from, endedAtMs: to }) => from >= run.startedAtMs && to <= untilMs);
+    });
+    return new Set(among.map(({ gateId }) => gateId));
   }
 
   /** Since it was staged (again); advisory gates have no say. */

@@ -5,6 +5,8 @@ import { openIntent } from '../../ledger/landing.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
 import type { LandingScene } from './coordinator.ts';
 import { settleOpenIntent } from './settle.ts';
+import { othersLand } from './snapshot.ts';
+import { stopPatchOf } from './stop-patch.ts';
 import { verifyApplied } from './verify.ts';
 
 const MAX_PUSH_FAULTS = 5;
@@ -45,23 +47,82 @@ export async function land(
   await deps.crashPoint('after-settle');
   await verifyApplied({ deps, lease, target, mirror, tip: newTip });
   if (newTip.commit !== tip.commit) {
-    scene.pushFaults.count = 0;
+    await blameSuspect(scene);
+    Object.assign(scene.pushing, { faults: 0, limit: undefined, suspect: undefined });
     return true;
   }
+  if (answer.kind === 'refused') return divide(scene, { patchIds: candidate.patchIds, words: answer.words });
   await noteFailedPush(scene, answer);
   return false;
 }
 
-/** The branch did not move. A plain no pauses at once; faults are tried again each round, a few times. */
+/** What only the whole branch can be refused for, in the words of git and of hosting services. */
+const ABOUT_THE_BRANCH =
+  /protected branch|checked out|not allowed to (push|update)|permission|denied|read.?only|GH006|archived|deletion prohibited/i;
+
+/**
+ * The remote refused a push. It may be for what one of its patches holds, so the push is divided like a red batch. A patch
+ * that is refused by itself lets others go first: when one of them lands it is the culprit, when one is refused as well the
+ * remote takes nothing and the target is paused. True when the next round may do something else.
+ */
+async function divide(
+  scene: LandingScene,
+  { patchIds, words }: { patchIds: readonly string[]; words: string },
+): Promise<boolean> {
+  const { deps, target, pushing } = scene;
+  deps.log.warn({ targetId: target.target_id, patchIds, words }, 'push.refused');
+  if (ABOUT_THE_BRANCH.test(words)) return pauseAll(scene, `the remote refused the push: ${words}`);
+  if (patchIds.length > 1) {
+    pushing.limit = Math.ceil(patchIds.length / 2);
+    return true;
+  }
+  const patchId = patchIds[0]!;
+  if (pushing.suspect !== undefined && pushing.suspect.patchId !== patchId) {
+    return pauseAll(scene, `the remote refused one push after another: ${words}`);
+  }
+  if (othersLand(scene, patchId)) {
+    pushing.suspect = { patchId, words };
+    return true;
+  }
+  const before = await deps.daos.patches.findRefusedSinceLanding(target.target_id);
+  if (before.length > 0) {
+    const others = before.map(({ patch_id }) => patch_id).join(', ');
+    return pauseAll(
+      scene,
+      `the remote refused one push after another (also ${others}, to be requeued by hand): ${words}`,
+    );
+  }
+  pushing.suspect = { patchId, words };
+  await blameSuspect(scene);
+  pushing.suspect = undefined;
+  return true;
+}
+
+async function blameSuspect(scene: LandingScene): Promise<void> {
+  const { suspect } = scene.pushing;
+  if (suspect === undefined) return;
+  const { patchId, words } = suspect;
+  await stopPatchOf(scene, { kind: 'block', patchId, reason: 'push_refused', evidence: { words } });
+}
+
+async function pauseAll(scene: LandingScene, reason: string): Promise<false> {
+  Object.assign(scene.pushing, { limit: undefined, suspect: undefined });
+  await pause(scene, reason);
+  return false;
+}
+
+/** The branch did not move, and the remote did not say no: tried again each round, a few times. */
 async function noteFailedPush(scene: LandingScene, answer: PushAnswer): Promise<void> {
-  const { deps, target, pushFaults } = scene;
-  pushFaults.count += 1;
-  const words = answer.kind === 'refused' || answer.kind === 'unknown' ? answer.words : 'the branch could not be moved';
-  deps.log.warn({ targetId: target.target_id, words, faults: pushFaults.count }, 'push.failed');
-  if (answer.kind !== 'refused' && pushFaults.count < MAX_PUSH_FAULTS) return;
-  pushFaults.count = 0;
-  const reason =
-    answer.kind === 'refused' ? `the remote refused the push: ${words}` : `pushing keeps failing: ${words}`;
+  const { deps, target, pushing } = scene;
+  pushing.faults += 1;
+  const words = answer.kind === 'unknown' ? answer.words : 'the branch could not be moved';
+  deps.log.warn({ targetId: target.target_id, words, faults: pushing.faults }, 'push.failed');
+  if (pushing.faults < MAX_PUSH_FAULTS) return;
+  pushing.faults = 0;
+  await pause(scene, `pushing keeps failing: ${words}`);
+}
+
+async function pause({ deps, target }: LandingScene, reason: string): Promise<void> {
   await deps.ledger.write((tx) => pauseTarget(tx, { targetId: target.target_id, actor: 'coordinator', reason }));
-  deps.log.error({ targetId: target.target_id, words }, 'target.paused');
+  deps.log.error({ targetId: target.target_id, reason }, 'target.paused');
 }

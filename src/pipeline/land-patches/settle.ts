@@ -10,7 +10,7 @@ export async function settleOpenIntent(scene: SettledScene): Promise<boolean> {
   const { deps, lease, target, mirror, tip } = scene;
   const intent = await deps.daos.intents.findOpen(target.target_id);
   if (intent === undefined) return false;
-  const landed = (await mirror.has(intent.new_commit)) && (await mirror.isAncestor(intent.new_commit, tip.commit));
+  const landed = await mirror.contains(tip.commit, intent.new_commit);
   const settle = landed ? settleApplied : settleCleared;
   const unmoved = await deps.ledger.write((tx) => settle(tx, lease, intent.intent_id));
   await pauseFor(scene, unmoved);
@@ -30,8 +30,9 @@ export async function settleArrivals(scene: SettledScene): Promise<boolean> {
   if (target.tip_commit === tip.commit) return false;
   let arrived = false;
   for (const intent of await deps.daos.intents.findCleared(target.target_id, { limit: REMEMBERED })) {
-    if (!(await mirror.has(intent.new_commit)) || !(await mirror.isAncestor(intent.new_commit, tip.commit))) continue;
+    if (!(await mirror.contains(tip.commit, intent.new_commit))) continue;
     const unmoved = await deps.ledger.write((tx) => settleLate(tx, lease, intent.intent_id));
+    if (unmoved === undefined) continue;
     deps.log.warn({ intentId: intent.intent_id, unmoved }, 'intent.arrived_late');
     await pauseFor(scene, unmoved);
     arrived = true;

@@ -21,7 +21,7 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
     tipTreeId: scene.tip.tree,
     paused: target.paused_at !== null,
     prove: policy.landing.prove,
-    maxBatch: policy.landing.max_batch,
+    maxBatch: Math.min(policy.landing.max_batch, scene.pushing.limit ?? policy.landing.max_batch),
     slots: Math.min(policy.landing.slots, Math.max(1, offered.slots)),
     queue: knowledge.queue.map(({ patch_id, land }) => ({ patchId: patch_id, lands: land })),
     compose: (patchIds) => compositions.find(rowsOf(scene, patchIds)),
@@ -32,6 +32,7 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
     isOfBranch: (digest) => ofBranch.has(digest),
     nowMs: offered.nowMs,
     overtakenBy: (patchId) => knowledge.overtakenBy(patchId),
+    isPushDoubted: (patchId) => scene.pushing.suspect?.patchId === patchId && othersLand(scene, patchId),
     liveGates: knowledge.live.map((gate) => ({
       gateId: gate.gate_id,
       treeId: gate.tree_id!,
@@ -49,6 +50,11 @@ export async function compose(scene: LandingScene, patchIds: readonly string[]):
   const composition = await scene.compositions.make(scene, rowsOf(scene, patchIds));
   if ('candidate' in composition) await scene.knowledge.learn(treesOf(composition.candidate));
   return composition;
+}
+
+/** Alone in the queue nothing can be learned from others. */
+export function othersLand({ knowledge }: Pick<LandingScene, 'knowledge'>, patchId: string): boolean {
+  return knowledge.queue.some((other) => other.land && other.patch_id !== patchId);
 }
 
 function rowsOf({ knowledge }: LandingScene, patchIds: readonly string[]): QueuedRow[] {

@@ -32,7 +32,7 @@ export async function verifyApplied(scene: SettledScene): Promise<void> {
 
 async function faultOf({ mirror, tip }: SettledScene, patch: PatchRow): Promise<string | undefined> {
   const commit = patch.landed_commit!;
-  if (!(await mirror.has(commit)) || !(await mirror.isAncestor(commit, tip.commit))) {
+  if (!(await mirror.contains(tip.commit, commit))) {
     return `its commit ${commit} is not on the branch any more`;
   }
   const tree = await mirror.treeOf(commit);

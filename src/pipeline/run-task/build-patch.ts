@@ -1,6 +1,7 @@
 import type { PatchFormat } from '../../contract/patch-input.ts';
 import type { Policy } from '../../contract/policy.ts';
 import { commonPath, type Refusal } from '../../domain/path-rules.ts';
+import { contentInsteadOfPointer } from '../../git/lfs.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import type { TreeChange } from '../../git/tree-changes.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
@@ -15,6 +16,8 @@ export interface PatchOrigin {
   base: string;
   message: string;
   author: Person;
+  /** RFC 3339; when the change was made, where its mail says so. */
+  authoredAt?: string;
 }
 
 /** Makes the change a commit on its base and judges it. */
@@ -31,7 +34,7 @@ export async function buildPatch(
     rules: { policy: Policy; scope: readonly string[] | null; secrets: readonly string[] };
   },
 ): Promise<NewPatch> {
-  const authoredAt = wholeSecondNow();
+  const authoredAt = origin.authoredAt ?? wholeSecondNow();
   // What is stored and shown holds no secret; that the tool wrote one there is judged by its own words.
   const redact = redactor(rules.secrets);
   const message = redact(origin.message);
@@ -46,7 +49,8 @@ export async function buildPatch(
   });
   const paths = change.paths.map(({ path }) => path);
   const texts = [change.diff, Buffer.from(origin.message), Buffer.from(paths.join('\n'))];
-  const refusal = checkPatch({ ...change, sizeBytes: change.diff.length, texts }, rules) ?? null;
+  const lfsPath = await contentInsteadOfPointer(mirror, tree, change.paths);
+  const refusal = checkPatch({ ...change, sizeBytes: change.diff.length, texts, lfsPath }, rules) ?? null;
   const shown = paths.map(redact);
   return {
     ...emptyPatch({ ...origin, message }, authoredAt),
@@ -64,7 +68,7 @@ export async function buildPatch(
 /** A change that never became a tree: kept with its bytes, so that a person can look. */
 export function refusedPatch(origin: PatchOrigin, paths: readonly string[], refusal: Refusal): NewPatch {
   return {
-    ...emptyPatch(origin, wholeSecondNow()),
+    ...emptyPatch(origin, origin.authoredAt ?? wholeSecondNow()),
     file_path: commonPath(paths.slice(0, 1_000)),
     paths: paths.slice(0, 1_000),
     refusal,
@@ -88,6 +92,7 @@ function emptyPatch(origin: PatchOrigin, authoredAt: string): NewPatch {
     author_email: origin.author.email,
     authored_at: authoredAt,
     refusal: null,
+    notes: null,
   };
 }
 

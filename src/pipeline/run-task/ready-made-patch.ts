@@ -1,101 +1,195 @@
-import { type PatchInput, patchBytes, patchInputSchema } from '../../contract/patch-input.ts';
-import { unsafePath } from '../../domain/path-rules.ts';
-import { type BuiltTree, treeFromDiff, treeFromFiles } from '../../git/build-tree.ts';
-import { ContextDiffError, contextToUnified } from '../../git/context-diff.ts';
+import { hasCode } from '../../contract/errors.ts';
+import { type PatchInput, patchBytes, patchInputSchema, personSchema } from '../../contract/patch-input.ts';
+import type { Policy } from '../../contract/policy.ts';
+import { type Refusal, unsafePath } from '../../domain/path-rules.ts';
+import { treeFromFiles } from '../../git/build-tree.ts';
+import { type AppliedDiffs, applyDiffs } from '../../git/diff/apply-diff.ts';
+import { findBlobBase, mergeByBlobs } from '../../git/diff/blob-base.ts';
+import type { Mail } from '../../git/diff/mails.ts';
+import { type ReadPatch, readPatch } from '../../git/diff/read-patch.ts';
 import type { Mirror } from '../../git/mirror.ts';
-import { readPatchHeaders } from '../../git/patch-text.ts';
 import { changesBetween } from '../../git/tree-changes.ts';
+import { TreeDraft } from '../../git/tree-draft.ts';
+import type { Person } from '../../git/write-commit.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
 import type { NewPatch } from '../../ledger/record-patch.ts';
 import { buildPatch, type PatchOrigin, refusedPatch } from './build-patch.ts';
+import { type GivenMessage, messageOf } from './commit-message.ts';
 import type { TaskBase } from './resolve-base.ts';
 
 const ANONYMOUS = { name: 'Sluice', email: 'patch@sluice.invalid' };
+/** What does not fit the tip, or does not say where on it, may have been made on an older commit. */
+const MAY_BE_OLDER: readonly string[] = ['does_not_apply', 'malformed'];
+/** A refused patch names so many paths. */
+const MAX_MEMBERS = 50;
+
+/** A change as a tree on the commit that it was made on, with what people should know of how it was read. */
+interface MadeChange {
+  base: string;
+  tree: string;
+  notes: Record<string, unknown>;
+}
+
+type Made = MadeChange | { refusal: Refusal };
 
 /** The built-in tool `patch`: the caller's change becomes a commit on its base. The same bytes never get a second try. */
 export async function readyMadePatch(
   mirror: Mirror,
   task: ClaimedTask,
-  { tip, message }: { tip: TaskBase; message: string },
+  { tip, message }: { tip: TaskBase; message: GivenMessage },
 ): Promise<AttemptEnding> {
   const input = patchInputSchema.parse(task.input);
-  const base = input.base ?? tip.commit;
-  const origin: PatchOrigin = {
+  const content = patchBytes(input);
+  const given: PatchOrigin = {
     format: input.format,
-    content: patchBytes(input),
-    base,
-    message,
+    content,
+    base: input.base ?? tip.commit,
+    message: messageOf(message, undefined),
     author: input.author ?? ANONYMOUS,
   };
-  const patch = await makePatch(mirror, { input, origin, task, policy: tip.policy });
-  return { kind: 'patch', patch, mayRetry: false };
+  const refused = (refusal: Refusal, paths: readonly string[] = []): AttemptEnding => ({
+    kind: 'patch',
+    patch: refusedPatch(given, paths, refusal),
+    mayRetry: false,
+  });
+  const early = await refusalBeforeReading(mirror, {
+    base: given.base,
+    bytes: content.length,
+    policy: tip.policy,
+    task,
+  });
+  if (early !== undefined) return refused(early);
+  if (input.format === 'inline') {
+    const paths = input.files.map(({ path }) => path);
+    const made = await orRefused(makeFromFiles(mirror, input, given.base));
+    const patch = await finish(mirror, { origin: given, made, paths, task, tip });
+    return { kind: 'patch', patch, mayRetry: false };
+  }
+  const read = await readPatch(mirror, content);
+  if (!read.ok) return refused(read, read.names);
+  const [mail] = read.mails.length === 1 ? read.mails : [];
+  const origin: PatchOrigin = {
+    ...given,
+    message: messageOf(message, mail?.message),
+    author: input.author ?? authorOf(mail) ?? ANONYMOUS,
+    ...(mail?.authoredAt === undefined ? {} : { authoredAt: mail.authoredAt }),
+  };
+  const made = await orRefused(makeFromDiffs(mirror, { input, read, tip: tip.commit }));
+  return {
+    kind: 'patch',
+    patch: await finish(mirror, { origin, made, paths: read.names, task, tip }),
+    mayRetry: false,
+  };
 }
 
-async function makePatch(
+/** A name that git does not take is the patch's fault, not git's. */
+async function orRefused(making: Promise<Made>): Promise<Made> {
+  try {
+    return await making;
+  } catch (error) {
+    if (!hasCode(error, 'path.refused')) throw error;
+    return { refusal: { reason: 'unsafe_path', evidence: { path: error.facts.path, messages: error.message } } };
+  }
+}
+
+function authorOf(mail: Mail | undefined): Person | undefined {
+  const parsed = personSchema.safeParse(mail?.author);
+  return parsed.success ? parsed.data : undefined;
+}
+
+async function refusalBeforeReading(
+  mirror: Mirror,
+  { base, bytes, policy, task }: { base: string; bytes: number; policy: Policy; task: ClaimedTask },
+): Promise<Refusal | undefined> {
+  if (!(await mirror.has(base))) return { reason: 'base_unknown', evidence: { base, branch: task.branch } };
+  // Far over the limit: not even read. The exact judgement is made on what git makes of it.
+  if (bytes <= 4 * policy.limits.max_bytes) return undefined;
+  return { reason: 'too_large', evidence: { size_bytes: bytes, max_bytes: policy.limits.max_bytes } };
+}
+
+async function finish(
   mirror: Mirror,
   {
-    input,
     origin,
+    made,
+    paths,
     task,
-    policy,
-  }: { input: PatchInput; origin: PatchOrigin; task: ClaimedTask; policy: TaskBase['policy'] },
+    tip,
+  }: { origin: PatchOrigin; made: Made; paths: readonly string[]; task: ClaimedTask; tip: TaskBase },
 ): Promise<NewPatch> {
-  const { base } = origin;
-  if (!(await mirror.has(base))) {
-    return refusedPatch(origin, [], { reason: 'base_unknown', evidence: { base, branch: task.branch } });
-  }
-  const bytes = origin.content!.length;
-  if (bytes > 4 * policy.limits.max_bytes) {
-    // Far over the limit: not even read. The exact judgement is made on what git makes of it.
-    const evidence = { size_bytes: bytes, max_bytes: policy.limits.max_bytes };
-    return refusedPatch(origin, [], { reason: 'too_large', evidence });
-  }
-  const text = readText(input);
-  if ('refusal' in text) return refusedPatch(origin, [], text.refusal);
-  const unsafe = unsafePath(text.paths);
-  if (unsafe !== undefined) return refusedPatch(origin, text.paths, unsafe);
-  const built = await text.build(mirror, base);
-  if (!built.ok) {
-    const reason = built.malformed ? 'malformed' : 'does_not_apply';
-    return refusedPatch(origin, text.paths, { reason, evidence: { messages: built.words.slice(0, 4_000) } });
-  }
-  const change = await changesBetween(mirror, base, built.tree);
-  if (change.paths.length === 0) return refusedPatch(origin, text.paths, { reason: 'empty', evidence: {} });
-  return buildPatch(mirror, origin, { change, tree: built.tree, rules: { policy, scope: task.scope, secrets: [] } });
+  if ('refusal' in made) return refusedPatch(origin, paths, made.refusal);
+  const change = await changesBetween(mirror, made.base, made.tree);
+  if (change.paths.length === 0) return refusedPatch(origin, paths, { reason: 'empty', evidence: {} });
+  const rules = { policy: tip.policy, scope: task.scope, secrets: [] };
+  const based = { ...origin, base: made.base };
+  const patch = await buildPatch(mirror, based, { change, tree: made.tree, rules });
+  return { ...patch, notes: Object.keys(made.notes).length === 0 ? null : made.notes };
 }
 
-type ReadText =
-  | { paths: string[]; build: (mirror: Mirror, base: string) => Promise<BuiltTree> }
-  | { refusal: { reason: string; evidence: Record<string, unknown> } };
+async function makeFromFiles(
+  mirror: Mirror,
+  { files }: Extract<PatchInput, { format: 'inline' }>,
+  base: string,
+): Promise<Made> {
+  const draft = await TreeDraft.of(mirror, base);
+  const unsafe = unsafePath(files.map(({ path }) => ({ path, isNew: draft.find(path) === undefined })));
+  if (unsafe !== undefined) return { refusal: unsafe };
+  const built = await treeFromFiles(mirror, { base, files });
+  if (built.ok) return { base, tree: built.tree, notes: {} };
+  return { refusal: { reason: built.reason, evidence: { messages: built.words } } };
+}
 
-function readText(input: PatchInput): ReadText {
-  if (input.format === 'inline') {
-    const { files } = input;
-    const build = (mirror: Mirror, base: string) => treeFromFiles(mirror, { base, files });
-    return { paths: files.map(({ path }) => path), build };
+/**
+ * On the base that the caller named, exactly; else on the tip. What does not fit there and names the blobs it was made from
+ * is put on the commit that had them, or merged by them.
+ */
+async function makeFromDiffs(
+  mirror: Mirror,
+  { input, read, tip }: { input: Exclude<PatchInput, { format: 'inline' }>; read: ReadPatch; tip: string },
+): Promise<Made> {
+  const format = await mirror.objectFormat();
+  const { strip } = input;
+  const on = async (base: string, exact: boolean): Promise<AppliedDiffs> =>
+    applyDiffs(await TreeDraft.of(mirror, base), read.diffs, { strip, exact, format });
+  const base = input.base ?? tip;
+  const applied = await on(base, input.base !== undefined);
+  if (applied.ok) return made(base, applied, read, {});
+  const refusal = { reason: applied.reason, evidence: applied.evidence };
+  if (input.base !== undefined || !MAY_BE_OLDER.includes(applied.reason)) return { refusal };
+  const older = await findBlobBase(mirror, { tip, sections: read.diffs.flat() });
+  if (older !== undefined) {
+    const there = await on(older, true);
+    if (there.ok) return made(older, there, read, { base_found: older });
   }
-  let diff = patchBytes(input);
-  if (input.format === 'context_diff') {
-    try {
-      // As Latin-1 every byte is one character, and comes out as it went in.
-      diff = Buffer.from(contextToUnified(diff.toString('latin1')), 'latin1');
-    } catch (error) {
-      if (!(error instanceof ContextDiffError)) throw error;
-      return { refusal: { reason: 'malformed', evidence: { messages: error.message } } };
-    }
-  }
-  const { paths, strip, withoutContext, mayLackContext } = readPatchHeaders(diff.toString('utf8'));
-  if (paths.length === 0) return { refusal: { reason: 'malformed', evidence: { messages: 'it names no file' } } };
-  if (withoutContext && input.base === undefined) {
-    const messages = 'a diff without context goes by line numbers alone: give the base it was made on';
-    return { refusal: { reason: 'malformed', evidence: { messages } } };
-  }
-  const build = async (mirror: Mirror, base: string): Promise<BuiltTree> => {
-    const built = await treeFromDiff(mirror, { base, diff, strip, withoutContext });
-    // git wants such a hunk at an end of the file, unless told that its line numbers are to be trusted.
-    if (built.ok || withoutContext || !mayLackContext || input.base === undefined) return built;
-    return treeFromDiff(mirror, { base, diff, strip, withoutContext: true });
+  const merged = await mergeByBlobs(mirror, { tip, diffs: read.diffs, strip });
+  if (merged === undefined) return { refusal };
+  return { base: tip, tree: merged.tree, notes: notesOf(merged.applied, read, { merged_by: 'blobs' }) };
+}
+
+async function made(
+  base: string,
+  applied: Extract<AppliedDiffs, { ok: true }>,
+  read: ReadPatch,
+  more: Record<string, unknown>,
+): Promise<MadeChange> {
+  return { base, tree: await applied.draft.toTree(), notes: notesOf(applied, read, more) };
+}
+
+/** How the diff was read where that is not to the letter. */
+function notesOf(
+  { notes, strip }: Extract<AppliedDiffs, { ok: true }>,
+  { repairs, mails }: ReadPatch,
+  more: Record<string, unknown>,
+): Record<string, unknown> {
+  const offsets = notes.flatMap(({ path, offsets: ofPath }) => ofPath.map((offset) => ({ path, ...offset })));
+  const converted = notes.filter(({ lineEndsConverted }) => lineEndsConverted).map(({ path }) => path);
+  return {
+    ...more,
+    ...repairs,
+    ...(offsets.length === 0 ? {} : { offsets: offsets.slice(0, MAX_MEMBERS) }),
+    ...(converted.length === 0 ? {} : { line_ends_converted: converted.slice(0, MAX_MEMBERS) }),
+    ...(strip === 1 ? {} : { strip }),
+    ...(mails.length > 1 ? { mails: mails.length } : {}),
   };
-  return { paths, build };
 }

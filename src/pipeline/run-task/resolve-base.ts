@@ -3,7 +3,7 @@ import type { Policy } from '../../contract/policy.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
 import { poll } from '../../lib/clock.ts';
-import { readPolicy } from '../read-policy.ts';
+import { assertSupported, readPolicy } from '../read-policy.ts';
 
 export interface TaskBase {
   commit: string;
@@ -20,9 +20,7 @@ export async function resolveBase(mirror: Mirror, task: ClaimedTask, signal: Abo
   const commit = await poll(
     async () => {
       const tip = await mirror.fetchTip(task.branch);
-      const contained = await Promise.all(
-        task.dependency_commits.map((landed) => contains(mirror, tip.commit, landed)),
-      );
+      const contained = await Promise.all(task.dependency_commits.map((landed) => mirror.contains(tip.commit, landed)));
       return contained.every((yes) => yes) ? tip.commit : undefined;
     },
     { everyMs: 500, limitMs: DEPENDENCY_LIMIT_MS, signal },
@@ -35,9 +33,6 @@ export async function resolveBase(mirror: Mirror, task: ClaimedTask, signal: Abo
   }
   const { policy, error } = await readPolicy(mirror, commit);
   if (policy === null) throw new SluiceError('policy.invalid', error);
+  await assertSupported(mirror, commit);
   return { commit, policy };
-}
-
-async function contains(mirror: Mirror, tip: string, landed: string): Promise<boolean> {
-  return (await mirror.has(landed)) && (await mirror.isAncestor(landed, tip));
 }

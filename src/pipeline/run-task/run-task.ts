@@ -1,5 +1,5 @@
 import { hasCode, SluiceError } from '../../contract/errors.ts';
-import type { Mirrors } from '../../git/mirror.ts';
+import type { Mirrors } from '../../git/mirrors.ts';
 import type { AttemptEnd } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
@@ -11,6 +11,7 @@ import type { CommandTool } from '../../tools/tool.ts';
 import { OutputLog } from '../output-log.ts';
 import { persist } from '../persist.ts';
 import type { HeldWorkRegistry, Tools } from '../ports.ts';
+import type { GivenMessage } from './commit-message.ts';
 import { readyMadePatch } from './ready-made-patch.ts';
 import { resolveBase } from './resolve-base.ts';
 import { attemptWithTool, type CostMeter, type ToolAttempt, type ToolAttemptDeps } from './tool-attempt.ts';
@@ -107,8 +108,8 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal, meter) 
   const mirror = deps.mirrors.of(task.url);
   try {
     const base = await resolveBase(mirror, task, signal);
-    const given = task.message?.trim() ?? '';
-    const message = given === '' ? `${task.run_name}: ${task.name}` : given;
+    const given = task.message?.trim() || undefined;
+    const message: GivenMessage = { given, fallback: `${task.run_name}: ${task.name}` };
     if (task.tool === 'patch') {
       const ending = await readyMadePatch(mirror, task, { tip: base, message });
       return { ending, exitCode: null, fact: null, baseCommit: base.commit };
@@ -135,7 +136,8 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal, meter) 
     if (signal.aborted) return failed('interrupted', `interrupted:${String(signal.reason)}`, {});
     // What this machine lacks says nothing of the task: another one takes it.
     if (!(error instanceof SluiceError) || machineFault(error) !== undefined) throw error;
-    return failed('retryable', error.code, { message: error.message, ...error.facts });
+    const failure = error.code === 'feature.unsupported' ? 'fatal' : 'retryable';
+    return failed(failure, error.code, { message: error.message, ...error.facts });
   }
 };
 

@@ -18,7 +18,8 @@ import { letClockTick } from '../../workspaces/seal.ts';
 import type { Slot, SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../output-log.ts';
 import type { OnMachineFault } from '../ports.ts';
-import { buildPatch } from './build-patch.ts';
+import { buildPatch, type PatchOrigin, refusedPatch } from './build-patch.ts';
+import { type GivenMessage, toolMessage } from './commit-message.ts';
 import type { TaskBase } from './resolve-base.ts';
 
 export interface ToolAttemptDeps {
@@ -41,8 +42,8 @@ export interface CostMeter {
   usd: number | null;
 }
 
-const OUR_TRAILERS = /^sluice-(run|task|patch)\s*:.*$/gim;
 const MAX_MESSAGE_BYTES = 20_000;
+const MAX_IGNORED = 50;
 
 /** Runs a tool in a slot at the base and captures what it changed. */
 export async function attemptWithTool(
@@ -52,7 +53,7 @@ export async function attemptWithTool(
     task: ClaimedTask;
     tool: CommandTool;
     base: TaskBase;
-    message: string;
+    message: GivenMessage;
     output: OutputLog;
     /** Values that the tool gets and that must not land. */
     secrets: readonly string[];
@@ -173,30 +174,31 @@ async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]):
   const { mirror, task, tool, base } = call;
   const keptPaths = base.policy.prepare.flatMap((step) => step.kept_paths);
   const change = await captureChange(mirror, slot, { base: base.commit, keptPaths });
-  if (change.tree === change.baseTree) {
-    return tool.whenUnchanged === 'complete'
-      ? { kind: 'unchanged' }
-      : { kind: 'failed', failure: 'retryable', reason: 'tool_changed_nothing', evidence: {} };
-  }
-  const origin = {
+  const origin: PatchOrigin = {
     format: 'git_patch',
     content: null,
     base: base.commit,
-    message: (await messageOfTool(slot)) ?? call.message,
+    message: toolMessage(call.message, await readHead(messageFile(slot), MAX_MESSAGE_BYTES)),
     author: { name: tool.name, email: `${tool.name}@sluice.invalid` },
-  } as const;
-  const patch = await buildPatch(mirror, origin, {
-    change,
-    tree: change.tree,
-    rules: { policy: base.policy, scope: task.scope, secrets: call.secrets },
-  });
-  return { kind: 'patch', patch, mayRetry: true };
+  };
+  if (!change.ok) {
+    const paths = [String(change.refusal.evidence.path)];
+    return { kind: 'patch', patch: refusedPatch(origin, paths, change.refusal), mayRetry: true };
+  }
+  const notes = ignoredFiles(change.ignored);
+  if (change.tree === change.baseTree) {
+    if (tool.whenUnchanged === 'complete') return { kind: 'unchanged', notes };
+    return { kind: 'failed', failure: 'retryable', reason: 'tool_changed_nothing', evidence: notes ?? {} };
+  }
+  const rules = { policy: base.policy, scope: task.scope, secrets: call.secrets };
+  const patch = await buildPatch(mirror, origin, { change, tree: change.tree, rules });
+  return { kind: 'patch', patch: { ...patch, notes }, mayRetry: true };
 }
 
-async function messageOfTool(slot: Slot): Promise<string | undefined> {
-  const text = await readHead(messageFile(slot), MAX_MESSAGE_BYTES);
-  const message = text.replaceAll('\0', '').replace(OUR_TRAILERS, '').trim();
-  return message === '' ? undefined : message;
+/** What a person must know who misses a file in the change: `.gitignore` left it out. */
+function ignoredFiles(ignored: readonly string[]): Record<string, unknown> | null {
+  if (ignored.length === 0) return null;
+  return { ignored_files: ignored.slice(0, MAX_IGNORED), ignored_count: ignored.length };
 }
 
 function prepareFailed(step: string, tail: string, signal: AbortSignal): ToolAttempt {

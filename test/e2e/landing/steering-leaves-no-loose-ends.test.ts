@@ -126,7 +126,7 @@ test('a cancelled run stays cancelled: nothing of it is taken up again', async (
 test('P5: a push that was given up and arrives all the same is found on the branch', async () => {
   const story = await LandingStory.begin(sluice);
   const hook = join(story.git.remote, 'hooks', 'pre-receive');
-  await writeFile(hook, '#!/bin/sh\necho no >&2\nexit 1\n');
+  await writeFile(hook, '#!/bin/sh\necho permission denied >&2\nexit 1\n');
   await chmod(hook, 0o755);
   await story.stage(['a']);
   await eventually('the refusal', async () => (await sluice.client.target(story.targetId)).paused_at !== null);

@@ -4,7 +4,7 @@ import { type ChangeFacts, commonPath, refusalOf, unsafePath } from '../../../sr
 
 const policy = policySchema.parse({ protected: ['.github/**'], limits: { max_files: 2, max_bytes: 100 } });
 const change = (paths: string[], more: Partial<ChangeFacts> = {}): ChangeFacts => ({
-  paths: paths.map((path) => ({ path, mode: '100644' })),
+  paths: paths.map((path) => ({ path, mode: '100644', oldMode: null })),
   sizeBytes: 10,
   binary: false,
   holdsSecret: false,
@@ -33,7 +33,10 @@ test.each([
   '.g\u200cit/config',
   'x/.Git./y',
 ])('the path %j is refused before git sees it', (path) => {
-  expect(unsafePath(['fine', path])).toMatchObject({ reason: 'unsafe_path', evidence: { path } });
+  expect(unsafePath(['fine', path].map((name) => ({ path: name, isNew: true })))).toMatchObject({
+    reason: 'unsafe_path',
+    evidence: { path },
+  });
 });
 
 describe('each rule has its reason', () => {
@@ -51,7 +54,12 @@ describe('each rule has its reason', () => {
   });
 
   test('repositories inside the repository', () => {
-    expect(reasonOf(change([], { paths: [{ path: 'lib', mode: '160000' }] }))).toBe('embedded_repository');
+    const of = (mode: string | null, oldMode: string | null) =>
+      reasonOf(change([], { paths: [{ path: 'lib', mode, oldMode }] }));
+    expect(of('160000', null)).toBe('embedded_repository');
+    expect(of('160000', '100644')).toBe('embedded_repository');
+    expect(of(null, '160000')).toBe('submodule_entry');
+    expect(of('160000', '160000')).toBe('submodule_entry');
   });
 
   test.each([
@@ -63,8 +71,30 @@ describe('each rule has its reason', () => {
     ['a/b/link', '../../c', undefined],
     ['host', 'a/b/up/../../etc', 'link_leaves_tree'],
   ])('a link at %s that points to %s: %s', (path, linkTarget, reason) => {
-    expect(reasonOf(change([], { paths: [{ path, mode: '120000', linkTarget }] }))).toBe(reason);
+    expect(reasonOf(change([], { paths: [{ path, mode: '120000', oldMode: null, linkTarget }] }))).toBe(reason);
   });
+});
+
+test('odd names that the branch has may be changed and removed, not made; nothing may leave the tree', () => {
+  const of = (path: string, isNew: boolean) => unsafePath([{ path, isNew }])?.reason;
+  for (const path of ['a\\b', 'n\udcefve', 'a\ufffdb'])
+    expect([of(path, true), of(path, false)]).toEqual(['unsafe_path', undefined]);
+  expect(of('../x', false)).toBe('unsafe_path');
+});
+
+test.each([
+  ['a part of 256 bytes', `${'x'.repeat(256)}`, undefined],
+  ['a part of 256 bytes in UTF-8', `d/${'ü'.repeat(128)}`, undefined],
+  ['a path beyond the limit', Array.from({ length: 40 }, () => 'x'.repeat(100)).join('/'), undefined],
+  ['an empty link', 'link', ''],
+  ['a link with a target of 4,096 bytes', 'link', 'x'.repeat(4_096)],
+])('%s cannot be checked out', (_what, path, linkTarget) => {
+  const mode = linkTarget === undefined ? '100644' : '120000';
+  const facts = change([], {
+    paths: [{ path, mode, oldMode: null, ...(linkTarget === undefined ? {} : { linkTarget }) }],
+  });
+  expect(reasonOf(facts)).toBe('cannot_be_checked_out');
+  expect(reasonOf(change([], { paths: [{ path, mode: null, oldMode: mode }] }))).toBeUndefined();
 });
 
 test('a line break in a name hides it from no glob', () => {

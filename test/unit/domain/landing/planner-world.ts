@@ -83,14 +83,13 @@ export function runWorld(rules: WorldRules): Ended {
   function snapshot(): LandingSnapshot {
     const doubtsOf = (patchId: string) =>
       spokenAgainst(patchId, ended).map((run) =>
-        doubtOf(
-          patchId,
-          run,
-          [...run.patches]
+        doubtOf(patchId, run, {
+          amongGreen: false,
+          restTreeId: [...run.patches]
             .filter((id) => id !== patchId)
             .toSorted()
             .join(' '),
-        ),
+        }),
       );
     return {
       tipTreeId: treeOf([]),
@@ -109,6 +108,7 @@ export function runWorld(rules: WorldRules): Ended {
           patchIds,
           commits: [],
           treeId,
+          changesPolicy: false,
           parentTreeId: treeOf(before),
           proofs: [{ gate: GATE, digest: 'gate', treeId, pinned: false }],
         };
@@ -124,6 +124,7 @@ export function runWorld(rules: WorldRules): Ended {
         ),
       }),
       doubts: doubtsOf,
+      isPushDoubted: () => false,
       wasCleared: (patchId) => wasCleared(patchId, ended),
       health: () => ({
         greenAtMs: lastEnd((run) => run.outcome === null),

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { SluiceError } from '../../../src/contract/errors.ts';
 import { NamedRepositories } from '../../../src/domain/repository-book.ts';
-import { validateRun } from '../../../src/pipeline/submit-run.ts';
+import { validateRun } from '../../../src/pipeline/validate-run.ts';
 import { ToolRegistry } from '../../../src/tools/registry.ts';
 
 const deps = {

@@ -1,0 +1,16 @@
+/** Stops that another attempt of the same tool cannot end: an operator or the repository's owner has to act. */
+const NOT_MENDABLE: readonly string[] = [
+  'no_gate',
+  'protected_path',
+  'embedded_repository',
+  'not_capturable',
+  'unsafe_path',
+  'cannot_be_checked_out',
+  'submodule_entry',
+  'lfs_content',
+];
+
+/** True when a tool that is told why its patch was stopped may come to a better one. */
+export function isMendable(reason: string): boolean {
+  return !NOT_MENDABLE.includes(reason);
+}

@@ -1,0 +1,199 @@
+import { hasPortableName, staysInside } from '../../contract/fields.ts';
+import { type DraftFile, MODES, type TreeDraft } from '../tree-draft.ts';
+import { blobId, type ObjectFormat } from '../write-object.ts';
+import { unpackBinary } from './binary-patch.ts';
+import type { FileSection, Hunk } from './diff-model.ts';
+import { applyHunks, type HunkOffset } from './place-hunks.ts';
+import { namesIn, resolvePaths, type SectionPaths } from './section-paths.ts';
+
+/** Told in the evidence of a patch that was taken. */
+export interface SectionNotes {
+  path: string;
+  offsets: HunkOffset[];
+  lineEndsConverted: boolean;
+}
+
+export interface SectionProblem {
+  /** `paths`: the names lead nowhere, so another strip level may be meant. */
+  stage: 'paths' | 'content';
+  reason: 'malformed' | 'does_not_apply' | 'unsafe_path' | 'submodule_entry';
+  evidence: { messages: string; line: number; path: string; hunk?: number; offset?: number };
+}
+
+export type AppliedSection = { ok: true; notes: SectionNotes } | { ok: false; problem: SectionProblem };
+
+export interface SectionScene {
+  /** Changed by each section in turn. */
+  draft: TreeDraft;
+  /** As the diff found it: renames and copies of one diff all speak of that. */
+  before: TreeDraft;
+  /** Paths that the diff renames away or removes: another section may write them. */
+  vacated: ReadonlySet<string>;
+  /** Paths that a section of this diff has written. */
+  written: Set<string>;
+  strip: number;
+  exact: boolean;
+  format: ObjectFormat;
+}
+
+/** Puts one section of a diff into the draft, or says why it cannot be; then nothing of it is in the draft. */
+export async function applySection(section: FileSection, scene: SectionScene): Promise<AppliedSection> {
+  const { draft, before, strip } = scene;
+  const source = section.moved === undefined ? draft : before;
+  const absolute = namesIn(section).find((name) => name.startsWith('/'));
+  if (absolute !== undefined) {
+    return fails(section, 'content', 'unsafe_path', { path: absolute, problem: 'is an absolute path' });
+  }
+  const paths = resolvePaths(section, strip, (path) => source.find(path) !== undefined);
+  if ('problem' in paths) return fails(section, 'paths', 'does_not_apply', paths);
+  const from = fromOf(paths);
+  const to = toOf(paths);
+  const unsafe = [from, to].find((path) => path !== undefined && isUnsafe(path, before));
+  if (unsafe !== undefined)
+    return fails(section, 'content', 'unsafe_path', {
+      path: unsafe,
+      problem: 'is not a path inside the repository that may be written',
+    });
+  if (to !== undefined && to !== from && draft.find(to) !== undefined && !scene.vacated.has(to)) {
+    return fails(section, 'paths', 'does_not_apply', { path: to, problem: 'exists already' });
+  }
+  const old = from === undefined ? undefined : source.find(from);
+  const mode = modeAfter(section, old);
+  const path = to ?? from!;
+  if (typeof mode === 'object') return fails(section, 'content', mode.reason, { path, problem: mode.problem });
+  const content = old === undefined ? Buffer.alloc(0) : await source.read(from!);
+  const result = contentAfter(section, content, scene);
+  if ('problem' in result) return fails(section, 'content', result.reason, { path, ...result });
+  if (to === undefined) {
+    if (result.content.length > 0)
+      return fails(section, 'content', 'does_not_apply', { path, problem: 'holds more than the diff removes' });
+  } else if (to === from && result.content.equals(content) && mode === old?.mode) {
+    return fails(section, 'content', 'malformed', { path, problem: 'is named and nothing of it changes' });
+  }
+  write(scene, { paths, mode, content: result.content });
+  return { ok: true, notes: { path, offsets: result.offsets, lineEndsConverted: result.lineEndsConverted } };
+}
+
+function write(
+  { draft, written }: SectionScene,
+  { paths, mode, content }: { paths: SectionPaths; mode: string; content: Buffer },
+): void {
+  const [from, to] = [fromOf(paths), toOf(paths)];
+  if (to === undefined) {
+    draft.remove(from!);
+    return;
+  }
+  if (paths.kind === 'renamed' && !written.has(paths.from)) draft.remove(paths.from);
+  draft.write(to, { mode, content });
+  written.add(to);
+}
+
+function fromOf(paths: SectionPaths): string | undefined {
+  if ('from' in paths) return paths.from;
+  return paths.kind === 'new' ? undefined : paths.path;
+}
+
+export function toOf(paths: SectionPaths): string | undefined {
+  if ('to' in paths) return paths.to;
+  return paths.kind === 'deleted' ? undefined : paths.path;
+}
+
+function isUnsafe(path: string, before: TreeDraft): boolean {
+  return !staysInside(path) || (!hasPortableName(path) && before.find(path) === undefined);
+}
+
+type Refused = { reason: SectionProblem['reason']; problem: string };
+
+/** The mode that the file gets; a refusal where the section speaks of another kind of file than there is. */
+function modeAfter(section: FileSection, old: DraftFile | undefined): string | Refused {
+  const { oldMode, newMode } = section;
+  const submodule = { reason: 'submodule_entry', problem: 'is a submodule, and submodules are not supported' } as const;
+  if (old?.mode === MODES.submodule || [oldMode, newMode].includes(MODES.submodule)) return submodule;
+  const [declaredOld, declaredNew] = [canonical(oldMode), canonical(newMode)];
+  if (declaredOld === 'unknown' || declaredNew === 'unknown') {
+    return { reason: 'malformed', problem: `has a mode that git does not know: ${newMode ?? oldMode}` };
+  }
+  if (old !== undefined && isLink(old.mode) !== isLink(declaredOld ?? MODES.file)) {
+    const problem = isLink(old.mode)
+      ? 'is a symbolic link, and the diff is of a file'
+      : 'is a file, and the diff is of a symbolic link';
+    return { reason: 'does_not_apply', problem };
+  }
+  return declaredNew ?? old?.mode ?? MODES.file;
+}
+
+function isLink(mode: string): boolean {
+  return mode === MODES.link;
+}
+
+/** As git stores it: of a file's permissions only the executable bit counts. */
+function canonical(mode: string | undefined): string | undefined {
+  if (mode === undefined || mode === MODES.link) return mode;
+  if (!/^100[0-7]{3}$/.test(mode)) return 'unknown';
+  return (Number.parseInt(mode.slice(3), 8) & 0o100) === 0 ? MODES.file : MODES.executable;
+}
+
+type Content = { content: Buffer; offsets: HunkOffset[]; lineEndsConverted: boolean };
+
+function contentAfter(
+  section: FileSection,
+  old: Buffer,
+  scene: SectionScene,
+): Content | (Refused & { hunk?: number; offset?: number }) {
+  const { binary, hunks } = section;
+  if (binary !== undefined) return binaryContent(section, old, scene.format);
+  if (hunks.length === 0) return contentWithoutHunks(section, old, scene.format);
+  const text = old.toString('latin1');
+  // A system that writes CRLF converted the headers as well; the file itself may have them too.
+  const variants = section.carriageReturns ? [withoutCarriageReturns(hunks), hunks] : [hunks];
+  const placed = variants.map((variant) => applyHunks(text, variant, scene));
+  const taken = placed.find(({ ok }) => ok) ?? placed[0]!;
+  if (!taken.ok) {
+    const { hunk, problem, offset, needsBase } = taken;
+    const reason = needsBase ? 'malformed' : 'does_not_apply';
+    return { reason, problem: `hunk ${hunk} ${problem}`, hunk, ...(offset === undefined ? {} : { offset }) };
+  }
+  const lineEndsConverted = section.carriageReturns && taken === placed[0];
+  return { content: Buffer.from(taken.content, 'latin1'), offsets: taken.offsets, lineEndsConverted };
+}
+
+/** A change of mode or name alone, or an empty file: anything else would have lost its content on the way. */
+function contentWithoutHunks({ declared, blobs }: FileSection, old: Buffer, format: ObjectFormat): Content | Refused {
+  if (declared === 'new' && blobs !== undefined && !blobId(old, format).startsWith(blobs.new)) {
+    return { reason: 'malformed', problem: `is new with the content ${blobs.new}, which the diff does not hold` };
+  }
+  return { content: old, offsets: [], lineEndsConverted: false };
+}
+
+function withoutCarriageReturns(hunks: readonly Hunk[]): Hunk[] {
+  return hunks.map((hunk) => ({
+    ...hunk,
+    lines: hunk.lines.map(({ kind, text }) => ({ kind, text: text.replace(/\r(\n?)$/, '$1') })),
+  }));
+}
+
+/** A binary change is taken only between the very contents that its `index` line names. */
+function binaryContent({ binary, blobs }: FileSection, old: Buffer, format: ObjectFormat): Content | Refused {
+  if (blobs === undefined) return { reason: 'malformed', problem: 'has binary data without an index line' };
+  if (old.length > 0 && !blobId(old, format).startsWith(blobs.old)) {
+    return { reason: 'does_not_apply', problem: `is not the content ${blobs.old} that the binary change is of` };
+  }
+  const content = unpackBinary(binary!, old);
+  if (content === undefined) return { reason: 'malformed', problem: 'has binary data that cannot be unpacked' };
+  const isRight = content.length === 0 || blobId(content, format).startsWith(blobs.new);
+  return isRight
+    ? { content, offsets: [], lineEndsConverted: false }
+    : { reason: 'malformed', problem: `becomes another content than ${blobs.new}` };
+}
+
+function fails(
+  section: FileSection,
+  stage: SectionProblem['stage'],
+  reason: SectionProblem['reason'],
+  about: { path: string; problem: string; hunk?: number; offset?: number },
+): AppliedSection {
+  const { path, problem, hunk, offset } = about;
+  const messages = `line ${section.line}: ${path} ${problem}`;
+  const where = { ...(hunk === undefined ? {} : { hunk }), ...(offset === undefined ? {} : { offset }) };
+  return { ok: false, problem: { stage, reason, evidence: { messages, line: section.line, path, ...where } } };
+}

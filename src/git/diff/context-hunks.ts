@@ -1,0 +1,91 @@
+import { type DiffLines, type Hunk, type HunkLine, MalformedDiff } from './diff-model.ts';
+
+const HUNK_START = /^\*{15}/;
+const OLD_RANGE = /^\*\*\* (\d{1,10})(?:,(\d{1,10}))? \*{4}\r?$/;
+const NEW_RANGE = /^--- (\d{1,10})(?:,(\d{1,10}))? -{4}\r?$/;
+const NO_NEWLINE = /^\\ /;
+
+/** One side of a hunk as it stands there: marked lines, or none where the side holds no change. */
+interface Side {
+  line: number;
+  start: number;
+  count: number;
+  lines: { mark: string; text: string }[];
+}
+
+/** Reads the hunks of a context diff (`diff -c`) that follow its file names. */
+export function readContextHunks(cursor: DiffLines): Hunk[] {
+  const hunks: Hunk[] = [];
+  while (HUNK_START.test(cursor.peek() ?? '')) hunks.push(readHunk(cursor));
+  if (hunks.length === 0) throw new MalformedDiff(cursor.number, 'expected a hunk after the file names');
+  return hunks;
+}
+
+function readHunk(cursor: DiffLines): Hunk {
+  const { number: line } = cursor;
+  cursor.take();
+  const old = readSide(cursor, OLD_RANGE, /^[ !-]( |\r?$)/);
+  const fresh = readSide(cursor, NEW_RANGE, /^[ !+]( |\r?$)/);
+  const oldLines = linesOf(old, fresh);
+  const freshLines = linesOf(fresh, old);
+  const lines = weave(oldLines, freshLines, line);
+  // Without context a range of one line may stand for the place after it.
+  const insertsAfter = oldLines.length === 0;
+  return { line, oldStart: insertsAfter && old.count === 0 ? 0 : old.start, lines };
+}
+
+function readSide(cursor: DiffLines, range: RegExp, isLine: RegExp): Side {
+  const head = range.exec(cursor.peek() ?? '');
+  const wanted = range === OLD_RANGE ? '"*** first,last ****"' : '"--- first,last ----"';
+  if (head === null) throw new MalformedDiff(cursor.number, `expected ${wanted}`);
+  const { number: line } = cursor;
+  cursor.take();
+  const [first, last] = [Number(head[1]), Number(head[2] ?? head[1])];
+  const side: Side = { line, start: first, count: last === 0 ? 0 : last - first + 1, lines: [] };
+  while (!cursor.done && side.lines.length < side.count && isLine.test(cursor.peek()!)) {
+    const text = cursor.take();
+    side.lines.push({ mark: text[0]!, text: `${text.slice(2)}\n` });
+    if (NO_NEWLINE.test(cursor.peek() ?? '')) {
+      cursor.take();
+      side.lines.at(-1)!.text = side.lines.at(-1)!.text.slice(0, -1);
+    }
+  }
+  const next = cursor.peek();
+  // `--- ` may be the range of the other side, or the next file's name.
+  if (next !== undefined && isLine.test(next) && !/^--- /.test(next) && !/^-- ?\r?$/.test(next)) {
+    throw new MalformedDiff(cursor.number, `the range of line ${line} counts ${side.count} lines and more stand there`);
+  }
+  return side;
+}
+
+/** A side without changes is left out of a context diff: it consists of the unchanged lines of the other. */
+function linesOf(side: Side, other: Side): Side['lines'] {
+  const lines = side.lines.length > 0 ? side.lines : other.lines.filter(({ mark }) => mark === ' ');
+  const isPlace = lines.length === 0 && side.count === 1;
+  if (lines.length !== side.count && !isPlace) {
+    throw new MalformedDiff(side.line, `expected ${side.count} lines after the range and found ${lines.length}`);
+  }
+  return lines;
+}
+
+function weave(old: Side['lines'], fresh: Side['lines'], line: number): HunkLine[] {
+  const woven: HunkLine[] = [];
+  let [i, j] = [0, 0];
+  while (i < old.length || j < fresh.length) {
+    const [a, b] = [old[i], fresh[j]];
+    if (a !== undefined && a.mark !== ' ') {
+      woven.push({ kind: 'removed', text: a.text });
+      i += 1;
+    } else if (b !== undefined && b.mark !== ' ') {
+      woven.push({ kind: 'added', text: b.text });
+      j += 1;
+    } else if (a !== undefined && b !== undefined && a.text === b.text) {
+      woven.push({ kind: 'context', text: a.text });
+      i += 1;
+      j += 1;
+    } else {
+      throw new MalformedDiff(line, 'the two sides of this hunk disagree about its unchanged lines');
+    }
+  }
+  return woven;
+}

@@ -1,0 +1,110 @@
+import type { HeaderName } from './diff-model.ts';
+
+const DATE = / {1,8}(\d{4}-\d\d-\d\d[ T]\d\d:\d\d.{0,40}|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{5,8} \d{4}.{0,10})$/;
+/** The widest offset from UTC: a date without a zone this close to the epoch is the epoch. */
+const ZONE_MS = 14 * 3_600_000;
+
+/** Reads the rest of a `--- ` or `+++ ` line: a name, quoted or not, and the date that may follow it. */
+export function readHeaderName(rest: string): HeaderName {
+  const text = withoutCarriageReturn(rest);
+  if (text.startsWith('"')) {
+    const end = closingQuote(text) + 1;
+    return { name: unquote(text.slice(0, end)), epoch: isEpoch(text.slice(end).trim()) };
+  }
+  const tab = text.indexOf('\t');
+  if (tab !== -1) return { name: text.slice(0, tab), epoch: isEpoch(text.slice(tab).trim()) };
+  const date = DATE.exec(text);
+  if (date !== null) return { name: text.slice(0, date.index), epoch: isEpoch(date[1]!) };
+  return { name: text.trimEnd(), epoch: false };
+}
+
+/**
+ * Splits the names of a `diff --git` line. Both halves name one file when nothing is renamed, which tells where the first
+ * ends; renames carry their names on lines of their own, so there the line may stay unclear.
+ */
+export function readGitNames(rest: string): { old: string; new: string } | 'unclear' {
+  const text = withoutCarriageReturn(rest);
+  if (text.startsWith('"') || text.endsWith('"')) {
+    const end = text.startsWith('"') ? closingQuote(text) + 1 : text.indexOf(' "');
+    if (end <= 0 || text[end] !== ' ') return 'unclear';
+    return { old: unquote(text.slice(0, end)), new: unquote(text.slice(end + 1)) };
+  }
+  // Both halves are equally long, but for the prefixes: only the middle of the line can part them.
+  const found: { old: string; new: string }[] = [];
+  for (let space = text.indexOf(' '); space !== -1; space = text.indexOf(' ', space + 1)) {
+    if (Math.abs(text.length - 1 - 2 * space) > MAX_PREFIX) continue;
+    const halves = { old: text.slice(0, space), new: text.slice(space + 1) };
+    if (halves.old === halves.new || differInPrefix(halves)) found.push(halves);
+  }
+  return found.length === 1 ? found[0]! : 'unclear';
+}
+
+/** The most by which the two prefixes of a `diff --git` line may differ in length. */
+const MAX_PREFIX = 64;
+
+/** True for `a/x` and `b/x`: two first folders, one file below them. */
+export function differInPrefix(names: { old: string; new: string }): boolean {
+  const rest = withoutFirstFolder(names.old);
+  return names.old !== names.new && rest !== undefined && rest === withoutFirstFolder(names.new);
+}
+
+/** The name without its first folder; undefined where it has none. */
+export function withoutFirstFolder(name: string): string | undefined {
+  const slash = name.indexOf('/');
+  return slash === -1 ? undefined : name.slice(slash + 1);
+}
+
+/**
+ * Strips leading folders as `patch -pN` does: a run of slashes counts once, and `.` names nothing. Undefined when the name
+ * has too few folders.
+ */
+export function stripFolders(name: string, count: number): string | undefined {
+  const parts = name.split(/\/+/);
+  if (parts.length <= count) return undefined;
+  const left = parts.slice(count).filter((part) => part !== '.');
+  return left.length === 0 || left.at(-1) === '' ? undefined : left.join('/');
+}
+
+export function withoutCarriageReturn(line: string): string {
+  return line.endsWith('\r') ? line.slice(0, -1) : line;
+}
+
+function isEpoch(date: string): boolean {
+  if (!/^(1970-01-01|1969-12-31|[A-Z][a-z]{2} (Jan {2}1|Dec 31) )/.test(date)) return false;
+  const zoned = /[+-]\d{4}$/.test(date);
+  const instant = date.replace(/(\d\d:\d\d:\d\d)\.\d+/, '$1').replace(/^(\d{4}-\d\d-\d\d) /, '$1T');
+  const ms = Date.parse(zoned ? instant.replace(/ ?([+-]\d\d)(\d\d)$/, '$1:$2') : `${instant}${zoneOf(instant)}`);
+  return zoned ? ms === 0 : Math.abs(ms) <= ZONE_MS;
+}
+
+function zoneOf(instant: string): string {
+  return instant.includes('T') ? 'Z' : ' UTC';
+}
+
+function closingQuote(text: string): number {
+  for (let i = 1; i < text.length; i += 1) {
+    if (text[i] === '\\') i += 1;
+    else if (text[i] === '"') return i;
+  }
+  return text.length - 1;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  a: '\x07',
+  b: '\b',
+  t: '\t',
+  n: '\n',
+  v: '\v',
+  f: '\f',
+  r: '\r',
+  '"': '"',
+  '\\': '\\',
+};
+
+/** Removes git's C-style quotes; the result holds bytes as Latin-1: `"t\303\251st"` is the UTF-8 of `tést`. */
+export function unquote(text: string): string {
+  if (!text.startsWith('"') || !text.endsWith('"') || text.length < 2) return text;
+  return text.slice(1, -1).replace(/\\([0-3][0-7]{2}|.)/gs, (_all, code: string) => {
+    return code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (ESCAPES[code] ?? '?');
+  });
+}

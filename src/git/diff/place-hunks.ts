@@ -1,0 +1,162 @@
+import type { Hunk } from './diff-model.ts';
+
+/** A hunk that fits, but not at the line that its header names. */
+export interface HunkOffset {
+  hunk: number;
+  line: number;
+  /** Lines further down than the header says; negative: further up. */
+  offset: number;
+}
+
+export type PlacedHunks =
+  | { ok: true; content: string; offsets: HunkOffset[] }
+  | { ok: false; hunk: number; line: number; problem: string; offset?: number; needsBase?: true };
+
+/**
+ * Applies hunks to a file's content (bytes as Latin-1). `exact`: the content is that of the base which the caller named, so
+ * each hunk must fit at its own line. Otherwise it may fit elsewhere, but at one place only. Time is linear in both texts.
+ */
+export function applyHunks(content: string, hunks: readonly Hunk[], { exact }: { exact: boolean }): PlacedHunks {
+  const lines = splitLines(content);
+  const parts: string[] = [];
+  const offsets: HunkOffset[] = [];
+  let free = 0;
+  let shift = 0;
+  for (const [index, hunk] of hunks.entries()) {
+    const wanted = { old: textsOf(hunk, 'added'), lines, free, shift };
+    const found = exact ? atItsLine(hunk, wanted) : nearby(hunk, wanted);
+    if ('problem' in found) return { ok: false, hunk: index + 1, line: hunk.line, ...found };
+    parts.push(...lines.slice(free, found.at), ...textsOf(hunk, 'removed'));
+    free = found.at + wanted.old.length;
+    shift = found.at - firstLine(hunk, wanted.old.length);
+    if (shift !== 0) offsets.push({ hunk: index + 1, line: hunk.line, offset: shift });
+  }
+  parts.push(...lines.slice(free));
+  if (parts.slice(0, -1).some((line) => !line.endsWith('\n'))) {
+    return {
+      ok: false,
+      hunk: hunks.length,
+      line: hunks.at(-1)?.line ?? 0,
+      problem: 'a line without a newline would not be the last one',
+    };
+  }
+  return { ok: true, content: parts.join(''), offsets };
+}
+
+interface Wanted {
+  old: readonly string[];
+  lines: readonly string[];
+  /** Lines before this one belong to earlier hunks. */
+  free: number;
+  /** By how much the hunk before was off. */
+  shift: number;
+}
+
+type Found = { at: number } | { problem: string; offset?: number; needsBase?: true };
+
+function atItsLine(hunk: Hunk, wanted: Wanted): Found {
+  const at = firstLine(hunk, wanted.old.length);
+  if (at < wanted.free) return { problem: 'overlaps the hunk before it, or stands out of order' };
+  if (matchesAt(wanted, at)) return { at };
+  const places = placesOf(wanted, 2);
+  if (places.length === 0) return { problem: `does not fit at line ${hunk.oldStart} of the base, nor anywhere else` };
+  const offset = places[0]! - at;
+  return { problem: `fits ${distance(offset)}, not at line ${hunk.oldStart} of the base`, offset };
+}
+
+function nearby(hunk: Hunk, wanted: Wanted): Found {
+  const { old, lines, shift } = wanted;
+  const stated = firstLine(hunk, old.length);
+  if (old.length === 0) {
+    // `-0,0` on an empty file is the only place that needs no line to go by.
+    if (lines.length === 0) return { at: 0 };
+    const problem = 'adds lines and shows none that stays: give the base that its line numbers are of';
+    return { problem, needsBase: true };
+  }
+  const places = placesOf(wanted, MAX_PLACES).filter((at) => mayStandAt(hunk, { at, oldLength: old.length, lines }));
+  if (hasContext(hunk)) {
+    if (places.includes(stated + shift)) return { at: stated + shift };
+    if (places.includes(stated)) return { at: stated };
+  }
+  if (places.length === 1) return { at: places[0]! };
+  if (places.length === 0) return { problem: 'does not fit anywhere in the file' };
+  return {
+    problem: `fits at ${places.length === MAX_PLACES ? 'many' : places.length} places and not at its own line: give the base`,
+  };
+}
+
+/** More equal places than this are only counted as many. */
+const MAX_PLACES = 1_000;
+
+/**
+ * The rules by which git and patch hold a hunk to the ends of a file. A hunk that shows nothing below its change ends the
+ * file (git), and so does one that shows less below than above (patch); likewise at the beginning. It may stand where
+ * either of them would put it.
+ */
+function mayStandAt(
+  hunk: Hunk,
+  { at, oldLength, lines }: { at: number; oldLength: number; lines: readonly string[] },
+): boolean {
+  const above = hunk.lines.findIndex(({ kind }) => kind !== 'context');
+  const below = hunk.lines.length - 1 - hunk.lines.findLastIndex(({ kind }) => kind !== 'context');
+  const [begins, ends] = [at === 0, at + oldLength === lines.length];
+  const first = hunk.oldStart <= 1;
+  const forGit = (begins || !first) && (ends || below > 0);
+  const forPatch = (begins || !first || above >= below) && (ends || below >= above);
+  return forGit || forPatch;
+}
+
+function hasContext({ lines }: Hunk): boolean {
+  return lines.some(({ kind }) => kind === 'context');
+}
+
+/** The place of a hunk's first old line, from 0; without old lines the header names the line before. */
+function firstLine({ oldStart }: Hunk, oldLength: number): number {
+  return oldLength === 0 ? oldStart : Math.max(oldStart - 1, 0);
+}
+
+function textsOf({ lines }: Hunk, without: 'added' | 'removed'): string[] {
+  return lines.filter(({ kind }) => kind !== without).map(({ text }) => text);
+}
+
+function matchesAt({ old, lines }: Wanted, at: number): boolean {
+  return at + old.length <= lines.length && old.every((line, index) => lines[at + index] === line);
+}
+
+/** Where the old lines stand behind the hunk before, by Knuth, Morris and Pratt: a text of equal lines costs no more. */
+function placesOf({ old, lines, free }: Wanted, limit: number): number[] {
+  if (old.length === 0) return [];
+  const fallback = fallbackTable(old);
+  const places: number[] = [];
+  let matched = 0;
+  for (let at = free; at < lines.length && places.length < limit; at += 1) {
+    while (matched > 0 && (matched === old.length || old[matched] !== lines[at])) matched = fallback[matched - 1]!;
+    if (old[matched] === lines[at]) matched += 1;
+    if (matched === old.length) places.push(at - old.length + 1);
+  }
+  return places;
+}
+
+function fallbackTable(old: readonly string[]): number[] {
+  const table = [0];
+  let matched = 0;
+  for (let at = 1; at < old.length; at += 1) {
+    while (matched > 0 && old[matched] !== old[at]) matched = table[matched - 1]!;
+    if (old[matched] === old[at]) matched += 1;
+    table.push(matched);
+  }
+  return table;
+}
+
+function distance(offset: number): string {
+  const lines = Math.abs(offset) === 1 ? '1 line' : `${Math.abs(offset)} lines`;
+  return offset > 0 ? `${lines} further down` : `${lines} further up`;
+}
+
+/** Each line with its newline. */
+export function splitLines(content: string): string[] {
+  const lines = content.split('\n');
+  const last = lines.pop()!;
+  const whole = lines.map((line) => `${line}\n`);
+  return last === '' ? whole : [...whole, last];
+}

@@ -1,0 +1,179 @@
+import { readBinaryContent } from './binary-patch.ts';
+import { readContextHunks } from './context-hunks.ts';
+import { DiffLines, type FileSection, MalformedDiff, type ReadDiff, type RepairNotes } from './diff-model.ts';
+import { readGitNames, readHeaderName, unquote, withoutCarriageReturn } from './header-name.ts';
+import { assertProse, isUnifiedHeader, type ProsePlace, quietUntil } from './prose.ts';
+import { isSignature, readUnifiedHunks } from './unified-hunks.ts';
+
+const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
+/** Header lines are matched by patterns: longer ones are refused first. */
+const MAX_HEADER_LENGTH = 20_000;
+const HEADER_START = /^(diff |Index: |--- |\*\*\* |\+\+\+ |@@)/;
+
+/**
+ * Reads a diff in any of its forms (git, unified, context) and accounts for each line: it belongs to a file's section, or it
+ * is prose that no diff could start with. `text` holds bytes as Latin-1. Throws MalformedDiff with the line and what was
+ * expected there. No section at all is an answer.
+ */
+export function readDiff(text: string, { isMail = false }: { isMail?: boolean } = {}): ReadDiff {
+  const repairs: RepairNotes = {};
+  const cursor = new DiffLines(linesOf(text, repairs));
+  const sections: FileSection[] = [];
+  const place: ProsePlace = { isFirst: true, isMail, quietUntil: isMail ? quietUntil(cursor.lines) : 0 };
+  let announced: { line: number; indexName: string | undefined } | undefined;
+  while (!cursor.done) {
+    if (isSignature(cursor) && !place.isFirst) break;
+    if (HEADER_START.test(cursor.peek()!)) assertShort(cursor);
+    const section = readSection(cursor, repairs);
+    if (section !== undefined) {
+      sections.push({ ...section, indexName: announced?.indexName, line: announced?.line ?? section.line });
+      announced = undefined;
+      place.isFirst = false;
+      continue;
+    }
+    const told = readAnnouncement(cursor, place);
+    if (told === undefined) {
+      assertProse(cursor, place);
+      cursor.take();
+      continue;
+    }
+    // `diff -u old new` below `Index: name` announces the same file.
+    if (announced !== undefined && (announced.indexName === undefined || told.indexName !== undefined)) {
+      throw withoutContent(announced.line);
+    }
+    announced = { ...told, indexName: told.indexName ?? announced?.indexName };
+  }
+  if (announced !== undefined) throw withoutContent(announced.line);
+  return { sections, repairs };
+}
+
+function linesOf(text: string, repairs: RepairNotes): string[] {
+  let body = text;
+  if (body.startsWith(BYTE_ORDER_MARK)) {
+    body = body.slice(BYTE_ORDER_MARK.length);
+    repairs.byte_order_mark_removed = true;
+  }
+  const lines = body.split('\n');
+  if (lines.at(-1) === '') lines.pop();
+  else repairs.newline_added = true;
+  return lines;
+}
+
+function assertShort(cursor: DiffLines): void {
+  if (cursor.peek()!.length <= MAX_HEADER_LENGTH) return;
+  throw new MalformedDiff(cursor.number, `a header line has more than ${MAX_HEADER_LENGTH} bytes`);
+}
+
+function withoutContent(line: number): MalformedDiff {
+  return new MalformedDiff(line, 'this header names a file and no change of it follows');
+}
+
+/** `Index: name` and `diff -u old new`: a section of the file they name must follow. */
+function readAnnouncement(
+  cursor: DiffLines,
+  place: ProsePlace,
+): { line: number; indexName: string | undefined } | undefined {
+  const line = cursor.peek()!;
+  const { number } = cursor;
+  if (cursor.at < place.quietUntil) return undefined;
+  const name = /^Index: (.+)$/.exec(line)?.[1];
+  if (name === undefined && !/^diff -/.test(line)) return undefined;
+  if (/^diff --(cc|combined) /.test(line))
+    throw new MalformedDiff(number, 'a combined diff of a merge cannot be applied');
+  cursor.take();
+  return { line: number, indexName: name === undefined ? undefined : readHeaderName(name).name };
+}
+
+function readSection(cursor: DiffLines, repairs: RepairNotes): FileSection | undefined {
+  const line = cursor.peek()!;
+  const next = cursor.peek(1) ?? '';
+  if (line.startsWith('diff --git ')) return readGitSection(cursor, repairs);
+  if (isUnifiedHeader(cursor.lines, cursor.at)) {
+    return { ...readNames(cursor, 4), hunks: readUnifiedHunks(cursor, repairs) };
+  }
+  if (line.startsWith('*** ') && next.startsWith('--- ') && cursor.peek(2)?.startsWith('***************')) {
+    return { ...readNames(cursor, 4), hunks: readContextHunks(cursor) };
+  }
+  return undefined;
+}
+
+function readNames(cursor: DiffLines, markLength: number): FileSection {
+  const section = emptySection(cursor);
+  section.oldName = readHeaderName(cursor.take().slice(markLength));
+  section.newName = readHeaderName(cursor.take().slice(markLength));
+  return section;
+}
+
+function emptySection(cursor: DiffLines): FileSection {
+  return {
+    line: cursor.number,
+    gitNames: undefined,
+    oldName: undefined,
+    newName: undefined,
+    indexName: undefined,
+    moved: undefined,
+    declared: undefined,
+    oldMode: undefined,
+    newMode: undefined,
+    blobs: undefined,
+    hunks: [],
+    binary: undefined,
+    carriageReturns: cursor.peek()?.endsWith('\r') ?? false,
+  };
+}
+
+function readGitSection(cursor: DiffLines, repairs: RepairNotes): FileSection {
+  const section = emptySection(cursor);
+  section.gitNames = readGitNames(cursor.take().slice('diff --git '.length));
+  while (!cursor.done && readExtendedHeader(cursor, section));
+  const line = cursor.peek() ?? '';
+  if (line.startsWith('--- ') && cursor.peek(1)?.startsWith('+++ ')) {
+    const { oldName, newName } = readNames(cursor, 4);
+    return { ...section, oldName, newName, hunks: readUnifiedHunks(cursor, repairs) };
+  }
+  if (/^GIT binary patch\r?$/.test(line)) {
+    cursor.take();
+    return { ...section, binary: readBinaryContent(cursor) };
+  }
+  if (line.startsWith('Binary files ')) {
+    throw new MalformedDiff(cursor.number, 'the content of a binary file is missing: make the diff with --binary');
+  }
+  assertComplete(section, cursor);
+  return section;
+}
+
+/** Takes one line of an extended git header; false when the current line is none. */
+function readExtendedHeader(cursor: DiffLines, section: FileSection): boolean {
+  const line = withoutCarriageReturn(cursor.peek()!);
+  const mode = /^(old|new|new file|deleted file) mode (\d{6})$/.exec(line);
+  const moved = /^(rename|copy) (from|to) (.+)$/.exec(line);
+  const blobs = /^index ([0-9a-f]{4,64})\.\.([0-9a-f]{4,64})(?: (\d{6}))?$/.exec(line);
+  if (mode !== null) {
+    const [, kind, value] = mode;
+    if (kind === 'old' || kind === 'deleted file') section.oldMode = value;
+    else section.newMode = value;
+    if (kind === 'new file') section.declared = 'new';
+    if (kind === 'deleted file') section.declared = 'deleted';
+  } else if (moved !== null) {
+    const known = section.moved ?? { kind: moved[1] as 'rename' | 'copy', from: '', to: '' };
+    section.moved = { ...known, [moved[2]!]: unquote(moved[3]!) };
+  } else if (blobs !== null) {
+    section.blobs = { old: blobs[1]!, new: blobs[2]! };
+    if (blobs[3] !== undefined) section.oldMode ??= blobs[3];
+  } else if (!/^(dis)?similarity index \d{1,3}%$/.test(line)) {
+    return false;
+  }
+  cursor.take();
+  return true;
+}
+
+/** A git header without hunks says all when it changes a mode or a name, or speaks of an empty file. */
+function assertComplete(section: FileSection, cursor: DiffLines): void {
+  const { declared, blobs, moved, oldMode, newMode, line } = section;
+  const half = moved !== undefined && (moved.from === '' || moved.to === '');
+  const changesContent = blobs !== undefined && blobs.old !== blobs.new && declared === undefined;
+  const saysSomething = declared !== undefined || moved !== undefined || (oldMode !== newMode && newMode !== undefined);
+  if (half || changesContent || !saysSomething) {
+    throw new MalformedDiff(cursor.number, `expected a hunk or binary data for the file of line ${line}`);
+  }
+}

@@ -1,0 +1,59 @@
+import type { Mirror } from '../mirror.ts';
+import { type FileSection, MalformedDiff, type RepairNotes } from './diff-model.ts';
+import { isMail, MAX_MAILS, type Mail, readMails } from './mails.ts';
+import { readDiff } from './read-diff.ts';
+import { namesIn } from './section-paths.ts';
+
+/** A caller's bytes, understood whole. */
+export interface ReadPatch {
+  ok: true;
+  /** One a mail, in order; a diff that is no mail is the only one. */
+  diffs: FileSection[][];
+  /** Every name of a header, before stripping. */
+  names: string[];
+  /** The mails that hold a diff. */
+  mails: Mail[];
+  repairs: RepairNotes;
+}
+
+export interface UnreadPatch {
+  ok: false;
+  reason: 'malformed';
+  names: string[];
+  evidence: { messages: string; line?: number };
+}
+
+/** Reads a diff, a mail or a mail box, whatever its format was said to be. What cannot be accounted for line by line is malformed. */
+export async function readPatch(mirror: Mirror, content: Buffer): Promise<ReadPatch | UnreadPatch> {
+  const text = content.toString('latin1');
+  if (/^(\u00ff\u00fe|\u00fe\u00ff)/.test(text))
+    return unread('the text is UTF-16: save it as UTF-8 or send the bytes that git wrote');
+  const mails = isMail(text) ? await readMails(mirror, content) : [];
+  if (mails === undefined) return unread(`git cannot split this into mails (${MAX_MAILS} at most)`);
+  const diffs: FileSection[][] = [];
+  const holders: Mail[] = [];
+  const repairs: RepairNotes = {};
+  const texts = mails.length === 0 ? [text] : mails.map(({ diff }) => diff);
+  for (const [index, diff] of texts.entries()) {
+    try {
+      const read = readDiff(diff, { isMail: mails.length > 0 });
+      if (read.sections.length === 0) continue;
+      Object.assign(repairs, read.repairs);
+      diffs.push(read.sections);
+      holders.push(...mails.slice(index, index + 1));
+    } catch (error) {
+      if (!(error instanceof MalformedDiff)) throw error;
+      const where = mails.length > 1 ? `mail ${index + 1}, ` : '';
+      return {
+        ...unread(`${where}${error.message}`),
+        evidence: { messages: `${where}${error.message}`, line: error.line },
+      };
+    }
+  }
+  if (diffs.length === 0) return unread('it names no file');
+  return { ok: true, diffs, names: [...new Set(diffs.flat().flatMap(namesIn))], mails: holders, repairs };
+}
+
+function unread(messages: string): UnreadPatch {
+  return { ok: false, reason: 'malformed', names: [], evidence: { messages } };
+}

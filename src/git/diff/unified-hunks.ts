@@ -1,0 +1,101 @@
+import { type DiffLines, type Hunk, type HunkLine, MalformedDiff, type RepairNotes } from './diff-model.ts';
+
+const HEADER = /^@@ -(\d{1,10})(?:,(\d{1,10}))? \+(\d{1,10})(?:,(\d{1,10}))? @@/;
+const NO_NEWLINE = /^\\ /;
+/** So many blank context lines at the end of the input may have been trimmed away; GNU patch assumes as many. */
+const MAX_TRIMMED_LINES = 2;
+
+/** Reads the hunks that follow a header; throws MalformedDiff where there is none, or where one breaks its own counts. */
+export function readUnifiedHunks(cursor: DiffLines, repairs: RepairNotes): Hunk[] {
+  const hunks: Hunk[] = [];
+  while (cursor.peek()?.startsWith('@@')) hunks.push(readHunk(cursor, repairs));
+  if (hunks.length === 0) throw new MalformedDiff(cursor.number, 'expected a hunk after the file names');
+  return hunks;
+}
+
+function readHunk(cursor: DiffLines, repairs: RepairNotes): Hunk {
+  const line = cursor.number;
+  const header = HEADER.exec(cursor.take());
+  if (header === null) throw new MalformedDiff(line, 'expected "@@ -line,count +line,count @@"');
+  const left = { old: Number(header[2] ?? 1), fresh: Number(header[4] ?? 1) };
+  const hunk: Hunk = { line, oldStart: Number(header[1]), lines: [] };
+  while (left.old > 0 || left.fresh > 0) {
+    if (cursor.done) addTrimmedLines(cursor, { hunk, left, repairs });
+    else readLine(cursor, { hunk, left });
+  }
+  while (NO_NEWLINE.test(cursor.peek() ?? '')) endWithoutNewline(cursor, hunk);
+  refuseMoreLines(cursor, hunk);
+  return hunk;
+}
+
+function readLine(cursor: DiffLines, { hunk, left }: { hunk: Hunk; left: { old: number; fresh: number } }): void {
+  const line = cursor.peek()!;
+  if (NO_NEWLINE.test(line)) {
+    endWithoutNewline(cursor, hunk);
+    return;
+  }
+  const kind = kindOf(line);
+  const wanted = `${left.old} old and ${left.fresh} new lines more of the hunk of line ${hunk.line}`;
+  if (kind === undefined) throw new MalformedDiff(cursor.number, `expected ${wanted}`);
+  if (kind !== 'added') left.old -= 1;
+  if (kind !== 'removed') left.fresh -= 1;
+  if (left.old < 0 || left.fresh < 0) {
+    throw new MalformedDiff(cursor.number, `the hunk of line ${hunk.line} holds other lines than its header counts`);
+  }
+  cursor.take();
+  hunk.lines.push({ kind, text: `${/^[ +-]/.test(line) ? line.slice(1) : line}\n` });
+}
+
+/** A blank context line often loses its space. */
+function kindOf(line: string): HunkLine['kind'] | undefined {
+  switch (line[0]) {
+    case ' ':
+    case undefined:
+    case '\r':
+      return 'context';
+    case '-':
+      return 'removed';
+    case '+':
+      return 'added';
+    default:
+      return undefined;
+  }
+}
+
+/** `\ No newline at end of file` speaks of the line before it. */
+function endWithoutNewline(cursor: DiffLines, hunk: Hunk): void {
+  const last = hunk.lines.at(-1);
+  if (!last?.text.endsWith('\n')) throw new MalformedDiff(cursor.number, 'no line stands before this one');
+  cursor.take();
+  last.text = last.text.slice(0, -1);
+}
+
+/** A text that was trimmed as a whole has lost the blank context lines at its end. */
+function addTrimmedLines(
+  cursor: DiffLines,
+  { hunk, left, repairs }: { hunk: Hunk; left: { old: number; fresh: number }; repairs: RepairNotes },
+): void {
+  const missing = left.old;
+  if (left.old !== left.fresh || missing > MAX_TRIMMED_LINES) {
+    const wanted = `${left.old} old and ${left.fresh} new lines more`;
+    throw new MalformedDiff(cursor.number, `the input ends inside the hunk of line ${hunk.line}: expected ${wanted}`);
+  }
+  for (let n = 0; n < missing; n += 1) hunk.lines.push({ kind: 'context', text: '\n' });
+  repairs.blank_lines_added = missing;
+  left.old = 0;
+  left.fresh = 0;
+}
+
+/** git and patch pass over what stands behind the counted lines: half of a change would land. */
+function refuseMoreLines(cursor: DiffLines, hunk: Hunk): void {
+  const line = cursor.peek();
+  if (line === undefined || !/^[ +\\-]/.test(line) || isSignature(cursor) || /^--- \S/.test(line)) return;
+  throw new MalformedDiff(cursor.number, `the hunk of line ${hunk.line} holds more lines than its header counts`);
+}
+
+/** `-- ` and what follows to the end of a mail: text that cannot belong to a hunk. */
+export function isSignature(cursor: DiffLines): boolean {
+  if (!/^-- ?\r?$/.test(cursor.peek() ?? '')) return false;
+  const rest = cursor.lines.slice(cursor.at + 1);
+  return rest.some((line) => line.trim() !== '') && !rest.some((line) => /^([ +\\-]\S|@@|diff |Index: )/.test(line));
+}

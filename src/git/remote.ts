@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto';
+import { SluiceError } from '../contract/errors.ts';
+import { fullJitterMs } from '../lib/backoff.ts';
+import { sleep } from '../lib/clock.ts';
+import type { RemoteAccess } from './remote-access.ts';
+import type { Git, GitAnswer, GitCall } from './run-git.ts';
+import type { ObjectFormat } from './write-object.ts';
+
+const LOCK_RETRIES = 5;
+const LOCK_BACKOFF = { baseMs: 20, capMs: 500 };
+const FETCH_LIMIT_MS = 15 * 60_000;
+export const SHA256_LENGTH = 64;
+
+/** The repository that a mirror is of: asked and fetched from with its credentials. */
+export class Remote {
+  readonly url: string;
+  readonly #git: Git;
+  readonly #access: RemoteAccess;
+
+  constructor({ git, url, access }: { git: Git; url: string; access: RemoteAccess }) {
+    this.url = url;
+    this.#git = git;
+    this.#access = access;
+  }
+
+  /** A call that speaks to the remote: with its credentials, and without them in what it says. */
+  async ask(call: GitCall): Promise<GitAnswer> {
+    const env = { ...call.env, ...(await this.#access.environment()) };
+    const answer = await this.#git.ask({ ...call, env });
+    return { ...answer, stderr: this.#access.redact(answer.stderr) };
+  }
+
+  /** The commit of a branch. Throws `branch.missing` and `repository.unreadable`. */
+  async tipOf(branch: string): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.ask({
+      args: ['ls-remote', '--exit-code', '--', this.url, `refs/heads/${branch}`],
+    });
+    // The pattern matches tails too: a branch named `a/refs/heads/main` must not speak for `main`.
+    const lines = stdout
+      .toString()
+      .split('\n')
+      .map((line) => line.split('\t'));
+    const commit = lines.find(([, name]) => name === `refs/heads/${branch}`)?.[0];
+    if (exitCode === 0 && commit !== undefined) return commit;
+    if (exitCode === 2 || exitCode === 0) {
+      throw new SluiceError('branch.missing', `the repository has no branch ${branch}`, { facts: { branch } });
+    }
+    throw unreadable('the repository cannot be read', stderr);
+  }
+
+  /** How the remote names its objects; SHA-1 where it has none yet. Throws `repository.unreadable`. */
+  async objectFormat(): Promise<ObjectFormat> {
+    const { exitCode, stdout, stderr } = await this.ask({ args: ['ls-remote', '--', this.url] });
+    if (exitCode !== 0) throw unreadable('the repository cannot be read', stderr);
+    return stdout.indexOf('\t') === SHA256_LENGTH ? 'sha256' : 'sha1';
+  }
+
+  /** Brings a branch's objects into a mirror and moves its tracking reference. Throws `repository.unreadable`. */
+  async fetch(branch: string, gitDir: string): Promise<void> {
+    const options = ['--quiet', '--no-tags', '--no-write-fetch-head', '--no-recurse-submodules'];
+    const args = ['fetch', ...options, '--', this.url, `+refs/heads/${branch}:${trackingRef(branch)}`];
+    for (let tries = 1; ; tries += 1) {
+      const { exitCode, stderr } = await this.ask({ args, gitDir, timeoutMs: FETCH_LIMIT_MS });
+      if (exitCode === 0) return;
+      if (tries >= LOCK_RETRIES || !/cannot lock ref|unable to update local ref|\.lock/.test(stderr)) {
+        throw unreadable('the branch cannot be fetched', stderr);
+      }
+      await sleep(fullJitterMs(LOCK_BACKOFF, tries));
+    }
+  }
+}
+
+/** Named by a hash: a branch `feature` that becomes `feature/foo` would else be in the way of its successor for ever. */
+export function trackingRef(branch: string): string {
+  return `${TRACKING}/${createHash('sha256').update(branch).digest('hex').slice(0, 32)}`;
+}
+
+export const TRACKING = 'refs/sluice/heads';
+
+function unreadable(what: string, stderr: string): SluiceError {
+  return new SluiceError('repository.unreadable', `${what}: ${tellingLine(stderr)}`, { facts: { stderr } });
+}
+
+function tellingLine(words: string): string {
+  const lines = words.split('\n').filter((line) => line.trim() !== '');
+  return lines.find((line) => line.startsWith('fatal:')) ?? lines.at(-1) ?? 'no words from git';
+}

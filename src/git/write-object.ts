@@ -1,0 +1,33 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { deflate } from 'node:zlib';
+import type { Mirror } from './mirror.ts';
+
+export type ObjectType = 'blob' | 'commit' | 'tree';
+/** How a repository names its objects; both are names of hashes. */
+export type ObjectFormat = 'sha1' | 'sha256';
+
+const compress = promisify(deflate);
+/** Most objects written here are small and read again within seconds: speed counts more than size. */
+const LEVEL = { level: 1 };
+
+/** Writes a loose object as git would, without a process. Writing the same object again is harmless. */
+export async function writeObject(mirror: Mirror, type: ObjectType, body: Buffer): Promise<string> {
+  const object = Buffer.concat([Buffer.from(`${type} ${body.length}\0`), body]);
+  const id = createHash(await mirror.objectFormat())
+    .update(object)
+    .digest('hex');
+  const file = join(mirror.dir, 'objects', id.slice(0, 2), id.slice(2));
+  await mkdir(dirname(file), { recursive: true });
+  const half = join(dirname(file), `tmp_obj_${randomUUID()}`);
+  await writeFile(half, await compress(object, LEVEL), { mode: 0o444 });
+  await rename(half, file);
+  return id;
+}
+
+/** The id that a blob of this content has, without writing it. */
+export function blobId(content: Buffer, format: ObjectFormat): string {
+  return createHash(format).update(`blob ${content.length}\0`).update(content).digest('hex');
+}

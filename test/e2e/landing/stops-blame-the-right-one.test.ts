@@ -1,0 +1,265 @@
+import { chmod, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sql } from '../../../src/database/database.ts';
+import { endGate } from '../../../src/ledger/gates.ts';
+import { eventually } from '../../support/eventually.ts';
+import { LandingStory } from '../../support/landing-story.ts';
+import { type RunningSluice, shell, specOf, startSluice } from '../../support/run-sluice.ts';
+
+let sluice: RunningSluice;
+beforeAll(async () => {
+  sluice = await startSluice({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
+});
+
+const why = async (id: string) => (await sluice.client.explain(id)).sentence;
+
+describe('a remote that refuses a push', () => {
+  const refuseIn = async (story: LandingStory, test_: string, words: string): Promise<void> => {
+    const hook = join(story.git.remote, 'hooks', 'pre-receive');
+    const script = `#!/bin/sh\nwhile read old new ref; do git diff --name-only $old $new | grep -q '${test_}' && { echo '${words}' >&2; exit 1; }; done; exit 0\n`;
+    await writeFile(hook, script);
+    await chmod(hook, 0o755);
+  };
+
+  test('for what one patch of a batch holds: the push is divided, the culprit is blocked, the others land', async () => {
+    const story = await LandingStory.begin(sluice, { landing: { prove: 'batch', max_batch: 8, slots: 4 } });
+    await refuseIn(story, 'p/secret', 'GH013: secret found');
+    await story.pause();
+    await story.stage(['a', 'b', 'secret', 'c']);
+    await eventually('the proof of all', async () => (await story.runs()).includes('a b c secret'));
+    await story.resume();
+    expect(await story.until('secret', 'BLOCKED')).toMatchObject({
+      reason: 'push_refused',
+      evidence: { words: expect.stringContaining('GH013: secret found') },
+    });
+    await story.allUntil(['a', 'b', 'c'], 'VERIFIED');
+    expect(await why(story.idOf('secret'))).toContain('push_refused');
+    expect((await sluice.client.target(story.targetId)).paused_at).toBeNull();
+    await story.end();
+  });
+
+  test('for one patch after another, with nothing landed in between: the target is paused in the words of the remote', async () => {
+    const story = await LandingStory.begin(sluice);
+    await refuseIn(story, '.', 'no more today');
+    await story.stage(['a']);
+    await story.until('a', 'BLOCKED');
+    await story.stage(['b']);
+    await eventually('the pause', async () => (await sluice.client.target(story.targetId)).paused_at !== null);
+    expect(await why(story.targetId)).toMatch(/no more today/);
+    expect(await story.patch('b')).toMatchObject({ state: 'STAGED' });
+    await rm(join(story.git.remote, 'hooks', 'pre-receive'));
+    await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the remote is well again');
+    await story.resume();
+    await story.allUntil(['a', 'b'], 'VERIFIED');
+    await story.end();
+  });
+});
+
+describe('what a coordinator cannot do stands on its target', () => {
+  test('a branch that is gone, until it comes back', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.hold();
+    await story.stage(['a']);
+    await story.started('a');
+    await story.git.git(['branch', '-m', 'main', 'elsewhere'], story.git.remote);
+    const fault = async () => (await sluice.client.target(story.targetId)).fault;
+    await eventually('the fault', async () => (await fault())?.code === 'branch.missing');
+    expect(await why(story.idOf('a'))).toMatch(/no branch main/);
+    expect(await why(story.targetId)).toMatch(/no branch main/);
+    await story.git.git(['branch', '-m', 'elsewhere', 'main'], story.git.remote);
+    await story.release();
+    await story.until('a', 'VERIFIED');
+    await eventually('no fault', async () => (await fault()) === null);
+    await story.end();
+  });
+});
+
+describe('P6: a gate that is lost', () => {
+  test('with one patch again and again, while others pass: the others land, the patch is blocked and explained', async () => {
+    const story = await LandingStory.begin(sluice);
+    const target = { target_id: story.targetId };
+    await story.hold();
+    await story.stage(['a', 'poison', 'z']);
+    await story.started('a');
+    // As a worker that dies over it would leave it: the run is lost, whatever it would have come to.
+    const { gates } = sluice.deps.daos;
+    const lose = setInterval(() => {
+      void gates.findLive(story.targetId).then(async (live) => {
+        for (const { gate_id, patch_ids, state } of live) {
+          if (state !== 'RUNNING' || !patch_ids.includes(story.idOf('poison'))) continue;
+          const { worker_id, attempt } = await gates.get(gate_id);
+          const lost = { outcome: 'lost', exitCode: null, results: { message: 'its worker died' } } as const;
+          await sluice.deps.ledger
+            .write((tx) => endGate(tx, { gateId: gate_id, workerId: worker_id!, attempt, ...lost }))
+            .catch(() => {});
+          sluice.deps.ledger.hint('landing');
+        }
+      });
+    }, 25);
+    try {
+      await story.rule('sleep 0.3; exit 0');
+      await story.release();
+      await story.allUntil(['a', 'z'], 'VERIFIED');
+      let n = 0;
+      await eventually(
+        'the end of the poison',
+        async () => {
+          // Others go on landing beside it.
+          n += 1;
+          await story.submit(`n${n}`);
+          await story.until(`n${n}`, 'VERIFIED');
+          return (await story.patch('poison')).state === 'BLOCKED';
+        },
+        180_000,
+      );
+      expect(await story.patch('poison')).toMatchObject({
+        reason: 'gate_lost',
+        evidence: { times: expect.any(Number) },
+      });
+      expect((await gates.count({ ...target, outcome: 'lost' })) >= 8).toBe(true);
+    } finally {
+      clearInterval(lose);
+    }
+    await story.end();
+  }, 240_000);
+});
+
+describe('P3: a change of the policy binds what stands behind it', () => {
+  test('nothing is placed behind it until it has landed; then the new gate runs', async () => {
+    const story = await LandingStory.begin(sluice, { landing: { slots: 4 } });
+    const added = { name: 'added', command: ['sh', '-c', 'test ! -e p/bad'] };
+    const gates = [{ name: 'scripted', command: story.gateCommand }, added];
+    await story.hold();
+    await story.submit('policy', { files: { '.sluice.yaml': JSON.stringify({ gates, landing: { slots: 4 } }) } });
+    await story.until('policy', 'QUARANTINED');
+    await sluice.client.patches.steer(story.idOf('policy'), 'approve', 'looked at');
+    await story.until('policy', 'STAGED');
+    await story.stage(['bad', 'good']);
+    await eventually('the order', async () => (await why(story.idOf('bad'))).includes('changes the policy'));
+    await story.release();
+    expect(await story.until('bad', 'BLOCKED')).toMatchObject({ evidence: { gate: 'added' } });
+    await story.until('good', 'VERIFIED');
+    await story.end();
+  });
+
+  test('control: a landing that skipped a gate of its parent’s policy is found by the audit', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.stage(['a']);
+    await story.until('a', 'VERIFIED');
+    const [intent] = await sluice.deps.daos.intents.findApplied(story.targetId);
+    await sluice.deps.daos.intents.update(intent!.intent_id, {
+      proofs: intent!.proofs.map((proof) => ({ ...proof, digest: 'another' })),
+    });
+    await sluice.deps.database.query(
+      sql`
+        insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name)
+        select tree_id, 'another', passed, gate_id, gate_name from gate_verdicts where tree_id = ${intent!.tree_id}`,
+    );
+    const audit = await sluice.client.audit(story.targetId);
+    expect(audit.commits[0]).toMatchObject({
+      proven: false,
+      problem: expect.stringContaining('asks for gate scripted'),
+    });
+    await sluice.deps.daos.intents.update(intent!.intent_id, { proofs: intent!.proofs });
+    await story.end();
+  });
+});
+
+describe('stops that no tool can mend', () => {
+  test('no gate, and a protected path: the task has failed, its retries are left, the evidence is on the patch', async () => {
+    for (const [policy, reason] of [
+      [{ gates: [] }, 'no_gate'],
+      [{ protected: ['ci/**'] }, 'protected_path'],
+    ] as const) {
+      const story = await LandingStory.begin(sluice, { policy });
+      const run = await sluice.finish(
+        specOf(story.git.remote, [shell('t', 'mkdir -p ci; echo x > ci/x', { max_retries: 3 })]),
+      );
+      expect(run.task('t')).toMatchObject({ state: 'FAILED', attempt: 1 });
+      expect(run.patch('t')).toMatchObject({ reason });
+      await story.end();
+    }
+  });
+
+  test('what a tool leaves that is no change is told by name, and its neighbour lands', async () => {
+    const story = await LandingStory.begin(sluice);
+    const tasks = [
+      shell('nested', 'git init -q deep/inner', { max_retries: 2 }),
+      shell(
+        'long',
+        `git update-index --add --cacheinfo 100644,$(git hash-object -w p/.keep),x; printf x > "$(printf 'y%.0s' $(seq 250))"`,
+      ),
+      shell('fine', 'echo x > fine'),
+    ];
+    const run = await sluice.finish(specOf(story.git.remote, tasks));
+    expect(run.task('nested')).toMatchObject({ state: 'FAILED', attempt: 1 });
+    expect(run.patch('nested')).toMatchObject({
+      state: 'QUARANTINED',
+      reason: 'embedded_repository',
+      evidence: { path: 'deep/inner' },
+    });
+    expect(run.patch('fine')).toMatchObject({ state: 'VERIFIED' });
+    await story.submit('uncheckable', { files: { [`p/${'x'.repeat(300)}`]: 'x' } });
+    expect(await story.until('uncheckable', 'QUARANTINED')).toMatchObject({ reason: 'cannot_be_checked_out' });
+    await story.stage(['neighbour']);
+    await story.until('neighbour', 'VERIFIED');
+    await story.end();
+  });
+
+  test('a branch with a submodule is refused at the start of the run', async () => {
+    const story = await LandingStory.begin(sluice);
+    await story.git.git(['fetch', '--quiet']);
+    await story.git.git(['reset', '--quiet', '--hard', 'origin/main']);
+    await story.git.git(['update-index', '--add', '--cacheinfo', `160000,${await story.git.tip()},lib/sub`]);
+    await story.git.git(['commit', '--quiet', '-m', 'sub']);
+    await story.git.git(['push', '--quiet', 'origin', 'HEAD:main']);
+    const { run } = await sluice.finish(specOf(story.git.remote, [shell('t', 'echo x > x')]));
+    expect(run).toMatchObject({ state: 'FAILED', reason: 'feature.unsupported', evidence: { path: 'lib/sub' } });
+    await story.end();
+  });
+});
+
+test('an operator’s order looks at the branch afresh: pushed a moment ago, the mended base counts', async () => {
+  const story = await LandingStory.begin(sluice, { files: { shared: 'one\n' } });
+  const edit = { format: 'inline', base: await story.git.tip(), files: [{ path: 'shared', content: 'two\n' }] };
+  await story.git.push({ shared: 'other\n' });
+  await story.submit('a', { input: edit });
+  await story.until('a', 'BLOCKED');
+  await story.hold();
+  await story.stage(['b']);
+  await story.git.push({ shared: 'one\n' });
+  await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the base is mended');
+  await story.release();
+  await story.allUntil(['a', 'b'], 'VERIFIED');
+  await story.end();
+});
+
+test('a target can be paused before its first patch', async () => {
+  const story = await LandingStory.begin(sluice);
+  await sluice.client.steerTarget(story.targetId, 'pause', 'not yet');
+  await story.stage(['a']);
+  await eventually('the proof', async () => (await why(story.idOf('a'))).includes('paused'));
+  await story.resume();
+  await story.until('a', 'VERIFIED');
+  await expect(sluice.client.steerTarget('nothing', 'pause', 'x')).rejects.toMatchObject({ code: 'entity.not_found' });
+  await story.end();
+});
+
+test('what ends a patch without a landing says what took its place', async () => {
+  const story = await LandingStory.begin(sluice, { rule: '[ ! -e p/bad ]' });
+  const run = await sluice.finish(
+    specOf(story.git.remote, [
+      shell('t', 'if [ -n "$SLUICE_EVIDENCE_FILE" ]; then echo x > p/good; else echo x > p/bad; fi', {
+        max_retries: 1,
+      }),
+    ]),
+  );
+  const patches = run.run.patches!;
+  const landed = patches.find(({ state }) => state === 'VERIFIED')!;
+  expect(patches.find(({ state }) => state === 'SUPERSEDED')).toMatchObject({
+    reason: 'newer_attempt',
+    evidence: { superseded_by: landed.id },
+  });
+  await story.end();
+});
