@@ -1,4 +1,5 @@
 import type { Daos } from '../dao/all.ts';
+import { lostGateOf } from '../domain/landing/view.ts';
 import type { TargetRow } from '../entities/target.ts';
 import { type ApiObject, targetObject } from './representation.ts';
 
@@ -12,6 +13,7 @@ export async function targetWithQueue(daos: Daos, target: TargetRow): Promise<Ap
   return {
     ...targetObject(target),
     red_tip: target.landing?.red_tip ?? null,
+    lost_gate: lostGateOf(target.landing),
     slots: target.landing?.slots ?? null,
     queue: queue.map(({ patch_id, task_id, run_id, priority, staged_at, message }) => {
       const { place = 'queued', tree_id = null, behind = [] } = places.get(patch_id) ?? {};

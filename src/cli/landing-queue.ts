@@ -11,6 +11,10 @@ export function landingQueue(target: TargetObject): string {
     const { gate, outcome } = target.red_tip;
     head.push(`the tip itself fails ${plain(gate)} (${outcome}): only what is green on its own tree lands`);
   }
+  if (target.lost_gate) {
+    const { gate, times, patch_id } = target.lost_gate;
+    head.push(`the gate ${plain(gate)} was lost ${times} times with ${patch_id}: it is tried alone`);
+  }
   const queue = target.queue ?? [];
   const places = new Map(queue.map(({ patch_id }, index) => [patch_id, index + 1]));
   const rows = queue.map((entry, index) => [

@@ -170,6 +170,8 @@ export interface TargetObject extends ApiObject {
   pause_reason: string | null;
   /** Set while the tip itself fails a gate: nobody is blamed for it, only what is green on its own tree lands. */
   red_tip?: { gate: string; gate_id: string; outcome: string } | null;
+  /** A gate whose runs were lost more than once with one patch. */
+  lost_gate?: { patch_id: string; gate: string; gate_id: string; times: number } | null;
   slots?: number | null;
   queue?: QueueEntry[];
 }

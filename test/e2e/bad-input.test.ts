@@ -202,9 +202,18 @@ describe('a run whose target cannot be read is FAILED with the reason', () => {
     ['broken', { gates: [{ name: 'x', comand: ['true'] }] }],
   ])('a policy that is %s', async (_what, policy) => {
     const own = await GitSandbox.create({}, policy);
-    const { run } = await sluice.finish(specOf(own.remote, [shell('a', 'echo x > x')]));
+    const made = { name: 'made', tool: 'patch', input: { format: 'inline', files: [{ path: 'x', content: 'x' }] } };
+    const { run } = await sluice.finish(specOf(own.remote, [shell('a', 'echo x > x'), made]));
     expect(run).toMatchObject({ state: 'FAILED', reason: 'policy.invalid' });
     expect(run.evidence?.message).toContain('.sluice.yaml');
+    const patch = await eventually('the end of its patch', async () => {
+      const { patch: patchOf } = await sluice.whole(run.id);
+      return patchOf('made')?.state === 'EXPIRED' ? patchOf('made') : undefined;
+    });
+    expect(patch).toMatchObject({
+      reason: 'policy.invalid',
+      evidence: { message: expect.stringContaining('.sluice.yaml') },
+    });
     await own.remove();
   });
 });

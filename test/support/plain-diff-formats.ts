@@ -42,7 +42,6 @@ export function gnuDiff(flags: Flags): PatchFormat {
     carries: isPlain,
     make: async (git, change) => {
       const places = {
-        layout: 'folders',
         before: (path: string) => `old/${path}`,
         after: (path: string) => `new/${path}`,
       };
@@ -61,10 +60,10 @@ export function besideOrig(
   return {
     name,
     tool,
-    carries: isPlain,
+    // Without a folder on top, names of new files alone do not say how many folders to strip.
+    carries: (change) => isPlain(change) && (top !== '' || !traitsOf(change).onlyNew),
     make: async (git, change) => {
       const places = {
-        layout: `orig${top.length}`,
         before: (path: string) => `${top}${path}.orig`,
         after: (path: string) => top + path,
       };
@@ -91,7 +90,6 @@ export function labelled(name: string, { labels, tool }: { labels: Labels; tool:
     carries: (change) => isPlain(change) && !traitsOf(change).tabInName,
     make: async (git, change) => {
       const places = {
-        layout: 'folders',
         before: (path: string) => `old/${path}`,
         after: (path: string) => `new/${path}`,
       };

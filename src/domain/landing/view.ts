@@ -60,3 +60,11 @@ function lostRuns(patchId: string, snapshot: LandingSnapshot): Pick<PlaceInLine,
   const newest = lost.at(-1);
   return newest === undefined ? {} : { lost: { gate: newest.gate.name, gate_id: newest.gateId, times: lost.length } };
 }
+
+/** A gate that was lost more than once with one patch; null when there is none. */
+export function lostGateOf(
+  landing: LandingView | null | undefined,
+): { patch_id: string; gate: string; gate_id: string; times: number } | null {
+  const place = landing?.line.find(({ lost }) => lost !== undefined && lost.times > 1);
+  return place?.lost === undefined ? null : { patch_id: place.patch_id, ...place.lost };
+}

@@ -38,40 +38,47 @@ export interface SectionScene {
 
 /** Puts one section of a diff into the draft, or says why it cannot be; then nothing of it is in the draft. */
 export async function applySection(section: FileSection, scene: SectionScene): Promise<AppliedSection> {
-  const { draft, before, strip } = scene;
-  const source = section.moved === undefined ? draft : before;
+  // Renames and copies of one diff speak of the files as the diff found them.
+  const source = section.moved === undefined ? scene.draft : scene.before;
+  const paths = pathsOf(section, scene, source);
+  if ('ok' in paths) return paths;
+  const [from, to] = [fromOf(paths), toOf(paths)];
+  const path = to ?? from!;
+  const old = from === undefined ? undefined : source.find(from);
+  const mode = modeAfter(section, old);
+  if (typeof mode === 'object') return fails(section, 'content', mode.reason, { path, problem: mode.problem });
+  const before = old === undefined ? Buffer.alloc(0) : await source.read(from!);
+  const after = contentAfter(section, before, scene);
+  if ('problem' in after) return fails(section, 'content', after.reason, { path, ...after });
+  if (to === undefined && after.content.length > 0) {
+    return fails(section, 'content', 'does_not_apply', { path, problem: 'holds more than the diff removes' });
+  }
+  if (to === from && after.content.equals(before) && mode === old?.mode) {
+    return fails(section, 'content', 'malformed', { path, problem: 'is named and nothing of it changes' });
+  }
+  write(scene, { paths, mode, content: after.content });
+  return { ok: true, notes: { path, offsets: after.offsets, lineEndsConverted: after.lineEndsConverted } };
+}
+
+/** Where the section reads and writes; a refusal where its names lead nowhere, out of the repository, or onto another file. */
+function pathsOf(section: FileSection, scene: SectionScene, source: TreeDraft): SectionPaths | AppliedSection {
+  const { draft, before, strip, vacated } = scene;
   const absolute = namesIn(section).find((name) => name.startsWith('/'));
   if (absolute !== undefined) {
     return fails(section, 'content', 'unsafe_path', { path: absolute, problem: 'is an absolute path' });
   }
   const paths = resolvePaths(section, strip, (path) => source.find(path) !== undefined);
   if ('problem' in paths) return fails(section, 'paths', 'does_not_apply', paths);
-  const from = fromOf(paths);
-  const to = toOf(paths);
+  const [from, to] = [fromOf(paths), toOf(paths)];
   const unsafe = [from, to].find((path) => path !== undefined && isUnsafe(path, before));
-  if (unsafe !== undefined)
-    return fails(section, 'content', 'unsafe_path', {
-      path: unsafe,
-      problem: 'is not a path inside the repository that may be written',
-    });
-  if (to !== undefined && to !== from && draft.find(to) !== undefined && !scene.vacated.has(to)) {
+  if (unsafe !== undefined) {
+    const problem = 'is not a path inside the repository that may be written';
+    return fails(section, 'content', 'unsafe_path', { path: unsafe, problem });
+  }
+  if (to !== undefined && to !== from && draft.find(to) !== undefined && !vacated.has(to)) {
     return fails(section, 'paths', 'does_not_apply', { path: to, problem: 'exists already' });
   }
-  const old = from === undefined ? undefined : source.find(from);
-  const mode = modeAfter(section, old);
-  const path = to ?? from!;
-  if (typeof mode === 'object') return fails(section, 'content', mode.reason, { path, problem: mode.problem });
-  const content = old === undefined ? Buffer.alloc(0) : await source.read(from!);
-  const result = contentAfter(section, content, scene);
-  if ('problem' in result) return fails(section, 'content', result.reason, { path, ...result });
-  if (to === undefined) {
-    if (result.content.length > 0)
-      return fails(section, 'content', 'does_not_apply', { path, problem: 'holds more than the diff removes' });
-  } else if (to === from && result.content.equals(content) && mode === old?.mode) {
-    return fails(section, 'content', 'malformed', { path, problem: 'is named and nothing of it changes' });
-  }
-  write(scene, { paths, mode, content: result.content });
-  return { ok: true, notes: { path, offsets: result.offsets, lineEndsConverted: result.lineEndsConverted } };
+  return paths;
 }
 
 function write(
@@ -93,7 +100,7 @@ function fromOf(paths: SectionPaths): string | undefined {
   return paths.kind === 'new' ? undefined : paths.path;
 }
 
-export function toOf(paths: SectionPaths): string | undefined {
+function toOf(paths: SectionPaths): string | undefined {
   if ('to' in paths) return paths.to;
   return paths.kind === 'deleted' ? undefined : paths.path;
 }

@@ -1,3 +1,4 @@
+import { lostGateOf } from '../../domain/landing/view.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { Explained, ExplainScene } from './explain.ts';
@@ -12,8 +13,10 @@ export async function explainTarget({ daos }: ExplainScene, target: TargetRow): 
   if (staged === 0)
     return { ...known, ...stands('target_idle', 'nothing waits to land there', facts, 'when a patch is staged') };
   const testing = target.landing?.line.filter(({ place }) => place === 'testing').length ?? 0;
-  const sentence = `${staged} ${staged === 1 ? 'patch waits' : 'patches wait'} to land, ${count(testing, 'candidate')} under test`;
-  return { ...known, ...stands('target_landing', sentence, facts, 'about once a second') };
+  const lost = lostGateOf(target.landing);
+  const also = lost === null ? '' : `; the gate ${lost.gate} was lost ${lost.times} times with ${lost.patch_id}`;
+  const sentence = `${staged} ${staged === 1 ? 'patch waits' : 'patches wait'} to land, ${count(testing, 'candidate')} under test${also}`;
+  return { ...known, ...stands('target_landing', sentence, { ...facts, lost_gate: lost }, 'about once a second') };
 }
 
 /** What keeps everything of a target from landing; undefined: nothing does. */
