@@ -16,7 +16,7 @@ const FILES = 1_000;
 const MEASURED = 40;
 const BURST = 100;
 /** Each landing changes one of so many files: the tree stays as large as it is. */
-const PATHS = 50;
+const PATHS = 200;
 const AGES = [50, 500, 1_000, 2_500, 5_000].filter((age) => age <= LANDINGS);
 
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));

@@ -216,6 +216,11 @@ describe('what cannot be a change', () => {
       Buffer.from('--- a/link\n+++ b/link\n@@ -1 +1 @@\n-a.txt\n\\ No newline at end of file\n+b\n'),
       'does_not_apply',
     ],
+    [
+      'a removal in the words of svn',
+      Buffer.from('--- a.txt\t(revision 1)\n+++ a.txt\t(nonexistent)\n@@ -1,3 +0,0 @@\n-one\n-two\n-three\n'),
+      'malformed',
+    ],
     ['a hunk that changes nothing', Buffer.from('--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n one\n'), 'malformed'],
     ['a file below a file', Buffer.from('--- /dev/null\n+++ b/a.txt/x\n@@ -0,0 +1 @@\n+x\n'), 'does_not_apply'],
   ])('%s', async (_what, bytes, reason) => {

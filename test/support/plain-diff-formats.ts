@@ -83,11 +83,14 @@ export interface Labels {
 }
 
 /** One `diff --label` a file, below lines that name it. */
-export function labelled(name: string, { labels, tool }: { labels: Labels; tool: Oracle }): PatchFormat {
+export function labelled(
+  name: string,
+  { labels, tool, removes = true }: { labels: Labels; tool: Oracle; removes?: boolean },
+): PatchFormat {
   return {
     name,
     tool,
-    carries: (change) => isPlain(change) && !traitsOf(change).tabInName,
+    carries: (change) => isPlain(change) && !traitsOf(change).tabInName && (removes || !traitsOf(change).removes),
     make: async (git, change) => {
       const places = {
         before: (path: string) => `old/${path}`,

@@ -57,14 +57,19 @@ function followsConvention(sections: readonly FileSection[]): boolean {
   });
 }
 
-/** Bare names of new files must lead into folders that the branch has, unless the headers say that there are no prefixes. */
+/**
+ * Bare names of new files must lead into folders that the branch has, unless something else says that the names are bare:
+ * the headers, a file of the same diff that is on the branch by its bare name, or equal names on both sides.
+ */
 function mayBeBare(sections: readonly FileSection[], base: TreeDraft, evidence: 'bare' | undefined): boolean {
   if (evidence === 'bare') return true;
-  return sections.every((section) => {
-    const paths = resolvePaths(section, 0, (path) => base.find(path) !== undefined);
+  const exists = (path: string): boolean => base.find(path) !== undefined;
+  const bare = sections.map((section) => ({ section, paths: resolvePaths(section, 0, exists) }));
+  if (bare.some(({ paths }) => !('problem' in paths) && paths.kind !== 'new')) return true;
+  return bare.every(({ section, paths }) => {
     if ('problem' in paths || paths.kind !== 'new') return true;
-    const first = paths.path.split('/')[0]!;
-    return withoutFirstFolder(namesOf(section).fresh ?? '') === undefined || base.hadFolder(first);
+    const { old, fresh } = { old: section.oldName?.name, fresh: namesOf(section).fresh ?? '' };
+    return withoutFirstFolder(fresh) === undefined || old === fresh || base.hadFolder(paths.path.split('/')[0]!);
   });
 }
 

@@ -67,6 +67,10 @@ function pathsOf(section: FileSection, scene: SectionScene, source: TreeDraft): 
   if (absolute !== undefined) {
     return fails(section, 'content', 'unsafe_path', { path: absolute, problem: 'is an absolute path' });
   }
+  if (section.newName?.nonexistent) {
+    const problem = 'is removed in the words of svn, which other tools read as an empty file: send a git diff';
+    return fails(section, 'content', 'malformed', { path: section.newName.name, problem });
+  }
   const paths = resolvePaths(section, strip, (path) => source.find(path) !== undefined);
   if ('problem' in paths) return fails(section, 'paths', 'does_not_apply', paths);
   const [from, to] = [fromOf(paths), toOf(paths)];
@@ -120,7 +124,9 @@ function modeAfter(section: FileSection, old: DraftFile | undefined): string | R
   if (declaredOld === 'unknown' || declaredNew === 'unknown') {
     return { reason: 'malformed', problem: `has a mode that git does not know: ${newMode ?? oldMode}` };
   }
-  if (old !== undefined && isLink(old.mode) !== isLink(declaredOld ?? MODES.file)) {
+  // A move without a change of content names no mode: the old one holds.
+  const speaksOfKind = section.moved === undefined || declaredOld !== undefined;
+  if (old !== undefined && speaksOfKind && isLink(old.mode) !== isLink(declaredOld ?? MODES.file)) {
     const problem = isLink(old.mode)
       ? 'is a symbolic link, and the diff is of a file'
       : 'is a file, and the diff is of a symbolic link';

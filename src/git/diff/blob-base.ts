@@ -11,6 +11,8 @@ import { prefixEvidence, resolvePaths } from './section-paths.ts';
 const MAX_COMMITS = 5_000;
 /** A shorter id could mean anything. */
 const MIN_ID_LENGTH = 7;
+/** What git writes in the place of a file that does not exist. */
+const NO_BLOB = /^0+$/;
 const MERGER = { name: 'Sluice', email: 'merge@sluice.invalid' };
 
 interface PathChange {
@@ -60,7 +62,7 @@ export async function mergeByBlobs(
       base.find(path)?.blob,
       ...changes.filter((change) => change.path === path).flatMap(({ oldBlob, newBlob }) => [oldBlob, newBlob]),
     ];
-    const blobs = new Set(known.filter((blob) => blob?.startsWith(id)));
+    const blobs = new Set(known.filter((blob) => blob?.startsWith(id) && !NO_BLOB.test(blob)));
     if (blobs.size !== 1) return undefined;
     base.place(path, { mode: base.find(path)?.mode ?? '100644', blob: [...blobs][0]! });
   }
@@ -83,9 +85,11 @@ function wantedBlobs(sections: readonly FileSection[]): Map<string, string> | un
     const paths = resolvePaths(section, strip, () => true);
     if ('problem' in paths) return undefined;
     const from = 'from' in paths ? paths.from : paths.kind === 'new' ? undefined : paths.path;
-    if (from !== undefined && !made.has(from) && !wanted.has(from)) {
+    // A move or a change of mode alone names no blob, and takes whatever content there is.
+    const needsContent = section.hunks.length > 0 || section.binary !== undefined;
+    if (from !== undefined && needsContent && !made.has(from) && !wanted.has(from)) {
       const id = section.blobs?.old;
-      if (id === undefined || id.length < MIN_ID_LENGTH) return undefined;
+      if (id === undefined || id.length < MIN_ID_LENGTH || NO_BLOB.test(id)) return undefined;
       wanted.set(from, id);
     }
     // What an earlier mail of a series made is not on the branch.

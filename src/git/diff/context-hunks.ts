@@ -72,20 +72,36 @@ function weave(old: Side['lines'], fresh: Side['lines'], line: number): HunkLine
   const woven: HunkLine[] = [];
   let [i, j] = [0, 0];
   while (i < old.length || j < fresh.length) {
-    const [a, b] = [old[i], fresh[j]];
-    if (a !== undefined && a.mark !== ' ') {
-      woven.push({ kind: 'removed', text: a.text });
-      i += 1;
-    } else if (b !== undefined && b.mark !== ' ') {
-      woven.push({ kind: 'added', text: b.text });
-      j += 1;
-    } else if (a !== undefined && b !== undefined && a.text === b.text) {
-      woven.push({ kind: 'context', text: a.text });
-      i += 1;
-      j += 1;
-    } else {
-      throw new MalformedDiff(line, 'the two sides of this hunk disagree about its unchanged lines');
-    }
+    const removed = changedFrom(old, i);
+    const added = changedFrom(fresh, j);
+    assertPaired(removed, added, line);
+    woven.push(...removed.map(({ text }): HunkLine => ({ kind: 'removed', text })));
+    woven.push(...added.map(({ text }): HunkLine => ({ kind: 'added', text })));
+    i += removed.length;
+    j += added.length;
+    if (removed.length > 0 || added.length > 0) continue;
+    if (old[i]?.text !== fresh[j]?.text) throw disagreement(line);
+    woven.push({ kind: 'context', text: old[i]!.text });
+    i += 1;
+    j += 1;
   }
   return woven;
+}
+
+/** The marked lines that stand together from a place on. */
+function changedFrom(lines: Side['lines'], from: number): Side['lines'] {
+  const end = lines.findIndex(({ mark }, index) => index >= from && mark === ' ');
+  return lines.slice(from, end === -1 ? lines.length : end);
+}
+
+/** `!` stands on both sides of a change; `-` and `+` on their own side alone. */
+function assertPaired(removed: Side['lines'], added: Side['lines'], line: number): void {
+  const marks = new Set([...removed, ...added].map(({ mark }) => mark));
+  const isChange = marks.has('!');
+  if (marks.size > 1 || (isChange && (removed.length === 0 || added.length === 0))) throw disagreement(line);
+  if (!isChange && removed.length > 0 && added.length > 0) throw disagreement(line);
+}
+
+function disagreement(line: number): MalformedDiff {
+  return new MalformedDiff(line, 'the two sides of this hunk disagree about what changes and what stays');
 }

@@ -18,6 +18,8 @@ export interface HeaderName {
   name: string;
   /** True when the date behind it is the epoch: GNU diff writes that for a file that does not exist. */
   epoch: boolean;
+  /** True for svn's "(nonexistent)", which other tools do not read. */
+  nonexistent: boolean;
 }
 
 export interface BinaryContent {
@@ -33,6 +35,8 @@ export interface FileSection {
   line: number;
   /** Names of a `diff --git` line; undefined for a plain or context diff. Empty where that line cannot be split. */
   gitNames: { old: string; new: string } | 'unclear' | undefined;
+  /** Of an extended git header, the kinds of lines that it has: each may stand there once. */
+  headerLines: Set<string>;
   /** `--- ` and `+++ ` (`*** ` and `--- ` in a context diff). */
   oldName: HeaderName | undefined;
   newName: HeaderName | undefined;
@@ -79,6 +83,7 @@ export class MalformedDiff extends Error {
 export class DiffLines {
   readonly lines: readonly string[];
   at = 0;
+  #carriageReturns: boolean | undefined;
 
   constructor(lines: readonly string[]) {
     this.lines = lines;
@@ -96,6 +101,18 @@ export class DiffLines {
   /** The current line or one further on; undefined beyond the end. */
   peek(ahead = 0): string | undefined {
     return this.lines[this.at + ahead];
+  }
+
+  /** Takes a line that names a file or its kind. All of them must end alike: what wrote CRLF wrote it everywhere. */
+  takeHeader(): string {
+    const { number } = this;
+    const line = this.take();
+    const carriageReturn = line.endsWith('\r');
+    this.#carriageReturns ??= carriageReturn;
+    if (this.#carriageReturns !== carriageReturn) {
+      throw new MalformedDiff(number, 'this header line ends in another way (CRLF or LF) than those before it');
+    }
+    return line;
   }
 
   take(): string {

@@ -1,33 +1,36 @@
-import type { HeaderName } from './diff-model.ts';
+import { type HeaderName, MalformedDiff } from './diff-model.ts';
 
 const DATE = / {1,8}(\d{4}-\d\d-\d\d[ T]\d\d:\d\d.{0,40}|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{5,8} \d{4}.{0,10})$/;
 /** The widest offset from UTC: a date without a zone this close to the epoch is the epoch. */
 const ZONE_MS = 14 * 3_600_000;
 
 /** Reads the rest of a `--- ` or `+++ ` line: a name, quoted or not, and the date that may follow it. */
-export function readHeaderName(rest: string): HeaderName {
+export function readHeaderName(rest: string, line: number): HeaderName {
   const text = withoutCarriageReturn(rest);
   if (text.startsWith('"')) {
     const end = closingQuote(text) + 1;
-    return { name: unquote(text.slice(0, end)), epoch: isEpoch(text.slice(end).trim()) };
+    return withDate(unquote(text.slice(0, end), line), text.slice(end).trim());
   }
   const tab = text.indexOf('\t');
-  if (tab !== -1) return { name: text.slice(0, tab), epoch: isEpoch(text.slice(tab).trim()) };
+  if (tab !== -1) return withDate(text.slice(0, tab), text.slice(tab).trim());
   const date = DATE.exec(text);
-  if (date !== null) return { name: text.slice(0, date.index), epoch: isEpoch(date[1]!) };
-  return { name: text.trimEnd(), epoch: false };
+  return date === null ? withDate(text.trimEnd(), '') : withDate(text.slice(0, date.index), date[1]!);
+}
+
+function withDate(name: string, date: string): HeaderName {
+  return { name, epoch: isEpoch(date), nonexistent: date === '(nonexistent)' };
 }
 
 /**
  * Splits the names of a `diff --git` line. Both halves name one file when nothing is renamed, which tells where the first
  * ends; renames carry their names on lines of their own, so there the line may stay unclear.
  */
-export function readGitNames(rest: string): { old: string; new: string } | 'unclear' {
+export function readGitNames(rest: string, line: number): { old: string; new: string } | 'unclear' {
   const text = withoutCarriageReturn(rest);
   if (text.startsWith('"') || text.endsWith('"')) {
     const end = text.startsWith('"') ? closingQuote(text) + 1 : text.indexOf(' "');
     if (end <= 0 || text[end] !== ' ') return 'unclear';
-    return { old: unquote(text.slice(0, end)), new: unquote(text.slice(end + 1)) };
+    return { old: unquote(text.slice(0, end), line), new: unquote(text.slice(end + 1), line) };
   }
   // Both halves are equally long, but for the prefixes: only the middle of the line can part them.
   const found: { old: string; new: string }[] = [];
@@ -102,9 +105,11 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /** Removes git's C-style quotes; the result holds bytes as Latin-1: `"t\303\251st"` is the UTF-8 of `tést`. */
-export function unquote(text: string): string {
+export function unquote(text: string, line: number): string {
   if (!text.startsWith('"') || !text.endsWith('"') || text.length < 2) return text;
-  return text.slice(1, -1).replace(/\\([0-3][0-7]{2}|.)/gs, (_all, code: string) => {
-    return code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (ESCAPES[code] ?? '?');
+  return text.slice(1, -1).replace(/\\([0-3][0-7]{2}|[^]|$)/g, (_all, code: string) => {
+    const character = code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : ESCAPES[code];
+    if (character === undefined) throw new MalformedDiff(line, `\\${code} is no escape of a quoted file name`);
+    return character;
   });
 }

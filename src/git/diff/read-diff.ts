@@ -1,7 +1,7 @@
-import { readBinaryContent } from './binary-patch.ts';
 import { readContextHunks } from './context-hunks.ts';
 import { DiffLines, type FileSection, MalformedDiff, type ReadDiff, type RepairNotes } from './diff-model.ts';
-import { readGitNames, readHeaderName, unquote, withoutCarriageReturn } from './header-name.ts';
+import { readGitSection, readNames } from './git-section.ts';
+import { readHeaderName } from './header-name.ts';
 import { assertProse, isUnifiedHeader, type ProsePlace, quietUntil } from './prose.ts';
 import { isSignature, readUnifiedHunks } from './unified-hunks.ts';
 
@@ -81,7 +81,7 @@ function readAnnouncement(
   if (/^diff --(cc|combined) /.test(line))
     throw new MalformedDiff(number, 'a combined diff of a merge cannot be applied');
   cursor.take();
-  return { line: number, indexName: name === undefined ? undefined : readHeaderName(name).name };
+  return { line: number, indexName: name === undefined ? undefined : readHeaderName(name, number).name };
 }
 
 function readSection(cursor: DiffLines, repairs: RepairNotes): FileSection | undefined {
@@ -89,91 +89,10 @@ function readSection(cursor: DiffLines, repairs: RepairNotes): FileSection | und
   const next = cursor.peek(1) ?? '';
   if (line.startsWith('diff --git ')) return readGitSection(cursor, repairs);
   if (isUnifiedHeader(cursor.lines, cursor.at)) {
-    return { ...readNames(cursor, 4), hunks: readUnifiedHunks(cursor, repairs) };
+    return { ...readNames(cursor), hunks: readUnifiedHunks(cursor, repairs) };
   }
   if (line.startsWith('*** ') && next.startsWith('--- ') && cursor.peek(2)?.startsWith('***************')) {
-    return { ...readNames(cursor, 4), hunks: readContextHunks(cursor) };
+    return { ...readNames(cursor), hunks: readContextHunks(cursor) };
   }
   return undefined;
-}
-
-function readNames(cursor: DiffLines, markLength: number): FileSection {
-  const section = emptySection(cursor);
-  section.oldName = readHeaderName(cursor.take().slice(markLength));
-  section.newName = readHeaderName(cursor.take().slice(markLength));
-  return section;
-}
-
-function emptySection(cursor: DiffLines): FileSection {
-  return {
-    line: cursor.number,
-    gitNames: undefined,
-    oldName: undefined,
-    newName: undefined,
-    indexName: undefined,
-    moved: undefined,
-    declared: undefined,
-    oldMode: undefined,
-    newMode: undefined,
-    blobs: undefined,
-    hunks: [],
-    binary: undefined,
-    carriageReturns: cursor.peek()?.endsWith('\r') ?? false,
-  };
-}
-
-function readGitSection(cursor: DiffLines, repairs: RepairNotes): FileSection {
-  const section = emptySection(cursor);
-  section.gitNames = readGitNames(cursor.take().slice('diff --git '.length));
-  while (!cursor.done && readExtendedHeader(cursor, section));
-  const line = cursor.peek() ?? '';
-  if (line.startsWith('--- ') && cursor.peek(1)?.startsWith('+++ ')) {
-    const { oldName, newName } = readNames(cursor, 4);
-    return { ...section, oldName, newName, hunks: readUnifiedHunks(cursor, repairs) };
-  }
-  if (/^GIT binary patch\r?$/.test(line)) {
-    cursor.take();
-    return { ...section, binary: readBinaryContent(cursor) };
-  }
-  if (line.startsWith('Binary files ')) {
-    throw new MalformedDiff(cursor.number, 'the content of a binary file is missing: make the diff with --binary');
-  }
-  assertComplete(section, cursor);
-  return section;
-}
-
-/** Takes one line of an extended git header; false when the current line is none. */
-function readExtendedHeader(cursor: DiffLines, section: FileSection): boolean {
-  const line = withoutCarriageReturn(cursor.peek()!);
-  const mode = /^(old|new|new file|deleted file) mode (\d{6})$/.exec(line);
-  const moved = /^(rename|copy) (from|to) (.+)$/.exec(line);
-  const blobs = /^index ([0-9a-f]{4,64})\.\.([0-9a-f]{4,64})(?: (\d{6}))?$/.exec(line);
-  if (mode !== null) {
-    const [, kind, value] = mode;
-    if (kind === 'old' || kind === 'deleted file') section.oldMode = value;
-    else section.newMode = value;
-    if (kind === 'new file') section.declared = 'new';
-    if (kind === 'deleted file') section.declared = 'deleted';
-  } else if (moved !== null) {
-    const known = section.moved ?? { kind: moved[1] as 'rename' | 'copy', from: '', to: '' };
-    section.moved = { ...known, [moved[2]!]: unquote(moved[3]!) };
-  } else if (blobs !== null) {
-    section.blobs = { old: blobs[1]!, new: blobs[2]! };
-    if (blobs[3] !== undefined) section.oldMode ??= blobs[3];
-  } else if (!/^(dis)?similarity index \d{1,3}%$/.test(line)) {
-    return false;
-  }
-  cursor.take();
-  return true;
-}
-
-/** A git header without hunks says all when it changes a mode or a name, or speaks of an empty file. */
-function assertComplete(section: FileSection, cursor: DiffLines): void {
-  const { declared, blobs, moved, oldMode, newMode, line } = section;
-  const half = moved !== undefined && (moved.from === '' || moved.to === '');
-  const changesContent = blobs !== undefined && blobs.old !== blobs.new && declared === undefined;
-  const saysSomething = declared !== undefined || moved !== undefined || (oldMode !== newMode && newMode !== undefined);
-  if (half || changesContent || !saysSomething) {
-    throw new MalformedDiff(cursor.number, `expected a hunk or binary data for the file of line ${line}`);
-  }
 }

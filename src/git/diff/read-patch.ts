@@ -4,6 +4,9 @@ import { isMail, MAX_MAILS, type Mail, readMails } from './mails.ts';
 import { readDiff } from './read-diff.ts';
 import { namesIn } from './section-paths.ts';
 
+/** `git show` writes the message, indented, before the diff: text as in a mail. */
+const SHOWN_COMMIT = /^commit [0-9a-f]{40}/;
+
 /** A caller's bytes, understood whole. */
 export interface ReadPatch {
   ok: true;
@@ -36,7 +39,7 @@ export async function readPatch(mirror: Mirror, content: Buffer): Promise<ReadPa
   const texts = mails.length === 0 ? [text] : mails.map(({ diff }) => diff);
   for (const [index, diff] of texts.entries()) {
     try {
-      const read = readDiff(diff, { isMail: mails.length > 0 });
+      const read = readDiff(diff, { isMail: mails.length > 0 || SHOWN_COMMIT.test(diff) });
       if (read.sections.length === 0) continue;
       Object.assign(repairs, read.repairs);
       diffs.push(read.sections);

@@ -86,17 +86,19 @@ function showsNoOldLine({ hunks }: FileSection): boolean {
 
 /** What the headers say of their prefixes, whatever the branch holds. */
 export function prefixEvidence(sections: readonly FileSection[]): 'prefixed' | 'bare' | undefined {
-  const pairs = sections.map(namesOf);
-  const differing = pairs.some(
-    ({ old, fresh }) => old !== undefined && fresh !== undefined && differInPrefix({ old, new: fresh }),
-  );
-  if (differing || sections.some(({ gitNames }) => typeof gitNames === 'object' && differInPrefix(gitNames))) {
-    return 'prefixed';
-  }
+  const told = sections.map(prefixOf);
+  return told.find((evidence) => evidence === 'prefixed') ?? told.find((evidence) => evidence === 'bare');
+}
+
+function prefixOf(section: FileSection): 'prefixed' | 'bare' | undefined {
+  const { gitNames, moved } = section;
+  const { old, fresh } = namesOf(section);
+  // `rename from` never carries a prefix: a name that is equal to it has none.
+  if (moved !== undefined) return old === undefined ? undefined : old === moved.from ? 'bare' : 'prefixed';
+  if (old !== undefined && fresh !== undefined && differInPrefix({ old, new: fresh })) return 'prefixed';
+  if (typeof gitNames !== 'object') return undefined;
   // git writes two different prefixes, or none.
-  return sections.some(({ gitNames }) => typeof gitNames === 'object' && gitNames.old === gitNames.new)
-    ? 'bare'
-    : undefined;
+  return gitNames.old === gitNames.new ? 'bare' : 'prefixed';
 }
 
 /** GNU patch's order: fewest folders, then the shortest file name, then the shortest path. */

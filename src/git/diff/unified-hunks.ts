@@ -19,6 +19,7 @@ function readHunk(cursor: DiffLines, repairs: RepairNotes): Hunk {
   if (header === null) throw new MalformedDiff(line, 'expected "@@ -line,count +line,count @@"');
   const left = { old: Number(header[2] ?? 1), fresh: Number(header[4] ?? 1) };
   const hunk: Hunk = { line, oldStart: Number(header[1]), lines: [] };
+  if (hunk.oldStart === 0 && left.old > 0) throw new MalformedDiff(line, 'there is no line 0 to begin with old lines');
   while (left.old > 0 || left.fresh > 0) {
     if (cursor.done) addTrimmedLines(cursor, { hunk, left, repairs });
     else readLine(cursor, { hunk, left });

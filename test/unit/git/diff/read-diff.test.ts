@@ -34,6 +34,41 @@ describe('every line belongs to a file or is prose', () => {
       'diff --git a/y b/y\nindex 1234567..89abcde 100644\nBinary files a/y and b/y differ\n',
       3,
     ],
+    [
+      'a second header line of one kind',
+      'diff --git a/e b/e\ndeleted file mode 100644\nindex e69de29..0000000\nnew file mode 100644\nindex 0000000..587be6b\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n',
+      5,
+    ],
+    [
+      'a mode of one file before the names of another',
+      `diff --git a/y b/y\nold mode 100644\nnew mode 100755\n${GOOD}`,
+      1,
+    ],
+    [
+      'a new file of two names',
+      'diff --git a/n b/n\nnew file mode 100644\nindex 0000000..814f4a4\n--- /dev/null\n+++ b/o\n@@ -0,0 +1 @@\n+x\n',
+      1,
+    ],
+    ['a new file that is renamed', 'diff --git a/n b/m\nnew file mode 100755\nrename from n\nrename to m\n', 1],
+    [
+      'a removed file that has a new name',
+      'diff --git a/x b/x\ndeleted file mode 100644\n--- a/x\n+++ b/x\n@@ -1 +0,0 @@\n-a\n',
+      1,
+    ],
+    [
+      'a new file whose mode line is lost',
+      'diff --git a/n b/n\nindex 0000000..814f4a4\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n',
+      1,
+    ],
+    ['half of a rename', 'diff --git a/x b/y\nsimilarity index 100%\nrename from x\n', 1],
+    [
+      'a rename whose target is another one',
+      'diff --git a/x b/y\nsimilarity index 100%\nrename from x\nrename to z\n',
+      1,
+    ],
+    ['line ends of two kinds', GIT.replace('b/x\nindex', 'b/x\r\nindex'), 2],
+    ['a quoted name with a bad escape', '--- /dev/null\n+++ "b/fresh\\2.md"\n@@ -0,0 +1 @@\n+x\n', 2],
+    ['old lines from line 0 on', '--- a/x\n+++ b/x\n@@ -0,1 +1 @@\n-a\n+b\n', 3],
     ['a quoted section', `${GOOD}> --- a/y\n> +++ b/y\n> @@ -1 +1 @@\n> -b\n> +B\n`, 9],
     ['an indented section', `${GOOD}    --- a/y\n    +++ b/y\n    @@ -1 +1 @@\n    -b\n    +B\n`, 7],
     ['a byte order mark inside', `${GOOD}\u00ef\u00bb\u00bf--- a/y\n+++ b/y\n@@ -1 +1 @@\n-b\n+B\n`, 7],
@@ -116,11 +151,11 @@ describe('headers', () => {
 
   test('dates after one tab, two tabs or blanks; the epoch means that there is no file', () => {
     const named = (old: string) => first(`--- ${old}\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n`).oldName;
-    expect(named('a/x\t2026-01-01 10:00:00.000000000 +0100')).toEqual({ name: 'a/x', epoch: false });
-    expect(named('a/x\t\tThu Jan  1 01:00:00 1970')).toEqual({ name: 'a/x', epoch: true });
-    expect(named('a/x\t1970-01-01 01:00:00.000000000 +0100')).toEqual({ name: 'a/x', epoch: true });
-    expect(named('a/x\t1970-01-01 02:00:00.000000000 +0100')).toEqual({ name: 'a/x', epoch: false });
-    expect(named('a/x y 2026-01-01 10:00:00')).toEqual({ name: 'a/x y', epoch: false });
+    expect(named('a/x\t2026-01-01 10:00:00.000000000 +0100')).toMatchObject({ name: 'a/x', epoch: false });
+    expect(named('a/x\t\tThu Jan  1 01:00:00 1970')).toMatchObject({ name: 'a/x', epoch: true });
+    expect(named('a/x\t1970-01-01 01:00:00.000000000 +0100')).toMatchObject({ name: 'a/x', epoch: true });
+    expect(named('a/x\t1970-01-01 02:00:00.000000000 +0100')).toMatchObject({ name: 'a/x', epoch: false });
+    expect(named('a/x y 2026-01-01 10:00:00')).toMatchObject({ name: 'a/x y', epoch: false });
   });
 
   test('a context diff gives the same hunks as a unified one', () => {
@@ -152,6 +187,7 @@ describe('headers', () => {
     ['counts that are too large', '*** 1,9 ****\n! one\n--- 1 ----\n! ONE\n'],
     ['ranges without their stars', '*** 1,3\n! b1\n--- 1,3\n! B1\n'],
     ['sides that disagree', '*** 1,2 ****\n! a\n  b\n--- 1,2 ----\n! A\n  c\n'],
+    ['a change on one side alone', '*** 1,2 ****\n! a\n  b\n--- 1,2 ----\n+ A\n  b\n'],
   ])('a context diff with %s is malformed', (_what, hunk) => {
     expect(refusal(`*** a/x\n--- b/x\n***************\n${hunk}`)).toBeGreaterThan(0);
   });
