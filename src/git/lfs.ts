@@ -11,7 +11,7 @@ const MAX_POINTER_BYTES = 1_024;
 
 /**
  * The first of the changed paths that Git LFS keeps by the tree's attributes and whose new content is no LFS pointer.
- * Undefined when there is none. Sluice has no LFS store: such content would land where everybody else expects a pointer.
+ * Undefined when there is none. Sluice has no LFS store: such content would land where other clones expect a pointer.
  */
 export async function contentInsteadOfPointer(
   mirror: Mirror,

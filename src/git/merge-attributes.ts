@@ -5,10 +5,10 @@ import { pathToBytes } from '../lib/byte-path.ts';
 import { removeTree } from '../lib/remove-tree.ts';
 import type { Mirror } from './mirror.ts';
 import { scratchOf } from './mirror-folder.ts';
-import { changedPaths, listTree, type TreeEntry } from './tree-changes.ts';
+import { listTree, type TreeEntry } from './tree-changes.ts';
+import { TreeFact } from './tree-fact.ts';
 
 const NAME = /(^|\/)\.gitattributes$/;
-const MAX_KNOWN = 5_000;
 
 /**
  * The merge attributes (`-merge`, `binary`, `merge=union`) that a commit's `.gitattributes` files set. git reads them from a
@@ -16,33 +16,24 @@ const MAX_KNOWN = 5_000;
  */
 export class MergeAttributes {
   readonly #mirror: Mirror;
-  /** By tree; undefined: it has no such file. */
-  readonly #folders = new Map<string, string | undefined>();
-  #last: string | undefined;
+  /** Undefined: the tree has no such file. */
+  readonly #folders: TreeFact<string | undefined>;
 
   constructor(mirror: Mirror) {
     this.#mirror = mirror;
+    this.#folders = new TreeFact(mirror, {
+      decides: ({ path }) => NAME.test(path),
+      read: (tree) => this.#write(tree),
+    });
   }
 
-  /** The folder with the files of a commit, or undefined when it has none. */
-  async folderFor(commit: string): Promise<string | undefined> {
-    const tree = await this.#mirror.treeOf(commit);
-    if (!this.#folders.has(tree)) {
-      if (this.#folders.size > MAX_KNOWN) this.#folders.clear();
-      this.#folders.set(tree, (await this.#likeLast(tree)) ?? (await this.#write(tree)));
-    }
-    this.#last = tree;
-    const folder = this.#folders.get(tree);
-    // Maintenance or a mirror that was made anew may have removed it.
-    return folder === undefined || (await isThere(folder)) ? folder : this.#write(tree);
-  }
-
-  /** Most trees differ from the one before in other files: a comparison costs no process. */
-  async #likeLast(tree: string): Promise<string | undefined> {
-    const last = this.#last;
-    if (last === undefined || this.#folders.get(last) === undefined) return undefined;
-    const differing = await changedPaths(this.#mirror, last, tree).catch(() => undefined);
-    return differing?.some(({ path }) => NAME.test(path)) === false ? this.#folders.get(last) : undefined;
+  /** The folder with the files of a commit or tree; undefined when it has none. */
+  async folderFor(name: string): Promise<string | undefined> {
+    const folder = await this.#folders.of(name);
+    if (folder === undefined || (await isThere(folder))) return folder;
+    // The mirror was made anew.
+    this.#folders.forget();
+    return this.#folders.of(name);
   }
 
   async #write(tree: string): Promise<string | undefined> {

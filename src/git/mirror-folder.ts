@@ -7,7 +7,7 @@ import type { ObjectFormat } from './write-object.ts';
 
 /**
  * Files in a slot are the blobs, byte for byte, whatever the repository's attributes ask for: a conversion on the way in
- * that is not undone on the way out would be a change that nobody made (docs/decisions/0004).
+ * that is not undone on the way out would be a change that no tool made (docs/decisions/0004).
  */
 const EXACT_BYTES = '* -text -eol -ident -filter -working-tree-encoding\n';
 

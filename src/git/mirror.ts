@@ -10,6 +10,7 @@ import { Remote, SHA256_LENGTH, trackingRef } from './remote.ts';
 import { OPEN_ACCESS, type RemoteAccess } from './remote-access.ts';
 import type { Git, GitAnswer, GitCall } from './run-git.ts';
 import { listTree } from './tree-changes.ts';
+import { TreeFact } from './tree-fact.ts';
 import type { ObjectFormat } from './write-object.ts';
 
 export interface Tip {
@@ -17,7 +18,7 @@ export interface Tip {
   tree: string;
 }
 
-const MAX_TREES_KNOWN = 1_000;
+const SUBMODULE = '160000';
 
 export interface MirrorOptions {
   git: Git;
@@ -37,8 +38,8 @@ export class Mirror {
   readonly longLived: LongLivedGit;
   readonly #remote: Remote;
   readonly #attributes: MergeAttributes;
+  readonly #submodules: TreeFact<string | undefined>;
   readonly #ancestry = new Ancestry();
-  readonly #submodules = new Map<string, string | undefined>();
   readonly #seen = new Map<string, { tip: Tip; atMs: number }>();
   /** Another one each time the mirror was made anew, by whomever: what was known of its objects holds no more. */
   generation = '';
@@ -53,6 +54,10 @@ export class Mirror {
     this.#remote = new Remote({ git, url, access: remote });
     this.longLived = new LongLivedGit(git, this.dir);
     this.#attributes = new MergeAttributes(this);
+    this.#submodules = new TreeFact(this, {
+      decides: ({ mode, oldMode }) => [mode, oldMode].includes(SUBMODULE),
+      read: async (tree) => (await listTree(this, tree)).find(({ mode }) => mode === SUBMODULE)?.path,
+    });
   }
 
   run(call: Omit<GitCall, 'gitDir'>): Promise<Buffer> {
@@ -68,7 +73,7 @@ export class Mirror {
     return this.git.ask({ ...call, gitDir: this.dir });
   }
 
-  /** A call that speaks to the remote: with its credentials, and without them in what it says. */
+  /** Asks the remote, with its credentials; they are redacted from the answer. */
   askRemote(call: GitCall): Promise<GitAnswer> {
     return this.#remote.ask(call);
   }
@@ -198,14 +203,9 @@ export class Mirror {
     return true;
   }
 
-  /** Where a commit holds a submodule; undefined: nowhere. Remembered by tree, for the tree never changes. */
-  async submoduleIn(commit: string): Promise<string | undefined> {
-    const tree = await this.treeOf(commit);
-    if (!this.#submodules.has(tree)) {
-      if (this.#submodules.size > MAX_TREES_KNOWN) this.#submodules.clear();
-      this.#submodules.set(tree, (await listTree(this, tree)).find(({ mode }) => mode === '160000')?.path);
-    }
-    return this.#submodules.get(tree);
+  /** Where a commit holds a submodule; undefined: nowhere. */
+  submoduleIn(commit: string): Promise<string | undefined> {
+    return this.#submodules.of(commit);
   }
 
   close(): void {

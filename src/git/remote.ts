@@ -23,7 +23,7 @@ export class Remote {
     this.#access = access;
   }
 
-  /** A call that speaks to the remote: with its credentials, and without them in what it says. */
+  /** Runs a call to the remote, with its credentials; they are redacted from the answer. */
   async ask(call: GitCall): Promise<GitAnswer> {
     const env = { ...call.env, ...(await this.#access.environment()) };
     const answer = await this.#git.ask({ ...call, env });

@@ -110,7 +110,7 @@ export class SlotRack {
     for (const slot of [...this.#idle.splice(0), ...this.#unclean.splice(0)]) await this.#vacate(slot);
   }
 
-  /** False when something there would not end or go: then it keeps its owner, and nobody is given it. */
+  /** False when something there would not end or go: then it keeps its owner and is not handed out. */
   async #vacate(slot: Slot): Promise<boolean> {
     try {
       if (!(await endLeftovers(slot))) return false;

@@ -22,7 +22,7 @@ export interface Unstorable {
 }
 
 /**
- * Stores a file's bytes or a link's target as they are. Reading goes by our own hand: no git of ours runs in a tree that a
+ * Stores a file's bytes or a link's target as they are. Does not run git in a tree that a
  * child wrote.
  */
 export async function storeFile(mirror: Mirror, work: string, path: string): Promise<StoredFile | Unstorable> {
@@ -48,7 +48,7 @@ const UNREADABLE = ['EACCES', 'EPERM', 'ELOOP', 'ENXIO', 'ENAMETOOLONG', 'ENOENT
 async function storeContent(mirror: Mirror, file: string | Buffer, sizeBytes: number): Promise<string> {
   await using handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   if (sizeBytes <= MAX_READ_BYTES) return writeObject(mirror, 'blob', await handle.readFile());
-  // The open file, by its number: nobody can put another one in its place.
+  // By the number of the open file, which no other file can replace.
   return mirror.text({ args: ['hash-object', '-w', '--no-filters', '--', `/proc/${process.pid}/fd/${handle.fd}`] });
 }
 

@@ -25,7 +25,7 @@ export type AppliedSection = { ok: true; notes: SectionNotes } | { ok: false; pr
 export interface SectionScene {
   /** Changed by each section in turn. */
   draft: TreeDraft;
-  /** As the diff found it: renames and copies of one diff all speak of that. */
+  /** As the diff found it: renames and copies of one diff all refer to that. */
   before: TreeDraft;
   /** Paths that the diff renames away or removes: another section may write them. */
   vacated: ReadonlySet<string>;
@@ -38,7 +38,7 @@ export interface SectionScene {
 
 /** Puts one section of a diff into the draft, or says why it cannot be; then nothing of it is in the draft. */
 export async function applySection(section: FileSection, scene: SectionScene): Promise<AppliedSection> {
-  // Renames and copies of one diff speak of the files as the diff found them.
+  // Renames and copies of one diff refer to the files as the diff found them.
   const source = section.moved === undefined ? scene.draft : scene.before;
   const paths = pathsOf(section, scene, source);
   if ('ok' in paths) return paths;
@@ -115,7 +115,7 @@ function isUnsafe(path: string, before: TreeDraft): boolean {
 
 type Refused = { reason: SectionProblem['reason']; problem: string };
 
-/** The mode that the file gets; a refusal where the section speaks of another kind of file than there is. */
+/** The mode that the file gets; a refusal where the section is of another kind of file. */
 function modeAfter(section: FileSection, old: DraftFile | undefined): string | Refused {
   const { oldMode, newMode } = section;
   const submodule = { reason: 'submodule_entry', problem: 'is a submodule, and submodules are not supported' } as const;

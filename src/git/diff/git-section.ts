@@ -157,7 +157,7 @@ function movedProblem({ gitNames, oldName, newName, moved }: FileSection, gitLin
   return fits ? undefined : `the "diff --git" line is not of ${from} and ${to}`;
 }
 
-/** A git header without hunks says all when it changes a mode or a name, or speaks of an empty file. */
+/** A git header without hunks is complete when it changes a mode or a name, or is of an empty file. */
 function assertComplete(section: FileSection, cursor: DiffLines): void {
   const { declared, blobs, moved, oldMode, newMode, line } = section;
   const changesContent = blobs !== undefined && blobs.old !== blobs.new && declared === undefined;

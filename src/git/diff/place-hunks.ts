@@ -22,8 +22,9 @@ export function applyHunks(content: string, hunks: readonly Hunk[], { exact }: {
   const offsets: HunkOffset[] = [];
   let free = 0;
   let shift = 0;
+  const budget = { lines: MAX_SEARCHED_LINES };
   for (const [index, hunk] of hunks.entries()) {
-    const wanted = { old: textsOf(hunk, 'added'), lines, free, shift };
+    const wanted = { old: textsOf(hunk, 'added'), lines, free, shift, budget };
     const found = exact ? atItsLine(hunk, wanted) : nearby(hunk, wanted);
     if ('problem' in found) return { ok: false, hunk: index + 1, line: hunk.line, ...found };
     parts.push(...lines.slice(free, found.at), ...textsOf(hunk, 'removed'));
@@ -50,6 +51,8 @@ interface Wanted {
   free: number;
   /** By how much the hunk before was off. */
   shift: number;
+  /** Lines that may still be searched, for all hunks of the file. */
+  budget: { lines: number };
 }
 
 type Found = { at: number } | { problem: string; offset?: number; needsBase?: true };
@@ -65,7 +68,7 @@ function atItsLine(hunk: Hunk, wanted: Wanted): Found {
 }
 
 function nearby(hunk: Hunk, wanted: Wanted): Found {
-  const { old, lines, shift } = wanted;
+  const { old, lines, free, shift } = wanted;
   const stated = firstLine(hunk, old.length);
   if (old.length === 0) {
     // `-0,0` on an empty file is the only place that needs no line to go by.
@@ -73,18 +76,20 @@ function nearby(hunk: Hunk, wanted: Wanted): Found {
     const problem = 'adds lines and shows none that stays: give the base that its line numbers are of';
     return { problem, needsBase: true };
   }
-  const places = placesOf(wanted, MAX_PLACES).filter((at) => mayStandAt(hunk, { at, oldLength: old.length, lines }));
+  const mayStand = (at: number): boolean => mayStandAt(hunk, { at, oldLength: old.length, lines });
   if (hasContext(hunk)) {
-    if (places.includes(stated + shift)) return { at: stated + shift };
-    if (places.includes(stated)) return { at: stated };
+    const likely = [stated + shift, stated].find((at) => at >= free && matchesAt(wanted, at) && mayStand(at));
+    if (likely !== undefined) return { at: likely };
   }
+  const places = placesOf(wanted, MAX_PLACES).filter(mayStand);
   if (places.length === 1) return { at: places[0]! };
   if (places.length === 0) return { problem: 'does not fit anywhere in the file' };
-  return {
-    problem: `fits at ${places.length === MAX_PLACES ? 'many' : places.length} places and not at its own line: give the base`,
-  };
+  const many = places.length === MAX_PLACES ? 'many' : places.length;
+  return { problem: `fits at ${many} places and not at its own line: give the base` };
 }
 
+/** Thousands of hunks that all stand off their lines, in a file of as many lines, are not searched for to the end. */
+const MAX_SEARCHED_LINES = 20_000_000;
 /** More equal places than this are only counted as many. */
 const MAX_PLACES = 1_000;
 
@@ -124,8 +129,9 @@ function matchesAt({ old, lines }: Wanted, at: number): boolean {
 }
 
 /** Where the old lines stand behind the hunk before, by Knuth, Morris and Pratt: a text of equal lines costs no more. */
-function placesOf({ old, lines, free }: Wanted, limit: number): number[] {
-  if (old.length === 0) return [];
+function placesOf({ old, lines, free, budget }: Wanted, limit: number): number[] {
+  budget.lines -= old.length + lines.length - free;
+  if (old.length === 0 || budget.lines < 0) return [];
   const fallback = fallbackTable(old);
   const places: number[] = [];
   let matched = 0;

@@ -22,7 +22,7 @@ export function readDiff(text: string, { isMail = false }: { isMail?: boolean } 
   const place: ProsePlace = { isFirst: true, isMail, quietUntil: isMail ? quietUntil(cursor.lines) : 0 };
   let announced: { line: number; indexName: string | undefined } | undefined;
   while (!cursor.done) {
-    if (isSignature(cursor) && !place.isFirst) break;
+    if (!place.isFirst && isSignature(cursor)) break;
     if (HEADER_START.test(cursor.peek()!)) assertShort(cursor);
     const section = readSection(cursor, repairs);
     if (section !== undefined) {

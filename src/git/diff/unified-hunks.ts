@@ -63,7 +63,7 @@ function kindOf(line: string): HunkLine['kind'] | undefined {
   }
 }
 
-/** `\ No newline at end of file` speaks of the line before it. */
+/** `\ No newline at end of file` is about the line before it. */
 function endWithoutNewline(cursor: DiffLines, hunk: Hunk): void {
   const last = hunk.lines.at(-1);
   if (!last?.text.endsWith('\n')) throw new MalformedDiff(cursor.number, 'no line stands before this one');

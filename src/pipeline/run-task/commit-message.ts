@@ -2,7 +2,7 @@
 export interface GivenMessage {
   /** What the caller wrote; undefined: nothing. */
   given: string | undefined;
-  /** Taken where nobody wrote one. */
+  /** Taken where no message was given. */
   fallback: string;
 }
 

@@ -1,6 +1,5 @@
 import { hasCode } from '../../contract/errors.ts';
 import { type PatchInput, patchBytes, patchInputSchema, personSchema } from '../../contract/patch-input.ts';
-import type { Policy } from '../../contract/policy.ts';
 import { type Refusal, unsafePath } from '../../domain/path-rules.ts';
 import { treeFromFiles } from '../../git/build-tree.ts';
 import { type AppliedDiffs, applyDiffs } from '../../git/diff/apply-diff.ts';
@@ -10,7 +9,6 @@ import { type ReadPatch, readPatch } from '../../git/diff/read-patch.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { changesBetween } from '../../git/tree-changes.ts';
 import { TreeDraft } from '../../git/tree-draft.ts';
-import type { Person } from '../../git/write-commit.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
 import type { NewPatch } from '../../ledger/record-patch.ts';
@@ -33,6 +31,15 @@ interface MadeChange {
 
 type Made = MadeChange | { refusal: Refusal };
 
+/** What a patch is made from. */
+interface Given {
+  input: PatchInput;
+  origin: PatchOrigin;
+  message: GivenMessage;
+  task: ClaimedTask;
+  tip: TaskBase;
+}
+
 /** The built-in tool `patch`: the caller's change becomes a commit on its base. The same bytes never get a second try. */
 export async function readyMadePatch(
   mirror: Mirror,
@@ -40,46 +47,40 @@ export async function readyMadePatch(
   { tip, message }: { tip: TaskBase; message: GivenMessage },
 ): Promise<AttemptEnding> {
   const input = patchInputSchema.parse(task.input);
-  const content = patchBytes(input);
-  const given: PatchOrigin = {
+  const origin: PatchOrigin = {
     format: input.format,
-    content,
+    content: patchBytes(input),
     base: input.base ?? tip.commit,
     message: messageOf(message, undefined),
     author: input.author ?? ANONYMOUS,
   };
-  const refused = (refusal: Refusal, paths: readonly string[] = []): AttemptEnding => ({
-    kind: 'patch',
-    patch: refusedPatch(given, paths, refusal),
-    mayRetry: false,
-  });
-  const early = await refusalBeforeReading(mirror, {
-    base: given.base,
-    bytes: content.length,
-    policy: tip.policy,
-    task,
-  });
-  if (early !== undefined) return refused(early);
+  return { kind: 'patch', patch: await makePatch(mirror, { input, origin, message, task, tip }), mayRetry: false };
+}
+
+async function makePatch(mirror: Mirror, given: Given): Promise<NewPatch> {
+  const { input, origin } = given;
+  const early = await refusalBeforeReading(mirror, given);
+  if (early !== undefined) return refusedPatch(origin, [], early);
   if (input.format === 'inline') {
     const paths = input.files.map(({ path }) => path);
-    const made = await orRefused(makeFromFiles(mirror, input, given.base));
-    const patch = await finish(mirror, { origin: given, made, paths, task, tip });
-    return { kind: 'patch', patch, mayRetry: false };
+    return finish(mirror, given, { paths, made: await orRefused(makeFromFiles(mirror, input, origin.base)) });
   }
-  const read = await readPatch(mirror, content);
-  if (!read.ok) return refused(read, read.names);
-  const [mail] = read.mails.length === 1 ? read.mails : [];
-  const origin: PatchOrigin = {
-    ...given,
-    message: messageOf(message, mail?.message),
-    author: input.author ?? authorOf(mail) ?? ANONYMOUS,
-    ...(mail?.authoredAt === undefined ? {} : { authoredAt: mail.authoredAt }),
-  };
-  const made = await orRefused(makeFromDiffs(mirror, { input, read, tip: tip.commit }));
+  const read = await readPatch(mirror, origin.content!);
+  if (!read.ok) return refusedPatch(origin, read.names, read);
+  const made = await orRefused(makeFromDiffs(mirror, { input, read, tip: given.tip.commit }));
+  return finish(mirror, { ...given, origin: asItsMailSays(given, read.mails) }, { paths: read.names, made });
+}
+
+/** A single mail's author, date and message hold where the caller gives none. */
+function asItsMailSays({ input, origin, message }: Given, mails: readonly Mail[]): PatchOrigin {
+  const [mail] = mails;
+  if (mail === undefined || mails.length > 1) return origin;
+  const author = personSchema.safeParse(mail.author);
   return {
-    kind: 'patch',
-    patch: await finish(mirror, { origin, made, paths: read.names, task, tip }),
-    mayRetry: false,
+    ...origin,
+    message: messageOf(message, mail.message),
+    author: input.author ?? (author.success ? author.data : ANONYMOUS),
+    ...(mail.authoredAt === undefined ? {} : { authoredAt: mail.authoredAt }),
   };
 }
 
@@ -93,37 +94,25 @@ async function orRefused(making: Promise<Made>): Promise<Made> {
   }
 }
 
-function authorOf(mail: Mail | undefined): Person | undefined {
-  const parsed = personSchema.safeParse(mail?.author);
-  return parsed.success ? parsed.data : undefined;
-}
-
-async function refusalBeforeReading(
-  mirror: Mirror,
-  { base, bytes, policy, task }: { base: string; bytes: number; policy: Policy; task: ClaimedTask },
-): Promise<Refusal | undefined> {
+async function refusalBeforeReading(mirror: Mirror, { origin, task, tip }: Given): Promise<Refusal | undefined> {
+  const { base, content } = origin;
   if (!(await mirror.has(base))) return { reason: 'base_unknown', evidence: { base, branch: task.branch } };
   // Far over the limit: not even read. The exact judgement is made on what git makes of it.
-  if (bytes <= 4 * policy.limits.max_bytes) return undefined;
-  return { reason: 'too_large', evidence: { size_bytes: bytes, max_bytes: policy.limits.max_bytes } };
+  const { max_bytes } = tip.policy.limits;
+  if (content!.length <= 4 * max_bytes) return undefined;
+  return { reason: 'too_large', evidence: { size_bytes: content!.length, max_bytes } };
 }
 
 async function finish(
   mirror: Mirror,
-  {
-    origin,
-    made,
-    paths,
-    task,
-    tip,
-  }: { origin: PatchOrigin; made: Made; paths: readonly string[]; task: ClaimedTask; tip: TaskBase },
+  { origin, task, tip }: Given,
+  { paths, made }: { paths: readonly string[]; made: Made },
 ): Promise<NewPatch> {
   if ('refusal' in made) return refusedPatch(origin, paths, made.refusal);
   const change = await changesBetween(mirror, made.base, made.tree);
   if (change.paths.length === 0) return refusedPatch(origin, paths, { reason: 'empty', evidence: {} });
   const rules = { policy: tip.policy, scope: task.scope, secrets: [] };
-  const based = { ...origin, base: made.base };
-  const patch = await buildPatch(mirror, based, { change, tree: made.tree, rules });
+  const patch = await buildPatch(mirror, { ...origin, base: made.base }, { change, tree: made.tree, rules });
   return { ...patch, notes: Object.keys(made.notes).length === 0 ? null : made.notes };
 }
 

@@ -125,6 +125,21 @@ describe('P6: a gate that is lost', () => {
   }, 240_000);
 });
 
+test('P6: a candidate that cannot be checked out is unproven at once, and the evidence names the file', async () => {
+  const story = await LandingStory.begin(sluice);
+  const { git } = story;
+  await git.git(['fetch', '--quiet']);
+  await git.git(['reset', '--quiet', '--hard', 'origin/main']);
+  const blob = await git.git(['hash-object', '-w', '.sluice.yaml']);
+  await git.git(['update-index', '--add', '--cacheinfo', `100644,${blob},p/${'x'.repeat(300)}`]);
+  await git.git(['commit', '--quiet', '-m', 'change']);
+  await git.git(['push', '--quiet', 'origin', 'HEAD:main']);
+  await story.submit('a');
+  const message = expect.stringMatching(/x{255}.*File name too long/s);
+  expect(await story.until('a', 'BLOCKED')).toMatchObject({ reason: 'gate_unproven', evidence: { message } });
+  await story.end();
+});
+
 describe('P3: a change of the policy binds what stands behind it', () => {
   test('nothing is placed behind it until it has landed; then the new gate runs', async () => {
     const story = await LandingStory.begin(sluice, { landing: { slots: 4 } });
