@@ -33,58 +33,58 @@ export async function captureChange(
   slot: Slot,
   { base, keptPaths }: { base: string; keptPaths: readonly string[] },
 ): Promise<CapturedChange | Uncapturable> {
-  const baseTree = await mirror.treeOf(base);
   const now = await sealFolder(slot.work).catch((error: NodeJS.ErrnoException) => error);
-  if (now instanceof Error)
+  if (now instanceof Error) {
     return uncapturable('not_capturable', '.', `the work tree cannot be read: ${now.code ?? now.message}`);
+  }
   const isKept = (path: string): boolean => keptPaths.some((kept) => isInside(path, kept));
   const files = [...now.keys()].filter((path) => isSealedFile(now, path) && !isInside(path, '.git') && !isKept(path));
-  const tracked = new Map((await listTree(mirror, base)).map((entry) => [entry.path, entry]));
+  const entries = (await listTree(mirror, base)).filter(({ path }) => !isKept(path));
+  const tracked = new Map(entries.map((entry) => [entry.path, entry]));
+  const found = await addedFiles(mirror, slot, { now, files, tracked });
+  if ('refusal' in found) return { ok: false, refusal: found.refusal };
+  const changed = files.filter((path) => tracked.has(path) && isChanged(slot, now, path));
+  const stored = await storeAll(mirror, slot, [...changed, ...found.added]);
+  if ('refusal' in stored) return { ok: false, refusal: stored.refusal };
+  const here = new Set(files);
+  const removed = entries.filter(({ path, mode }) => !here.has(path) && mode !== MODES.submodule);
+  const all = [...removed.map(removal), ...stored.entries];
+  return finish(mirror, { base, entries: all, ignored: found.ignored });
+}
+
+/** The new files that belong to the change, and those that are left out; a refusal where one may not be there at all. */
+async function addedFiles(
+  mirror: Mirror,
+  slot: Slot,
+  { now, files, tracked }: { now: Seal; files: readonly string[]; tracked: ReadonlyMap<string, TreeEntry> },
+): Promise<{ added: string[]; ignored: string[] } | { refusal: Refusal }> {
   const beneath = submoduleWithFiles(tracked, files);
-  if (beneath !== undefined)
-    return uncapturable(
+  if (beneath !== undefined) {
+    return refuse(
       'submodule_entry',
       beneath,
       'files stand in the place of a submodule, and submodules are not supported',
     );
+  }
   const untracked = files.filter((path) => !tracked.has(path));
   const left = await leftOut(mirror, slot, { now, untracked, tracked });
   if ('unreadable' in left)
-    return uncapturable('not_capturable', left.unreadable, 'it is no plain file, and git would read it');
-  const kept = untracked.filter((path) => !left.covers(path));
+    return refuse('not_capturable', left.unreadable, 'it is no plain file, and git would read it');
+  const rest = untracked.filter((path) => !left.covers(path));
   // What git holds no form for is left out and named, as ignored files are.
-  const added = kept.filter((path) => isSealedFile(now, path) === 'plain');
-  const odd = kept.filter((path) => isSealedFile(now, path) === 'odd');
+  const added = rest.filter((path) => isSealedFile(now, path) === 'plain');
+  const odd = rest.filter((path) => isSealedFile(now, path) === 'odd');
   const embedded = added.find((path) => REPOSITORY.test(path));
-  if (embedded !== undefined) {
-    return uncapturable(
-      'embedded_repository',
-      embedded.replace(/\/?\.git(\/.*)?$/s, ''),
-      'a git repository of its own stands there',
-    );
-  }
-  const changed = files.filter((path) => tracked.has(path) && isChanged(slot, now, path));
-  const entries = await entriesOf(mirror, slot, [...changed, ...added]);
-  if ('refusal' in entries) return { ok: false, refusal: entries.refusal };
-  const here = new Set(files);
-  const removed = [...tracked.values()].filter(({ path, mode }) => !here.has(path) && mode !== MODES.submodule);
-  return finish(mirror, {
-    base,
-    baseTree,
-    entries: [...removed.map(removal), ...entries.stored],
-    ignored: [...left.names, ...odd].toSorted(),
-  });
+  if (embedded === undefined) return { added, ignored: [...left.names, ...odd].toSorted() };
+  const folder = embedded.replace(/\/?\.git(\/.*)?$/s, '');
+  return refuse('embedded_repository', folder, 'a git repository of its own stands there');
 }
 
 async function finish(
   mirror: Mirror,
-  {
-    base,
-    baseTree,
-    entries,
-    ignored,
-  }: { base: string; baseTree: string; entries: readonly TreeEntry[]; ignored: string[] },
+  { base, entries, ignored }: { base: string; entries: readonly TreeEntry[]; ignored: string[] },
 ): Promise<CapturedChange | Uncapturable> {
+  const baseTree = await mirror.treeOf(base);
   try {
     const tree = entries.length === 0 ? baseTree : await treeWithEntries(mirror, { tree: base, entries });
     return { ok: true, baseTree, tree, ignored, ...(await changesBetween(mirror, baseTree, tree)) };
@@ -107,9 +107,9 @@ export async function rereadTree(mirror: Mirror, slot: Slot, commit: string): Pr
   const changed = tracked
     .map(({ path }) => path)
     .filter((path) => isSealedFile(now, path) && isChanged(slot, now, path));
-  const entries = await entriesOf(mirror, slot, changed);
-  if ('refusal' in entries) return undefined;
-  const all = [...gone.map(removal), ...entries.stored];
+  const stored = await storeAll(mirror, slot, changed);
+  if ('refusal' in stored) return undefined;
+  const all = [...gone.map(removal), ...stored.entries];
   return all.length === 0 ? mirror.treeOf(commit) : treeWithEntries(mirror, { tree: commit, entries: all });
 }
 
@@ -158,22 +158,24 @@ function isPlain(now: Seal, path: string): boolean {
   return !isSealedFile(now, path) || isSealedFile(now, path) === 'plain';
 }
 
-async function entriesOf(
+async function storeAll(
   mirror: Mirror,
   { work }: Slot,
   paths: readonly string[],
-): Promise<{ stored: TreeEntry[] } | { refusal: Refusal }> {
-  const stored: TreeEntry[] = [];
+): Promise<{ entries: TreeEntry[] } | { refusal: Refusal }> {
+  const entries: TreeEntry[] = [];
   for (const path of paths) {
     const file = await storeFile(mirror, work, path);
-    if ('unstorable' in file) {
-      return { refusal: { reason: 'not_capturable', evidence: { path, messages: `${path} is ${file.unstorable}` } } };
-    }
-    stored.push({ ...file, path });
+    if ('unstorable' in file) return refuse('not_capturable', path, `it is ${file.unstorable}`);
+    entries.push({ ...file, path });
   }
-  return { stored };
+  return { entries };
+}
+
+function refuse(reason: string, path: string, problem: string): { refusal: Refusal } {
+  return { refusal: { reason, evidence: { path, messages: `${path}: ${problem}` } } };
 }
 
 function uncapturable(reason: string, path: string, problem: string): Uncapturable {
-  return { ok: false, refusal: { reason, evidence: { path, messages: `${path}: ${problem}` } } };
+  return { ok: false, ...refuse(reason, path, problem) };
 }

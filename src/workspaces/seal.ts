@@ -24,7 +24,10 @@ const TICK_MS = 12;
 export async function sealFolder(folder: string, below = ''): Promise<Seal> {
   const seal: Seal = new Map();
   const open = [below];
-  if (below === '') seal.set('', signatureOf(lstatSync(folder, { bigint: true })));
+  const own = lstatSync(folder, { bigint: true });
+  // A link in the folder's place would lead out of it.
+  if (!own.isDirectory()) throw Object.assign(new Error(`${folder} is no folder`), { code: 'ENOTDIR' });
+  if (below === '') seal.set('', signatureOf(own));
   let seen = 0;
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
     for (const entry of readdirSync(fileBelow(folder, path), { withFileTypes: true, encoding: 'buffer' })) {

@@ -127,6 +127,7 @@ describe('the change is the base tree against the files', () => {
     ],
     ['.gitmodules as a link', 'ln -s a.txt .gitmodules', 'unsafe_path', '.gitmodules'],
     ['the work tree gone', 'cd ..; rm -rf work', 'not_capturable', '.'],
+    ['the work tree as a link that leads out of it', 'cd ..; rm -rf work; ln -s /etc work', 'not_capturable', '.'],
   ])('%s is told by name', async (_what, script, reason, path) => {
     const slot = await slotAtBase();
     await runIn(slot, script);
@@ -144,6 +145,17 @@ describe('the change is the base tree against the files', () => {
     expect(change.paths.map(({ path }) => path)).toEqual(['.gitignore']);
   });
 
+  test('tracked files below a kept path stay as they are, removed or changed there', async () => {
+    const own = await git.push({ 'kept/.gitkeep': '', 'kept/data': 'd\n' });
+    await git.mirror.fetchTip('main');
+    const slot = await rack.acquire();
+    taken.push(slot);
+    await checkOut(git.mirror, slot, own);
+    await runIn(slot, 'rm kept/.gitkeep; echo x > kept/data; echo y > kept/new; echo z > z');
+    const change = await captureChange(git.mirror, slot, { base: own, keptPaths: ['kept'] });
+    expect(change.ok && change.paths.map(({ path }) => path)).toEqual(['z']);
+  });
+
   test('names that are no UTF-8 come back as they are', async () => {
     const slot = await slotAtBase();
     await runIn(slot, `printf x > "$(printf 'na\\357ve')"`);
@@ -154,6 +166,7 @@ describe('the change is the base tree against the files', () => {
   test('whatever a tool does to its own repository reaches nothing that the judge uses', async () => {
     const slot = await slotAtBase();
     const marker = join(dataDir, 'owned');
+    const tipBefore = await git.tip();
     await runIn(
       slot,
       `git config core.fsmonitor 'touch ${marker}'; git config core.hooksPath .; git config filter.x.clean 'touch ${marker}'
@@ -166,7 +179,7 @@ describe('the change is the base tree against the files', () => {
     await expect(access(marker)).rejects.toThrow();
     expect(await git.mirror.text({ args: ['for-each-ref'] })).toBe(refsBefore);
     expect(await git.mirror.text({ args: ['config', '--local', '--list'] })).not.toContain('fsmonitor');
-    expect(await git.tip()).toBe(base);
+    expect(await git.tip()).toBe(tipBefore);
   });
 
   test('capture, then the diff on the base, give one tree for any edit', { timeout: 120_000 }, async () => {
