@@ -19,7 +19,7 @@ const MAX_PACKS = 20;
 const MAX_LOOSE_OBJECTS = 500;
 /** A mirror in use is left alone until it has this many times more. */
 const BUSY_FACTOR = 2;
-const IDLE_MS = 1_000;
+export const IDLE_MS = 1_000;
 const GATHER_LIMIT_MS = 10 * 60_000;
 const REPACK_LIMIT_MS = 60 * 60_000;
 const DAY_MS = 24 * 3_600_000;
@@ -62,25 +62,40 @@ export async function maintainMirror(mirror: Mirror, signal: AbortSignal): Promi
 
 /** How much a mirror holds; zeros where there is none. */
 export async function sizeOfMirror(mirrorDir: string): Promise<MirrorSize> {
+  const files = await objectFiles(mirrorDir);
+  const sizes = await Promise.all(
+    files.map((file) =>
+      stat(file).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return { ...countOf(files), sizeBytes: sizes.reduce((sum, size) => sum + size, 0) };
+}
+
+function countOf(files: readonly string[]): { packs: number; looseObjects: number } {
+  const packs = files.filter((file) => file.endsWith('.pack')).length;
+  return { packs, looseObjects: files.filter((file) => /\/[0-9a-f]{2}\/[0-9a-f]+$/.test(file)).length };
+}
+
+async function objectFiles(mirrorDir: string): Promise<string[]> {
   const objects = join(mirrorDir, 'objects');
-  const size: MirrorSize = { packs: 0, looseObjects: 0, sizeBytes: 0 };
-  for (const folder of await readdir(objects).catch(() => [])) {
-    for (const name of await readdir(join(objects, folder)).catch(() => [])) {
-      const { size: bytes } = await stat(join(objects, folder, name)).catch(() => ({ size: 0 }));
-      size.sizeBytes += bytes;
-      if (name.endsWith('.pack')) size.packs += 1;
-      if (/^[0-9a-f]{2}$/.test(folder)) size.looseObjects += 1;
-    }
-  }
-  return size;
+  const folders = await readdir(objects).catch(() => []);
+  const files = folders.map(async (folder) => {
+    const names = await readdir(join(objects, folder)).catch(() => []);
+    return names.map((name) => join(objects, folder, name));
+  });
+  return (await Promise.all(files)).flat();
 }
 
 async function whatIsDue(mirror: Mirror): Promise<Maintained> {
-  const { packs, looseObjects } = await sizeOfMirror(mirror.dir);
-  const factor = mirror.idleForMs() >= IDLE_MS ? 1 : BUSY_FACTOR;
+  const { packs, looseObjects } = countOf(await objectFiles(mirror.dir));
+  const isIdle = mirror.idleForMs() >= IDLE_MS;
   const made = await ageMs(join(scratchOf(mirror.dir), 'generation'));
   const repacked = (await ageMs(repackMark(mirror.dir))) ?? made ?? 0;
-  if (factor === 1 && repacked > REPACK_EVERY_MS) return 'repacked';
+  if (isIdle && repacked > REPACK_EVERY_MS) return 'repacked';
+  const factor = isIdle ? 1 : BUSY_FACTOR;
   return packs > MAX_PACKS * factor || looseObjects > MAX_LOOSE_OBJECTS * factor ? 'gathered' : 'nothing';
 }
 

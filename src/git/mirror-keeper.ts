@@ -1,20 +1,30 @@
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { Ticker } from '../lib/ticker.ts';
-import { maintainMirror } from './maintain-mirror.ts';
+import { IDLE_MS, maintainMirror } from './maintain-mirror.ts';
+import type { Mirror } from './mirror.ts';
 import type { Mirrors } from './mirrors.ts';
 
 const LOOK_EVERY_MS = 5_000;
+/** The weekly repack of a mirror that is not used any more is found by this. */
+const LOOK_AT_UNUSED_EVERY_MS = 3_600_000;
 
 /** Maintains the mirrors that a process has used, one after the other. A fault of one is logged and costs the others nothing. */
 export function mirrorKeeper(mirrors: Mirrors, log: Log): Component {
+  const lookedAtMs = new Map<Mirror, number>();
+  /** Nothing has happened there since it was found idle and in order. */
+  const isUnchanged = (mirror: Mirror): boolean => {
+    const sinceMs = performance.now() - (lookedAtMs.get(mirror) ?? Number.NEGATIVE_INFINITY);
+    return sinceMs < LOOK_AT_UNUSED_EVERY_MS && mirror.idleForMs() >= sinceMs + IDLE_MS;
+  };
   const tick = async (signal: AbortSignal): Promise<void> => {
-    for (const mirror of mirrors.all()) {
+    for (const mirror of mirrors.all().filter((each) => !isUnchanged(each))) {
       if (signal.aborted) return;
       try {
-        const startedAt = performance.now();
+        const startedAtMs = performance.now();
         const done = await maintainMirror(mirror, signal);
-        const durationMs = Math.round(performance.now() - startedAt);
+        if (done === 'nothing') lookedAtMs.set(mirror, startedAtMs);
+        const durationMs = Math.round(performance.now() - startedAtMs);
         if (done !== 'nothing') log.info({ mirror: mirror.dir, done, durationMs }, 'mirror.maintained');
       } catch (error) {
         if (!signal.aborted) log.warn({ mirror: mirror.dir, err: error }, 'mirror.maintenance_failed');
