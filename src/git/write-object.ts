@@ -12,6 +12,7 @@ export type ObjectFormat = 'sha1' | 'sha256';
 const compress = promisify(deflate);
 /** Most objects written here are small and read again within seconds: speed counts more than size. */
 const LEVEL = { level: 1 };
+const MAX_TRIES = 10;
 
 /** Writes a loose object as git would, without a process. Writing the same object again is harmless. */
 export async function writeObject(mirror: Mirror, type: ObjectType, body: Buffer): Promise<string> {
@@ -20,11 +21,23 @@ export async function writeObject(mirror: Mirror, type: ObjectType, body: Buffer
     .update(object)
     .digest('hex');
   const file = join(mirror.dir, 'objects', id.slice(0, 2), id.slice(2));
-  await mkdir(dirname(file), { recursive: true });
   const half = join(dirname(file), `tmp_obj_${randomUUID()}`);
-  await writeFile(half, await compress(object, LEVEL), { mode: 0o444 });
+  await writeInto(dirname(file), half, await compress(object, LEVEL));
   await rename(half, file);
   return id;
+}
+
+/** Maintenance removes folders that it has emptied, also between our making one and our writing into it. */
+async function writeInto(folder: string, file: string, content: Buffer): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    await mkdir(folder, { recursive: true });
+    try {
+      await writeFile(file, content, { mode: 0o444 });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || tries === MAX_TRIES) throw error;
+    }
+  }
 }
 
 /** The id that a blob of this content has, without writing it. */

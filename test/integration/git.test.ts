@@ -9,6 +9,7 @@ import { pushByCompareAndSwap } from '../../src/git/push.ts';
 import { changedPaths, changesBetween } from '../../src/git/tree-changes.ts';
 import { treeWithPinned } from '../../src/git/tree-entries.ts';
 import { writeCommit } from '../../src/git/write-commit.ts';
+import { writeObject } from '../../src/git/write-object.ts';
 import { type Files, GitSandbox } from '../support/git-sandbox.ts';
 
 let git: GitSandbox;
@@ -108,7 +109,17 @@ describe('a mirror', () => {
     // The lock of a dead process is removed first.
     expect(await maintainMirror(keeper, never)).toBe('nothing');
     // Of two processes of one machine one does it.
-    await Promise.all([maintainMirror(keeper, never), maintainMirror(second, never), another.fetchTip('main')]);
+    const writing = Array.from({ length: 400 }, (_, n) =>
+      writeObject(mirror, 'blob', Buffer.from(`while it runs ${n}`)),
+    );
+    await Promise.all([
+      maintainMirror(keeper, never),
+      maintainMirror(second, never),
+      another.fetchTip('main'),
+      ...writing,
+    ]);
+    for (const id of await Promise.all(writing))
+      expect(await another.longLived.info(id)).toMatchObject({ type: 'blob' });
     expect((await sizeOfMirror(mirror.dir)).packs).toBeLessThan(10);
     expect(await mirror.treeOf(held.commit)).toBe(held.tree);
     expect(await another.text({ args: ['cat-file', '-p', `${held.commit}:unlanded.txt`] })).toBe('x');
