@@ -20,6 +20,8 @@ export interface ChangeFacts {
   holdsSecret: boolean;
   /** A path that Git LFS keeps (`filter=lfs`) and that holds something else than an LFS pointer. */
   lfsPath?: string | undefined;
+  /** What is wrong with the policy that the change would give the branch. */
+  policyError?: string | undefined;
 }
 
 export interface Refusal {
@@ -71,6 +73,7 @@ export function refusalOf(
   if (embedded !== undefined) return { reason: 'embedded_repository', evidence: { path: embedded.path } };
   const uncheckable = cannotBeCheckedOut(change.paths);
   if (uncheckable !== undefined) return uncheckable;
+  if (change.policyError !== undefined) return { reason: 'policy_invalid', evidence: { messages: change.policyError } };
   if (change.lfsPath !== undefined) return { reason: 'lfs_content', evidence: { path: change.lfsPath } };
   const escaping = change.paths.find(leavesTree);
   if (escaping !== undefined) {

@@ -19,6 +19,7 @@ export interface JudgedChange {
   /** All that would be seen of it on the branch: the change, the message, the names. */
   texts?: readonly Buffer[];
   lfsPath?: string | undefined;
+  policyError?: string | undefined;
 }
 
 /** Stage: format is known to be good by now; scope, protected paths, secrets and limits are judged here. */
@@ -28,6 +29,7 @@ export function checkPatch(change: JudgedChange, rules: PatchRules): Refusal | u
     sizeBytes: change.sizeBytes,
     binary: change.binary,
     lfsPath: change.lfsPath,
+    policyError: change.policyError,
     holdsSecret: (change.texts ?? []).some((text) => holdsSecret(rules.secrets, text)),
   };
   return refusalOf(facts, { ...rules, approved: rules.approved ?? false });

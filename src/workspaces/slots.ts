@@ -215,13 +215,11 @@ async function cleaned(slot: Slot): Promise<boolean> {
   }
 }
 
-/** What belonged to one child alone goes always; the files of the commit only with `whole`. */
+/** Sluice's own entries of a slot that outlive a child: the rest of its folder goes. */
+const STAYING = ['owner', 'work', 'index'];
+
+/** What belonged to one child alone goes always, also beside its own folders; the files of the commit only with `whole`. */
 async function emptySlot(slot: Slot, whole: boolean): Promise<void> {
-  // Made anew each time: a child may have put a link in their place.
-  for (const path of [slot.home, slot.tmp, slot.out]) await removeTree(path);
-  // A git that was killed leaves its lock, and the next one would not begin.
-  const files = ['group', 'input.json', 'evidence.json', 'index.lock'];
-  for (const file of whole ? [...files, 'index'] : files) await rm(join(slot.dir, file), { force: true });
-  if (!whole) return;
-  await removeTree(slot.work);
+  const staying = whole ? ['owner'] : STAYING;
+  for (const name of await readdir(slot.dir)) if (!staying.includes(name)) await removeTree(join(slot.dir, name));
 }

@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs';
-import { lstat, open, readlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readlink } from 'node:fs/promises';
 import type { Mirror } from '../git/mirror.ts';
 import { splitAtNul } from '../git/tree-changes.ts';
 import { MODES } from '../git/tree-draft.ts';
@@ -27,15 +27,29 @@ export interface Unstorable {
  */
 export async function storeFile(mirror: Mirror, work: string, path: string): Promise<StoredFile | Unstorable> {
   const file = fileBelow(work, path);
+  const stats = await orUnreadable(lstat(file));
+  if ('unstorable' in stats) return stats;
+  if (stats.isSymbolicLink()) {
+    const target = await orUnreadable(readlink(file, { encoding: 'buffer' }));
+    return 'unstorable' in target ? target : { mode: MODES.link, blob: await writeObject(mirror, 'blob', target) };
+  }
+  if (!stats.isFile()) return { unstorable: kindOf(stats) };
+  const handle = await orUnreadable(open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
+  if ('unstorable' in handle) return handle;
   try {
-    const stats = await lstat(file);
-    if (stats.isSymbolicLink()) {
-      const target = await readlink(file, { encoding: 'buffer' });
-      return { mode: MODES.link, blob: await writeObject(mirror, 'blob', target) };
-    }
-    if (!stats.isFile()) return { unstorable: kindOf(stats) };
     const mode = (stats.mode & 0o100) === 0 ? MODES.file : MODES.executable;
-    return { mode, blob: await storeContent(mirror, file, stats.size) };
+    return { mode, blob: await storeContent(mirror, handle, stats.size) };
+  } finally {
+    await handle.close();
+  }
+}
+
+const UNREADABLE = ['EACCES', 'EPERM', 'ELOOP', 'ENXIO', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EISDIR'];
+
+/** Only what the work tree's own file answers counts: a fault of the mirror is none of the change. */
+async function orUnreadable<T>(reading: Promise<T>): Promise<T | Unstorable> {
+  try {
+    return await reading;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined || !UNREADABLE.includes(code)) throw error;
@@ -43,10 +57,7 @@ export async function storeFile(mirror: Mirror, work: string, path: string): Pro
   }
 }
 
-const UNREADABLE = ['EACCES', 'EPERM', 'ELOOP', 'ENXIO', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EISDIR'];
-
-async function storeContent(mirror: Mirror, file: string | Buffer, sizeBytes: number): Promise<string> {
-  await using handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+async function storeContent(mirror: Mirror, handle: FileHandle, sizeBytes: number): Promise<string> {
   if (sizeBytes <= MAX_READ_BYTES) return writeObject(mirror, 'blob', await handle.readFile());
   // By the number of the open file, which no other file can replace.
   return mirror.text({ args: ['hash-object', '-w', '--no-filters', '--', `/proc/${process.pid}/fd/${handle.fd}`] });

@@ -205,10 +205,60 @@ describe('mail', () => {
   });
 });
 
+test('several commits in one text are applied one after the other; a file that one diff changes and then renames is refused', async () => {
+  const show = (id: string, body: string) => `commit ${id.repeat(40)}\nAuthor: A <a@b>\n\n    text\n\n${body}`;
+  const edit = `diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n${EDIT}`;
+  const move = 'diff --git a/a.txt b/moved\nsimilarity index 100%\nrename from a.txt\nrename to moved\n';
+  const patch = await diff(`${show('a', edit)}\n${show('b', move)}`, { base: tip });
+  expect([patch.refusal, patch.paths]).toEqual([null, ['a.txt', 'moved']]);
+  expect(await fileAt(patch, 'moved')).toBe('one\nTWO\nthree\n');
+  expect((await diff(edit + move, { base: tip })).refusal?.reason).toBe('malformed');
+});
+
+test('a git diff that does not give what its index line says is told', async () => {
+  const whole = await git.diffOf({ 'src/x.c': LINES.replace('2\n', 'two\n').replace('11\n', 'eleven\n') });
+  const cut = `${whole.slice(0, whole.lastIndexOf('@@ -'))}`;
+  expect((await diff(whole, { base: tip })).notes).toBeNull();
+  expect((await diff(cut, { base: tip })).notes).toEqual({ other_than_indexed: ['src/x.c'] });
+});
+
+test('one file in thousands of sections is refused before it costs its size each time', async () => {
+  const sandbox = await begin({ big: 'a\n'.repeat(200_000) });
+  const pair = '--- a/big\n+++ b/big\n@@ -1 +1 @@\n-a\n+b\n--- a/big\n+++ b/big\n@@ -1 +1 @@\n-b\n+a\n';
+  const patch = await takeIn(
+    { format: 'unified_diff', content: pair.repeat(2_000), base: await sandbox.tip() },
+    { on: sandbox },
+  );
+  expect(patch.refusal).toMatchObject({ reason: 'malformed', evidence: { path: 'big' } });
+});
+
+test('a mail that a line of its own text has split is refused', async () => {
+  const mail = `From ${'a'.repeat(40)} Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nDate: Mon, 1 Jan 2026 00:00:00 +0000\nSubject: x\n\nFrom joe@example.com Mon Sep 17 00:00:00 2001\nmore\n---\n--- a/a.txt\n+++ b/a.txt\n${EDIT}`;
+  expect((await diff(mail, { base: tip })).refusal).toMatchObject({
+    reason: 'malformed',
+    evidence: { messages: expect.stringContaining('has no author') },
+  });
+});
+
+test('a policy that cannot be read does not become the branch’s, approved or not', async () => {
+  const write = (content: string) =>
+    takeIn({ format: 'inline', files: [{ path: '.sluice.yaml', content }], base: tip });
+  expect((await write('gates: [broken')).refusal).toMatchObject({
+    reason: 'policy_invalid',
+    evidence: { messages: expect.stringContaining('.sluice.yaml') },
+  });
+  expect((await write('gates: []\n')).refusal).toMatchObject({ reason: 'protected_path' });
+});
+
 describe('what cannot be a change', () => {
   test.each([
     ['UTF-16', Buffer.from('\ufeff--- a/a.txt\n', 'utf16le'), 'malformed'],
     ['an absolute name', Buffer.from('--- /dev/null\n+++ /etc/passwd\n@@ -0,0 +1 @@\n+x\n'), 'unsafe_path'],
+    [
+      'names that end in a byte that JavaScript trims',
+      Buffer.from('diff --git a/voilà b/voilà\nnew file mode 100644\n--- /dev/null\n+++ b/voilà\n@@ -0,0 +1 @@\n+x\n'),
+      undefined,
+    ],
     ['a new file that is there', Buffer.from('--- /dev/null\n+++ b/a.txt\n@@ -0,0 +1 @@\n+x\n'), 'does_not_apply'],
     ['a removal that leaves lines', Buffer.from('--- a/a.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n'), 'does_not_apply'],
     [

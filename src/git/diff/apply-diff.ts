@@ -17,6 +17,8 @@ export type AppliedDiffs =
   | { ok: true; draft: TreeDraft; strip: number; notes: SectionNotes[] }
   | { ok: false; reason: SectionProblem['reason'] | 'ambiguous_paths'; evidence: Record<string, unknown> };
 
+const MAX_CONTENT_BYTES = 128 * 1024 * 1024;
+
 type Attempt =
   | { ok: true; draft: TreeDraft; strip: number; notes: SectionNotes[] }
   | { ok: false; problem: SectionProblem };
@@ -80,6 +82,7 @@ async function attempt(
 ): Promise<Attempt> {
   const draft = base.copy();
   const notes: SectionNotes[] = [];
+  const budget = { bytes: MAX_CONTENT_BYTES };
   for (const sections of diffs) {
     const before = draft.copy();
     const scene = {
@@ -87,6 +90,8 @@ async function attempt(
       before,
       vacated: vacatedBy(sections, strip, before),
       written: new Set<string>(),
+      modified: new Set<string>(),
+      budget,
       strip,
       exact,
       format,

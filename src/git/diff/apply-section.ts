@@ -11,6 +11,7 @@ export interface SectionNotes {
   path: string;
   offsets: HunkOffset[];
   lineEndsConverted: boolean;
+  otherThanIndexed: boolean;
 }
 
 export interface SectionProblem {
@@ -31,6 +32,10 @@ export interface SectionScene {
   vacated: ReadonlySet<string>;
   /** Paths that a section of this diff has written. */
   written: Set<string>;
+  /** Paths that a section of this diff has changed in place. */
+  modified: Set<string>;
+  /** Bytes of content that sections may still be applied to: many sections of one large file cost its size each time. */
+  budget: { bytes: number };
   strip: number;
   exact: boolean;
   format: ObjectFormat;
@@ -48,6 +53,11 @@ export async function applySection(section: FileSection, scene: SectionScene): P
   const mode = modeAfter(section, old);
   if (typeof mode === 'object') return fails(section, 'content', mode.reason, { path, problem: mode.problem });
   const before = old === undefined ? Buffer.alloc(0) : await source.read(from!);
+  scene.budget.bytes -= before.length;
+  if (scene.budget.bytes < 0) {
+    const problem = 'is changed so many times that its size adds up to too much';
+    return fails(section, 'content', 'malformed', { path, problem });
+  }
   const after = contentAfter(section, before, scene);
   if ('problem' in after) return fails(section, 'content', after.reason, { path, ...after });
   if (to === undefined && after.content.length > 0) {
@@ -57,12 +67,23 @@ export async function applySection(section: FileSection, scene: SectionScene): P
     return fails(section, 'content', 'malformed', { path, problem: 'is named and nothing of it changes' });
   }
   write(scene, { paths, mode, content: after.content });
-  return { ok: true, notes: { path, offsets: after.offsets, lineEndsConverted: after.lineEndsConverted } };
+  const { offsets, lineEndsConverted } = after;
+  const otherThanIndexed = isOtherThanIndexed(section, { before, after: after.content, format: scene.format });
+  return { ok: true, notes: { path, offsets, lineEndsConverted, otherThanIndexed } };
+}
+
+/** The index line says what the old content becomes, and it became something else: the diff was cut or edited. */
+function isOtherThanIndexed(
+  { blobs, hunks }: FileSection,
+  { before, after, format }: { before: Buffer; after: Buffer; format: ObjectFormat },
+): boolean {
+  if (blobs === undefined || hunks.length === 0 || !blobId(before, format).startsWith(blobs.old)) return false;
+  return after.length > 0 && !blobId(after, format).startsWith(blobs.new);
 }
 
 /** Where the section reads and writes; a refusal where its names lead nowhere, out of the repository, or onto another file. */
 function pathsOf(section: FileSection, scene: SectionScene, source: TreeDraft): SectionPaths | AppliedSection {
-  const { draft, before, strip, vacated } = scene;
+  const { draft, before, strip, vacated, modified } = scene;
   const absolute = namesIn(section).find((name) => name.startsWith('/'));
   if (absolute !== undefined) {
     return fails(section, 'content', 'unsafe_path', { path: absolute, problem: 'is an absolute path' });
@@ -79,6 +100,10 @@ function pathsOf(section: FileSection, scene: SectionScene, source: TreeDraft): 
     const problem = 'is not a path inside the repository that may be written';
     return fails(section, 'content', 'unsafe_path', { path: unsafe, problem });
   }
+  if (paths.kind === 'renamed' && modified.has(paths.from)) {
+    const problem = 'is changed and then renamed in one diff, which are two commits: send them as mails';
+    return fails(section, 'content', 'malformed', { path: paths.from, problem });
+  }
   if (to !== undefined && to !== from && draft.find(to) !== undefined && !vacated.has(to)) {
     return fails(section, 'paths', 'does_not_apply', { path: to, problem: 'exists already' });
   }
@@ -86,7 +111,7 @@ function pathsOf(section: FileSection, scene: SectionScene, source: TreeDraft): 
 }
 
 function write(
-  { draft, written }: SectionScene,
+  { draft, written, modified }: SectionScene,
   { paths, mode, content }: { paths: SectionPaths; mode: string; content: Buffer },
 ): void {
   const [from, to] = [fromOf(paths), toOf(paths)];
@@ -97,6 +122,7 @@ function write(
   if (paths.kind === 'renamed' && !written.has(paths.from)) draft.remove(paths.from);
   draft.write(to, { mode, content });
   written.add(to);
+  if (paths.kind === 'modified') modified.add(to);
 }
 
 function fromOf(paths: SectionPaths): string | undefined {

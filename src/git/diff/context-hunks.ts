@@ -75,8 +75,8 @@ function weave(old: Side['lines'], fresh: Side['lines'], line: number): HunkLine
     const removed = changedFrom(old, i);
     const added = changedFrom(fresh, j);
     assertPaired(removed, added, line);
-    woven.push(...removed.map(({ text }): HunkLine => ({ kind: 'removed', text })));
-    woven.push(...added.map(({ text }): HunkLine => ({ kind: 'added', text })));
+    for (const { text } of removed) woven.push({ kind: 'removed', text });
+    for (const { text } of added) woven.push({ kind: 'added', text });
     i += removed.length;
     j += added.length;
     if (removed.length > 0 || added.length > 0) continue;
@@ -90,8 +90,9 @@ function weave(old: Side['lines'], fresh: Side['lines'], line: number): HunkLine
 
 /** The marked lines that stand together from a place on. */
 function changedFrom(lines: Side['lines'], from: number): Side['lines'] {
-  const end = lines.findIndex(({ mark }, index) => index >= from && mark === ' ');
-  return lines.slice(from, end === -1 ? lines.length : end);
+  let end = from;
+  while (end < lines.length && lines[end]!.mark !== ' ') end += 1;
+  return lines.slice(from, end);
 }
 
 /** `!` stands on both sides of a change; `-` and `+` on their own side alone. */

@@ -79,6 +79,7 @@ function readExtendedHeader(cursor: DiffLines, section: FileSection): boolean {
     if (blobs[3] !== undefined) section.oldMode ??= blobs[3];
   } else if (similarity !== null) {
     noteOnce(section, `${similarity[1] ?? ''}similarity`, number);
+    if (line === 'similarity index 100%') section.headerLines.add('similarity of 100%');
   } else {
     return false;
   }
@@ -153,14 +154,15 @@ function movedProblem({ gitNames, oldName, newName, moved }: FileSection, gitLin
   const fits =
     typeof gitNames === 'object'
       ? isOf(gitNames.old, from) && isOf(gitNames.new, to)
-      : gitLine.endsWith(to) && gitLine.slice(0, -to.length).trimEnd().includes(from);
+      : gitLine.endsWith(to) && gitLine.slice(0, -to.length).includes(from);
   return fits ? undefined : `the "diff --git" line is not of ${from} and ${to}`;
 }
 
 /** A git header without hunks is complete when it changes a mode or a name, or is of an empty file. */
 function assertComplete(section: FileSection, cursor: DiffLines): void {
-  const { declared, blobs, moved, oldMode, newMode, line } = section;
-  const changesContent = blobs !== undefined && blobs.old !== blobs.new && declared === undefined;
+  const { declared, blobs, moved, oldMode, newMode, line, headerLines } = section;
+  const isChanged = headerLines.has('similarity') && !headerLines.has('similarity of 100%');
+  const changesContent = isChanged || (blobs !== undefined && blobs.old !== blobs.new && declared === undefined);
   const saysSomething = declared !== undefined || moved !== undefined || (oldMode !== newMode && newMode !== undefined);
   if (changesContent || !saysSomething) {
     throw new MalformedDiff(cursor.number, `expected a hunk or binary data for the file of line ${line}`);

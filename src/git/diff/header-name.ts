@@ -14,7 +14,7 @@ export function readHeaderName(rest: string, line: number): HeaderName {
   const tab = text.indexOf('\t');
   if (tab !== -1) return withDate(text.slice(0, tab), text.slice(tab).trim());
   const date = DATE.exec(text);
-  return date === null ? withDate(text.trimEnd(), '') : withDate(text.slice(0, date.index), date[1]!);
+  return date === null ? withDate(withoutBlanks(text), '') : withDate(text.slice(0, date.index), date[1]!);
 }
 
 function withDate(name: string, date: string): HeaderName {
@@ -68,6 +68,13 @@ export function stripFolders(name: string, count: number): string | undefined {
   return left.length === 0 || left.at(-1) === '' ? undefined : left.join('/');
 }
 
+/** Bytes in Latin-1: JavaScript's own trim would remove the last byte of a `à`. */
+function withoutBlanks(text: string): string {
+  let end = text.length;
+  while (end > 0 && ' \t\r'.includes(text[end - 1]!)) end -= 1;
+  return text.slice(0, end);
+}
+
 export function withoutCarriageReturn(line: string): string {
   return line.endsWith('\r') ? line.slice(0, -1) : line;
 }
@@ -107,7 +114,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 /** Removes git's C-style quotes; the result holds bytes as Latin-1: `"t\303\251st"` is the UTF-8 of `tést`. */
 export function unquote(text: string, line: number): string {
   if (!text.startsWith('"') || !text.endsWith('"') || text.length < 2) return text;
-  return text.slice(1, -1).replace(/\\([0-3][0-7]{2}|[^]|$)/g, (_all, code: string) => {
+  return text.slice(1, -1).replace(/\\([0-3][0-7]{2}|[\s\S]|$)/g, (_all, code: string) => {
     const character = code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : ESCAPES[code];
     if (character === undefined) throw new MalformedDiff(line, `\\${code} is no escape of a quoted file name`);
     return character;

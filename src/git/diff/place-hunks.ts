@@ -18,7 +18,7 @@ export type PlacedHunks =
  */
 export function applyHunks(content: string, hunks: readonly Hunk[], { exact }: { exact: boolean }): PlacedHunks {
   const lines = splitLines(content);
-  const parts: string[] = [];
+  const parts: string[][] = [];
   const offsets: HunkOffset[] = [];
   let free = 0;
   let shift = 0;
@@ -27,13 +27,14 @@ export function applyHunks(content: string, hunks: readonly Hunk[], { exact }: {
     const wanted = { old: textsOf(hunk, 'added'), lines, free, shift, budget };
     const found = exact ? atItsLine(hunk, wanted) : nearby(hunk, wanted);
     if ('problem' in found) return { ok: false, hunk: index + 1, line: hunk.line, ...found };
-    parts.push(...lines.slice(free, found.at), ...textsOf(hunk, 'removed'));
+    parts.push(lines.slice(free, found.at), textsOf(hunk, 'removed'));
     free = found.at + wanted.old.length;
     shift = found.at - firstLine(hunk, wanted.old.length);
     if (shift !== 0) offsets.push({ hunk: index + 1, line: hunk.line, offset: shift });
   }
-  parts.push(...lines.slice(free));
-  if (parts.slice(0, -1).some((line) => !line.endsWith('\n'))) {
+  parts.push(lines.slice(free));
+  const made = parts.flat();
+  if (made.slice(0, -1).some((line) => !line.endsWith('\n'))) {
     return {
       ok: false,
       hunk: hunks.length,
@@ -41,7 +42,7 @@ export function applyHunks(content: string, hunks: readonly Hunk[], { exact }: {
       problem: 'a line without a newline would not be the last one',
     };
   }
-  return { ok: true, content: parts.join(''), offsets };
+  return { ok: true, content: made.join(''), offsets };
 }
 
 interface Wanted {

@@ -1,3 +1,4 @@
+import { diffLikeProblem, NAMES_WITHOUT_CONTENT } from './diff-like.ts';
 import { type DiffLines, MalformedDiff } from './diff-model.ts';
 
 /** Where a line stands that belongs to no file. */
@@ -10,21 +11,6 @@ export interface ProsePlace {
 }
 
 const HUNK_HEADER = /^[ \t>|]{0,16}@@ -\d{1,10}(,\d{1,10})? \+\d{1,10}(,\d{1,10})? @@/;
-
-const DIFF_LIKE: readonly [RegExp, string][] = [
-  [/^@@/, 'a hunk header stands without the names of its file'],
-  [/^(--- |\+\+\+ )/, 'a file name stands without its other half, or without a hunk'],
-  [/^\*{3} /, 'the header of a context diff or of another patch format stands without a hunk'],
-  [/^\*{15}/, 'a hunk of a context diff stands without the names of its file'],
-  [/^Only in .+: /, '"Only in" names a file whose content is missing: use diff -N'],
-  [/^(Binary f|F)iles .+ differ\r?$/, 'the content of a binary file is missing: use git diff --binary'],
-  [/^GIT binary patch\r?$/, 'binary data stand without the header of their file'],
-  [
-    /^((old|new|new file|deleted file) mode \d|(rename|copy) (from|to) |index [0-9a-f]+\.\.)/,
-    'a git header line stands without "diff --git"',
-  ],
-  [/^(dis)?similarity index \d/, 'a git header line stands without "diff --git"'],
-];
 
 /** The line at which the first file's section begins: a mail's text may hold anything before it. */
 export function quietUntil(lines: readonly string[]): number {
@@ -47,11 +33,15 @@ export function assertProse(cursor: DiffLines, { isFirst, quietUntil: quiet }: P
   const { number } = cursor;
   const isHunk = cursor.at < quiet ? /^@@ -\d/.test(line) : HUNK_HEADER.test(line);
   if (isHunk) throw new MalformedDiff(number, 'a hunk header stands without the names of its file');
-  if (cursor.at < quiet) return;
-  const unlike = line.replace(/^[\u00ef\u00bb\u00bf]+/, '').slice(0, 4_000);
-  for (const [pattern, expected] of DIFF_LIKE) if (pattern.test(unlike)) throw new MalformedDiff(number, expected);
-  // Before the first file these may be items of a list; behind a hunk they may be lines that its header does not count.
-  if (!isFirst && /^[+\\-]/.test(line) && !/^-{3,}\r?$/.test(line)) {
+  if (cursor.at < quiet) {
+    if (NAMES_WITHOUT_CONTENT.test(line)) throw new MalformedDiff(number, diffLikeProblem(line)!);
+    return;
+  }
+  const problem = diffLikeProblem(line) ?? (isFirst ? undefined : diffLikeProblem(line.replace(/^[ \t>|]{1,16}/, '')));
+  if (problem !== undefined) throw new MalformedDiff(number, problem);
+  // Before the first file a sign and one blank make an item of a list; elsewhere they may be lines of a hunk that is cut.
+  const isItem = isFirst ? /^[+-] \S/.test(line) : false;
+  if (/^[+\\-]/.test(line) && !/^[-+][-+=]+[+|]?\r?$/.test(line) && !isItem && !/^[+-]\r?$/.test(line)) {
     throw new MalformedDiff(number, 'a line of a hunk stands outside any hunk');
   }
 }

@@ -32,11 +32,17 @@ export async function readPatch(mirror: Mirror, content: Buffer): Promise<ReadPa
   if (/^(\u00ff\u00fe|\u00fe\u00ff)/.test(text))
     return unread('the text is UTF-16: save it as UTF-8 or send the bytes that git wrote');
   const mails = isMail(text) ? await readMails(mirror, content) : [];
+  const headless = mails === undefined || mails.length < 2 ? -1 : mails.findIndex(({ author }) => author === undefined);
+  if (headless !== -1) {
+    return unread(
+      `mail ${headless + 1} has no author: a line that begins with "From " may have split the mail before it`,
+    );
+  }
   if (mails === undefined) return unread(`git cannot split this into mails (${MAX_MAILS} at most)`);
   const diffs: FileSection[][] = [];
   const holders: Mail[] = [];
   const repairs: RepairNotes = {};
-  const texts = mails.length === 0 ? [text] : mails.map(({ diff }) => diff);
+  const texts = mails.length === 0 ? commitsIn(text) : mails.map(({ diff }) => diff);
   for (const [index, diff] of texts.entries()) {
     try {
       const read = readDiff(diff, { isMail: mails.length > 0 || SHOWN_COMMIT.test(diff) });
@@ -55,6 +61,11 @@ export async function readPatch(mirror: Mirror, content: Buffer): Promise<ReadPa
   }
   if (diffs.length === 0) return unread('it names no file');
   return { ok: true, diffs, names: [...new Set(diffs.flat().flatMap(namesIn))], mails: holders, repairs };
+}
+
+/** `git show A B` writes one commit after the other, each a change of its own. */
+function commitsIn(text: string): string[] {
+  return SHOWN_COMMIT.test(text) ? text.split(/^(?=commit [0-9a-f]{40})/m) : [text];
 }
 
 function unread(messages: string): UnreadPatch {

@@ -1,3 +1,4 @@
+import { isDiffLike } from './diff-like.ts';
 import { type DiffLines, type Hunk, type HunkLine, MalformedDiff, type RepairNotes } from './diff-model.ts';
 
 const HEADER = /^@@ -(\d{1,10})(?:,(\d{1,10}))? \+(\d{1,10})(?:,(\d{1,10}))? @@/;
@@ -94,9 +95,9 @@ function refuseMoreLines(cursor: DiffLines, hunk: Hunk): void {
   throw new MalformedDiff(cursor.number, `the hunk of line ${hunk.line} holds more lines than its header counts`);
 }
 
-/** `-- ` and what follows to the end of a mail: text that cannot belong to a hunk. */
+/** `-- ` and what follows to the end of a mail: text of which no line could belong to a hunk or a header. */
 export function isSignature(cursor: DiffLines): boolean {
   if (!/^-- ?\r?$/.test(cursor.peek() ?? '')) return false;
   const rest = cursor.lines.slice(cursor.at + 1);
-  return rest.some((line) => line.trim() !== '') && !rest.some((line) => /^([ +\\-]\S|@@|diff |Index: )/.test(line));
+  return rest.some((line) => line.trim() !== '') && !rest.some((line) => /^[ +\\@-]/.test(line) || isDiffLike(line));
 }

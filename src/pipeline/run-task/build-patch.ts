@@ -1,5 +1,5 @@
 import type { PatchFormat } from '../../contract/patch-input.ts';
-import type { Policy } from '../../contract/policy.ts';
+import { POLICY_PATH, type Policy } from '../../contract/policy.ts';
 import { commonPath, type Refusal } from '../../domain/path-rules.ts';
 import { contentInsteadOfPointer } from '../../git/lfs.ts';
 import type { Mirror } from '../../git/mirror.ts';
@@ -8,6 +8,7 @@ import { type Person, writeCommit } from '../../git/write-commit.ts';
 import type { NewPatch } from '../../ledger/record-patch.ts';
 import { redactDeep, redactedBytes, redactor } from '../../lib/redact.ts';
 import { checkPatch } from '../check-patch.ts';
+import { readPolicy } from '../read-policy.ts';
 
 export interface PatchOrigin {
   format: PatchFormat;
@@ -49,8 +50,10 @@ export async function buildPatch(
   });
   const paths = change.paths.map(({ path }) => path);
   const texts = [change.diff, Buffer.from(origin.message), Buffer.from(paths.join('\n'))];
+  const touchesPolicy = change.paths.some(({ path }) => path === POLICY_PATH);
+  const policyError = touchesPolicy ? ((await readPolicy(mirror, tree)).error ?? undefined) : undefined;
   const lfsPath = await contentInsteadOfPointer(mirror, tree, change.paths);
-  const refusal = checkPatch({ ...change, sizeBytes: change.diff.length, texts, lfsPath }, rules) ?? null;
+  const refusal = checkPatch({ ...change, sizeBytes: change.diff.length, texts, lfsPath, policyError }, rules) ?? null;
   const shown = paths.map(redact);
   return {
     ...emptyPatch({ ...origin, message }, authoredAt),

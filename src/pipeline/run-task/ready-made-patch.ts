@@ -172,12 +172,14 @@ function notesOf(
   more: Record<string, unknown>,
 ): Record<string, unknown> {
   const offsets = notes.flatMap(({ path, offsets: ofPath }) => ofPath.map((offset) => ({ path, ...offset })));
+  const edited = notes.filter(({ otherThanIndexed }) => otherThanIndexed).map(({ path }) => path);
   const converted = notes.filter(({ lineEndsConverted }) => lineEndsConverted).map(({ path }) => path);
   return {
     ...more,
     ...repairs,
     ...(offsets.length === 0 ? {} : { offsets: offsets.slice(0, MAX_MEMBERS) }),
     ...(converted.length === 0 ? {} : { line_ends_converted: converted.slice(0, MAX_MEMBERS) }),
+    ...(edited.length === 0 ? {} : { other_than_indexed: edited.slice(0, MAX_MEMBERS) }),
     ...(strip === 1 ? {} : { strip }),
     ...(mails.length > 1 ? { mails: mails.length } : {}),
   };

@@ -79,3 +79,14 @@ test('a file of equal lines costs no more than its length', () => {
   const body = `@@ -1,100000 +1,100000 @@\n-b\n+c\n${' a\n'.repeat(99_999)}`;
   expect(applyHunks(equal, hunksOf(body), { exact: false })).toMatchObject({ ok: false });
 });
+
+test('a file of 200,000 lines, and a context diff of as many, take no longer than they are', () => {
+  const lines = numbered(1, 200_000);
+  const edit = '@@ -150000,1 +150000,1 @@\n-150000\n+x\n';
+  expect(applyHunks(lines, hunksOf(edit), { exact: true })).toMatchObject({ ok: true });
+  const made = `@@ -0,0 +1,200000 @@\n${'+x\n'.repeat(200_000)}`;
+  expect(applyHunks('', hunksOf(made), { exact: true })).toMatchObject({ ok: true });
+  const side = '  a\n'.repeat(199_999);
+  const context = `*** a/x\n--- b/x\n***************\n*** 1,200000 ****\n${side}! b\n--- 1,200000 ----\n${side}! c\n`;
+  expect(readDiff(context).sections[0]!.hunks[0]!.lines).toHaveLength(200_001);
+});

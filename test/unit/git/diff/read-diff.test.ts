@@ -60,6 +60,16 @@ describe('every line belongs to a file or is prose', () => {
       'diff --git a/n b/n\nindex 0000000..814f4a4\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n',
       1,
     ],
+    ['a signature that could be lines of a hunk', `${GOOD}-- \n+  indented\n`, 7],
+    ['a signature with a header below', `${GOOD}-- \n2.39\nrename from x\n`, 7],
+    ['a hunk whose front is cut off', ` ctx\n-old\n+new\n${GOOD}`, 2],
+    ['a normal diff', `${GOOD}diff a b\n1c1\n< 1\n---\n> one\n`, 8],
+    ['an ed script', `${GOOD}2c\nhello\n.\n`, 7],
+    [
+      'a rename that is not all of a change',
+      'diff --git a/x b/y\nsimilarity index 70%\nrename from x\nrename to y\n',
+      5,
+    ],
     ['half of a rename', 'diff --git a/x b/y\nsimilarity index 100%\nrename from x\n', 1],
     [
       'a rename whose target is another one',
@@ -69,7 +79,7 @@ describe('every line belongs to a file or is prose', () => {
     ['line ends of two kinds', GIT.replace('b/x\nindex', 'b/x\r\nindex'), 2],
     ['a quoted name with a bad escape', '--- /dev/null\n+++ "b/fresh\\2.md"\n@@ -0,0 +1 @@\n+x\n', 2],
     ['old lines from line 0 on', '--- a/x\n+++ b/x\n@@ -0,1 +1 @@\n-a\n+b\n', 3],
-    ['a quoted section', `${GOOD}> --- a/y\n> +++ b/y\n> @@ -1 +1 @@\n> -b\n> +B\n`, 9],
+    ['a quoted section', `${GOOD}> --- a/y\n> +++ b/y\n> @@ -1 +1 @@\n> -b\n> +B\n`, 7],
     ['an indented section', `${GOOD}    --- a/y\n    +++ b/y\n    @@ -1 +1 @@\n    -b\n    +B\n`, 7],
     ['a byte order mark inside', `${GOOD}\u00ef\u00bb\u00bf--- a/y\n+++ b/y\n@@ -1 +1 @@\n-b\n+B\n`, 7],
     ['an empty new file of GNU diff', `diff -ruN old/e new/e\n${GOOD}`, undefined],
@@ -103,7 +113,7 @@ describe('every line belongs to a file or is prose', () => {
   });
 
   test('the text of a mail may look like a diff, up to its first file', () => {
-    const text = `--- before\n+++ after\n*** stars\nOnly in my mind: this\nindex 12..34\n---\n x | 2 +-\n\n${GIT}`;
+    const text = `--- before\n+++ after\n*** stars\nindex 12..34\n---\n x | 2 +-\n\n${GIT}`;
     expect(refusal(text)).toBe(1);
     expect(readDiff(text, { isMail: true }).sections).toHaveLength(1);
     expect(refusal(`@@ -1 +1 @@\n-a\n+b\n${GIT}`, { isMail: true })).toBe(1);
