@@ -39,9 +39,25 @@ export function assertProse(cursor: DiffLines, { isFirst, quietUntil: quiet }: P
   }
   const problem = diffLikeProblem(line) ?? (isFirst ? undefined : diffLikeProblem(line.replace(/^[ \t>|]{1,16}/, '')));
   if (problem !== undefined) throw new MalformedDiff(number, problem);
-  // Before the first file a sign and one blank make an item of a list; elsewhere they may be lines of a hunk that is cut.
-  const isItem = isFirst ? /^[+-] \S/.test(line) : false;
-  if (/^[+\\-]/.test(line) && !/^[-+][-+=]+[+|]?\r?$/.test(line) && !isItem && !/^[+-]\r?$/.test(line)) {
+  if (/^[+\\-]/.test(line) && !isRule(line) && !(isFirst && isItem(cursor))) {
     throw new MalformedDiff(number, 'a line of a hunk stands outside any hunk');
   }
 }
+
+/** A line of signs alone, as below a heading or around a table. */
+function isRule(line: string): boolean {
+  return /^[-+][-+=]+[+|]?\r?$/.test(line) || /^[+-]\r?$/.test(line);
+}
+
+/**
+ * Before the first file a line that begins with a sign is an item of a list where one blank follows (`- all files`), or
+ * where it stands in a paragraph that begins with words (`Two switches:`, then `-n to try`). A hunk that was cut has
+ * neither: its lines begin with a sign or a blank.
+ */
+function isItem({ lines, at }: DiffLines): boolean {
+  if (/^[+-] \S/.test(lines[at]!)) return true;
+  const above = lines.slice(Math.max(0, at - LONGEST_LIST), at);
+  return above.slice(above.findLastIndex((line) => line.trim() === '') + 1).some((line) => /^\w/.test(line));
+}
+
+const LONGEST_LIST = 40;

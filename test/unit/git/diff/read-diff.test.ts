@@ -99,6 +99,7 @@ describe('every line belongs to a file or is prose', () => {
 
   test.each([
     ['text before and a list', `Fix x.\n\n- one thing\n+ another\n* a third\n---\n${GOOD}`],
+    ['options below a sentence', `Two switches:\n-n to try\n-h to help\n\n${GOOD}`],
     ['a mail signature', `${GOOD}-- \n2.39.5\n\n`],
     ['a code fence', `Here it is:\n\`\`\`diff\n${GOOD}\`\`\`\nDone.\n`],
     ['quilt', `Index: pkg/x\n=========\n--- pkg.orig/x\n+++ pkg/x\n@@ -1,2 +1,2 @@\n one\n-two\n+TWO\n`],
