@@ -105,16 +105,22 @@ export class ConsumingWatch implements Component {
     }
     hunger.sinceMs ??= now;
     const waitedMs = Math.round(now - hunger.sinceMs);
-    if (waitedMs < this.#times.reopenAfterMs) return;
     if (!hunger.reopened) {
+      if (waitedMs < this.#times.reopenAfterMs) return;
       hunger.reopened = true;
       log.error({ queue, waitedMs }, 'worker.not_consuming');
       await intake.reopen();
       return;
     }
-    if (this.#gaveUp || waitedMs < this.#times.giveUpAfterMs || !(await this.#queueAnswers())) return;
+    // Only time in which the queue answers counts: after an outage a connection needs a moment to come back.
+    if (!(await this.#queueAnswers())) hunger.sinceMs = now;
+    else if (waitedMs >= this.#times.giveUpAfterMs) this.#giveUp(queue, waitedMs);
+  }
+
+  #giveUp(queue: string, waitedMs: number): void {
+    if (this.#gaveUp) return;
     this.#gaveUp = true;
-    log.fatal({ queue, waitedMs }, 'worker.gives_up');
+    this.#options.log.fatal({ queue, waitedMs }, 'worker.gives_up');
     this.#options.onGiveUp();
   }
 

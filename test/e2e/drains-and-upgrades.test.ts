@@ -98,6 +98,8 @@ test('P8, P9: a rolling restart of every process under load loses and repeats no
     old.kill('SIGTERM');
     expect(await ended).toBe(0);
     running.set(name, roles[name]());
+    const { handedIn } = load;
+    await eventually('more load', async () => load.handedIn > handedIn);
   }
   const runIds = await load.stop();
   for (const id of runIds) {
@@ -115,10 +117,10 @@ test('P8, P9: a rolling restart of every process under load loses and repeats no
 });
 
 /** A run of two short tasks every now and then, asked for again while the API is away, until it is stopped. */
-function handIn(client: SluiceClient): { stop: () => Promise<string[]> } {
+function handIn(client: SluiceClient): { readonly handedIn: number; stop: () => Promise<string[]> } {
   const stopped = new AbortController();
+  const runIds: string[] = [];
   const all = (async () => {
-    const runIds: string[] = [];
     for (let n = 0; !stopped.signal.aborted; n += 1) {
       const tasks = ['a', 'b'].map((name) => shell(`${name}${n}`, `sleep 0.4; echo ${n} > roll-${name}${n}.txt`));
       const run = await eventually('an answer', () =>
@@ -130,6 +132,9 @@ function handIn(client: SluiceClient): { stop: () => Promise<string[]> } {
     return runIds;
   })();
   return {
+    get handedIn() {
+      return runIds.length;
+    },
     stop: () => {
       stopped.abort();
       return all;

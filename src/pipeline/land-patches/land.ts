@@ -58,7 +58,7 @@ export async function land(
 
 /** What only the whole branch can be refused for, in the words of git and of hosting services. */
 const ABOUT_THE_BRANCH =
-  /protected branch|checked out|not allowed to (push|update)|permission|denied|read.?only|GH006|archived|deletion prohibited/i;
+  /protected branch|checked out|not allowed to (push|update)|permission|denied|read.?only|frozen|code.?freeze|branch is locked|GH006|archived|deletion prohibited/i;
 
 /**
  * The remote refused a push. It may be for what one of its patches holds, so the push is divided like a red batch. A patch

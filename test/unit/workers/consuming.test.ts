@@ -72,8 +72,12 @@ test.each([
   expect(did).toEqual([]);
 });
 
-test('with the queue itself away nobody gives up', async () => {
-  const { did, lookFor } = watched({ queueAnswers: false });
+test('with the queue itself away nobody gives up, nor at the moment in which it is back', async () => {
+  const { world, did, lookFor } = watched({ queueAnswers: false });
   await lookFor(120);
+  world.queueAnswers = true;
+  await lookFor(20);
   expect(did).toEqual(['reopen', 'starving']);
+  await lookFor(80);
+  expect(did).toEqual(['reopen', 'starving', 'gives up']);
 });
