@@ -7,9 +7,9 @@ COPY . .
 RUN npm run build && npm prune --omit=dev
 
 FROM node:24-bookworm-slim
-# git is what Sluice works with; tini reaps what killed tools leave behind.
+# git is what Sluice works with; bubblewrap confines what it runs; tini reaps what killed tools leave behind.
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends git openssh-client ca-certificates tini \
+  && apt-get install --yes --no-install-recommends git bubblewrap openssh-client ca-certificates tini \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --create-home --uid 10001 sluice \
   && mkdir /data && chown sluice:sluice /data

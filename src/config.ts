@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { type ConfigFile, configSchema } from './contract/config-schema.ts';
 import { SluiceError } from './contract/errors.ts';
 import { parseDocument } from './contract/parse.ts';
+import { readSecret } from './lib/secret-file.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -23,9 +24,13 @@ export interface Settings {
   databaseUrl: string | undefined;
   redisUrl: string | undefined;
   dataDir: string;
+  /** What green verdicts are sealed with; undefined: they are not. */
+  verdictKey: string | undefined;
   host: string;
   port: number;
   logLevel: string;
+  /** Undefined: there is none, and everything is as by default. */
+  configFile: string | undefined;
   /** The folder that relative paths of repositories start from. */
   folder: string;
   file: ConfigFile;
@@ -46,13 +51,16 @@ export async function loadSettings(
   const file = parseDocument(configSchema, document, { code: 'config.invalid', what: path ?? 'configuration' });
   const granted = flags.allowAll === true && isLoopback(flags.host ?? environment.SLUICE_HOST ?? LOOPBACK);
   const said = document as Partial<ConfigFile>;
+  const dataDir = resolve(cwd, flags.dataDir ?? nonEmpty(environment.SLUICE_DATA_DIR) ?? '.sluice');
   return {
     databaseUrl: address(environment, 'DATABASE_URL', ['postgres:', 'postgresql:']),
     redisUrl: address(environment, 'REDIS_URL', ['redis:', 'rediss:']),
-    dataDir: resolve(cwd, flags.dataDir ?? nonEmpty(environment.SLUICE_DATA_DIR) ?? '.sluice'),
+    dataDir,
+    verdictKey: verdictKeyOf(environment) ?? (await readSecret(verdictKeyFile(dataDir))),
     host: flags.host ?? nonEmpty(environment.SLUICE_HOST) ?? LOOPBACK,
     port: flags.port ?? parsePort(environment.SLUICE_PORT),
     logLevel: parseLevel(environment.LOG_LEVEL),
+    configFile: path,
     folder: path === undefined ? cwd : dirname(path),
     file: {
       ...file,
@@ -61,6 +69,18 @@ export async function loadSettings(
     },
     environment,
   };
+}
+
+export function verdictKeyFile(dataDir: string): string {
+  return join(dataDir, 'verdict.key');
+}
+
+const MIN_KEY_LENGTH = 32;
+
+function verdictKeyOf(environment: Environment): string | undefined {
+  const key = nonEmpty(environment.SLUICE_VERDICT_KEY);
+  if (key === undefined || key.length >= MIN_KEY_LENGTH) return key;
+  throw new SluiceError('config.invalid', `SLUICE_VERDICT_KEY has fewer than ${MIN_KEY_LENGTH} characters`);
 }
 
 const LOOPBACK = '127.0.0.1';

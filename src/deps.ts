@@ -8,11 +8,13 @@ import { HintListener, HintSender } from './database/hints.ts';
 import { assertSchemaCurrent, migrateUp } from './database/migrator.ts';
 import { planLanding } from './domain/landing/planner.ts';
 import { NamedRepositories } from './domain/repository-book.ts';
+import { VerdictSeal } from './domain/verdict-seal.ts';
 import { Mirrors } from './git/mirrors.ts';
 import { OPEN_ACCESS, type RemoteAccess, remoteAccess } from './git/remote-access.ts';
 import { Git } from './git/run-git.ts';
 import { makeToolsKnown } from './ledger/breakers.ts';
 import { Ledger } from './ledger/ledger.ts';
+import { agreeOnVerdictKey } from './ledger/verdict-key.ts';
 import { sleep } from './lib/clock.ts';
 import type { Component } from './lib/component.ts';
 import type { Log } from './lib/log.ts';
@@ -33,6 +35,7 @@ export interface Deps {
   publisher: QueuePublisher;
   tools: ToolRegistry;
   repositories: NamedRepositories;
+  seal: VerdictSeal;
   /** What to do next on a target; the bench compares others with it. */
   planLanding: typeof planLanding;
   crashPoint: CrashPoint;
@@ -53,6 +56,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
     known: settings.file.repositories,
     allowAny: settings.file.allow_any_repository,
     folder: settings.folder,
+    sandbox: settings.file.sandbox,
   });
   const git = new Git({ home: join(settings.dataDir, 'git'), searchPath });
   const helpers = join(settings.dataDir, 'git', 'helpers');
@@ -72,6 +76,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
     publisher: new QueuePublisher(queueBackend),
     tools: new ToolRegistry(settings.file.tools),
     repositories,
+    seal: new VerdictSeal(settings.verdictKey),
     planLanding,
     crashPoint: noCrashPoint,
     mirrorsOf: (role) => new Mirrors({ git, root: join(settings.dataDir, 'mirrors', role), accessTo }),
@@ -139,6 +144,15 @@ function toolsKnown({ ledger, tools, log }: Deps): Component {
   };
 }
 
+/** For roles that write verdicts or land by them. */
+export function verdictKeyAgreed({ ledger, seal, log }: Deps): Component {
+  return {
+    name: 'verdict-key',
+    start: () => untilDatabaseAnswers(log, () => ledger.write((tx) => agreeOnVerdictKey(tx, seal.fingerprint))),
+    stop: async () => {},
+  };
+}
+
 /** A queue that is away costs time, never work: the role starts and says so. A wrong Redis policy is an error. */
 function queuesReady({ queueBackend, daos, log }: Deps): Component {
   return {
@@ -146,7 +160,7 @@ function queuesReady({ queueBackend, daos, log }: Deps): Component {
     async start() {
       let installation = '';
       await untilDatabaseAnswers(log, async () => {
-        installation = await daos.installation.currentId();
+        installation = (await daos.installation.current()).installation_id;
       });
       try {
         await queueBackend.prepare(installation);

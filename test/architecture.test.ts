@@ -21,6 +21,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   client: 2,
   ledger: 3,
   workspaces: 3,
+  children: 3.5,
   queues: 4,
   pipeline: 4,
   'config.ts': 5,

@@ -8,6 +8,7 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daos } from '../dao/all.ts';
 import type { Database } from '../database/database.ts';
+import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
@@ -22,6 +23,7 @@ export interface ApiDeps {
   ledger: Ledger;
   submit: SubmitRunDeps;
   mirrors: Mirrors;
+  seal: VerdictSeal;
   queueBackend: QueueBackend;
   feed: EventFeed;
   log: Log;

@@ -79,7 +79,7 @@ export class ApiRole implements Component {
   }
 
   #build(openOnLoopback: boolean): Promise<Api> {
-    const { database, daos, ledger, queueBackend, log, tools, repositories, settings, publisher } = this.#deps;
+    const { database, daos, ledger, queueBackend, log, tools, repositories, settings, publisher, seal } = this.#deps;
     const submit = {
       ledger,
       runs: daos.runs,
@@ -88,7 +88,7 @@ export class ApiRole implements Component {
       allowCommands: settings.file.allow_commands,
     };
     return createApp(
-      { database, daos, ledger, submit, mirrors: this.#mirrors, queueBackend, feed: this.#feed, log },
+      { database, daos, ledger, submit, mirrors: this.#mirrors, seal, queueBackend, feed: this.#feed, log },
       {
         auth: new Auth({ tokens: daos.tokens, openOnLoopback }),
         board: createQueueBoard(publisher, BOARD_PATH),

@@ -101,6 +101,8 @@ export interface WorkerObject extends ApiObject, Ending {
   draining: boolean;
   refused_writes: number;
   starving_since: string | null;
+  /** How it keeps children apart from its machine; null where an older Sluice did not say. */
+  confinement: 'bubblewrap' | 'none' | null;
 }
 
 export interface BreakerObject extends ApiObject, Ending {

@@ -8,10 +8,10 @@ const breakerSchema = z.strictObject({
   cooldown_seconds: field.seconds.default(60),
 });
 
-/** The worktree is writable, the rest read-only, processes are its own; `network: false` cuts it off as well. */
-const sandboxSchema = z.strictObject({
+/** Never without bubblewrap, whatever the mode is; `network` here wins over `tool_network`. */
+const toolSandboxSchema = z.strictObject({
   kind: z.literal('bubblewrap'),
-  network: z.boolean().default(true),
+  network: z.boolean().optional(),
 });
 
 /** Of each process of a child, but for `processes`, which counts them all. */
@@ -43,7 +43,7 @@ const toolSchema = z.strictObject({
   concurrency: field.count.optional(),
   rate_limit: z.strictObject({ max: field.count, per_seconds: field.seconds }).optional(),
   budget: z.strictObject({ usd_per_day: field.usd }).optional(),
-  sandbox: sandboxSchema.optional(),
+  sandbox: toolSandboxSchema.optional(),
   limits: limitsSchema.optional(),
   breaker: breakerSchema.prefault({}),
 });
@@ -71,6 +71,8 @@ const repositorySchema = z.strictObject({
   url: z.string().min(1).max(2_000).refine(holdsNoPassword, 'holds a password: name it in credentials'),
   credentials: credentialsSchema.optional(),
   committer: committerSchema.optional(),
+  /** True: a gate of its policy gets a network where it asks for one. */
+  gate_network: z.boolean().default(false),
   /** How many tasks may run on it at once, over all its branches. */
   concurrency: field.count.optional(),
 });
@@ -82,6 +84,19 @@ export function holdsNoPassword(url: string): boolean {
   return password === '' && (username === '' || !/^https?:$/.test(protocol));
 }
 
+/** How tools, gates and `prepare` steps are kept apart from the machine and from each other. */
+const confinementSchema = z.strictObject({
+  mode: z.enum(['auto', 'require', 'none']).default('auto'),
+  tool_network: z.boolean().default(true),
+  prepare_network: z.boolean().default(true),
+  /** True: every gate has one; else those that ask for it in a repository with `gate_network`. */
+  gate_network: z.boolean().default(false),
+  /** Files and folders that children may read beside the system's own and the programs of PATH. */
+  readable: z.array(filePath).max(100).default([]),
+  gate_limits: limitsSchema.optional(),
+  prepare_limits: limitsSchema.optional(),
+});
+
 /** Names that the run spec may not give a tool of the configuration. */
 export const BUILT_IN_TOOLS = ['command', 'patch'] as const;
 
@@ -90,6 +105,7 @@ export const configSchema = z.strictObject({
   repositories: z.record(field.identifier, repositorySchema).default({}),
   allow_any_repository: z.boolean().default(false),
   allow_commands: z.boolean().default(false),
+  sandbox: confinementSchema.prefault({}),
   tools: z
     .record(field.identifier, toolSchema)
     .default({})
@@ -98,6 +114,7 @@ export const configSchema = z.strictObject({
 
 export type ConfigFile = z.output<typeof configSchema>;
 export type ConfigFileInput = z.input<typeof configSchema>;
+export type ConfinementDefinition = z.output<typeof confinementSchema>;
 export type ToolDefinition = z.output<typeof toolSchema>;
 
 /** Typed helper for `sluice.config.ts`. */

@@ -29,6 +29,7 @@ export const ERROR_CODES = {
   'git.failed': [500, 'git failed'],
   'path.refused': [422, 'git does not allow a file of this name'],
   'candidate.mismatch': [500, 'The candidate comes out otherwise here'],
+  'gate.other_room': [500, 'This worker would run the gate in another room than it was asked for'],
   'sandbox.unavailable': [500, 'The sandbox that the tool asks for is not to be had here'],
   'machine.fault': [503, 'This machine is out of something that work needs'],
   'lease.lost': [409, 'The lease is held by somebody else'],

@@ -10,6 +10,8 @@ export const gateSchema = z.strictObject({
   env: z.array(field.variableName).default([]),
   pool: field.identifier.default('default'),
   advisory: z.boolean().default(false),
+  /** Asks for a network; the operator allows it by repository. */
+  network: z.boolean().optional(),
 });
 
 export const prepareSchema = z.strictObject({

@@ -21,5 +21,6 @@ export const DAEMON_VARIABLES = [
   'SLUICE_CONFIG',
   'SLUICE_URL',
   'SLUICE_TOKEN',
+  'SLUICE_VERDICT_KEY',
   'LOG_LEVEL',
 ] as const;

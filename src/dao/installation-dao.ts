@@ -7,10 +7,10 @@ export class InstallationDao extends BaseDao<InstallationRow> {
     super(source, { schema: Installation, key: 'installation_id', noun: 'installation' });
   }
 
-  /** The id of this database; `entity.not_found` in one that was never migrated. */
-  async currentId(): Promise<string> {
+  /** Throws `entity.not_found` in a database that was never migrated. */
+  async current(): Promise<InstallationRow> {
     const [row] = await this.listAll(1);
     if (row === undefined) throw new SluiceError('entity.not_found', 'the database has no id: was it migrated?');
-    return row.installation_id;
+    return row;
   }
 }

@@ -45,6 +45,15 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row!;
   }
 
+  /** How many living workers keep their children apart from the machine, and how many do not. */
+  async confinement(): Promise<{ confined: number; unconfined: number }> {
+    const [row] = await this.rows<{ confined: number; unconfined: number }>(sql`
+      select count(*) filter (where confinement = 'bubblewrap')::int as confined,
+             count(*) filter (where confinement = 'none')::int as unconfined
+      from workers where state in ('IDLE', 'BUSY')`);
+    return row!;
+  }
+
   /** Slots for gates that living workers offer, in the pool that offers most; and the database's clock. */
   async offeredGateSlots(pools: readonly string[]): Promise<{ slots: number; nowMs: number }> {
     const [row] = await this.rows<{ slots: number; nowMs: number }>(sql`

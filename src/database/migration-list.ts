@@ -16,6 +16,7 @@ import { Migration20261123000015_installation } from '../../migrations/Migration
 import { Migration20261124000016_landing_engine } from '../../migrations/Migration20261124000016_landing_engine.ts';
 import { Migration20261125000017_survival } from '../../migrations/Migration20261125000017_survival.ts';
 import { Migration20261126000018_target_faults } from '../../migrations/Migration20261126000018_target_faults.ts';
+import { Migration20261126000019_confinement } from '../../migrations/Migration20261126000019_confinement.ts';
 
 /** Every migration, oldest first. A list, so that the published package needs no folder to search. */
 export const MIGRATIONS = [
@@ -37,4 +38,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261124000016_landing_engine', class: Migration20261124000016_landing_engine },
   { name: 'Migration20261125000017_survival', class: Migration20261125000017_survival },
   { name: 'Migration20261126000018_target_faults', class: Migration20261126000018_target_faults },
+  { name: 'Migration20261126000019_confinement', class: Migration20261126000019_confinement },
 ];

@@ -25,21 +25,43 @@ export function unionOfGates(branch: readonly GateDefinition[], extra: readonly 
   return all;
 }
 
-/** Names what a verdict holds for: the command, its declared environment and pool, and how its slot is prepared. */
-export function gateDigest(gate: GateDefinition, prepare: readonly PrepareDefinition[]): string {
+/** What stands around a gate of a target, by the operator's configuration: a verdict holds there alone. */
+export interface GateRoom {
+  /** The address of the repository. */
+  repository: string;
+  confinement: 'auto' | 'require' | 'none';
+  /** True where a gate that asks for a network gets one; `everyGate`: also those that do not ask. */
+  network: boolean | 'everyGate';
+}
+
+/** What a gate asks: the command, its declared environment and pool, and how its slot is prepared. */
+export function gateMeaning(gate: GateDefinition, prepare: readonly PrepareDefinition[]): string {
   const meaning = [gate.command, gate.env, gate.pool, prepare.map(({ command, key_files }) => [command, key_files])];
-  return createHash('sha256').update(JSON.stringify(meaning)).digest('hex');
+  return sha256(meaning);
+}
+
+/** Names what a verdict holds for: what the gate asks, and the room in which it is asked. */
+export function gateDigest(gate: GateDefinition, prepare: readonly PrepareDefinition[], room: GateRoom): string {
+  return sha256([gateMeaning(gate, prepare), room.repository, room.confinement, hasNetwork(gate, room)]);
+}
+
+export function hasNetwork(gate: GateDefinition, { network }: GateRoom): boolean {
+  return network === 'everyGate' || (network && gate.network === true);
+}
+
+function sha256(content: unknown): string {
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex');
 }
 
 /** Every gate in force on the tree that lands, and again under the branch's pinned files when the change touches them. */
 export function proofsFor(
   gates: readonly GateDefinition[],
-  prepare: readonly PrepareDefinition[],
+  { prepare, room }: { prepare: readonly PrepareDefinition[]; room: GateRoom },
   trees: { landing: string; pinned: string | null },
 ): Proof[] {
   const proof = (gate: GateDefinition, treeId: string, pinned: boolean): Proof => ({
     gate,
-    digest: gateDigest(gate, prepare),
+    digest: gateDigest(gate, prepare, room),
     treeId,
     pinned,
   });

@@ -1,12 +1,14 @@
 import { isAbsolute, resolve } from 'node:path';
-import { type ConfigFile, holdsNoPassword } from '../contract/config-schema.ts';
+import { type ConfigFile, type ConfinementDefinition, holdsNoPassword } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import { guess } from '../contract/parse.ts';
+import type { GateRoom } from './gates-in-force.ts';
 
 export interface KnownRepository {
   url: string;
   committer?: { name: string; email: string };
   credentials?: ConfigFile['repositories'][string]['credentials'];
+  gate_network?: boolean;
 }
 
 const DEFAULT_COMMITTER = { name: 'Sluice', email: 'sluice@sluice.invalid' };
@@ -18,11 +20,18 @@ export class NamedRepositories {
   readonly #known: Readonly<Record<string, KnownRepository>>;
   readonly #allowAny: boolean;
   readonly #folder: string;
+  readonly #sandbox: Pick<ConfinementDefinition, 'mode' | 'gate_network'>;
 
-  constructor(options: { known: Readonly<Record<string, KnownRepository>>; allowAny: boolean; folder: string }) {
+  constructor(options: {
+    known: Readonly<Record<string, KnownRepository>>;
+    allowAny: boolean;
+    folder: string;
+    sandbox: Pick<ConfinementDefinition, 'mode' | 'gate_network'>;
+  }) {
     this.#known = options.known;
     this.#allowAny = options.allowAny;
     this.#folder = options.folder;
+    this.#sandbox = options.sandbox;
   }
 
   /** Throws `repository.not_allowed`. */
@@ -48,7 +57,18 @@ export class NamedRepositories {
 
   /** Of the repository at an address, if the configuration names one there. */
   credentialsAt(url: string): KnownRepository['credentials'] {
-    return Object.values(this.#known).find((known) => this.#address(known.url) === url)?.credentials;
+    return this.#at(url)?.credentials;
+  }
+
+  /** Where gates of the repository at an address run. */
+  gateRoom(url: string): GateRoom {
+    const { mode, gate_network: everyGate } = this.#sandbox;
+    const network = everyGate ? 'everyGate' : (this.#at(url)?.gate_network ?? false);
+    return { repository: url, confinement: mode, network };
+  }
+
+  #at(url: string): KnownRepository | undefined {
+    return Object.values(this.#known).find((known) => this.#address(known.url) === url);
   }
 
   /** A URL of a transport that git may use, or an absolute path. Nothing that git would read as an option or command. */

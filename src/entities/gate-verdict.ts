@@ -12,6 +12,8 @@ export const GateVerdict = defineEntity({
     flaky: p.boolean().default(false),
     gate_id: p.text(),
     gate_name: p.text(),
+    /** Of the green execution, under the key of the daemon. */
+    seal: p.text().nullable(),
     created_at: instant().defaultRaw('now()'),
     updated_at: instant().defaultRaw('now()'),
   },

@@ -7,6 +7,9 @@ export const Installation = defineEntity({
   tableName: 'installation',
   properties: {
     installation_id: p.text().primary(),
+    /** Fingerprint of the key that verdicts are sealed with; null: they are not. */
+    verdict_key: p.text().nullable(),
+    sealed_since: instant().nullable(),
     created_at: instant().defaultRaw('now()'),
   },
 });

@@ -12,7 +12,11 @@ export interface IntendedProof {
   tree: string;
   digest: string;
   gate: string;
+  /** What the gate asked, apart from where; an older Sluice wrote the digest alone. */
+  meaning?: string;
+  /** The execution that was green, and the seal of its verdict: they outlive the run. */
   gate_id?: string;
+  seal?: string | null;
 }
 
 /** Written before the push, settled after it. One open intent a target. No foreign key: proof outlives the run. */

@@ -66,6 +66,10 @@ export const TestGate = defineEntity({
     patch_ids: textArray().defaultRaw(`'{}'`),
     pinned: p.boolean().default(false),
     advisory: p.boolean().default(false),
+    /** What stood around it when it ran: `bubblewrap` or `none`. */
+    confinement: p.text().nullable(),
+    /** The worker that ran it; it may be gone since. */
+    claimed_by: p.text().nullable(),
     attempt: p.integer().default(0),
     dispatch: p.integer().default(0),
     dispatched_at: instant().nullable(),

@@ -16,6 +16,11 @@ export function scratchOf(mirrorDir: string): string {
   return join(mirrorDir, 'sluice-tmp');
 }
 
+/** The objects that a slot's own repository may read. */
+export function borrowedObjects(mirrorDir: string): string {
+  return join(mirrorDir, 'objects');
+}
+
 /** Another one each time the mirror was made anew; undefined when there is no mirror. */
 export function readGeneration(mirrorDir: string): Promise<string | undefined> {
   return readFile(join(scratchOf(mirrorDir), 'generation'), 'utf8').catch(() => undefined);

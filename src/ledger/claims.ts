@@ -101,6 +101,7 @@ export interface ClaimedGate {
   definition: GateDefinition;
   timeout_seconds: number;
   tree_id: string;
+  digest: string;
   tip_commit: string;
   patch_ids: string[];
   pinned: boolean;
@@ -115,6 +116,8 @@ export async function claimGate(tx: Tx, claim: Claim): Promise<ClaimedGate | und
     rows: [{ id: claim.id, data: { ...claim } }],
     actor: 'worker',
     set: sql`, attempt = t.attempt + 1, worker_id = w.data ->> 'workerId', started_at = now(),
+      claimed_by = w.data ->> 'workerId',
+      confinement = (select k.confinement from workers k where k.worker_id = w.data ->> 'workerId'),
       lease_expires_at = now() + make_interval(secs => (w.data ->> 'leaseMs')::float8 / 1000)`,
     where: sql`and t.dispatch = (w.data ->> 'dispatch')::int and t.dispatched_at is not null
       and exists (select 1 from workers k where k.worker_id = w.data ->> 'workerId' and k.state in ('IDLE', 'BUSY'))`,
@@ -122,7 +125,7 @@ export async function claimGate(tx: Tx, claim: Claim): Promise<ClaimedGate | und
   if (moved.length === 0) return undefined;
   const [gate] = await tx.query<ClaimedGate>(sql`
     select g.gate_id, g.task_id, g.run_id, g.target_id, a.url, a.branch, g.attempt, g.definition,
-           g.timeout_seconds, g.tree_id, g.tip_commit, g.patch_ids, g.pinned
+           g.timeout_seconds, g.tree_id, g.digest, g.tip_commit, g.patch_ids, g.pinned
     from test_gates g join targets a on a.target_id = g.target_id
     where g.gate_id = ${claim.id}`);
   return gate;

@@ -1,6 +1,7 @@
 import type { GateDefinition } from '../contract/policy.ts';
 import { sql, type Tx } from '../database/database.ts';
 import type { GateOutcome } from '../domain/lifecycles/gate.ts';
+import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import { storableJson } from '../lib/storable.ts';
 import { assertLease, type HeldLease } from './leases.ts';
 import { countRefusedEndings } from './refused-writes.ts';
@@ -49,7 +50,7 @@ export interface GateEnd {
 }
 
 /** RUNNING→PASSED or FAILED and the verdict in one transaction; false when the fence refused it. */
-export async function endGate(tx: Tx, end: GateEnd): Promise<boolean> {
+export async function endGate(tx: Tx, end: GateEnd, seal: VerdictSeal): Promise<boolean> {
   const passed = end.outcome === 'passed';
   const reason = passed ? null : end.outcome;
   const rows = [
@@ -68,19 +69,28 @@ export async function endGate(tx: Tx, end: GateEnd): Promise<boolean> {
     await countRefusedEndings(tx, [{ ...end, id: end.gateId }]);
     return false;
   }
-  if (passed || end.outcome === 'red') await recordVerdict(tx, end.gateId, passed);
+  if (passed || end.outcome === 'red') await recordVerdict(tx, { gateId: end.gateId, passed, seal });
   return true;
 }
 
-/** One green is proof and stays; red and then green on one tree is remembered as a flake. */
-async function recordVerdict(tx: Tx, gateId: string, passed: boolean): Promise<void> {
+/** One green is proof and stays, known by its newest execution; red and then green on one tree is remembered as a flake. */
+async function recordVerdict(
+  tx: Tx,
+  { gateId, passed, seal }: { gateId: string; passed: boolean; seal: VerdictSeal },
+): Promise<void> {
+  const [gate] = await tx.query<{ treeId: string; digest: string }>(
+    sql`select tree_id as "treeId", digest from test_gates where gate_id = ${gateId}`,
+  );
+  const signed = passed ? seal.sign({ ...gate!, gateId }) : null;
+  const stays = sql`gate_verdicts.passed and not excluded.passed`;
   await tx.query(sql`
-    insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name)
-    select tree_id, digest, ${passed}, gate_id, test_suite from test_gates where gate_id = ${gateId}
+    insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name, seal)
+    select tree_id, digest, ${passed}, gate_id, test_suite, ${signed}::text from test_gates where gate_id = ${gateId}
     on conflict (tree_id, digest) do update
       set passed = gate_verdicts.passed or excluded.passed,
           flaky = gate_verdicts.flaky or gate_verdicts.passed <> excluded.passed,
-          gate_id = case when gate_verdicts.passed then gate_verdicts.gate_id else excluded.gate_id end,
+          gate_id = case when ${stays} then gate_verdicts.gate_id else excluded.gate_id end,
+          seal = case when ${stays} then gate_verdicts.seal else excluded.seal end,
           updated_at = now()`);
 }
 

@@ -1,4 +1,6 @@
+import { type GreenVerdict, HAS_EXECUTION, sealedPart } from '../dao/gate-verdict-dao.ts';
 import { sql, type Tx } from '../database/database.ts';
+import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { IntendedPatch, IntendedProof } from '../entities/landing-intent.ts';
 import { newId } from '../lib/id.ts';
 import { storableJson } from '../lib/storable.ts';
@@ -25,9 +27,14 @@ export interface NewIntent {
  * Writes down what is about to be pushed, by compare-and-set on STAGED and on green verdicts for every proof. Undefined
  * when one of them does not hold (any more); then nothing is written. While it stands, nobody else can move its patches.
  */
-export async function openIntent(tx: Tx, lease: HeldLease, intent: NewIntent): Promise<string | undefined> {
+export async function openIntent(
+  tx: Tx,
+  { lease, seal }: { lease: HeldLease; seal: VerdictSeal },
+  intent: NewIntent,
+): Promise<string | undefined> {
   await assertLease(tx, lease);
-  if (!(await isProven(tx, intent))) return undefined;
+  const proofs = await provenBy(tx, intent, seal);
+  if (proofs === undefined) return undefined;
   // Whoever was told that the target is paused must not see it land any more.
   const open = await tx.query(sql`
     select 1 from targets where target_id = ${intent.targetId} and paused_at is null for share`);
@@ -42,22 +49,34 @@ export async function openIntent(tx: Tx, lease: HeldLease, intent: NewIntent): P
   await tx.query(sql`
     insert into landing_intents (intent_id, target_id, epoch, old_tip, new_commit, tree_id, prove, proofs, patches)
     values (${intentId}, ${intent.targetId}, ${lease.epoch}, ${intent.oldTip}, ${intent.newCommit}, ${intent.treeId},
-            ${intent.prove}, ${storableJson(intent.proofs)}::jsonb, ${storableJson(intent.patches)}::jsonb)`);
+            ${intent.prove}, ${storableJson(proofs)}::jsonb, ${storableJson(intent.patches)}::jsonb)`);
   await tx.query(sql`
     update patches set intent_id = ${intentId}, updated_at = now() where patch_id = any (${ids}::text[])`);
   return intentId;
 }
 
-/** A wrong plan can waste time; that it lands nothing untested is made sure of here. */
-async function isProven(tx: Tx, { proofs, treeId, patches, prove }: NewIntent): Promise<boolean> {
+/**
+ * A wrong plan can waste time; that it lands nothing untested is made sure of here. Each proof comes back with the execution
+ * behind it; undefined when one has none, or its verdict was not sealed by this daemon.
+ */
+async function provenBy(
+  tx: Tx,
+  { proofs, treeId, patches, prove }: NewIntent,
+  seal: VerdictSeal,
+): Promise<IntendedProof[] | undefined> {
   const trees = prove === 'every_commit' ? patches.map(({ tree }) => tree) : [treeId];
-  if (trees.length === 0 || !trees.every((tree) => proofs.some((proof) => proof.tree === tree))) return false;
-  const [row] = await tx.query<{ missing: number }>(sql`
-    select count(*)::int as missing
+  if (trees.length === 0 || !trees.every((tree) => proofs.some((proof) => proof.tree === tree))) return undefined;
+  const green = await tx.query<GreenVerdict>(sql`
+    select v.tree_id, v.digest, v.gate_id, v.seal
     from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[]) as p(tree, digest)
-    left join gate_verdicts v on v.tree_id = p.tree and v.digest = p.digest and v.passed
-    where v.tree_id is null`);
-  return row?.missing === 0;
+    join gate_verdicts v on v.tree_id = p.tree and v.digest = p.digest and v.passed
+    where ${HAS_EXECUTION}`);
+  const proven = proofs.map((proof) => {
+    const verdict = green.find(({ tree_id, digest }) => tree_id === proof.tree && digest === proof.digest);
+    if (verdict === undefined || !seal.holds(sealedPart(verdict), verdict.seal)) return undefined;
+    return { ...proof, gate_id: verdict.gate_id, seal: verdict.seal ?? null };
+  });
+  return proven.every((proof) => proof !== undefined) ? proven : undefined;
 }
 
 /**

@@ -16,13 +16,15 @@ export interface NewWorker {
   pools: readonly string[];
   taskSlots: number;
   gateSlots: number;
+  confinement: 'bubblewrap' | 'none';
 }
 
 export async function registerWorker(tx: Tx, worker: NewWorker): Promise<void> {
   await tx.query(sql`
-    insert into workers (worker_id, state, hostname, pid, pools, task_slots, gate_slots, last_heartbeat)
+    insert into workers (worker_id, state, hostname, pid, pools, task_slots, gate_slots,
+                         confinement, last_heartbeat)
     values (${worker.workerId}, 'IDLE', ${worker.hostname}, ${worker.pid}, ${[...worker.pools]}::text[],
-            ${worker.taskSlots}, ${worker.gateSlots}, now())`);
+            ${worker.taskSlots}, ${worker.gateSlots}, ${worker.confinement}, now())`);
   await recordCreated(tx, { kind: 'worker', state: 'IDLE', ids: [worker.workerId], runId: null, actor: 'worker' });
 }
 

@@ -27,11 +27,16 @@ export async function isRunning({ pid, startTicks: expected }: ProcessIdentity):
   return (await startTicks(pid)) === expected;
 }
 
-/** Ids of processes whose environment holds `assignment` (`NAME=value`) word for word. Empty where there is no /proc. */
+/**
+ * Ids of processes whose environment holds `assignment` (`NAME=value`) word for word, or with more behind it where it ends with
+ * a slash. Empty where there is no /proc.
+ */
 export function processesWithVariable(assignment: string): Promise<number[]> {
   return otherProcesses(async (pid) => {
     const environment = await readFile(`/proc/${pid}/environ`, 'latin1');
-    return environment.split('\0').includes(assignment);
+    const assignments = environment.split('\0');
+    if (assignment.endsWith('/')) return assignments.some((each) => each.startsWith(assignment));
+    return assignments.includes(assignment);
   });
 }
 

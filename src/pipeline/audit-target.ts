@@ -1,5 +1,7 @@
 import type { Daos } from '../dao/all.ts';
-import { gateDigest, gatesInForce } from '../domain/gates-in-force.ts';
+import { sealedPart } from '../dao/gate-verdict-dao.ts';
+import { gateMeaning, gatesInForce } from '../domain/gates-in-force.ts';
+import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { IntendedPatch, LandingIntentRow } from '../entities/landing-intent.ts';
 import type { Mirror, Tip } from '../git/mirror.ts';
 import type { Mirrors } from '../git/mirrors.ts';
@@ -12,6 +14,8 @@ export interface AuditedProof {
   tree_id: string;
   /** The execution that was green; null when there is no such verdict. */
   gate_id: string | null;
+  /** What is wrong with the verdict; null when it holds. */
+  problem: string | null;
 }
 
 /** One commit that Sluice gave the branch. */
@@ -36,33 +40,48 @@ export interface Audit {
   proven: boolean;
 }
 
+export interface AuditDeps {
+  daos: Daos;
+  mirrors: Mirrors;
+  /** Without its key what is sealed counts as it is. */
+  seal: VerdictSeal;
+}
+
 /** Looks again at every commit that Sluice landed, oldest first: its tree by git's own word, its verdicts by the ledger's. */
-export async function auditTarget(
-  { daos, mirrors }: { daos: Daos; mirrors: Mirrors },
-  targetId: string,
-): Promise<Audit> {
+export async function auditTarget(deps: AuditDeps, targetId: string): Promise<Audit> {
+  const { daos, mirrors } = deps;
   const target = await daos.targets.get(targetId);
   const mirror = mirrors.of(target.url);
   const tip = await mirror.fetchTip(target.branch);
   const commits: AuditedCommit[] = [];
   for (const intent of await daos.intents.findApplied(targetId)) {
-    commits.push(...(await auditIntent(daos, { mirror, tip, intent })));
+    commits.push(...(await auditIntent(deps, { mirror, tip, intent })));
   }
   return { target_id: targetId, tip_commit: tip.commit, commits, proven: commits.every(({ proven }) => proven) };
 }
 
 async function auditIntent(
-  daos: Daos,
+  { daos, seal }: AuditDeps,
   { mirror, tip, intent }: { mirror: Mirror; tip: Tip; intent: LandingIntentRow },
 ): Promise<AuditedCommit[]> {
-  const verdicts = await daos.verdicts.findPassed(intent.proofs.map(({ tree }) => tree));
+  const verdicts = await daos.verdicts.findEverPassed(intent.proofs.map(({ tree }) => tree));
+  const sealedSince = (await daos.installation.current()).sealed_since ?? null;
   const proofs = intent.proofs.map(({ tree, digest, gate }): AuditedProof => {
     const verdict = verdicts.find((known) => known.tree_id === tree && known.digest === digest);
-    return { gate, digest, tree_id: tree, gate_id: verdict?.gate_id ?? null };
+    const mustHold = sealedSince !== null && verdict !== undefined && verdict.updated_at >= sealedSince;
+    const problem =
+      verdict === undefined
+        ? 'has no green verdict'
+        : !verdict.executed
+          ? 'has a verdict without an execution behind it'
+          : mustHold && !seal.holds(sealedPart(verdict), verdict.seal)
+            ? 'has a verdict that was not sealed by this daemon'
+            : null;
+    return { gate, digest, tree_id: tree, gate_id: verdict?.gate_id ?? null, problem };
   });
   const each = intent.prove === 'every_commit';
   const whole = {
-    missing: proofs.find(({ gate_id }) => gate_id === null),
+    broken: proofs.find(({ problem }) => problem !== null),
     trees: proofs.map(({ tree_id }) => tree_id),
   };
   const audited: AuditedCommit[] = [];
@@ -78,8 +97,8 @@ async function auditIntent(
     const problem =
       here && (await mirror.treeOf(commit)) !== tree
         ? `the commit does not have the tree ${tree}`
-        : whole.missing !== undefined
-          ? `gate ${whole.missing.gate} has no green verdict on ${whole.missing.tree_id}`
+        : whole.broken !== undefined
+          ? `gate ${whole.broken.gate} ${whole.broken.problem} on ${whole.broken.tree_id}`
           : whole.trees.includes(provenTree)
             ? unasked === undefined
               ? null
@@ -111,8 +130,10 @@ async function gateNotAsked(
   const { policy } = await readPolicy(mirror, parent);
   if (policy === null) return undefined;
   const touched = (await changedPaths(mirror, intent.old_tip, provenTree)).map(({ path }) => path);
-  const asked = new Set(intent.proofs.filter(({ tree }) => tree === provenTree).map(({ digest }) => digest));
+  const asked = new Set(
+    intent.proofs.filter(({ tree }) => tree === provenTree).map(({ digest, meaning }) => meaning ?? digest),
+  );
   return gatesInForce(policy.gates, touched).find(
-    (gate) => !gate.advisory && !asked.has(gateDigest(gate, policy.prepare)),
+    (gate) => !gate.advisory && !asked.has(gateMeaning(gate, policy.prepare)),
   )?.name;
 }

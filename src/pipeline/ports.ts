@@ -1,3 +1,4 @@
+import type { GateRoom } from '../domain/gates-in-force.ts';
 import type { MachineFault } from '../lib/machine-fault.ts';
 import type { CommandTool } from '../tools/tool.ts';
 
@@ -42,4 +43,6 @@ export interface RepositoryBook {
   /** Throws `repository.not_allowed`. */
   resolve(repository: string): { name: string; url: string };
   committer(repository: string): { name: string; email: string };
+  /** Where gates of the repository at an address run. */
+  gateRoom(url: string): GateRoom;
 }

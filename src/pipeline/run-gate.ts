@@ -1,8 +1,13 @@
+import type { Confinement } from '../children/confinement.ts';
+import { childEnvironment } from '../children/environment.ts';
 import { hasCode, SluiceError } from '../contract/errors.ts';
 import type { Policy } from '../contract/policy.ts';
 import type { PatchDao, QueuedPatchRow } from '../dao/patch-dao.ts';
+import { gateDigest, hasNetwork } from '../domain/gates-in-force.ts';
 import { matcher } from '../domain/path-rules.ts';
+import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { Mirror } from '../git/mirror.ts';
+import { borrowedObjects } from '../git/mirror-folder.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import { treeWithPinned } from '../git/tree-entries.ts';
 import { writeCommit } from '../git/write-commit.ts';
@@ -12,15 +17,14 @@ import { endGate, type GateEnd } from '../ledger/gates.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
 import { machineFault } from '../lib/machine-fault.ts';
-import { type ChildResult, runChild } from '../lib/process.ts';
+import type { ChildResult } from '../lib/process.ts';
 import { redactDeep, redactor } from '../lib/redact.ts';
-import { assertBegan, assertRoom, outputTail } from '../tools/classify-ending.ts';
+import { assertBegan, assertRoom, outputTail, type StopCause } from '../tools/classify-ending.ts';
 import { rereadTree } from '../workspaces/capture.ts';
 import { checkOut, takeBack } from '../workspaces/checkout.ts';
-import { childEnvironment } from '../workspaces/child-environment.ts';
 import type { Preparation } from '../workspaces/prepare.ts';
 import { letClockTick } from '../workspaces/seal.ts';
-import type { Slot, SlotRack } from '../workspaces/slots.ts';
+import { renewChild, type Slot, type SlotRack } from '../workspaces/slots.ts';
 import { composeOnTip } from './land-patches/compose.ts';
 import { OutputLog } from './output-log.ts';
 import { persist } from './persist.ts';
@@ -32,8 +36,10 @@ export interface RunGateDeps {
   patches: PatchDao;
   mirrors: Mirrors;
   slots: SlotRack;
+  confinement: Confinement;
   preparation: Preparation;
   repositories: RepositoryBook;
+  seal: VerdictSeal;
   held: HeldWorkRegistry;
   environment: Readonly<Record<string, string | undefined>>;
   crashPoint: CrashPoint;
@@ -45,6 +51,7 @@ export interface RunGateDeps {
 
 type Outcome = Pick<GateEnd, 'outcome' | 'exitCode' | 'results'>;
 
+const TOO_MANY: StopCause = 'too_many_processes';
 /** POSIX: not executable, not found. The command did not run, so nothing is proven. */
 const NOT_RUN = [126, 127];
 /** An attribution of commits that never leave the mirror. */
@@ -65,7 +72,7 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
     await deps.crashPoint('gate-judged');
     const outcome = redactDeep(proven.outcome, redactor(secretsOf(deps, gate)));
     const accepted = await persist(
-      () => ledger.write((tx) => endGate(tx, { gateId, workerId, attempt, ...outcome })),
+      () => ledger.write((tx) => endGate(tx, { gateId, workerId, attempt, ...outcome }, deps.seal)),
       signal,
     );
     ledger.hint('landing');
@@ -129,6 +136,7 @@ async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: Claimed
   if (!(await mirror.has(gate.tip_commit))) await mirror.fetchTip(gate.branch);
   const { policy, error } = await readPolicy(mirror, gate.tip_commit);
   if (policy === null) throw new SluiceError('policy.invalid', error);
+  assertSameRoom(deps, { gate, policy });
   const rows = await deps.patches.findComposable(gate.patch_ids);
   const patches = gate.patch_ids.map((id) => rows.find(({ patch_id }) => patch_id === id));
   if (patches.some((patch) => patch === undefined)) {
@@ -163,16 +171,68 @@ async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: Claimed
   return { commit, policy };
 }
 
+/** A verdict holds for the room that the scheduler had in mind, not for the one that this worker's configuration makes. */
+function assertSameRoom({ repositories }: RunGateDeps, { gate, policy }: { gate: ClaimedGate; policy: Policy }): void {
+  if (gateDigest(gate.definition, policy.prepare, repositories.gateRoom(gate.url)) === gate.digest) return;
+  const advice = 'its configuration and the scheduler’s must agree about `sandbox` and `gate_network`';
+  throw new SluiceError('gate.other_room', `this worker confines gates otherwise than the scheduler: ${advice}`);
+}
+
 async function proveInSlot(
   deps: RunGateDeps,
   call: { gate: ClaimedGate; mirror: Mirror; slot: Slot; rebuilt: Rebuilt; output: OutputLog; signal: AbortSignal },
 ): Promise<Outcome> {
-  const { slots, preparation, environment, crashPoint } = deps;
-  const { gate, mirror, slot, output, signal } = call;
+  const { preparation, confinement, crashPoint } = deps;
+  const { gate, mirror, slot, signal } = call;
   const secrets = secretsOf(deps, gate);
   const { commit, policy } = call.rebuilt;
   await crashPoint('gate-checked-out');
-  const child = await childEnvironment(
+  const { prepare: steps } = policy;
+  if (await preparation.isWorthMaking({ mirror, steps }, { tip: gate.tip_commit, commit })) {
+    await checkOut(mirror, slot, gate.tip_commit);
+    const runStep = confinement.stepsIn(slot, await childOf(deps, call));
+    await preparation.run({ mirror, slot, steps, commit: gate.tip_commit, landed: true, runStep });
+    await takeBack(slot);
+    renewChild(slot);
+  }
+  await checkOut(mirror, slot, commit);
+  const common = await childOf(deps, call);
+  const runStep = confinement.stepsIn(slot, common);
+  const prepared = await preparation.run({ mirror, slot, steps, commit, landed: false, runStep });
+  if (!prepared.ok) {
+    if (signal.aborted) return lost(signal);
+    await assertRoom(slot.dir);
+    const results = { step: prepared.step, output_tail: outputTail(prepared.result, secrets) };
+    // The registry may be away, or the patch may have broken it: a matter of trying again, and of what the tip says.
+    return { outcome: 'red', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
+  }
+  await letClockTick(slot.content?.signedAtMs);
+  const result = await confinement.run(slot, {
+    ...common,
+    argv: gate.definition.command,
+    network: hasNetwork(gate.definition, deps.repositories.gateRoom(gate.url)),
+    limits: confinement.rules.gate_limits ?? {},
+    timeoutMs: gate.timeout_seconds * 1_000,
+  });
+  assertBegan(result);
+  const reread = await rereadTree(mirror, slot, commit);
+  const outcome = judge(result, { changed: reread !== gate.tree_id, signal, secrets });
+  if (outcome.outcome !== 'passed') await assertRoom(slot.dir);
+  return outcome;
+}
+
+/** What is the same for each child of a gate. */
+async function childOf(
+  { slots, environment }: RunGateDeps,
+  {
+    gate,
+    mirror,
+    slot,
+    output,
+    signal,
+  }: { gate: ClaimedGate; mirror: Mirror; slot: Slot; output: OutputLog; signal: AbortSignal },
+) {
+  const env = await childEnvironment(
     slot,
     {
       runId: gate.run_id,
@@ -186,38 +246,7 @@ async function proveInSlot(
     environment,
   );
   const onSpawn = (groupId: number): void => slots.noteGroup(slot, groupId);
-  const steps = policy.prepare;
-  const common = { environment: child, signal, onSpawn, onOutput: output.write };
-  if (await preparation.isWorthMaking({ mirror, steps }, { tip: gate.tip_commit, commit })) {
-    await checkOut(mirror, slot, gate.tip_commit);
-    await preparation.run({ ...common, mirror, slot, steps, commit: gate.tip_commit, landed: true });
-    await takeBack(slot);
-  }
-  await checkOut(mirror, slot, commit);
-  const prepared = await preparation.run({ ...common, mirror, slot, steps, commit, landed: false });
-  if (!prepared.ok) {
-    if (signal.aborted) return lost(signal);
-    await assertRoom(slot.dir);
-    const results = { step: prepared.step, output_tail: outputTail(prepared.result, secrets) };
-    // The registry may be away, or the patch may have broken it: a matter of trying again, and of what the tip says.
-    return { outcome: 'red', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
-  }
-  await letClockTick(slot.content?.signedAtMs);
-  const result = await runChild({
-    argv: gate.definition.command,
-    cwd: slot.work,
-    env: child,
-    timeoutMs: gate.timeout_seconds * 1_000,
-    signal,
-    onSpawn,
-    onOutput: output.write,
-    keep: 'tail',
-  });
-  assertBegan(result);
-  const reread = await rereadTree(mirror, slot, commit);
-  const outcome = judge(result, { changed: reread !== gate.tree_id, signal, secrets });
-  if (outcome.outcome !== 'passed') await assertRoom(slot.dir);
-  return outcome;
+  return { env, readable: [borrowedObjects(mirror.dir)], signal, onSpawn, onOutput: output.write };
 }
 
 function judge(
@@ -226,6 +255,13 @@ function judge(
 ): Outcome {
   const { ending, durationMs } = result;
   const results = { duration_ms: Math.round(durationMs), output_tail: outputTail(result, secrets) };
+  if (ending.kind === 'aborted' && ending.cause === TOO_MANY) {
+    return {
+      outcome: 'red',
+      exitCode: null,
+      results: { ...results, message: 'it started more processes than it may' },
+    };
+  }
   if (ending.kind === 'aborted') return lost(signal);
   if (ending.kind === 'timeout') return { outcome: 'timeout', exitCode: null, results };
   if (ending.kind === 'not_started') {

@@ -1,5 +1,5 @@
 import type { Deps } from '../deps.ts';
-import { hintListener, untilDatabaseAnswers } from '../deps.ts';
+import { hintListener, untilDatabaseAnswers, verdictKeyAgreed } from '../deps.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import { declareTools } from '../ledger/breakers.ts';
 import { declareRepositories } from '../ledger/targets.ts';
@@ -18,7 +18,7 @@ const RECONCILE_MS = 1_000;
 
 /** Dispatches, lands, counts upwards, repairs. Any number may run: what must be single holds a lease. */
 export function createSchedulerRole(deps: Deps): Component[] {
-  const { ledger, daos, publisher, repositories, log } = deps;
+  const { ledger, daos, publisher, repositories, seal, log } = deps;
   const holder = newId('sched');
   const mirrors = deps.mirrorsOf('scheduler');
   const startRuns = new StartRuns({ ledger, runs: daos.runs, targets: daos.targets, mirrors, log });
@@ -33,13 +33,21 @@ export function createSchedulerRole(deps: Deps): Component[] {
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
   };
   const { crashPoint, planLanding: plan } = deps;
-  const landing = new LandingTargets({ ledger, daos, mirrors, repositories, plan, crashPoint, log }, holder);
+  const landing = new LandingTargets({ ledger, daos, mirrors, repositories, seal, plan, crashPoint, log }, holder);
   const listener = hintListener(deps, (hint) => {
     if (hint === 'landing') landing.hint();
     else if (Object.hasOwn(tickers, hint)) tickers[hint as keyof typeof tickers].hint();
   });
   const release = { name: 'reconciler', start: async () => {}, stop: () => reconciler.release() };
-  return [limitsDeclared(deps), release, mirrorKeeper(mirrors, log), ...Object.values(tickers), landing, listener];
+  return [
+    verdictKeyAgreed(deps),
+    limitsDeclared(deps),
+    release,
+    mirrorKeeper(mirrors, log),
+    ...Object.values(tickers),
+    landing,
+    listener,
+  ];
 }
 
 /**

@@ -1,6 +1,6 @@
+import type { ToolDefinition } from '../contract/config-schema.ts';
 import type { ToolLimits } from '../domain/admission.ts';
 import type { FailureClass } from '../domain/retry.ts';
-import type { ChildLimits, Sandbox } from './sandbox.ts';
 
 /** What one attempt says of its tool's health. */
 export type ToolFact = 'success' | 'fault' | 'neutral';
@@ -29,8 +29,8 @@ export interface CommandTool {
   readonly env: readonly string[];
   /** Its breaker and limits; the built-in `command` has none. */
   readonly declared: ToolLimits | undefined;
-  readonly sandbox: Sandbox | undefined;
-  readonly limits: ChildLimits;
+  readonly sandbox: ToolDefinition['sandbox'];
+  readonly limits: NonNullable<ToolDefinition['limits']>;
   readonly exitCodes: { fault?: readonly number[]; fatal: readonly number[]; limited: readonly number[] };
   /** Paths below `input` that its arguments and standard input are filled from: `prompt`, `a.b`. */
   readonly placeholders: readonly string[];

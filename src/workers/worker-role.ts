@@ -1,13 +1,15 @@
 import { hostname } from 'node:os';
+import { type Confinement, confinementOf } from '../children/confinement.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
-import { hintListener } from '../deps.ts';
+import { hintListener, verdictKeyAgreed } from '../deps.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import { buryWorker, registerWorker, stopWorker } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
+import { silentLog } from '../lib/log.ts';
 import { isDiskFull, isStillOut, type MachineFault } from '../lib/machine-fault.ts';
 import type { OnMachineFault } from '../pipeline/ports.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
@@ -78,9 +80,11 @@ export function createWorkerRole(
   const slots = new SlotRack(deps.settings.dataDir);
   const intake = { open: true };
   const mirrors = deps.mirrorsOf('worker');
+  // The supervisor has said it already where there is none.
+  const confinement = confinementOf(deps.settings, silentLog());
   const consumers = createConsumers(
     { ...deps, log },
-    { workerId, held, slots, mirrors, options, intake, onMachineFault: (fault) => void endIfOut(fault) },
+    { workerId, held, slots, mirrors, confinement, options, intake, onMachineFault: (fault) => void endIfOut(fault) },
   );
   const consuming = new ConsumingWatch({
     intakes: consumers,
@@ -94,7 +98,9 @@ export function createWorkerRole(
     log,
   });
   const components = [
-    registration(deps, { workerId, slots, options }),
+    confinement,
+    verdictKeyAgreed(deps),
+    registration(deps, { workerId, slots, confinement, options }),
     heartbeat,
     listener,
     mirrorKeeper(mirrors, log),
@@ -111,6 +117,7 @@ interface ConsumerParts {
   held: HeldWork;
   slots: SlotRack;
   mirrors: Mirrors;
+  confinement: Confinement;
   options: WorkerOptions;
   /** Closed by the drain: a message that was fetched at that moment is left to others. */
   intake: { open: boolean };
@@ -119,15 +126,15 @@ interface ConsumerParts {
 
 function createConsumers(
   deps: Deps,
-  { workerId, held, slots, mirrors, options, intake, onMachineFault }: ConsumerParts,
+  { workerId, held, slots, mirrors, confinement, options, intake, onMachineFault }: ConsumerParts,
 ): QueueConsumer[] {
-  const { settings, ledger, log, daos, tools, repositories, crashPoint, queueBackend: backend } = deps;
+  const { settings, ledger, log, daos, tools, repositories, seal, crashPoint, queueBackend: backend } = deps;
   const environment = withoutTokens(settings);
   const shared = {
     ledger,
     mirrors,
     slots,
-    dataDir: settings.dataDir,
+    confinement,
     preparation: new Preparation({ dataDir: settings.dataDir, searchPath: environment.PATH ?? '/usr/bin:/bin' }),
     held,
     environment,
@@ -154,7 +161,9 @@ function createConsumers(
       backend,
       queue: queueName('gates', pool),
       concurrency: options.gateSlots,
-      deliver: whileOpen((message) => runGate({ ...shared, patches: daos.patches, repositories, crashPoint }, message)),
+      deliver: whileOpen((message) =>
+        runGate({ ...shared, patches: daos.patches, repositories, seal, crashPoint }, message),
+      ),
       log,
     }),
   ]);
@@ -163,7 +172,12 @@ function createConsumers(
 /** The worker's row, from before the first claim until after the last ending. */
 function registration(
   { ledger, log, settings }: Deps,
-  { workerId, slots, options }: { workerId: string; slots: SlotRack; options: WorkerOptions },
+  {
+    workerId,
+    slots,
+    confinement,
+    options,
+  }: { workerId: string; slots: SlotRack; confinement: Confinement; options: WorkerOptions },
 ): Component {
   let registered = false;
   return {
@@ -183,6 +197,7 @@ function registration(
           pools: options.pools,
           taskSlots: options.taskSlots,
           gateSlots: options.gateSlots,
+          confinement: confinement.state.kind,
         });
       });
       registered = true;

@@ -2,6 +2,7 @@ import { existsSync, lstatSync } from 'node:fs';
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mirror } from '../git/mirror.ts';
+import { borrowedObjects } from '../git/mirror-folder.ts';
 import { changedPaths } from '../git/tree-changes.ts';
 import type { ObjectFormat } from '../git/write-object.ts';
 import { removeTree } from '../lib/remove-tree.ts';
@@ -16,7 +17,7 @@ import { forgetKept, type Slot, type SlotContent } from './slots.ts';
 export async function checkOut(mirror: Mirror, slot: Slot, commit: string): Promise<void> {
   const { content } = slot;
   slot.content = undefined;
-  for (const path of [slot.home, slot.tmp]) await mkdir(path, { recursive: true });
+
   if (content?.mirrorDir === mirror.dir) {
     try {
       slot.content = await switchTo(mirror, slot, { content, commit });
@@ -97,7 +98,7 @@ async function writeOwnRepository(mirror: Mirror, slot: Slot, commit: string): P
   await mkdir(join(git, 'objects', 'info'), { recursive: true });
   await mkdir(join(git, 'objects', 'pack'), { recursive: true });
   await mkdir(join(git, 'refs', 'heads'), { recursive: true });
-  await writeFile(join(git, 'objects', 'info', 'alternates'), `${join(mirror.dir, 'objects')}\n`);
+  await writeFile(join(git, 'objects', 'info', 'alternates'), `${borrowedObjects(mirror.dir)}\n`);
   await writeFile(join(git, 'config'), ownConfig(await mirror.objectFormat()));
   await writeHead(slot, commit);
 }

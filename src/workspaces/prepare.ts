@@ -16,10 +16,8 @@ export interface PrepareCall {
   commit: string;
   /** True when that commit is on the branch: only then may its results be kept for others. */
   landed: boolean;
-  environment: Readonly<Record<string, string>>;
-  signal: AbortSignal;
-  onSpawn: (groupId: number) => void;
-  onOutput: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
+  /** Runs a step's command in the slot. */
+  runStep: (step: PrepareDefinition) => Promise<ChildResult>;
 }
 
 export type Prepared = { ok: true } | { ok: false; step: string; result: ChildResult };
@@ -64,16 +62,7 @@ export class Preparation {
         await signKept(call.slot, step, key);
         continue;
       }
-      const result = await runChild({
-        argv: step.command,
-        cwd: call.slot.work,
-        env: call.environment,
-        timeoutMs: step.timeout_seconds * 1_000,
-        signal: call.signal,
-        onSpawn: call.onSpawn,
-        onOutput: call.onOutput,
-        keep: 'tail',
-      });
+      const result = await call.runStep(step);
       const done = result.ending.kind === 'exited' && result.ending.exitCode === 0;
       if (!done) return { ok: false, step: step.name, result };
       if (mayKeep && call.landed) await this.#keep(step, { from: call.slot.work, to: cached });

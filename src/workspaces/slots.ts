@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -22,13 +23,32 @@ export interface Slot {
   readonly number: number;
   readonly dir: string;
   readonly work: string;
-  readonly home: string;
-  readonly tmp: string;
-  /** Where a child leaves what it has to say. */
-  readonly out: string;
+  /** Folders of one child alone. Their names never come again: what could not be removed is found by nobody. */
+  child: ChildFolders;
   readonly indexFile: string;
   /** What stands in `work`, signed; undefined: nobody knows, and a check-out starts from nothing. */
   content: SlotContent | undefined;
+}
+
+export interface ChildFolders {
+  /** Holds the others. */
+  dir: string;
+  home: string;
+  tmp: string;
+  /** Where a child leaves what it has to say. */
+  out: string;
+  /** What it is told; it only reads here. */
+  given: string;
+}
+
+/** For whoever comes next in a slot. */
+export function renewChild(slot: Slot): void {
+  slot.child = childFolders(slot.dir);
+}
+
+function childFolders(slotDir: string): ChildFolders {
+  const dir = join(slotDir, `child-${randomUUID().slice(0, 13)}`);
+  return { dir, home: join(dir, 'home'), tmp: join(dir, 'tmp'), out: join(dir, 'out'), given: join(dir, 'given') };
 }
 
 export interface SlotContent {
@@ -100,6 +120,7 @@ export class SlotRack {
       this.#unclean.push(slot);
       return;
     }
+    renewChild(slot);
     if (this.#closed) await this.#vacate(slot);
     else this.#idle.push(slot);
   }
@@ -149,9 +170,7 @@ export class SlotRack {
       number,
       dir,
       work: join(dir, 'work'),
-      home: join(dir, 'home'),
-      tmp: join(dir, 'tmp'),
-      out: join(dir, 'out'),
+      child: childFolders(dir),
       indexFile: join(dir, 'index'),
       content: undefined,
     };
@@ -185,7 +204,7 @@ function readOwner(slot: Slot): Promise<ProcessIdentity | undefined> {
 async function endLeftovers(slot: Slot): Promise<boolean> {
   const leader = await readIdentity(join(slot.dir, 'group'));
   for (let round = 0; round < MAX_KILL_ROUNDS; round += 1) {
-    const marked = [...(await processesWithVariable(`TMPDIR=${slot.tmp}`)), ...(await processesWorkingIn(slot.work))];
+    const marked = [...(await processesWithVariable(`TMPDIR=${slot.dir}/`)), ...(await processesWorkingIn(slot.dir))];
     const holder = leader === undefined ? null : (await identityOf(leader.pid)).startTicks;
     const leads = holder !== null && holder === leader?.startTicks;
     if (marked.length === 0 && !leads) return true;

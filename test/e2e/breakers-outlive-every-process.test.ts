@@ -74,7 +74,7 @@ test('P10: twenty workers, one broken tool: it trips once for all, nothing more 
     broken: { argv: ['sh', '-c', '{input.script}'], breaker: { failure_threshold: 5, cooldown_seconds: 4 } },
   };
   const sluice = await startSluice({
-    config: { tools },
+    config: { tools, sandbox: { readable: [git.folder] } },
     redisUrl: redis?.url,
     workers: Array.from({ length: 20 }, () => ({ taskSlots: 1, gateSlots: 1 })),
   });

@@ -134,9 +134,11 @@ test.each(['before the push', 'after the push'] as const)(
       treeId: tree,
       prove: 'every_commit' as const,
       patches: [{ patch_id: patch!.patch_id, commit, tree }],
-      proofs: [{ tree, digest: gateDigest(gate, []), gate: gate.name }],
+      proofs: [{ tree, digest: gateDigest(gate, [], again.deps.repositories.gateRoom(own.remote)), gate: gate.name }],
     };
-    expect(await again.deps.ledger.write((tx) => openIntent(tx, lease, intent))).toMatch(/^intent_/);
+    expect(
+      await again.deps.ledger.write((tx) => openIntent(tx, { lease: lease!, seal: again.deps.seal }, intent)),
+    ).toMatch(/^intent_/);
     if (moment === 'after the push') {
       await pushByCompareAndSwap(own.mirror, { branch: 'main', oldTip: tip.commit, newCommit: commit });
     }

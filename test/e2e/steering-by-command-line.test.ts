@@ -12,7 +12,7 @@ let git: GitSandbox;
 let sluice: RunningSluice;
 beforeAll(async () => {
   git = await GitSandbox.create();
-  sluice = await startSluice({ config: { tools: TOOLS } });
+  sluice = await startSluice({ config: { tools: TOOLS, sandbox: { readable: [git.folder] } } });
 });
 afterAll(async () => {
   await sluice.stop();

@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promise
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findBubblewrap } from '../../src/children/sandbox.ts';
 import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
 import { sql } from '../../src/database/database.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
-import { confine } from '../../src/tools/sandbox.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
@@ -50,9 +50,9 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-async function outputOf(taskId: string): Promise<string> {
+async function outputOf({ client }: RunningSluice, taskId: string): Promise<string> {
   let text = '';
-  for await (const chunk of sluice.client.tasks.logs(taskId)) text += chunk.text;
+  for await (const chunk of client.tasks.logs(taskId)) text += chunk.text;
   return text;
 }
 
@@ -153,19 +153,24 @@ describe('the sandbox', () => {
       ${connect}; true`;
     const probe = `${reach}
       echo made > made.txt; echo cache > "$HOME/cache"; echo tmp > "$TMPDIR/tmp"; echo 0.1 > /tmp/mine
-      touch /usr/made 2>/dev/null && echo WROTE-SYSTEM; touch "$(dirname "$PWD")/made" 2>/dev/null && echo WROTE-SLOT
+      touch /usr/made 2>/dev/null && echo WROTE-SYSTEM; touch "$(dirname "$PWD")/made" 2>/dev/null
       umount '${home}' /tmp 2>/dev/null; mount -o remount,rw,bind / 2>/dev/null; touch /usr/made 2>/dev/null && echo WROTE-SYSTEM
       ls -A '${sluice.settings.dataDir}' | tr '\\n' ' '; echo
       echo "processes: $(ls -d /proc/[0-9]* | wc -l)"
       git log --oneline | wc -l
       echo message > "$SLUICE_MESSAGE_FILE"`;
-    const done = await sluice.finish(specOf(git.remote, [task('boxed', 'boxed', probe), task('free', 'agent', reach)]));
-    const text = await outputOf(done.task('boxed').id);
+    const done = await sluice.finish(specOf(git.remote, [task('boxed', 'boxed', probe)]));
+    const text = await outputOf(sluice, done.task('boxed').id);
     expect(text).not.toMatch(/WROTE-|SAW-|REACHED-/);
     // Control: without a sandbox all of it is there to be seen.
-    const free = await outputOf(done.task('free').id);
+    const open = await startSluice({ config: { tools: TOOLS, sandbox: { mode: 'none' } } });
+    const control = await open.finish(specOf(git.remote, [task('free', 'agent', reach)]));
+    const free = await outputOf(open, control.task('free').id);
+    await open.stop();
     for (const seen of ['SAW-SECRET', 'SAW-HOME', 'REACHED-SOCKET']) expect(free).toContain(seen);
     expect(text).toMatch(/^mirrors slots $/m);
+    const slots = join(sluice.settings.dataDir, 'slots');
+    for (const slot of await readdir(slots)) expect(await readdir(join(slots, slot))).not.toContain('made');
     expect(Number(/processes: (\d+)/.exec(text)![1])).toBeLessThan(12);
     expect(done.task('boxed').state).toBe('COMPLETED');
     expect(done.patch('boxed')).toMatchObject({ paths: ['made.txt'], message: 'message' });
@@ -175,8 +180,8 @@ describe('the sandbox', () => {
     const probe = `(exec 3<>/dev/tcp/127.0.0.1/${new URL(sluice.url).port}) 2>/dev/null && echo REACHED; true`;
     const reach = (tool: string) => task(tool, tool, `bash -c '${probe.replaceAll("'", `'\\''`)}'`);
     const done = await sluice.finish(specOf(git.remote, [reach('offline'), reach('boxed')]));
-    expect(await outputOf(done.task('boxed').id)).toContain('REACHED');
-    expect(await outputOf(done.task('offline').id)).not.toContain('REACHED');
+    expect(await outputOf(sluice, done.task('boxed').id)).toContain('REACHED');
+    expect(await outputOf(sluice, done.task('offline').id)).not.toContain('REACHED');
   });
 
   test('a crash inside is a crash, and a program that is not there never began: as without', async () => {
@@ -197,24 +202,17 @@ describe('the sandbox', () => {
     );
     const hangs = await eventually('its output', async () => {
       const found = (await sluice.whole(id)).task('hangs');
-      return (await outputOf(found.id)).includes('ready') ? found : undefined;
+      return (await outputOf(sluice, found.id)).includes('ready') ? found : undefined;
     });
     await sluice.client.tasks.cancel(hangs.id);
     const marker = `SLUICE_TASK_ID=${hangs.id}`;
     await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0, 10_000);
   });
 
-  test('asked for and absent it is a clear error, never left out', async () => {
-    const places = { work: '/', writable: [], hidden: [], programs: [], readable: [] };
-    const sandbox = { kind: 'bubblewrap', network: true } as const;
-    const ask = (searchPath: string, limits = {}) => confine(['true'], { sandbox, limits, places, searchPath });
-    await expect(ask(home)).rejects.toMatchObject({ code: 'sandbox.unavailable' });
-    await expect(
-      confine(['true'], { sandbox: undefined, limits: { file_size_bytes: 4_096 }, places, searchPath: home }),
-    ).rejects.toMatchObject({ code: 'sandbox.unavailable' });
-    // There, and not able to do its work.
+  test('absent or broken it is a clear error', async () => {
+    await expect(findBubblewrap(home)).rejects.toMatchObject({ code: 'sandbox.unavailable' });
     await writeFile(join(home, 'bwrap'), '#!/bin/sh\necho no namespaces here >&2\nexit 1\n', { mode: 0o755 });
-    await expect(ask(`${home}:${process.env.PATH}`)).rejects.toMatchObject({
+    await expect(findBubblewrap(`${home}:${process.env.PATH}`)).rejects.toMatchObject({
       code: 'sandbox.unavailable',
       message: expect.stringContaining('no namespaces here'),
     });

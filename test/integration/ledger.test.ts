@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { gateSchema } from '../../src/contract/policy.ts';
 import { sql } from '../../src/database/database.ts';
+import { VerdictSeal } from '../../src/domain/verdict-seal.ts';
 import { admitTasks, requeueDue } from '../../src/ledger/admission.ts';
 import { type AttemptEnd, endAttempts } from '../../src/ledger/attempts.ts';
 import { cancelRun, cancelTask } from '../../src/ledger/cancel.ts';
@@ -409,6 +410,7 @@ describe('gates and landing', () => {
     pinned: false,
     owner: patchId,
   });
+  const seal = new VerdictSeal('a key of this test');
   const prove = async (patchId: string, outcome: 'passed' | 'red' | 'timeout', tree = 'tree') => {
     const gate = gateFor(patchId, tree);
     await on.write((tx) => requestGate(tx, lease, gate));
@@ -419,7 +421,7 @@ describe('gates and landing', () => {
     await on.write((tx) => claimGate(tx, claimOf(gate.gate_id, worker_id)));
     const exitCode = outcome === 'passed' ? 0 : outcome === 'red' ? 1 : null;
     await on.write((tx) =>
-      endGate(tx, { gateId: gate.gate_id, workerId: worker_id, attempt: 1, exitCode, outcome, results: {} }),
+      endGate(tx, { gateId: gate.gate_id, workerId: worker_id, attempt: 1, exitCode, outcome, results: {} }, seal),
     );
     return gate.gate_id;
   };
@@ -454,21 +456,83 @@ describe('gates and landing', () => {
 
   test('P3: no intent without a green verdict for the very tree that lands', async () => {
     const { patch_id } = await on.build.patch();
-    expect(await on.write((tx) => openIntent(tx, lease, intentOf(patch_id)))).toBeUndefined();
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toBeUndefined();
     await prove(patch_id, 'red');
-    expect(await on.write((tx) => openIntent(tx, lease, intentOf(patch_id)))).toBeUndefined();
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toBeUndefined();
     await prove(patch_id, 'passed', 'another tree');
     const elsewhere = { ...intentOf(patch_id), proofs: [{ tree: 'another tree', digest: 'digest', gate: 'unit' }] };
-    expect(await on.write((tx) => openIntent(tx, lease, elsewhere))).toBeUndefined();
-    expect(await on.write((tx) => openIntent(tx, lease, { ...intentOf(patch_id), proofs: [] }))).toBeUndefined();
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, elsewhere))).toBeUndefined();
+    expect(
+      await on.write((tx) => openIntent(tx, { lease, seal }, { ...intentOf(patch_id), proofs: [] })),
+    ).toBeUndefined();
     await prove(patch_id, 'passed');
-    expect(await on.write((tx) => openIntent(tx, lease, intentOf(patch_id)))).toMatch(/^intent_/);
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toMatch(/^intent_/);
+  });
+
+  test.each<[string, (patchId: string) => Promise<unknown>]>([
+    [
+      'a verdict that no execution stands behind',
+      () =>
+        on.db.database.query(sql`
+        insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name) values ('tree', 'digest', true, 'gate_forged', 'unit')`),
+    ],
+    [
+      'the red of an execution made green',
+      async (patchId) => {
+        await prove(patchId, 'red');
+        await on.db.database.query(sql`update gate_verdicts set passed = true`);
+      },
+    ],
+    [
+      'the execution made green with it, but for the seal',
+      async (patchId) => {
+        await prove(patchId, 'red');
+        await on.db.database.query(sql`update test_gates set state = 'PASSED', outcome = null, exit_code = 0`);
+        await on.db.database.query(sql`update gate_verdicts set passed = true`);
+      },
+    ],
+    [
+      'an execution that nobody claimed',
+      async (patchId) => {
+        await prove(patchId, 'passed');
+        await on.db.database.query(sql`update test_gates set claimed_by = 'wrk_nobody'`);
+      },
+    ],
+    [
+      'one of a worker that was dead by then',
+      async (patchId) => {
+        await prove(patchId, 'passed');
+        await on.db.database.query(sql`
+          update workers set state = 'DEAD', stopped_at = (select min(completed_at) - interval '1 second' from test_gates)`);
+      },
+    ],
+    [
+      'the green of another tree',
+      async (patchId) => {
+        await prove(patchId, 'passed', 'another tree');
+        await on.db.database.query(sql`update gate_verdicts set tree_id = 'tree'`);
+      },
+    ],
+    [
+      'a seal under another key',
+      async (patchId) => {
+        await prove(patchId, 'passed');
+        const other = new VerdictSeal('another key').sign({ treeId: 'tree', digest: 'digest', gateId: 'gate' });
+        await on.db.database.query(sql`update gate_verdicts set seal = ${other}`);
+      },
+    ],
+  ])('P3: forged, %s lands nothing, and an honest green after it does', async (_what, forge) => {
+    const { patch_id } = await on.build.patch();
+    await forge(patch_id);
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toBeUndefined();
+    await prove(patch_id, 'passed');
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toMatch(/^intent_/);
   });
 
   test('applied, verified, and the task completed in that transaction', async () => {
     const { patch_id, task_id } = await on.build.patch();
     await prove(patch_id, 'passed');
-    const intentId = (await on.write((tx) => openIntent(tx, lease, intentOf(patch_id))))!;
+    const intentId = (await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id))))!;
     await on.write((tx) => settleApplied(tx, lease, intentId));
     await on.write((tx) => settleApplied(tx, lease, intentId));
     expect(await on.db.daos.patches.get(patch_id)).toMatchObject({
@@ -485,7 +549,7 @@ describe('gates and landing', () => {
   test('cleared, the patch is free and STAGED as it was', async () => {
     const { patch_id } = await on.build.patch();
     await prove(patch_id, 'passed');
-    const intentId = (await on.write((tx) => openIntent(tx, lease, intentOf(patch_id))))!;
+    const intentId = (await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id))))!;
     await on.write((tx) =>
       stopPatch(tx, lease, { patchId: patch_id, to: 'BLOCKED', reason: 'gate_red', evidence: {}, mayRetry: true }),
     );
@@ -501,7 +565,7 @@ describe('gates and landing', () => {
     await on.db.database.query(sql`update leases set expires_at = now() - interval '1 s'`);
     const taken = await on.write((tx) => acquireLease(tx, { name: lease.name, holder: 'other', ttlMs: 60_000 }));
     expect(taken?.epoch).toBe(lease.epoch + 1);
-    await expect(on.write((tx) => openIntent(tx, lease, intentOf(patch_id)))).rejects.toMatchObject({
+    await expect(on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).rejects.toMatchObject({
       code: 'lease.lost',
     });
     await expect(on.write((tx) => assertLease(tx, lease))).rejects.toMatchObject({ code: 'lease.lost' });

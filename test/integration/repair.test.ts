@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
+import { VerdictSeal } from '../../src/domain/verdict-seal.ts';
 import { admitTasks } from '../../src/ledger/admission.ts';
 import { endAttempts } from '../../src/ledger/attempts.ts';
 import { declareTools } from '../../src/ledger/breakers.ts';
@@ -152,7 +153,7 @@ test('P5: every write of a worker that was given up is refused, and counted on i
 
   expect(await on.db.ledger.endAttempt(attemptEnd(task.task_id, { workerId }))).toBe(false);
   const end = { gateId: gate.gate_id, workerId, attempt: 1, exitCode: 0, outcome: 'passed', results: {} } as const;
-  expect(await on.write((tx) => endGate(tx, end))).toBe(false);
+  expect(await on.write((tx) => endGate(tx, end, new VerdictSeal(undefined)))).toBe(false);
   const chunk = { gate_id: null, attempt: 1, worker_id: workerId, stream: 'stdout', text: 'late\n' } as const;
   await on.db.ledger.appendLogs([{ ...chunk, task_id: task.task_id }]);
   expect(
@@ -172,7 +173,7 @@ test('the last word of what was cancelled or withdrawn in order is no breach', a
   await on.write((tx) => failGates(tx, { gateIds: [gate.gate_id], outcome: 'withdrawn', actor: 'coordinator' }));
   expect(await on.db.ledger.endAttempt(attemptEnd(task.task_id, { workerId }))).toBe(false);
   const end = { gateId: gate.gate_id, workerId, attempt: 1, exitCode: null, outcome: 'lost', results: {} } as const;
-  expect(await on.write((tx) => endGate(tx, end))).toBe(false);
+  expect(await on.write((tx) => endGate(tx, end, new VerdictSeal(undefined)))).toBe(false);
   expect(await on.db.daos.workers.countRefusedWrites()).toBe(0);
 });
 

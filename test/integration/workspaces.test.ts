@@ -1,14 +1,14 @@
-import { access, lstat, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { access, lstat, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { childEnvironment } from '../../src/children/environment.ts';
 import { treeFromOwnDiff } from '../../src/git/build-tree.ts';
 import { runChild } from '../../src/lib/process.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { type CapturedChange, captureChange, rereadTree } from '../../src/workspaces/capture.ts';
 import { checkOut } from '../../src/workspaces/checkout.ts';
-import { childEnvironment } from '../../src/workspaces/child-environment.ts';
 import { Preparation } from '../../src/workspaces/prepare.ts';
 import { differencesFrom, sealFolder } from '../../src/workspaces/seal.ts';
 import { type Slot, SlotRack } from '../../src/workspaces/slots.ts';
@@ -47,10 +47,11 @@ async function slotAtBase(): Promise<Slot> {
 }
 
 async function runIn(slot: Slot, script: string): Promise<void> {
+  await mkdir(slot.child.home, { recursive: true });
   const { ending, stderr } = await runChild({
     argv: ['sh', '-ec', script],
     cwd: slot.work,
-    env: { PATH: process.env.PATH!, HOME: slot.home },
+    env: { PATH: process.env.PATH!, HOME: slot.child.home },
     timeoutMs: 20_000,
   });
   if (ending.kind !== 'exited' || ending.exitCode !== 0) throw new Error(`${JSON.stringify(ending)} ${stderr}`);
@@ -236,7 +237,7 @@ describe('slots', () => {
     const again = await slotAtBase();
     expect(again.work).toBe(one.work);
     await expect(access(join(again.work, 'left.txt'))).rejects.toThrow();
-    await expect(access(join(again.home, 'left'))).rejects.toThrow();
+    await expect(access(join(again.child.home, 'left'))).rejects.toThrow();
   });
 
   test('a warm slot is told by what the kernel wrote: an edit with its times set back is taken back all the same', async () => {
@@ -328,7 +329,6 @@ describe('slots', () => {
     ]) {
       const slot = await own.acquire(git.mirror);
       await checkOut(git.mirror, slot, base);
-      expect((await lstat(slot.home)).isDirectory()).toBe(true);
       expect((await lstat(slot.work)).mode & 0o777).toBe(0o755);
       expect((await capture(slot)).paths).toEqual([]);
       await runIn(slot, script);
@@ -346,9 +346,9 @@ describe('slots', () => {
         `import('${join(import.meta.dirname, '../../src/workspaces/slots.ts')}').then(async ({ SlotRack }) => {
            const slot = await new SlotRack(${JSON.stringify(dataDir)}).acquire();
            const { spawn } = await import('node:child_process');
-           const child = spawn('sleep', ['300'], { detached: true, stdio: 'ignore', env: { ...process.env, TMPDIR: slot.tmp } });
+           const child = spawn('sleep', ['300'], { detached: true, stdio: 'ignore', env: { ...process.env, TMPDIR: slot.child.tmp } });
            child.unref();
-           console.log(JSON.stringify({ number: slot.number, tmp: slot.tmp }));
+           console.log(JSON.stringify({ number: slot.number, tmp: slot.child.tmp }));
            process.exit(0);
          })`,
       ],
@@ -430,10 +430,8 @@ describe('prepare', () => {
     steps: [step],
     commit: base,
     landed,
-    environment: { PATH: process.env.PATH! },
-    signal: new AbortController().signal,
-    onSpawn: () => {},
-    onOutput: () => {},
+    runStep: ({ command, timeout_seconds }: { command: string[]; timeout_seconds: number }) =>
+      runChild({ argv: command, cwd: slot.work, env: { PATH: process.env.PATH! }, timeoutMs: timeout_seconds * 1_000 }),
   });
 
   test('results of a landed tree are kept by key and copied; a copy that is spoilt spoils nobody’s', async () => {

@@ -7,7 +7,7 @@ import type { Policy } from '../../src/contract/policy.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { eventually } from './eventually.ts';
 import { type Files, GitSandbox } from './git-sandbox.ts';
-import type { RunningSluice } from './run-sluice.ts';
+import { type RunningSluice, type SluiceOptions, startSluice } from './run-sluice.ts';
 
 export interface StoryOptions {
   /** Shell that judges: `$names` holds the files of `p/`, in order; its exit status is the gate's. */
@@ -27,6 +27,11 @@ export interface SubmitOptions {
 
 const ENDINGS = ['VERIFIED', 'ROLLED_BACK', 'SUPERSEDED', 'EXPIRED'];
 const LANDED = ['APPLIED', 'VERIFIED', 'ROLLED_BACK'];
+
+/** The gates of stories read and write a folder beside their slots, so nothing is confined. */
+export function startForStories(options: SluiceOptions = {}): Promise<RunningSluice> {
+  return startSluice({ ...options, config: { sandbox: { mode: 'none' }, ...options.config } });
+}
 
 /**
  * One branch with a scripted gate: a patch is a file `p/<name>`, the gate sees which ones are there, waits while it is held

@@ -12,7 +12,7 @@ import { pageQuery, toPage } from '../paging.ts';
 import { targetObject, workerObject } from '../representation.ts';
 
 /** Workers and targets: who works, where things land. */
-export function fleetRoutes(api: Api, { daos, ledger, mirrors, submit }: ApiDeps): void {
+export function fleetRoutes(api: Api, { daos, ledger, mirrors, seal, submit }: ApiDeps): void {
   api.get(
     '/v1/workers',
     {
@@ -63,7 +63,7 @@ export function fleetRoutes(api: Api, { daos, ledger, mirrors, submit }: ApiDeps
         params: z.object({ id: z.string() }),
       },
     },
-    async ({ params }) => auditTarget({ daos, mirrors }, params.id),
+    async ({ params }) => auditTarget({ daos, mirrors, seal }, params.id),
   );
 
   /** A target may be steered before anything was submitted to it: its name says which it is. */

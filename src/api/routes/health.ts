@@ -24,7 +24,9 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
         consuming: await check(() => assertConsuming(deps)),
       };
       const ready = Object.values(checks).every(({ ok }) => ok);
-      return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks });
+      // Unconfined is a choice, or told here: it makes nothing unready.
+      const confinement = checks.database.ok ? await deps.daos.workers.confinement() : undefined;
+      return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks, confinement });
     },
   );
 }

@@ -1,8 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { loadSettings } from '../../config.ts';
+import { type ConfinementState, confinementOf, UNCONFINED } from '../../children/confinement.ts';
+import { loadSettings, type Settings } from '../../config.ts';
 import { branchesOf, type MirrorSize, sizeOfMirror } from '../../git/maintain-mirror.ts';
+import { silentLog } from '../../lib/log.ts';
 import { type CliContext, print } from '../context.ts';
 import { plain, table } from '../table.ts';
 
@@ -19,22 +21,38 @@ export function doctorCommand(program: Command, context: CliContext): void {
     .description('what the data folder of this machine holds: the size of each mirror and the branches it is kept for')
     .option('--data-dir <folder>', 'where mirrors, slots and the embedded database live')
     .action(async (options: { dataDir?: string }, command: Command) => {
-      const { dataDir } = await loadSettings(context.environment, options);
+      const settings = await loadSettings(context.environment, options);
+      const { dataDir } = settings;
+      const confinement = await confinementHere(settings);
       const mirrors = await mirrorsBelow(join(dataDir, 'mirrors'));
-      print(context, command, { data_dir: dataDir, mirrors: mirrors.map(inWireNames) }, () =>
-        table(
-          ['MIRROR', 'ROLE', 'PACKS', 'LOOSE', 'MIB', 'BRANCHES'],
-          mirrors.map(({ mirror, role, packs, looseObjects, sizeBytes, branches }) => [
-            mirror,
-            role,
-            String(packs),
-            String(looseObjects),
-            (sizeBytes / 1024 / 1024).toFixed(1),
-            plain(branches.join(', ')),
-          ]),
-        ),
+      print(context, command, { data_dir: dataDir, confinement, mirrors: mirrors.map(inWireNames) }, () =>
+        [
+          `Confinement: ${confinement.kind}${confinement.kind === 'none' ? `: ${confinement.problem ?? 'the configuration wants none'}; ${UNCONFINED}` : ''}`,
+          table(
+            ['MIRROR', 'ROLE', 'PACKS', 'LOOSE', 'MIB', 'BRANCHES'],
+            mirrors.map(({ mirror, role, packs, looseObjects, sizeBytes, branches }) => [
+              mirror,
+              role,
+              String(packs),
+              String(looseObjects),
+              (sizeBytes / 1024 / 1024).toFixed(1),
+              plain(branches.join(', ')),
+            ]),
+          ),
+        ].join('\n\n'),
       );
     });
+}
+
+/** What a worker that starts here now would find. */
+async function confinementHere(settings: Settings): Promise<ConfinementState> {
+  const confinement = confinementOf(settings, silentLog());
+  try {
+    await confinement.start();
+  } catch (error) {
+    return { kind: 'none', problem: (error as Error).message };
+  }
+  return confinement.state;
 }
 
 async function mirrorsBelow(folder: string): Promise<MirrorReport[]> {

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
 import { ApiRole } from '../../api/api-role.ts';
-import { loadSettings, type Settings } from '../../config.ts';
+import { confinementOf, UNCONFINED } from '../../children/confinement.ts';
+import { loadSettings, type Settings, verdictKeyFile } from '../../config.ts';
 import { runDaemon } from '../../daemon.ts';
 import { createDeps, type Deps, embeddedServer, foundation } from '../../deps.ts';
 import { type Component, startAll } from '../../lib/component.ts';
 import { createLog, type Log } from '../../lib/log.ts';
+import { secretFile } from '../../lib/secret-file.ts';
 import { createSchedulerRole } from '../../scheduler/scheduler-role.ts';
 import { WorkerSupervisor } from '../../workers/supervisor.ts';
 import { portNumber, wholeNumber } from '../amounts.ts';
@@ -68,21 +70,35 @@ function withCommon(command: Command): Command {
 }
 
 async function up(context: CliContext, options: FleetOptions): Promise<void> {
-  const settings = await loadSettings(context.environment, { ...options, allowAll: true });
+  const given = await loadSettings(context.environment, { ...options, allowAll: true });
+  const settings = given.databaseUrl === undefined ? await withVerdictKey(given) : given;
   const log = logOf(context, settings);
   await withDatabase(settings, log, async (databaseUrl) => {
     const deps = createDeps(settings, log, databaseUrl);
     const api = new ApiRole(deps, context.version);
     const supervisor = supervisorOf({ settings, options, databaseUrl, log, allowAll: true });
-    const components = [...foundation(deps, { migrate: true }), api, ...createSchedulerRole(deps), supervisor];
+    const confinement = confinementOf(settings, log);
+    const components = [
+      confinement,
+      ...foundation(deps, { migrate: true }),
+      api,
+      ...createSchedulerRole(deps),
+      supervisor,
+    ];
     await runDaemon(components, {
       log,
       ready: () => {
         context.stderr.write(`Sluice is up: ${api.url} (board: ${api.url}/board)\n`);
+        if (confinement.state.kind === 'none') context.stderr.write(`NOTHING IS CONFINED: ${UNCONFINED}\n`);
         process.send?.({ kind: 'ready', url: api.url, databaseUrl, workers: supervisor.pids });
       },
     });
   });
+}
+
+/** The embedded database is this data folder's alone, and so is the key. */
+async function withVerdictKey(settings: Settings): Promise<Settings> {
+  return { ...settings, verdictKey: settings.verdictKey ?? (await secretFile(verdictKeyFile(settings.dataDir))) };
 }
 
 async function runRole(context: CliContext, options: RoleOptions, role: (deps: Deps) => Component[]): Promise<void> {
@@ -103,7 +119,11 @@ async function runWorkers(context: CliContext, options: FleetOptions): Promise<v
     const ended = new Promise<void>((resolve) => {
       drained = resolve;
     });
-    await runDaemon([supervisor], { log, ended, ready: () => void supervisor.drained().then(drained) });
+    await runDaemon([confinementOf(settings, log), supervisor], {
+      log,
+      ended,
+      ready: () => void supervisor.drained().then(drained),
+    });
   });
 }
 

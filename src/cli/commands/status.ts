@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
+import { UNCONFINED } from '../../children/confinement.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
@@ -26,8 +27,12 @@ export function statusCommands(program: Command, context: CliContext): void {
         tools: tools.items,
         breakers: breakers.items,
       };
+      const unconfined = living.filter(({ confinement }) => confinement === 'none').length;
       print(context, command, data, () =>
         [
+          ...(unconfined === 0
+            ? []
+            : [styleText('red', `${unconfined} of ${living.length} workers confine nothing: ${UNCONFINED}`)]),
           section(
             'Targets',
             ['TARGET', 'TIP', 'PAUSED'],
@@ -55,12 +60,13 @@ export function statusCommands(program: Command, context: CliContext): void {
           ),
           section(
             'Workers',
-            ['WORKER', 'STATE', 'POOLS', 'SLOTS', 'HOST'],
+            ['WORKER', 'STATE', 'POOLS', 'SLOTS', 'CONFINED BY', 'HOST'],
             data.workers.map((worker) => [
               worker.id,
               coloured(worker.state),
               worker.pools.join(','),
               `${worker.task_slots}+${worker.gate_slots}`,
+              worker.confinement ?? '',
               `${plain(worker.hostname)}:${worker.pid}`,
             ]),
           ),

@@ -1,5 +1,5 @@
 import { type GateDefinition, POLICY_PATH, type Policy } from '../../contract/policy.ts';
-import { gatesInForce, proofsFor, unionOfGates } from '../../domain/gates-in-force.ts';
+import { type GateRoom, gatesInForce, proofsFor, unionOfGates } from '../../domain/gates-in-force.ts';
 import type { Candidate, Composition, Conflict } from '../../domain/landing/snapshot.ts';
 import { matcher } from '../../domain/path-rules.ts';
 import type { MergedChange } from '../../git/merge-change.ts';
@@ -14,6 +14,7 @@ export interface CompositionScene {
   composer: Composer;
   tip: Tip;
   policy: Policy;
+  room: GateRoom;
   patches: ReadonlyMap<string, QueuedRow>;
   extraGates: (runId: string) => readonly GateDefinition[];
 }
@@ -85,7 +86,7 @@ export class Compositions {
   }
 
   async #compose(scene: CompositionScene, patches: readonly QueuedRow[]): Promise<Composition> {
-    const { composer, tip, policy } = scene;
+    const { composer, tip, policy, room } = scene;
     const before = patches.slice(0, -1);
     const last = patches.at(-1)!;
     const rest = before.length === 0 ? undefined : await this.make(scene, before);
@@ -113,7 +114,11 @@ export class Compositions {
         treeId: tree,
         changesPolicy: own.some(({ path }) => path === POLICY_PATH),
         parentTreeId: parent.tree,
-        proofs: proofsFor(gates, policy.prepare, { landing: tree, pinned: pinned === tree ? null : pinned }),
+        proofs: proofsFor(
+          gates,
+          { prepare: policy.prepare, room },
+          { landing: tree, pinned: pinned === tree ? null : pinned },
+        ),
       } satisfies Candidate,
     };
   }

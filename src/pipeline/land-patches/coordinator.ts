@@ -4,6 +4,7 @@ import type { Daos } from '../../dao/all.ts';
 import type { LandingPlan } from '../../domain/landing/planner.ts';
 import type { LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import { viewOf } from '../../domain/landing/view.ts';
+import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { Mirror, Tip } from '../../git/mirror.ts';
 import type { Mirrors } from '../../git/mirrors.ts';
@@ -28,6 +29,7 @@ export interface LandingDeps {
   daos: Daos;
   mirrors: Mirrors;
   repositories: RepositoryBook;
+  seal: VerdictSeal;
   plan: (snapshot: LandingSnapshot) => LandingPlan;
   /** Called before and after each step that must survive a death; tests stop there. */
   crashPoint: CrashPoint;
@@ -157,9 +159,9 @@ export class LandingCoordinator {
   }
 
   async #look(settled: SettledScene, policy: Policy): Promise<LandingScene> {
-    const { daos, repositories } = this.#deps;
+    const { daos, repositories, seal } = this.#deps;
     const { target, mirror, tip } = settled;
-    const knowledge = await Knowledge.read(daos, target);
+    const knowledge = await Knowledge.read({ daos, seal }, target);
     const runIds = [...new Set(knowledge.queue.map(({ run_id }) => run_id))];
     const extra = await daos.runs.extraGatesOf(runIds);
     const composer: Composer = {
@@ -173,6 +175,7 @@ export class LandingCoordinator {
     return {
       ...settled,
       policy,
+      room: repositories.gateRoom(target.url),
       knowledge,
       compositions: this.#compositions,
       composer,

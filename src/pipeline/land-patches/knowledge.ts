@@ -1,9 +1,11 @@
 import type { Daos } from '../../dao/all.ts';
+import { sealedPart } from '../../dao/gate-verdict-dao.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import type { GateExecution, GateHealth } from '../../dao/test-gate-dao.ts';
 import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../domain/landing/history.ts';
 import type { Doubt, ProofState, Spoiled } from '../../domain/landing/snapshot.ts';
 import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
+import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
 import type { Composer } from './compose.ts';
@@ -11,6 +13,11 @@ import type { Compositions } from './compositions.ts';
 
 export type QueuedRow = QueuedPatchRow;
 type RunOnTip = EndedRun & { tipCommit: string };
+
+interface KnowledgeDeps {
+  daos: Daos;
+  seal: VerdictSeal;
+}
 
 /** A queue may be longer; what stands further back waits unseen. */
 const MAX_QUEUE = 2_000;
@@ -22,6 +29,7 @@ export class Knowledge {
   readonly live: readonly TestGateRow[];
   readonly patches: Map<string, QueuedRow>;
   readonly #daos: Daos;
+  readonly #seal: VerdictSeal;
   readonly #about = new Map<string, GateExecution[]>();
   readonly #proofs = new Map<string, { passed: boolean; spoiled: Spoiled[] }>();
   readonly #loaded = new Set<string>();
@@ -31,10 +39,11 @@ export class Knowledge {
   #health: ReadonlyMap<string, GateHealth> = new Map();
 
   private constructor(
-    daos: Daos,
+    { daos, seal }: KnowledgeDeps,
     known: { target: TargetRow; queue: readonly QueuedRow[]; live: TestGateRow[]; about: GateExecution[] },
   ) {
     this.#daos = daos;
+    this.#seal = seal;
     this.target = known.target;
     this.queue = known.queue;
     this.live = known.live;
@@ -48,7 +57,8 @@ export class Knowledge {
     this.patches = new Map(known.queue.map((patch) => [patch.patch_id, patch]));
   }
 
-  static async read(daos: Daos, target: TargetRow): Promise<Knowledge> {
+  static async read(deps: KnowledgeDeps, target: TargetRow): Promise<Knowledge> {
+    const { daos } = deps;
     const [queue, live] = await Promise.all([
       daos.patches.findQueue(target.target_id, MAX_QUEUE),
       daos.gates.findLive(target.target_id),
@@ -56,7 +66,7 @@ export class Knowledge {
     const since = new Date(Math.min(...queue.map(({ staged_at }) => staged_at.getTime())));
     const patchIds = queue.map(({ patch_id }) => patch_id);
     const about = queue.length === 0 ? [] : await daos.gates.findEndedAbout(target.target_id, { patchIds, since });
-    return new Knowledge(daos, { target, queue, live, about });
+    return new Knowledge(deps, { target, queue, live, about });
   }
 
   /** Reads what is known of trees that came up. */
@@ -68,7 +78,10 @@ export class Knowledge {
       this.#daos.gates.findEndedOn(fresh),
     ]);
     for (const treeId of fresh) this.#loaded.add(treeId);
-    for (const { tree_id, digest } of verdicts) this.#entry(tree_id, digest).passed = true;
+    for (const verdict of verdicts) {
+      if (!this.#seal.holds(sealedPart(verdict), verdict.seal)) continue;
+      this.#entry(verdict.tree_id, verdict.digest).passed = true;
+    }
     for (const { tree_id, digest, outcome, gate_id, completed_at } of ended) {
       if (outcome === null || this.#isForgiven(completed_at)) continue;
       this.#entry(tree_id, digest).spoiled.push({ gateId: gate_id, outcome, endedAtMs: completed_at.getTime() });

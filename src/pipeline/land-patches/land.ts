@@ -1,4 +1,5 @@
 import { SluiceError } from '../../contract/errors.ts';
+import { gateMeaning } from '../../domain/gates-in-force.ts';
 import type { LandingStep } from '../../domain/landing/planner.ts';
 import { type PushAnswer, pushByCompareAndSwap } from '../../git/push.ts';
 import { openIntent } from '../../ledger/landing.ts';
@@ -27,15 +28,24 @@ export async function land(
   }
   await deps.crashPoint('before-intent');
   const intentId = await deps.ledger.write((tx) =>
-    openIntent(tx, lease, {
-      targetId: target.target_id,
-      oldTip: tip.commit,
-      newCommit,
-      treeId: tree,
-      prove: policy.landing.prove,
-      patches: candidate.commits.map(({ patchId, ...commit }) => ({ patch_id: patchId, ...commit })),
-      proofs: proofs.map(({ treeId, digest, gate }) => ({ tree: treeId, digest, gate: gate.name })),
-    }),
+    openIntent(
+      tx,
+      { lease, seal: deps.seal },
+      {
+        targetId: target.target_id,
+        oldTip: tip.commit,
+        newCommit,
+        treeId: tree,
+        prove: policy.landing.prove,
+        patches: candidate.commits.map(({ patchId, ...commit }) => ({ patch_id: patchId, ...commit })),
+        proofs: proofs.map(({ treeId, digest, gate }) => ({
+          tree: treeId,
+          digest,
+          meaning: gateMeaning(gate, policy.prepare),
+          gate: gate.name,
+        })),
+      },
+    ),
   );
   if (intentId === undefined) return true;
   await deps.crashPoint('before-push');

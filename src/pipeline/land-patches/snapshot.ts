@@ -10,8 +10,8 @@ const PRIOR = { flaky: 1.5, good: 10 };
 
 /** Everything that the planner may know. What it asks for beyond is composed by `compose`. */
 export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot> {
-  const { deps, target, policy, knowledge, compositions } = scene;
-  const ofBranch = new Set(policy.gates.map((gate) => gateDigest(gate, policy.prepare)));
+  const { deps, target, policy, room, knowledge, compositions } = scene;
+  const ofBranch = new Set(policy.gates.map((gate) => gateDigest(gate, policy.prepare, room)));
   const pools = [...new Set(policy.gates.map(({ pool }) => pool))];
   const offered = await deps.daos.workers.offeredGateSlots(pools);
   const { good, flaky } = knowledge.anyDoubts

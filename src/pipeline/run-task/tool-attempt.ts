@@ -1,19 +1,18 @@
+import type { ConfinedChild, Confinement } from '../../children/confinement.ts';
+import { childEnvironment, costFile, messageFile } from '../../children/environment.ts';
 import type { Mirror } from '../../git/mirror.ts';
+import { borrowedObjects } from '../../git/mirror-folder.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
-import { type ChildResult, runChild } from '../../lib/process.ts';
+import type { ChildResult } from '../../lib/process.ts';
 import { readHead } from '../../lib/read-head.ts';
 import { assertBegan, assertRoom, classifyEnding, outputTail } from '../../tools/classify-ending.ts';
 import { CostLines, readReport } from '../../tools/cost.ts';
-import { confine, endingInside, type SandboxPlaces } from '../../tools/sandbox.ts';
 import type { CommandTool, ToolFact } from '../../tools/tool.ts';
 import { folderActivity } from '../../workspaces/activity.ts';
 import { captureChange } from '../../workspaces/capture.ts';
 import { checkOut } from '../../workspaces/checkout.ts';
-import { childEnvironment, costFile, messageFile } from '../../workspaces/child-environment.ts';
-import { watchProcesses } from '../../workspaces/crowd.ts';
 import type { Preparation } from '../../workspaces/prepare.ts';
-import { sandboxPlaces } from '../../workspaces/sandbox-places.ts';
 import { letClockTick } from '../../workspaces/seal.ts';
 import type { Slot, SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../output-log.ts';
@@ -24,7 +23,7 @@ import type { TaskBase } from './resolve-base.ts';
 
 export interface ToolAttemptDeps {
   slots: SlotRack;
-  dataDir: string;
+  confinement: Confinement;
   preparation: Preparation;
   onMachineFault: OnMachineFault;
   /** The daemon's own environment: children get only what is named. */
@@ -74,7 +73,7 @@ async function runInSlot(
   slot: Slot,
   call: Parameters<typeof attemptWithTool>[1],
 ): Promise<ToolAttempt> {
-  const { slots, preparation, environment, dataDir } = deps;
+  const { slots, preparation, confinement, environment } = deps;
   const { mirror, task, tool, base, output, signal } = call;
   await checkOut(mirror, slot, base.commit);
   const child = await childEnvironment(
@@ -90,28 +89,24 @@ async function runInSlot(
     },
     environment,
   );
-  const onSpawn = (groupId: number): void => slots.noteGroup(slot, groupId);
-  const common = { environment: child, signal, onSpawn, onOutput: output.write };
-  const steps = base.policy.prepare;
-  const prepared = await preparation.run({ ...common, mirror, slot, steps, commit: base.commit, landed: true });
+  const common = {
+    env: child,
+    readable: [borrowedObjects(mirror.dir)],
+    signal,
+    onSpawn: (groupId: number): void => slots.noteGroup(slot, groupId),
+    onOutput: output.write,
+  };
+  const runStep = confinement.stepsIn(slot, common);
+  const { prepare: steps } = base.policy;
+  const prepared = await preparation.run({ mirror, slot, steps, commit: base.commit, landed: true, runStep });
   if (!prepared.ok) {
     await assertRoom(slot.dir);
     return prepareFailed(prepared.step, outputTail(prepared.result, call.secrets), signal);
   }
   await letClockTick(slot.content?.signedAtMs);
   const costs = new CostLines();
-  const places = sandboxPlaces(slot, {
-    mirrorDir: mirror.dir,
-    dataDir,
-    home: environment.HOME,
-    searchPath: child.PATH!,
-  });
-  const result = await runTool({
-    slot,
-    places,
-    call,
-    env: child,
-    onSpawn,
+  const result = await runTool(confinement, slot, call, {
+    ...common,
     onOutput: (stream, chunk) => {
       output.write(stream, chunk);
       costs.hear(stream, chunk);
@@ -131,43 +126,24 @@ async function runInSlot(
 }
 
 /** The program itself: confined as its tool says, ended by whatever limit it meets first. */
-async function runTool({
-  slot,
-  places,
-  call: { task, tool, signal },
-  env,
-  ...hooks
-}: {
-  slot: Slot;
-  places: SandboxPlaces;
-  call: Parameters<typeof attemptWithTool>[1];
-  env: Readonly<Record<string, string>>;
-  onSpawn: (groupId: number) => void;
-  onOutput: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
-}): Promise<ChildResult> {
-  const { argv, stdin } = tool.invocation(task.input);
-  const { sandbox, limits, exitCodes } = tool;
-  const confined = await confine(argv, { sandbox, limits, places, searchPath: env.PATH! });
-  const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: sandbox !== undefined });
-  try {
-    const result = await runChild({
-      argv: confined,
-      stdin,
-      cwd: slot.work,
-      env,
-      timeoutMs: (task.timeout_seconds ?? tool.timeoutSeconds) * 1_000,
-      idleTimeoutMs: tool.idleTimeoutSeconds === undefined ? undefined : tool.idleTimeoutSeconds * 1_000,
-      isActive: folderActivity(slot.work, slot.content?.seal),
-      signal: AbortSignal.any([signal, crowd.signal]),
-      ...hooks,
-      keep: 'tail',
-    });
-    if (confined.length === argv.length) return result;
-    const declared = Object.values(exitCodes).flat();
-    return { ...result, ending: endingInside(result, { sandbox, declared }) };
-  } finally {
-    crowd.stop();
-  }
+function runTool(
+  confinement: Confinement,
+  slot: Slot,
+  { task, tool }: Parameters<typeof attemptWithTool>[1],
+  common: Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>,
+): Promise<ChildResult> {
+  const { sandbox, limits, exitCodes, idleTimeoutSeconds } = tool;
+  return confinement.run(slot, {
+    ...common,
+    ...tool.invocation(task.input),
+    network: sandbox?.network ?? confinement.rules.tool_network,
+    mustBeConfined: sandbox !== undefined,
+    limits,
+    declared: Object.values(exitCodes).flat(),
+    timeoutMs: (task.timeout_seconds ?? tool.timeoutSeconds) * 1_000,
+    idleTimeoutMs: idleTimeoutSeconds === undefined ? undefined : idleTimeoutSeconds * 1_000,
+    isActive: folderActivity(slot.work, slot.content?.seal),
+  });
 }
 
 async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]): Promise<AttemptEnding> {

@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
-import { LandingStory } from '../../support/landing-story.ts';
-import { type RunningSluice, shell, specOf, startSluice } from '../../support/run-sluice.ts';
+import { LandingStory, startForStories } from '../../support/landing-story.ts';
+import { type RunningSluice, shell, specOf } from '../../support/run-sluice.ts';
 
 let sluice: RunningSluice;
 beforeAll(async () => {
-  sluice = await startSluice({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
+  sluice = await startForStories({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
 });
 
 const FOUR = ['a', 'b', 'c', 'd'];
@@ -41,7 +41,7 @@ describe('prefixes in parallel', () => {
   });
 
   test('a window that shrinks cancels nothing that runs', async () => {
-    const own = await startSluice({ workers: [{ gateSlots: 2 }, { gateSlots: 2 }] });
+    const own = await startForStories({ workers: [{ gateSlots: 2 }, { gateSlots: 2 }] });
     const story = await LandingStory.begin(own);
     await story.hold();
     await story.stage(FOUR);

@@ -1,10 +1,10 @@
 import { beforeAll, expect, test } from 'vitest';
-import { LandingStory } from '../../support/landing-story.ts';
-import { type RunningSluice, startSluice } from '../../support/run-sluice.ts';
+import { LandingStory, startForStories } from '../../support/landing-story.ts';
+import type { RunningSluice } from '../../support/run-sluice.ts';
 
 let sluice: RunningSluice;
 beforeAll(async () => {
-  sluice = await startSluice({ workers: [{ taskSlots: 2, gateSlots: 1 }] });
+  sluice = await startForStories({ workers: [{ taskSlots: 2, gateSlots: 1 }] });
 });
 
 /** As `npm ci` would: a folder made from a lock file, and a word about each time it was made. */

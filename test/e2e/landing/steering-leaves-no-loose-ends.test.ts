@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { pushByCompareAndSwap } from '../../../src/git/push.ts';
 import { eventually } from '../../support/eventually.ts';
-import { LandingStory } from '../../support/landing-story.ts';
-import { type RunningSluice, startSluice } from '../../support/run-sluice.ts';
+import { LandingStory, startForStories } from '../../support/landing-story.ts';
+import type { RunningSluice } from '../../support/run-sluice.ts';
 
 let sluice: RunningSluice;
 beforeAll(async () => {
-  sluice = await startSluice({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
+  sluice = await startForStories({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
 });
 
 const patchOf = (name: string, more: object = {}) => ({
@@ -38,7 +38,7 @@ test('what nobody has looked at cannot be approved, and stops nobody else', asyn
 });
 
 test('a patch that was dropped before it was checked never lands', async () => {
-  const own = await startSluice({ workers: [] });
+  const own = await startForStories({ workers: [] });
   const story = await LandingStory.begin(own);
   await story.submit('a');
   await own.client.patches.steer(story.idOf('a'), 'drop', 'not this one');

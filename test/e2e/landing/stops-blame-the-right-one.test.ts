@@ -4,12 +4,12 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../../src/database/database.ts';
 import { endGate } from '../../../src/ledger/gates.ts';
 import { eventually } from '../../support/eventually.ts';
-import { LandingStory } from '../../support/landing-story.ts';
-import { type RunningSluice, shell, specOf, startSluice } from '../../support/run-sluice.ts';
+import { LandingStory, startForStories } from '../../support/landing-story.ts';
+import { type RunningSluice, shell, specOf } from '../../support/run-sluice.ts';
 
 let sluice: RunningSluice;
 beforeAll(async () => {
-  sluice = await startSluice({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
+  sluice = await startForStories({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
 });
 
 const why = async (id: string) => (await sluice.client.explain(id)).sentence;
@@ -91,7 +91,7 @@ describe('P6: a gate that is lost', () => {
           const { worker_id, attempt } = await gates.get(gate_id);
           const lost = { outcome: 'lost', exitCode: null, results: { message: 'its worker died' } } as const;
           await sluice.deps.ledger
-            .write((tx) => endGate(tx, { gateId: gate_id, workerId: worker_id!, attempt, ...lost }))
+            .write((tx) => endGate(tx, { gateId: gate_id, workerId: worker_id!, attempt, ...lost }, sluice.deps.seal))
             .catch(() => {});
           sluice.deps.ledger.hint('landing');
         }
@@ -163,19 +163,21 @@ describe('P3: a change of the policy binds what stands behind it', () => {
     await story.stage(['a']);
     await story.until('a', 'VERIFIED');
     const [intent] = await sluice.deps.daos.intents.findApplied(story.targetId);
-    await sluice.deps.daos.intents.update(intent!.intent_id, {
-      proofs: intent!.proofs.map((proof) => ({ ...proof, digest: 'another' })),
-    });
+    const auditWith = async (forged: object) => {
+      const proofs = intent!.proofs.map((proof) => ({ ...proof, ...forged }));
+      await sluice.deps.daos.intents.update(intent!.intent_id, { proofs });
+      return (await sluice.client.audit(story.targetId)).commits[0]!;
+    };
+    const skipped = await auditWith({ meaning: 'another' });
+    expect(skipped).toMatchObject({ proven: false, problem: expect.stringContaining('asks for gate scripted') });
+    // The same with a verdict that was written by hand.
     await sluice.deps.database.query(
       sql`
         insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name)
         select tree_id, 'another', passed, gate_id, gate_name from gate_verdicts where tree_id = ${intent!.tree_id}`,
     );
-    const audit = await sluice.client.audit(story.targetId);
-    expect(audit.commits[0]).toMatchObject({
-      proven: false,
-      problem: expect.stringContaining('asks for gate scripted'),
-    });
+    const forged = await auditWith({ digest: 'another' });
+    expect(forged).toMatchObject({ proven: false, problem: expect.stringContaining('without an execution behind it') });
     await sluice.deps.daos.intents.update(intent!.intent_id, { proofs: intent!.proofs });
     await story.end();
   });

@@ -8,8 +8,7 @@ import { startAll } from '../../../src/lib/component.ts';
 import type { CrashPointName } from '../../../src/pipeline/ports.ts';
 import { createSchedulerRole } from '../../../src/scheduler/scheduler-role.ts';
 import { createWorkerRole } from '../../../src/workers/worker-role.ts';
-import { LandingStory } from '../../support/landing-story.ts';
-import { startSluice } from '../../support/run-sluice.ts';
+import { LandingStory, startForStories } from '../../support/landing-story.ts';
 
 const POINTS = [
   'before-intent',
@@ -24,7 +23,7 @@ const POINTS = [
 test.concurrent.for(POINTS)(
   'P8: killed at %s, a fresh coordinator converges: nothing lands twice, no verdict is asked for again',
   async (point, { onTestFinished }) => {
-    const sluice = await startSluice({ workers: [], scheduler: false });
+    const sluice = await startForStories({ workers: [], scheduler: false });
     const story = await LandingStory.begin(sluice);
     const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-crash-'));
     const roles = join(import.meta.dirname, '../../support/crashing-roles.ts');

@@ -6,12 +6,12 @@ import { acquireLease } from '../../../src/ledger/leases.ts';
 import { startAll } from '../../../src/lib/component.ts';
 import { createSchedulerRole } from '../../../src/scheduler/scheduler-role.ts';
 import { eventually } from '../../support/eventually.ts';
-import { LandingStory } from '../../support/landing-story.ts';
-import { type RunningSluice, startSluice } from '../../support/run-sluice.ts';
+import { LandingStory, startForStories } from '../../support/landing-story.ts';
+import type { RunningSluice } from '../../support/run-sluice.ts';
 
 let sluice: RunningSluice;
 beforeAll(async () => {
-  sluice = await startSluice({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
+  sluice = await startForStories({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
 });
 
 describe('P4: somebody else moves the branch', () => {
@@ -205,7 +205,7 @@ describe('by hand', () => {
   });
 
   test('while its push is under way nobody can cancel, drop or re-order it: one truth on both sides', async () => {
-    const own = await startSluice({ workers: [{ gateSlots: 2 }], scheduler: false });
+    const own = await startForStories({ workers: [{ gateSlots: 2 }], scheduler: false });
     const story = await LandingStory.begin(own);
     const { deps } = own;
     await story.pause();
@@ -222,7 +222,7 @@ describe('by hand', () => {
     ))!;
     const [verdict] = await deps.daos.verdicts.findPassed([tree_id!]);
     const intent = await intentFor(story, { tree: tree_id!, digest: verdict!.digest });
-    expect(await deps.ledger.write((tx) => openIntent(tx, lease, intent))).toMatch(/^intent_/);
+    expect(await deps.ledger.write((tx) => openIntent(tx, { lease, seal: deps.seal }, intent))).toMatch(/^intent_/);
     const refused = (asked: Promise<unknown>, code: string) => expect(asked).rejects.toMatchObject({ code });
     await refused(own.client.patches.steer(story.idOf('a'), 'drop', 'now'), 'patch.landing');
     await refused(own.client.runs.cancel(story.runOf('a'), 'now'), 'run.landing');
@@ -248,7 +248,7 @@ describe('by hand', () => {
     });
     const [verdict] = await deps.daos.verdicts.findPassed([tree_id!]);
     const intent = await intentFor(story, { tree: tree_id!, digest: verdict!.digest });
-    expect(await deps.ledger.write((tx) => openIntent(tx, lease, intent))).toBeUndefined();
+    expect(await deps.ledger.write((tx) => openIntent(tx, { lease, seal: deps.seal }, intent))).toBeUndefined();
     await story.resume();
     await story.until('a', 'VERIFIED');
     await story.end();

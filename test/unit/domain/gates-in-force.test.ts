@@ -1,7 +1,14 @@
 import { expect, test } from 'vitest';
 import { gateSchema, policySchema } from '../../../src/contract/policy.ts';
-import { gateDigest, gatesInForce, proofsFor, unionOfGates } from '../../../src/domain/gates-in-force.ts';
+import {
+  type GateRoom,
+  gateDigest,
+  gatesInForce,
+  proofsFor,
+  unionOfGates,
+} from '../../../src/domain/gates-in-force.ts';
 
+const room: GateRoom = { repository: '/srv/app.git', confinement: 'auto', network: false };
 const gate = (name: string, more: object = {}) => gateSchema.parse({ name, command: ['run', name], ...more });
 
 test('a gate with paths counts only for changes that touch one', () => {
@@ -18,19 +25,23 @@ test('extra gates of a run add to the branch’s and never replace them', () => 
 
 test('the digest covers what the verdict depends on, and not the name or the time-out', () => {
   const { prepare } = policySchema.parse({ prepare: [{ name: 'npm', command: ['npm', 'ci'] }] });
-  const base = gateDigest(gate('a'), []);
-  expect(gateDigest({ ...gate('a'), name: 'b', timeout_seconds: 1 }, [])).toBe(base);
+  const base = gateDigest(gate('a'), [], room);
+  expect(gateDigest({ ...gate('a'), name: 'b', timeout_seconds: 1 }, [], room)).toBe(base);
   for (const other of [
-    gateDigest({ ...gate('a'), command: ['x'] }, []),
-    gateDigest({ ...gate('a'), env: ['X'] }, []),
-    gateDigest(gate('a'), prepare),
+    gateDigest({ ...gate('a'), command: ['x'] }, [], room),
+    gateDigest({ ...gate('a'), env: ['X'] }, [], room),
+    gateDigest(gate('a'), prepare, room),
+    gateDigest(gate('a'), [], { ...room, repository: '/srv/another.git' }),
+    gateDigest(gate('a'), [], { ...room, confinement: 'none' }),
+    gateDigest(gate('a'), [], { ...room, network: 'everyGate' }),
+    gateDigest(gate('a', { network: true }), [], { ...room, network: true }),
   ]) {
     expect(other).not.toBe(base);
   }
 });
 
 test('a change of pinned files is proven on both trees', () => {
-  const proofs = proofsFor([gate('a')], [], { landing: 'tree', pinned: 'overlaid' });
+  const proofs = proofsFor([gate('a')], { prepare: [], room }, { landing: 'tree', pinned: 'overlaid' });
   expect(proofs.map(({ treeId, pinned }) => [treeId, pinned])).toEqual([
     ['tree', false],
     ['overlaid', true],

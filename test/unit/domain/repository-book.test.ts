@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { NamedRepositories } from '../../../src/domain/repository-book.ts';
 
 const known = { app: { url: 'repos/app.git', committer: { name: 'Bot', email: 'bot@example.com' } } };
-const book = (allowAny: boolean) => new NamedRepositories({ known, allowAny, folder: '/srv' });
+const book = (allowAny: boolean) =>
+  new NamedRepositories({ known, allowAny, folder: '/srv', sandbox: { mode: 'auto', gate_network: false } });
 
 test('a name stands for its url; relative paths start at the configuration', () => {
   expect(book(false).resolve('app')).toEqual({ name: 'app', url: '/srv/repos/app.git' });

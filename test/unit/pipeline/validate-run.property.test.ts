@@ -7,7 +7,12 @@ import { ToolRegistry } from '../../../src/tools/registry.ts';
 
 const deps = {
   tools: new ToolRegistry({}),
-  repositories: new NamedRepositories({ known: { app: { url: '/app' } }, allowAny: false, folder: '/' }),
+  repositories: new NamedRepositories({
+    known: { app: { url: '/app' } },
+    allowAny: false,
+    folder: '/',
+    sandbox: { mode: 'auto', gate_network: false },
+  }),
   allowCommands: true,
 } as unknown as Parameters<typeof validateRun>[0];
 

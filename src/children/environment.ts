@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DAEMON_VARIABLES, CHILD_VARIABLES as NAMES } from '../contract/variables.ts';
-import type { Slot } from './slots.ts';
+import type { Slot } from '../workspaces/slots.ts';
 
 export interface ChildContext {
   runId: string;
@@ -20,13 +20,14 @@ export async function childEnvironment(
   context: ChildContext,
   daemon: Readonly<Record<string, string | undefined>>,
 ): Promise<Record<string, string>> {
-  await mkdir(slot.out, { recursive: true });
-  const inputFile = join(slot.dir, 'input.json');
+  const { home, tmp, out, given } = slot.child;
+  for (const folder of [home, tmp, out, given]) await mkdir(folder, { recursive: true });
+  const inputFile = join(given, 'input.json');
   await writeFile(inputFile, JSON.stringify(context.input));
   const environment: Record<string, string> = {
     PATH: daemon.PATH ?? '/usr/local/bin:/usr/bin:/bin',
-    HOME: slot.home,
-    TMPDIR: slot.tmp,
+    HOME: home,
+    TMPDIR: tmp,
     CI: 'true',
     [NAMES.runId]: context.runId,
     [NAMES.taskId]: context.taskId,
@@ -38,7 +39,7 @@ export async function childEnvironment(
     [NAMES.costFile]: costFile(slot),
   };
   if (context.evidence !== null) {
-    const evidenceFile = join(slot.dir, 'evidence.json');
+    const evidenceFile = join(given, 'evidence.json');
     await writeFile(evidenceFile, JSON.stringify(context.evidence));
     environment[NAMES.evidenceFile] = evidenceFile;
   }
@@ -55,9 +56,9 @@ function isNobodysSecret(name: string): boolean {
 }
 
 export function messageFile(slot: Slot): string {
-  return join(slot.out, 'message.txt');
+  return join(slot.child.out, 'message.txt');
 }
 
 export function costFile(slot: Slot): string {
-  return join(slot.out, 'cost.json');
+  return join(slot.child.out, 'cost.json');
 }

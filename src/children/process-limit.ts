@@ -1,7 +1,7 @@
 import { sleep } from '../lib/clock.ts';
 import { processesWithVariable, processesWorkingIn } from '../lib/process-identity.ts';
 import type { StopCause } from '../tools/classify-ending.ts';
-import type { Slot } from './slots.ts';
+import type { Slot } from '../workspaces/slots.ts';
 
 export interface CrowdWatch {
   /** Aborts when there are too many. */
@@ -26,9 +26,9 @@ export function watchProcesses(
   if (max !== undefined) void count(slot, max + (sandboxed ? KEEPERS : 0));
   return { signal: crowded.signal, stop: () => stopped.abort() };
 
-  async function count({ tmp, work }: Slot, limit: number): Promise<void> {
+  async function count({ child, work }: Slot, limit: number): Promise<void> {
     while (await sleep(COUNT_EVERY_MS, stopped.signal)) {
-      const marked = await processesWithVariable(`TMPDIR=${tmp}`).catch(() => []);
+      const marked = await processesWithVariable(`TMPDIR=${child.tmp}`).catch(() => []);
       const inside = await processesWorkingIn(work).catch(() => []);
       if (new Set([...marked, ...inside]).size <= limit) continue;
       crowded.abort('too_many_processes' satisfies StopCause);

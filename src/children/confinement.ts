@@ -1,0 +1,154 @@
+import type { ConfigFile, ConfinementDefinition } from '../contract/config-schema.ts';
+import { SluiceError } from '../contract/errors.ts';
+import type { PrepareDefinition } from '../contract/policy.ts';
+import type { Component } from '../lib/component.ts';
+import type { Log } from '../lib/log.ts';
+import { type ChildResult, type ChildSpec, runChild } from '../lib/process.ts';
+import type { Slot } from '../workspaces/slots.ts';
+import { watchProcesses } from './process-limit.ts';
+import { type ChildLimits, endingInside, findBubblewrap, limitsArgv, sandboxArgv } from './sandbox.ts';
+import { type VisiblePlaces, visiblePlaces } from './visible-places.ts';
+
+export interface ConfinementOptions {
+  /** The operator's. */
+  rules: ConfinementDefinition;
+  searchPath: string;
+  /** Files and folders of the daemon. */
+  hidden: readonly string[];
+  log: Log;
+}
+
+/** What an operator is told where nothing is confined. */
+export const UNCONFINED =
+  'tools, gates and prepare steps run as the user of the daemon: they can read and change what it can, its database included';
+
+/** The settings of a process that bear on its children. */
+export interface ConfinementSettings {
+  file: ConfigFile;
+  environment: Readonly<Record<string, string | undefined>>;
+  dataDir: string;
+  configFile: string | undefined;
+}
+
+/** How children are kept apart from the machine. */
+export interface ConfinementState {
+  kind: 'bubblewrap' | 'none';
+  /** Why there is none; null where there is, or where the operator wants none. */
+  problem: string | null;
+}
+
+/** A command that is somebody's: of a tool, a gate or a `prepare` step. Times in milliseconds. */
+export interface ConfinedChild
+  extends Omit<ChildSpec, 'cwd' | 'env' | 'maxCapturedBytes' | 'graceMs' | 'keep' | 'signal'> {
+  env: Readonly<Record<string, string>>;
+  network: boolean;
+  limits: ChildLimits;
+  /** Folders that it may read beside its slot. */
+  readable: readonly string[];
+  /** Exit statuses of its own that look like a signal's. */
+  declared?: readonly number[];
+  /** True: without a sandbox it does not run, whatever the mode. */
+  mustBeConfined?: boolean;
+  signal: AbortSignal;
+}
+
+/**
+ * The one way to run a command of somebody's. In which mode is decided once, when the process starts: a bubblewrap that
+ * breaks later makes children fail, and none run free.
+ */
+export class Confinement implements Component {
+  readonly name = 'confinement';
+  readonly rules: ConfinementDefinition;
+  readonly #options: ConfinementOptions;
+  #bubblewrap: { program: string; places: VisiblePlaces } | undefined;
+  #problem: string | null = 'not looked for yet';
+
+  constructor(options: ConfinementOptions) {
+    this.#options = options;
+    this.rules = options.rules;
+  }
+
+  /** Throws `sandbox.unavailable` where it is required and cannot be had. */
+  async start(): Promise<void> {
+    const { searchPath, hidden, log } = this.#options;
+    const { mode, readable } = this.rules;
+    try {
+      const program = await findBubblewrap(searchPath);
+      this.#bubblewrap = { program, places: visiblePlaces({ searchPath, readable, hidden }) };
+      this.#problem = null;
+    } catch (error) {
+      if (mode === 'require') throw error;
+      this.#problem = (error as Error).message;
+    }
+    const { kind, problem } = this.state;
+    if (kind === 'none') log.warn({ mode, problem, danger: UNCONFINED }, 'confinement.none');
+  }
+
+  async stop(): Promise<void> {}
+
+  get state(): ConfinementState {
+    if (this.rules.mode === 'none') return { kind: 'none', problem: null };
+    return { kind: this.#bubblewrap === undefined ? 'none' : 'bubblewrap', problem: this.#problem };
+  }
+
+  /** Throws `sandbox.unavailable` where a child must be confined and cannot be. */
+  async run(slot: Slot, child: ConfinedChild): Promise<ChildResult> {
+    const { argv, network, limits, readable, declared = [], mustBeConfined = false, signal, ...spec } = child;
+    const { searchPath } = this.#options;
+    const box = this.#boxFor(mustBeConfined);
+    const { home, tmp, out, given } = slot.child;
+    const view = { work: slot.work, writable: [slot.work, home, tmp, out], readable: [given, ...readable], network };
+    const around = [
+      ...(await limitsArgv(limits, searchPath)),
+      ...(box === undefined ? [] : [box.program, ...sandboxArgv({ ...view, places: box.places }), '--']),
+    ];
+    const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: box !== undefined });
+    try {
+      const result = await runChild({
+        ...spec,
+        argv: [...around, ...argv],
+        cwd: slot.work,
+        signal: AbortSignal.any([signal, crowd.signal]),
+        keep: 'tail',
+      });
+      if (around.length === 0) return result;
+      return { ...result, ending: endingInside(result, { sandboxed: box !== undefined, declared }) };
+    } finally {
+      crowd.stop();
+    }
+  }
+
+  /** For `Preparation`: runs a step's command in a slot. */
+  stepsIn(
+    slot: Slot,
+    common: Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>,
+  ): (step: PrepareDefinition) => Promise<ChildResult> {
+    const { prepare_network: network, prepare_limits: limits = {} } = this.rules;
+    return ({ command, timeout_seconds }) =>
+      this.run(slot, { ...common, argv: command, network, limits, timeoutMs: timeout_seconds * 1_000 });
+  }
+
+  #boxFor(mustBeConfined: boolean): { program: string; places: VisiblePlaces } | undefined {
+    if (this.rules.mode === 'none' && !mustBeConfined) return undefined;
+    if (this.#bubblewrap === undefined && (mustBeConfined || this.rules.mode === 'require')) {
+      throw new SluiceError('sandbox.unavailable', `a sandbox is asked for: ${this.#problem}`);
+    }
+    return this.#bubblewrap;
+  }
+}
+
+/** How the operator wants children to be kept apart; the daemon's own files are never among what they see. */
+export function confinementOf(settings: ConfinementSettings, log: Log): Confinement {
+  const { file, environment, dataDir, configFile } = settings;
+  const keys = Object.values(file.repositories).flatMap(({ credentials }) =>
+    credentials !== undefined && 'ssh_key_file' in credentials
+      ? [credentials.ssh_key_file, credentials.known_hosts_file]
+      : [],
+  );
+  return new Confinement({
+    rules: file.sandbox,
+    searchPath: environment.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    hidden: [dataDir, ...(configFile === undefined ? [] : [configFile]), ...keys],
+    log,
+  });
+}

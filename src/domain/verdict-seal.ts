@@ -1,0 +1,40 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+/** A green verdict: that this execution passed on this tree under this digest. */
+export interface SealedVerdict {
+  treeId: string;
+  digest: string;
+  gateId: string;
+}
+
+/**
+ * Proves that a green verdict was written by a process of the daemon: what the daemon starts has not got the key, and who can
+ * write to the database need not have it. Without a key nothing is sealed, and what is not sealed counts.
+ */
+export class VerdictSeal {
+  readonly #key: string | undefined;
+
+  constructor(key: string | undefined) {
+    this.#key = key;
+  }
+
+  /** What tells one key from another without telling the key; null without one. */
+  get fingerprint(): string | null {
+    return this.#hmac('fingerprint');
+  }
+
+  sign({ treeId, digest, gateId }: SealedVerdict): string | null {
+    return this.#hmac(JSON.stringify(['passed', treeId, digest, gateId]));
+  }
+
+  holds(verdict: SealedVerdict, seal: string | null | undefined): boolean {
+    const expected = this.sign(verdict);
+    if (expected === null) return true;
+    if (seal === null || seal === undefined || seal.length !== expected.length) return false;
+    return timingSafeEqual(Buffer.from(seal), Buffer.from(expected));
+  }
+
+  #hmac(text: string): string | null {
+    return this.#key === undefined ? null : createHmac('sha256', this.#key).update(text).digest('hex');
+  }
+}
