@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { globProblem } from './glob.ts';
 
 /** Limits of what callers may send. */
 export const LIMITS = {
@@ -28,21 +29,21 @@ export const priority = z.number().int().min(-1_000_000).max(1_000_000);
 export const usd = z.number().positive().max(1_000_000);
 export const argv = z.array(z.string()).min(1).max(1_000);
 export const globs = z
-  .array(z.string().min(1).max(500).refine(isCheapGlob, 'at most three * in a part, three ** and no extended patterns'))
+  .array(
+    z
+      .string()
+      .min(1)
+      .max(500)
+      .superRefine((glob, context) => {
+        const problem = glob.length > 500 ? undefined : globProblem(glob);
+        if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+      }),
+  )
   .max(1_000);
 export const variableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'not a name of an environment variable');
 export const commit = z
   .string()
   .regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'a full commit id, 40 or 64 hexadecimal digits');
-
-/** Globs become regular expressions that may look back: many wildcards in one would take for ever on a hostile name. */
-function isCheapGlob(glob: string): boolean {
-  const parts = glob.split('/');
-  const globstars = parts.filter((part) => part.includes('**')).length;
-  return (
-    globstars <= 3 && !/[@!?+*]\(/.test(glob) && parts.every((part) => part.replaceAll('**', '').split('*').length <= 4)
-  );
-}
 
 /** `main`, `release/1.x`: what `git check-ref-format` allows below refs/heads, and never an option. */
 export const branch = z.string().min(1).max(250).refine(isBranchName, 'not a branch name that git allows');
@@ -71,11 +72,16 @@ export function hasPortableName(text: string): boolean {
   return !/[\\\uFFFD]/.test(text) && text.isWellFormed();
 }
 
+/** A part of a path that is longer is refused by its length; here it would only cost time. */
+const LONGEST_PART = 1_024;
+
 /** `.git` as some file system reads it: any case, trailing dots and spaces, ignorable characters, its short name. */
 export function namesGitFolder(part: string): boolean {
-  const read = part
-    .replaceAll(/[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g, '')
-    .replace(/[ .]+$|:.*$/, '')
-    .toLowerCase();
+  if (part.length > LONGEST_PART) return false;
+  const visible = part.replaceAll(/[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g, '');
+  const [stream] = visible.split(':', 1);
+  let end = stream!.length;
+  while (end > 0 && ' .'.includes(stream![end - 1]!)) end -= 1;
+  const read = stream!.slice(0, end).toLowerCase();
   return read === '.git' || read === 'git~1';
 }

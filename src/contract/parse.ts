@@ -28,12 +28,26 @@ export function parseDocument<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const problems = problemsOf(parsed.error.issues, schema);
+  const problems = problemsIn(parsed.error, schema);
   throw new SluiceError(code, `${what}: ${describeProblems(problems)}`, { problems });
 }
 
+const MAX_PROBLEMS = 100;
+
+/** The first hundred, and a word on how many more there are. */
 export function problemsIn(error: z.ZodError, schema: z.ZodType): Problem[] {
-  return problemsOf(error.issues, schema);
+  const all = error.issues.flatMap((issue): { issue: z.core.$ZodIssue; key?: string }[] =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ issue, key })) : [{ issue }],
+  );
+  const problems = all
+    .slice(0, MAX_PROBLEMS)
+    .map(({ issue: { path, message }, key }) =>
+      key === undefined
+        ? { path: pathText(path), message }
+        : { path: pathText([...path, key]), message: `unknown key${guess(key, keysAt(schema, path))}` },
+    );
+  const more = all.length - problems.length;
+  return more === 0 ? problems : [...problems, { path: '', message: `and ${more} more problems` }];
 }
 
 export function describeProblems(problems: readonly Problem[]): string {
@@ -42,28 +56,21 @@ export function describeProblems(problems: readonly Problem[]): string {
   return more > 0 ? `${first.join('; ')}; and ${more} more` : first.join('; ');
 }
 
-function problemsOf(issues: readonly z.core.$ZodIssue[], schema: z.ZodType): Problem[] {
-  return issues.flatMap((issue) => {
-    if (issue.code !== 'unrecognized_keys') return [{ path: pathText(issue.path), message: issue.message }];
-    const known = keysAt(schema, issue.path);
-    return issue.keys.map((key) => ({
-      path: pathText([...issue.path, key]),
-      message: `unknown key${guess(key, known)}`,
-    }));
-  });
-}
-
 export function pathText(path: readonly PropertyKey[]): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;
-    return text === '' ? String(part) : `${text}.${String(part)}`;
+    const shown = String(part).slice(0, LONGEST_WORD);
+    return text === '' ? shown : `${text}.${shown}`;
   }, '');
 }
+
+/** A longer word is no slip of the pen. */
+const LONGEST_WORD = 100;
 
 export function guess(word: string, known: readonly string[]): string {
   const foreign = FOREIGN_WORDS[word];
   if (foreign !== undefined && known.includes(foreign)) return `: did you mean ${foreign}?`;
-  if (known.length === 0) return '';
+  if (known.length === 0 || word.length > LONGEST_WORD) return '';
   const near = closest(word, known);
   return distance(word, near) <= Math.max(2, Math.floor(word.length / 3)) ? `: did you mean ${near}?` : '';
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
+import { pathMatcher } from '../contract/glob.ts';
 import type { GateDefinition, PrepareDefinition } from '../contract/policy.ts';
-import { matcher } from './path-rules.ts';
 
 /** One gate to be proven on one tree. */
 export interface Proof {
@@ -13,7 +13,7 @@ export interface Proof {
 
 /** The gates that count for a change: those without `paths`, and those of which it touches one. */
 export function gatesInForce(gates: readonly GateDefinition[], changedPaths: readonly string[]): GateDefinition[] {
-  return gates.filter(({ paths }) => paths.length === 0 || changedPaths.some(matcher(paths)));
+  return gates.filter(({ paths }) => paths.length === 0 || changedPaths.some(pathMatcher(paths)));
 }
 
 /** The branch's gates and the extra ones of runs; a name given twice with the same content counts once. */

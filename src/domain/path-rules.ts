@@ -1,5 +1,5 @@
-import picomatch from 'picomatch';
 import { hasPortableName, namesGitFolder, staysInside } from '../contract/fields.ts';
+import { pathMatcher } from '../contract/glob.ts';
 import { POLICY_PATH, type Policy } from '../contract/policy.ts';
 import { pathToBytes } from '../lib/byte-path.ts';
 
@@ -30,19 +30,6 @@ export interface Refusal {
 }
 
 const SUBMODULE = '160000';
-
-export type PathMatcher = (path: string) => boolean;
-
-/** `**` crosses folders, dot files count, matching is by the whole path, line breaks in it included. */
-export function matcher(globs: readonly string[]): PathMatcher {
-  if (globs.length === 0) return () => false;
-  return picomatch(globs.map(withoutGroups), { dot: true, nonegate: true, noextglob: true, flags: 's' });
-}
-
-/** Parentheses, bars and pluses stand for themselves: picomatch would hand them to the regular expression as they are. */
-function withoutGroups(glob: string): string {
-  return glob.replaceAll(/[()|+]/g, (character) => `\\${character}`);
-}
 
 /** A path as a change names it; `isNew`: the branch has no file of this name yet. */
 export interface NamedPath {
@@ -81,14 +68,14 @@ export function refusalOf(
   }
   if (change.holdsSecret) return { reason: 'holds_secret', evidence: {} };
   if (rules.scope !== null) {
-    const inScope = matcher(rules.scope);
+    const inScope = pathMatcher(rules.scope);
     const outside = paths.filter((path) => !inScope(path));
     if (outside.length > 0) {
       return { reason: 'out_of_scope', evidence: { paths: outside.slice(0, 50), scope: rules.scope } };
     }
   }
   if (rules.approved) return undefined;
-  const isProtected = matcher([...rules.policy.protected, POLICY_PATH]);
+  const isProtected = pathMatcher([...rules.policy.protected, POLICY_PATH], { anyCase: true });
   const touched = paths.filter(isProtected);
   if (touched.length > 0) return { reason: 'protected_path', evidence: { paths: touched.slice(0, 50) } };
   return overLimit(change, rules.policy);

@@ -1,8 +1,10 @@
-import { parse } from 'yaml';
 import { hasCode, SluiceError } from '../contract/errors.ts';
 import { parseDocument } from '../contract/parse.ts';
 import { POLICY_PATH, type Policy, policySchema } from '../contract/policy.ts';
+import { parseYaml } from '../contract/yaml.ts';
 import type { Mirror } from '../git/mirror.ts';
+
+const MAX_POLICY_LENGTH = 64 * 1024;
 
 export type ReadPolicy = { policy: Policy; error: null } | { policy: null; error: string };
 
@@ -33,9 +35,12 @@ export async function assertSupported(mirror: Mirror, commit: string): Promise<v
 
 /** Throws `policy.invalid` with every problem. */
 export function parsePolicy(text: string): Policy {
+  if (text.length > MAX_POLICY_LENGTH) {
+    throw new SluiceError('policy.invalid', `${POLICY_PATH}: more than ${MAX_POLICY_LENGTH} characters`);
+  }
   let document: unknown;
   try {
-    document = parse(text) ?? {};
+    document = parseYaml(text) ?? {};
   } catch (cause) {
     throw new SluiceError('policy.invalid', `${POLICY_PATH}: ${(cause as Error).message.split('\n')[0]}`, { cause });
   }

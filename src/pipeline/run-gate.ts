@@ -1,10 +1,10 @@
 import type { Confinement } from '../children/confinement.ts';
 import { childEnvironment } from '../children/environment.ts';
 import { hasCode, SluiceError } from '../contract/errors.ts';
+import { pathMatcher } from '../contract/glob.ts';
 import type { Policy } from '../contract/policy.ts';
 import type { PatchDao, QueuedPatchRow } from '../dao/patch-dao.ts';
 import { gateDigest, hasNetwork } from '../domain/gates-in-force.ts';
-import { matcher } from '../domain/path-rules.ts';
 import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { borrowedObjects } from '../git/mirror-folder.ts';
@@ -150,7 +150,7 @@ async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: Claimed
   const candidate = composed.commits.at(-1) ?? { commit: gate.tip_commit, tree: await mirror.treeOf(gate.tip_commit) };
   const before = policy.landing.prove === 'every_commit' ? composed.commits.at(-2)?.commit : undefined;
   const pinnedFrom = before ?? gate.tip_commit;
-  const isPinned = matcher(policy.pinned);
+  const isPinned = pathMatcher(policy.pinned);
   const tree = gate.pinned
     ? await treeWithPinned(mirror, { tree: candidate.tree, pinnedFrom, isPinned })
     : candidate.tree;

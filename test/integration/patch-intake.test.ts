@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { pathMatcher } from '../../src/contract/glob.ts';
 import { patchInputSchema } from '../../src/contract/patch-input.ts';
 import { policySchema } from '../../src/contract/policy.ts';
-import { matcher } from '../../src/domain/path-rules.ts';
 import type { ClaimedTask } from '../../src/ledger/claims.ts';
 import type { NewPatch } from '../../src/ledger/record-patch.ts';
 import { readyMadePatch } from '../../src/pipeline/run-task/ready-made-patch.ts';
@@ -13,7 +13,7 @@ const CASES = 10_000;
 /** So many at once: most of the time git is waited for. */
 const AT_ONCE = 8;
 const SCOPE = ['src/**'];
-const inScope = matcher(SCOPE);
+const inScope = pathMatcher(SCOPE);
 
 let git: GitSandbox;
 let tip: string;

@@ -1,7 +1,7 @@
+import { pathMatcher } from '../../contract/glob.ts';
 import { type GateDefinition, POLICY_PATH, type Policy } from '../../contract/policy.ts';
 import { type GateRoom, gatesInForce, proofsFor, unionOfGates } from '../../domain/gates-in-force.ts';
 import type { Candidate, Composition, Conflict } from '../../domain/landing/snapshot.ts';
-import { matcher } from '../../domain/path-rules.ts';
 import type { MergedChange } from '../../git/merge-change.ts';
 import type { Tip } from '../../git/mirror.ts';
 import { changedPaths } from '../../git/tree-changes.ts';
@@ -147,7 +147,7 @@ export class Compositions {
     },
   ): Promise<string | null> {
     const { patches, tree, parent, own, touched } = change;
-    const isPinned = matcher(policy.pinned);
+    const isPinned = pathMatcher(policy.pinned);
     const each = policy.landing.prove === 'every_commit';
     const judged = each ? patches.slice(-1) : patches;
     if (judged.every(({ approved_at }) => approved_at !== null)) return null;

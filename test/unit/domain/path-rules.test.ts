@@ -108,6 +108,21 @@ test('parentheses, bars and pluses stand for themselves, and no glob hands a gro
   expect(reasonOf(change(['a'.repeat(60)]), ['((a|aa)+)+c'])).toBe('out_of_scope');
 });
 
+test('case twins of protected paths are protected, and a folder is all that it holds', () => {
+  for (const path of ['.SLUICE.YAML', '.GitHub/workflows/x.yml'])
+    expect(reasonOf(change([path]))).toBe('protected_path');
+  const folder = policySchema.parse({ protected: ['/ci/'] });
+  expect(refusalOf(change(['ci/a/b']), { policy: folder, scope: null, approved: false })?.reason).toBe(
+    'protected_path',
+  );
+});
+
+test('a path of 250,000 dots or folders is judged at once', () => {
+  for (const path of [`${'.'.repeat(250_000)}x`, 'a/'.repeat(125_000), `${' .'.repeat(125_000)}x`]) {
+    expect(reasonOf(change([`${path}b`]))).toBe('cannot_be_checked_out');
+  }
+});
+
 test('dot files count in globs, and a scope is a whole-path match', () => {
   expect(reasonOf(change(['src/.hidden/x']), ['src/**'])).toBeUndefined();
   expect(reasonOf(change(['lib/src/x']), ['src/**'])).toBe('out_of_scope');

@@ -1,0 +1,209 @@
+/** One character of a path's part, or any run of them. */
+type Token =
+  | { kind: 'character'; character: string }
+  | { kind: 'class'; negated: boolean; ranges: readonly (readonly [string, string])[] }
+  | { kind: 'one' }
+  | { kind: 'run' };
+
+/** Parts between slashes; `globstar` stands for any number of them, none included. */
+type Part = 'globstar' | readonly Token[];
+type Pattern = readonly Part[];
+
+export type PathMatcher = (path: string) => boolean;
+
+const MAX_ALTERNATIVES = 64;
+const EXTENDED = /[@!?+*]\(/;
+const RANGE = /\{[^{},]*\.\.[^{},]*\}/;
+const WILDCARD = /[*?[]/;
+
+/** What is wrong with a glob; undefined when it can be used. */
+export function globProblem(glob: string): string | undefined {
+  if (EXTENDED.test(glob)) return 'extended patterns such as @(a|b) are not supported: {a,b} is';
+  if (RANGE.test(glob)) return 'ranges such as {1..3} are not supported: {1,2,3} are';
+  if (alternativesOf(glob) === undefined) return `more than ${MAX_ALTERNATIVES} alternatives in braces`;
+  if (partsOf(glob).length === 0 || partsOf(glob).includes('..')) return 'matches no path';
+  return undefined;
+}
+
+/**
+ * `*` and `?` stay inside a part, `**` crosses folders, `[a-z]` and `{a,b}` as in a shell; dot files count; a match is one of the
+ * whole path. A leading slash says nothing; a folder stands for all that it holds, so `x` and `x/` are also `x/**`. Takes time
+ * in proportion to the glob and the path, whatever they hold. `anyCase`: as a file system reads it that knows no case.
+ */
+export function pathMatcher(globs: readonly string[], { anyCase = false } = {}): PathMatcher {
+  const fold = anyCase ? foldedName : (text: string) => text;
+  const patterns = globs.flatMap((glob) => alternativesOf(fold(glob)) ?? []).map(compile);
+  return (path) => {
+    const parts = fold(path).split('/');
+    return patterns.some((pattern) => matchesParts(pattern, parts));
+  };
+}
+
+/** Names that some file system takes for one another come out alike. */
+function foldedName(text: string): string {
+  return text
+    .replaceAll(/[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g, '')
+    .normalize('NFC')
+    .toLowerCase();
+}
+
+function compile(glob: string): Pattern {
+  const parts = partsOf(glob);
+  const isLiteral = (part: string | undefined) => part !== undefined && !WILDCARD.test(part);
+  if (glob.endsWith('/') || isLiteral(parts.at(-1))) parts.push('**');
+  const pattern = parts.map((part): Part => (part === '**' ? 'globstar' : tokensOf(part)));
+  // `x/**` is also x itself; what `*/**` names lies in some folder.
+  const before = parts.at(-2);
+  const liesBelow = parts.at(-1) === '**' && before !== undefined && before !== '**' && !isLiteral(before);
+  return liesBelow ? [...pattern, [{ kind: 'run' }]] : pattern;
+}
+
+function partsOf(glob: string): string[] {
+  return glob.split('/').filter((part) => part !== '' && part !== '.');
+}
+
+function tokensOf(part: string): Token[] {
+  const tokens: Token[] = [];
+  const characters = [...part];
+  for (let at = 0; at < characters.length; at += 1) {
+    const character = characters[at]!;
+    if (character === '*') {
+      if (tokens.at(-1)?.kind !== 'run') tokens.push({ kind: 'run' });
+    } else if (character === '?') {
+      tokens.push({ kind: 'one' });
+    } else if (character === '[') {
+      const end = classEnd(characters, at);
+      tokens.push(end === -1 ? { kind: 'character', character } : classOf(characters.slice(at + 1, end)));
+      if (end !== -1) at = end;
+    } else if (character === '\\' && at + 1 < characters.length) {
+      at += 1;
+      tokens.push({ kind: 'character', character: characters[at]! });
+    } else {
+      tokens.push({ kind: 'character', character });
+    }
+  }
+  return tokens;
+}
+
+/** Where a class ends that begins at `start`: its first `]` that is not its first character; -1 when it does not end. */
+function classEnd(characters: readonly string[], start: number): number {
+  const first = start + (/[!^]/.test(characters[start + 1] ?? '') ? 2 : 1);
+  return characters.indexOf(']', first + 1);
+}
+
+function classOf(content: readonly string[]): Token {
+  const negated = /[!^]/.test(content[0] ?? '');
+  const members = negated ? content.slice(1) : content;
+  const ranges: [string, string][] = [];
+  for (let at = 0; at < members.length; at += 1) {
+    const [from, dash, to] = members.slice(at, at + 3);
+    if (dash === '-' && to !== undefined) {
+      ranges.push([from!, to]);
+      at += 2;
+    } else {
+      ranges.push([from!, from!]);
+    }
+  }
+  return { kind: 'class', negated, ranges };
+}
+
+/** Two pointers: only the last `**` is ever taken back, for what stands before it matches as well wherever it began. */
+function matchesParts(pattern: Pattern, parts: readonly string[]): boolean {
+  let [at, of] = [0, 0];
+  let back: { at: number; of: number } | undefined;
+  while (of < parts.length) {
+    const part = pattern[at];
+    if (part === 'globstar') {
+      back = { at: at + 1, of };
+      at += 1;
+    } else if (part !== undefined && matchesPart(part, parts[of]!)) {
+      at += 1;
+      of += 1;
+    } else if (back !== undefined) {
+      back.of += 1;
+      at = back.at;
+      of = back.of;
+    } else {
+      return false;
+    }
+  }
+  return pattern.slice(at).every((part) => part === 'globstar');
+}
+
+/** The same for the runs of one part. */
+function matchesPart(tokens: readonly Token[], part: string): boolean {
+  const characters = [...part];
+  let [at, of] = [0, 0];
+  let back: { at: number; of: number } | undefined;
+  while (of < characters.length) {
+    const token = tokens[at];
+    if (token?.kind === 'run') {
+      back = { at: at + 1, of };
+      at += 1;
+    } else if (token !== undefined && matchesOne(token, characters[of]!)) {
+      at += 1;
+      of += 1;
+    } else if (back !== undefined) {
+      back.of += 1;
+      at = back.at;
+      of = back.of;
+    } else {
+      return false;
+    }
+  }
+  return tokens.slice(at).every(({ kind }) => kind === 'run');
+}
+
+function matchesOne(token: Token, character: string): boolean {
+  switch (token.kind) {
+    case 'character':
+      return token.character === character;
+    case 'one':
+      return true;
+    case 'class':
+      return token.ranges.some(([from, to]) => from <= character && character <= to) !== token.negated;
+    case 'run':
+      return false;
+    default:
+      return token satisfies never;
+  }
+}
+
+/** `a{b,c}d` is `abd` and `acd`; braces without a comma or an end stand for themselves. Undefined for too many. */
+function alternativesOf(glob: string): string[] | undefined {
+  let open = [glob];
+  const done: string[] = [];
+  while (open.length > 0) {
+    const next: string[] = [];
+    for (const text of open) {
+      const group = firstGroup(text);
+      if (group === undefined) done.push(text);
+      else next.push(...group.choices.map((choice) => `${group.before}${choice}${group.after}`));
+      if (next.length + done.length > MAX_ALTERNATIVES) return undefined;
+    }
+    open = next;
+  }
+  return done;
+}
+
+/** The first pair of braces that holds a comma at its own depth. */
+function firstGroup(text: string): { before: string; choices: string[]; after: string } | undefined {
+  const opened: { at: number; commas: number[] }[] = [];
+  let outermost: { at: number; commas: number[]; end: number } | undefined;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at]!;
+    if (character === '\\') at += 1;
+    else if (character === '{') opened.push({ at, commas: [] });
+    else if (character === ',') opened.at(-1)?.commas.push(at);
+    else if (character === '}' && opened.length > 0) {
+      const { at: start, commas } = opened.pop()!;
+      if (commas.length > 0) outermost = { at: start, commas, end: at };
+      if (outermost !== undefined && opened.length === 0) break;
+    }
+  }
+  if (outermost === undefined) return undefined;
+  const { at: start, commas, end } = outermost;
+  const edges = [start, ...commas, end];
+  const choices = edges.slice(1).map((edge, index) => text.slice(edges[index]! + 1, edge));
+  return { before: text.slice(0, start), choices, after: text.slice(end + 1) };
+}

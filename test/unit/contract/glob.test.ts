@@ -1,0 +1,98 @@
+import fc from 'fast-check';
+import picomatch from 'picomatch';
+import { describe, expect, test } from 'vitest';
+import { globProblem, pathMatcher } from '../../../src/contract/glob.ts';
+
+const matches = (glob: string, path: string) => pathMatcher([glob])(path);
+
+test.each([
+  ['src/**', 'src/a/b.ts', true],
+  ['src/*', 'src/a/b.ts', false],
+  ['**/*.ts', 'a.ts', true],
+  ['**/*.{ts,tsx}', 'a/b.tsx', true],
+  ['a/**/b/**/c', 'a/x/b/y/b/c', true],
+  ['[a-c]?x', 'b1x', true],
+  ['[!a]x', 'ax', false],
+  ['[]x', '[]x', true],
+  ['a{b', 'a{b', true],
+  ['\\*', '*', true],
+  ['\\*', 'a', false],
+  ['(a|b)+', '(a|b)+', true],
+  ['*', '.hidden', true],
+  ['src/**', 'src/a\nb', true],
+])('%s on %j: %s', (glob, path, expected) => {
+  expect(matches(glob, path)).toBe(expected);
+});
+
+describe('what reads as a folder is one', () => {
+  test.each([
+    ['.github/', '.github/workflows/x.yml'],
+    ['.github', '.github/workflows/x.yml'],
+    ['/.github/**', '.github/x'],
+    ['./test', 'test/a.ts'],
+    ['test', 'test'],
+    ['src/*/', 'src/a/b'],
+  ])('%s holds %s', (glob, path) => {
+    expect(matches(glob, path)).toBe(true);
+  });
+
+  test('but no wildcard at the end reaches further down', () => {
+    expect(matches('src/*', 'src/a/b')).toBe(false);
+    expect(matches('test', 'tests/a')).toBe(false);
+  });
+});
+
+test('names that a file system takes for one another are one where that is asked for', () => {
+  const isProtected = pathMatcher(['.sluice.yaml', '.github/**'], { anyCase: true });
+  for (const twin of ['.SLUICE.YAML', '.GitHub/x', '.git\u200chub/x']) expect(isProtected(twin)).toBe(true);
+  expect(matches('.github/**', '.GitHub/x')).toBe(false);
+});
+
+test.each(['@(a|b)', '!(a)', '{1..3}', '{a,b}'.repeat(7), '/', '../x', './'])('%s is refused', (glob) => {
+  expect(globProblem(glob)).toBeDefined();
+});
+
+/** Another reading of the same globs, where both are meant to read them alike. */
+test('picomatch agrees', () => {
+  const part = fc.array(fc.constantFrom('a', 'b', '.', '*', '?', '[ab]', '{a,b}', '-'), { minLength: 1, maxLength: 5 });
+  const glob = fc
+    .array(fc.oneof({ weight: 3, arbitrary: part.map((tokens) => tokens.join('')) }, fc.constant('**')), {
+      minLength: 1,
+      maxLength: 4,
+    })
+    .map((parts) => parts.join('/'))
+    .filter((text) => text.split('/').every((name) => name === '**' || !/^\.+$|\*\*/.test(name)))
+    // Whether a folder's own name matches what lies below a wildcard, picomatch decides by which wildcard it is.
+    .filter((text) => !/[*?\]}][^/]*\/(\*\*\/)*\*\*$/.test(text));
+  const path = fc
+    .array(
+      fc.stringMatching(/^[ab.-]{1,5}$/).filter((name) => !/^\.+$/.test(name)),
+      { minLength: 1, maxLength: 4 },
+    )
+    .map((parts) => parts.join('/'));
+  fc.assert(
+    fc.property(glob, path, (text, name) => {
+      const isFolder = !/[*?[]/.test(text.split('/').at(-1)!);
+      const options = { dot: true, nonegate: true, noextglob: true };
+      const theirs = picomatch(isFolder ? [text, `${text}/**`] : text, options)(name);
+      expect([text, name, matches(text, name)]).toEqual([text, name, theirs]);
+    }),
+    { numRuns: 3_000 },
+  );
+});
+
+/** Work in proportion to the input, by counting what is looked at twice as long. */
+test('twice the path and the glob take no more than a few times as long', () => {
+  const cost = (n: number): number => {
+    const glob = `**/${'*a'.repeat(n)}/**/${'*a'.repeat(n)}*b`.slice(0, 500);
+    const name = `${'a/'.repeat(n * 8)}${'a'.repeat(n * 16)}`;
+    const started = process.cpuUsage();
+    for (let round = 0; round < 20; round += 1) matches(glob, name);
+    const { user } = process.cpuUsage(started);
+    return user;
+  };
+  cost(50);
+  const [short, long] = [cost(50), cost(100)];
+  // Quadratic in both would be four times, exponential beyond all counting.
+  expect(long).toBeLessThan(20 * Math.max(short, 1_000));
+});
