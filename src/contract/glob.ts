@@ -107,51 +107,41 @@ function classOf(content: readonly string[]): Token {
   return { kind: 'class', negated, ranges };
 }
 
-/** Two pointers: only the last `**` is ever taken back, for what stands before it matches as well wherever it began. */
 function matchesParts(pattern: Pattern, parts: readonly string[]): boolean {
-  let [at, of] = [0, 0];
-  let back: { at: number; of: number } | undefined;
-  while (of < parts.length) {
-    const part = pattern[at];
-    if (part === 'globstar') {
-      back = { at: at + 1, of };
-      at += 1;
-    } else if (part !== undefined && matchesPart(part, parts[of]!)) {
-      at += 1;
-      of += 1;
-    } else if (back !== undefined) {
-      back.of += 1;
-      at = back.at;
-      of = back.of;
-    } else {
-      return false;
-    }
-  }
-  return pattern.slice(at).every((part) => part === 'globstar');
+  return matchesRow(pattern, parts, {
+    isRun: (part) => part === 'globstar',
+    fits: (part, text) => part !== 'globstar' && matchesPart(part, text),
+  });
 }
 
-/** The same for the runs of one part. */
 function matchesPart(tokens: readonly Token[], part: string): boolean {
-  const characters = [...part];
+  return matchesRow(tokens, [...part], { isRun: ({ kind }) => kind === 'run', fits: matchesOne });
+}
+
+/** Two pointers: only the last run is ever taken back, for what stands before it matches as well wherever it began. */
+function matchesRow<Piece, Item>(
+  pattern: readonly Piece[],
+  items: readonly Item[],
+  { isRun, fits }: { isRun: (piece: Piece) => boolean; fits: (piece: Piece, item: Item) => boolean },
+): boolean {
   let [at, of] = [0, 0];
   let back: { at: number; of: number } | undefined;
-  while (of < characters.length) {
-    const token = tokens[at];
-    if (token?.kind === 'run') {
-      back = { at: at + 1, of };
+  while (of < items.length) {
+    const piece = pattern[at];
+    if (piece !== undefined && isRun(piece)) {
       at += 1;
-    } else if (token !== undefined && matchesOne(token, characters[of]!)) {
+      back = { at, of };
+    } else if (piece !== undefined && fits(piece, items[of]!)) {
       at += 1;
       of += 1;
     } else if (back !== undefined) {
       back.of += 1;
-      at = back.at;
-      of = back.of;
+      ({ at, of } = back);
     } else {
       return false;
     }
   }
-  return tokens.slice(at).every(({ kind }) => kind === 'run');
+  return pattern.slice(at).every(isRun);
 }
 
 function matchesOne(token: Token, character: string): boolean {
