@@ -38,10 +38,14 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row!.n;
   }
 
-  /** How many workers live, and how many of those take no work though some waits for them. */
-  async consuming(): Promise<{ living: number; starving: number }> {
-    const [row] = await this.rows<{ living: number; starving: number }>(sql`
-      select count(*)::int as living, count(starving_since)::int as starving from workers where state in ('IDLE', 'BUSY')`);
+  /** How many workers live, how many of those take no work though some waits for them, and whether work waits at all. */
+  async consuming(): Promise<{ living: number; starving: number; waiting: boolean }> {
+    const [row] = await this.rows<{ living: number; starving: number; waiting: boolean }>(sql`
+      select count(*)::int as living, count(starving_since)::int as starving,
+             exists (select 1 from tasks where state = 'QUEUED' and updated_at < now() - interval '10 seconds')
+             or exists (select 1 from test_gates where state = 'PENDING' and updated_at < now() - interval '10 seconds')
+               as waiting
+      from workers where state in ('IDLE', 'BUSY')`);
     return row!;
   }
 

@@ -17,6 +17,7 @@ import { Migration20261124000016_landing_engine } from '../../migrations/Migrati
 import { Migration20261125000017_survival } from '../../migrations/Migration20261125000017_survival.ts';
 import { Migration20261126000018_target_faults } from '../../migrations/Migration20261126000018_target_faults.ts';
 import { Migration20261126000019_confinement } from '../../migrations/Migration20261126000019_confinement.ts';
+import { Migration20261126000020_silent_workers } from '../../migrations/Migration20261126000020_silent_workers.ts';
 
 /** Every migration, oldest first. A list, so that the published package needs no folder to search. */
 export const MIGRATIONS = [
@@ -39,4 +40,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261125000017_survival', class: Migration20261125000017_survival },
   { name: 'Migration20261126000018_target_faults', class: Migration20261126000018_target_faults },
   { name: 'Migration20261126000019_confinement', class: Migration20261126000019_confinement },
+  { name: 'Migration20261126000020_silent_workers', class: Migration20261126000020_silent_workers },
 ];

@@ -13,8 +13,10 @@ export const LIMITED_DELAY_MS = 60_000;
 export const MIN_LIMITED_DELAY_MS = 1_000;
 /** The longest that a tool may ask for. */
 export const MAX_LIMITED_DELAY_MS = 24 * 3_600_000;
-/** A task that keeps killing its workers is stopped in the end. */
+/** A task that is interrupted again and again is stopped in the end. */
 export const MAX_INTERRUPTIONS = 20;
+/** Workers that hung or crashed over one task: so many are no chance. */
+const MAX_WORKER_DEATHS = 3;
 /** Why a task with retries left gets none: its last two attempts failed in the same words. */
 export const SAME_FAILURE_TWICE = 'same_failure_twice';
 
@@ -27,6 +29,8 @@ export interface FailedSoFar {
   retryCount: number;
   maxRetries: number;
   interruptions: number;
+  /** This interruption included. */
+  workerDeaths?: number;
   /** The attempt before failed with the same fingerprint. */
   sameAsBefore: boolean;
   retryAfterMs?: number | undefined;
@@ -46,6 +50,7 @@ export function afterFailure(
       return { to: 'RETRYING', usesRetry: false, delayMs };
     }
     case 'interrupted':
+      if ((task.workerDeaths ?? 0) >= MAX_WORKER_DEATHS) return { to: 'FAILED', reason: 'kills_its_worker' };
       return task.interruptions + 1 > MAX_INTERRUPTIONS
         ? { to: 'FAILED', reason: 'too_many_interruptions' }
         : { to: 'QUEUED' };

@@ -92,6 +92,8 @@ export const Task = defineEntity({
     retry_count: p.integer().default(0),
     max_retries: p.integer().default(3),
     interruptions: p.integer().default(0),
+    /** Workers that hung or crashed while they ran it. */
+    worker_deaths: p.integer().default(0),
     attempt: p.integer().default(0),
     dispatch: p.integer().default(0),
     dispatched_at: instant().nullable(),

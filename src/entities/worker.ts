@@ -32,6 +32,8 @@ export const Worker = defineEntity({
     refused_writes: p.integer().default(0),
     /** Since when work waits that this worker should take and does not. */
     starving_since: instant().nullable(),
+    /** Since when its main thread stands still: whatever it does hangs. */
+    stalled_since: instant().nullable(),
     /** How it keeps children apart: `bubblewrap` or `none`; null where an older Sluice did not say. */
     confinement: p.text().nullable(),
     version: p.integer().default(1),

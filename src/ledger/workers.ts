@@ -51,6 +51,7 @@ export async function heartbeat(
 ): Promise<HeldWork | undefined> {
   const [worker] = await tx.query<{ state: WorkerState; draining: boolean }>(sql`
     update workers set last_heartbeat = now(), updated_at = now(),
+           stalled_since = null,
            starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end
     where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')
     returning state, draining`);
@@ -79,6 +80,13 @@ export async function heartbeat(
   return { draining: worker.draining, held };
 }
 
+/** The main thread of a worker stands still: no lease is renewed, and what it runs is suspected. */
+export async function noteStall(tx: Tx, workerId: string): Promise<void> {
+  await tx.query(sql`
+    update workers set stalled_since = coalesce(stalled_since, now())
+    where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')`);
+}
+
 /** A worker that goes in peace. What it still held goes back to the queue. */
 export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
   await transition(tx, {
@@ -94,10 +102,12 @@ export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
 
 /**
  * A worker whose process is known to be gone, its children ended: DEAD at once, without waiting for its lease. Nothing when
- * its row has ended already.
+ * its row has ended already. `crashed`: by itself, so that what it ran is suspected.
  */
-export async function buryWorker(tx: Tx, workerId: string): Promise<void> {
-  const move = { kind: 'worker', rows: toRows([workerId], 'process_ended'), actor: 'supervisor' } as const;
+export async function buryWorker(tx: Tx, { workerId, crashed }: { workerId: string; crashed: boolean }): Promise<void> {
+  if (crashed) await noteStall(tx, workerId);
+  const reason = crashed ? 'crashed' : 'process_ended';
+  const move = { kind: 'worker', rows: toRows([workerId], reason), actor: 'supervisor' } as const;
   await transition(tx, { ...move, from: ['IDLE', 'BUSY'], to: 'UNHEALTHY' });
   await transition(tx, { ...move, from: ['UNHEALTHY'], to: 'DEAD', set: sql`, stopped_at = now()` });
   await takeBackWork(tx, { whose: sql`worker_id = ${workerId}`, cause: 'worker_lost', actor: 'supervisor' });
@@ -184,17 +194,22 @@ export async function reapWorkers(
   };
 }
 
-/** RUNNING→QUEUED without using up a retry; a task that keeps killing its workers FAILS in the end. */
+/**
+ * RUNNING→QUEUED without using up a retry; a task over which workers hang or crash FAILS soon, one that is interrupted for
+ * other reasons in the end.
+ */
 async function takeBackWork(
   tx: Tx,
   { whose, cause, actor }: { whose: ReturnType<typeof sql>; cause: string; actor: string },
 ): Promise<{ tasks: number; gates: number }> {
-  const tasks = await tx.query<{ task_id: string; attempt: number; interruptions: number }>(sql`
-    select task_id, attempt, interruptions from tasks where state = 'RUNNING' and ${whose} order by task_id for update`);
-  for (const { task_id, attempt, interruptions } of tasks) {
+  const tasks = await tx.query<{ task_id: string; attempt: number; interruptions: number; deaths: number }>(sql`
+    select task_id, attempt, interruptions, worker_deaths + (worker_id in (
+             select worker_id from workers where stalled_since is not null))::int as deaths
+    from tasks where state = 'RUNNING' and ${whose} order by task_id for update`);
+  for (const { task_id, attempt, interruptions, deaths } of tasks) {
     const next = afterFailure(
       'interrupted',
-      { interruptions, retryCount: 0, maxRetries: 0, sameAsBefore: false },
+      { interruptions, workerDeaths: deaths, retryCount: 0, maxRetries: 0, sameAsBefore: false },
       () => 0,
     );
     if (next.to === 'FAILED') {
@@ -206,9 +221,9 @@ async function takeBackWork(
         kind: 'task',
         from: ['RUNNING'],
         to: 'QUEUED',
-        rows: toRows([task_id], cause),
+        rows: [{ id: task_id, reason: cause, data: { deaths } }],
         actor,
-        set: sql`, interruptions = t.interruptions + 1`,
+        set: sql`, interruptions = t.interruptions + 1, worker_deaths = (w.data ->> 'deaths')::int`,
       });
     }
     await freeProbes(tx, [{ taskId: task_id, attempt }]);

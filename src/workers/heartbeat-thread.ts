@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { LoneConnection } from '../database/lone-connection.ts';
-import { heartbeat } from '../ledger/workers.ts';
+import { heartbeat, noteStall } from '../ledger/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { FromHeartbeat, HeartbeatSetup, ToHeartbeat } from './heartbeat.ts';
 import type { HeldAttempt } from './held-work.ts';
@@ -32,6 +32,7 @@ while (!stop.signal.aborted) {
   const now = Atomics.load(ticks, 0);
   if (now === seen) {
     say({ kind: 'stalled' });
+    await connection.transaction((tx) => noteStall(tx, workerId)).catch(() => {});
   } else {
     seen = now;
     const asked = held;

@@ -4,7 +4,7 @@ import { SluiceError } from '../contract/errors.ts';
 import { runDaemon } from '../daemon.ts';
 import { createDeps, foundation } from '../deps.ts';
 import { createLog } from '../lib/log.ts';
-import { type FromWorker, PASSING_EXIT } from './supervisor.ts';
+import { ALIVE_EVERY_MS, type FromWorker, PASSING_EXIT } from './supervisor.ts';
 import { createWorkerRole, type WorkerEnd } from './worker-role.ts';
 
 /**
@@ -18,6 +18,7 @@ const { values } = parseArgs({
     'gate-slots': { type: 'string', default: '1' },
     'drain-ms': { type: 'string', default: '30000' },
     replaces: { type: 'string' },
+    'replaces-crashed': { type: 'boolean', default: false },
     config: { type: 'string' },
     'data-dir': { type: 'string' },
     'allow-all': { type: 'boolean', default: false },
@@ -39,7 +40,9 @@ try {
     taskSlots: Number(values['task-slots']),
     gateSlots: Number(values['gate-slots']),
     drainMs: Number(values['drain-ms']),
-    ...(values.replaces === undefined ? {} : { replaces: values.replaces }),
+    ...(values.replaces === undefined
+      ? {}
+      : { replaces: { workerId: values.replaces, crashed: values['replaces-crashed'] } }),
   });
   // The supervisor asks over the channel, not by a signal: a terminal's Ctrl-C reaches us too, and two mean "now".
   const dismissed = new Promise<'dismissed'>((resolve) => {
@@ -52,6 +55,7 @@ try {
   await runDaemon([...foundation(deps, { migrate: false }), ...components], {
     log,
     ready: () => {
+      sayAlive();
       log.info({ workerId, pid: process.pid }, 'worker.ready');
       process.send?.({ kind: 'ready', workerId } satisfies FromWorker);
     },
@@ -64,6 +68,13 @@ try {
 } catch (error) {
   log.fatal({ err: error }, 'worker.failed');
   process.exit(error instanceof SluiceError && error.httpStatus === 503 ? PASSING_EXIT : 1);
+}
+
+/** A main thread that stands still says nothing: the supervisor ends it. */
+function sayAlive(): void {
+  setInterval(() => {
+    if (process.connected) process.send?.({ kind: 'alive' } satisfies FromWorker, () => {});
+  }, ALIVE_EVERY_MS).unref();
 }
 
 /** Resolves when it is on its way: a process that ends at once takes its words with it. */

@@ -5,6 +5,7 @@ import { fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
+import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { SlotRack } from '../workspaces/slots.ts';
 
 export interface SupervisorOptions {
@@ -22,13 +23,15 @@ export interface SupervisorOptions {
 }
 
 /** What a worker process tells its supervisor. */
-export type FromWorker = { kind: 'ready'; workerId: string } | { kind: 'drained' };
+export type FromWorker = { kind: 'ready'; workerId: string } | { kind: 'alive' } | { kind: 'drained' };
 
 interface Post {
   index: number;
   child: ChildProcess | undefined;
   /** The worker that was ready there last: its successor takes its place in the ledger. */
   workerId: string | undefined;
+  /** How the last one there ended. */
+  crashed: boolean;
   /** Asked to take no more, by an operator: nobody comes in its place. */
   drained: boolean;
 }
@@ -40,6 +43,8 @@ interface WorkerDeath {
   how: string;
   /** Says nothing about the next one: a passing fault, or a signal of somebody's. */
   passing: boolean;
+  /** By its own doing, or because it stood still: what it ran is suspected. */
+  crashed: boolean;
 }
 
 /** So long after its own start a supervisor tries again what did not begin for a passing reason. */
@@ -48,6 +53,12 @@ const RESTART = { baseMs: 200, capMs: 10_000 };
 /** A worker that lived this long was healthy: the next restart starts its backoff anew. */
 const HEALTHY_MS = 30_000;
 const KILL_AFTER_DRAIN_MS = 10_000;
+/** How often the main thread of a worker says that it moves. */
+export const ALIVE_EVERY_MS = 1_000;
+/** So many of our own ticks without a word are a lease and a little more: counted, so that we ourselves may have slept. */
+const SILENT_TICKS = RECONCILE_TIMES.leaseMs / ALIVE_EVERY_MS + 2;
+/** How a process ends that breaks by itself: out of memory, or worse. */
+const CRASHES: readonly (NodeJS.Signals | null)[] = ['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP'];
 
 /** Keeps `processes` worker processes alive, and within a second of a death sweeps what it left running. */
 export class WorkerSupervisor implements Component {
@@ -75,7 +86,7 @@ export class WorkerSupervisor implements Component {
       for (const { child } of this.#posts) child?.kill('SIGTERM');
     });
     const ready = Array.from({ length: this.#options.processes }, (_, index) => {
-      const post: Post = { index, child: undefined, workerId: undefined, drained: false };
+      const post: Post = { index, child: undefined, workerId: undefined, crashed: false, drained: false };
       this.#posts.push(post);
       return new Promise<void>((resolve, reject) => {
         this.#keeping.push(this.#keepAlive(post, resolve, reject));
@@ -108,10 +119,11 @@ export class WorkerSupervisor implements Component {
     let wasReady = false;
     while (!this.#abort.signal.aborted) {
       const startedAt = performance.now();
-      const { how, passing } = await this.#runOnce(post, () => {
+      const { how, passing, crashed } = await this.#runOnce(post, () => {
         wasReady = true;
         onReady();
       });
+      post.crashed = crashed;
       await this.#sweep();
       if (this.#abort.signal.aborted || post.drained) break;
       if (!wasReady && !(passing && startedAt < giveUpAt)) {
@@ -138,29 +150,43 @@ export class WorkerSupervisor implements Component {
       ...(config === undefined ? [] : [`--config=${config}`]),
       ...(allowAll ? ['--allow-all'] : []),
       ...(post.workerId === undefined ? [] : [`--replaces=${post.workerId}`]),
+      ...(post.crashed ? ['--replaces-crashed'] : []),
     ];
     const child = fork(file, args, {
       env: environment as NodeJS.ProcessEnv,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     post.child = child;
+    let silentTicks: number | undefined;
+    const watch = setInterval(() => {
+      if (silentTicks === undefined) return;
+      silentTicks += 1;
+      if (silentTicks !== SILENT_TICKS) return;
+      this.#options.log.error({ workerId: post.workerId, pid: child.pid }, 'worker.silent');
+      child.kill('SIGKILL');
+    }, ALIVE_EVERY_MS);
     child.on('message', (message: FromWorker) => {
-      if (message.kind === 'drained') {
-        post.drained = true;
-        return;
-      }
+      if (silentTicks !== undefined || message.kind === 'ready') silentTicks = 0;
+      if (message.kind === 'drained') post.drained = true;
+      if (message.kind !== 'ready') return;
       post.workerId = message.workerId;
       onReady();
     });
     return new Promise((resolve) => {
       child.on('error', (error) => {
         // A word or signal that did not reach it is no death: its exit is.
-        if (child.pid === undefined) resolve({ how: error.message, passing: false });
+        if (child.pid === undefined) resolve({ how: error.message, passing: false, crashed: false });
         else this.#options.log.warn({ err: error, pid: child.pid }, 'worker.unreachable');
       });
       child.once('exit', (code, signal) => {
         post.child = undefined;
-        resolve({ how: signal ?? `exit ${code}`, passing: signal !== null || code === PASSING_EXIT });
+        clearInterval(watch);
+        const silent = (silentTicks ?? 0) >= SILENT_TICKS;
+        resolve({
+          how: silent ? 'silent' : (signal ?? `exit ${code}`),
+          passing: signal !== null || code === PASSING_EXIT,
+          crashed: silent || CRASHES.includes(signal),
+        });
       });
     });
   }

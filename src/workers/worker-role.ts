@@ -29,8 +29,8 @@ export interface WorkerOptions {
   gateSlots: number;
   /** How long a drain waits for what runs before it is handed back. */
   drainMs: number;
-  /** A worker whose process is gone and whose place this one takes. */
-  replaces?: string;
+  /** A worker whose process is gone and whose place this one takes; whether it crashed or hung. */
+  replaces?: { workerId: string; crashed: boolean };
   /** How an attempt is made; the bench measures the ledger with one that does nothing. */
   execute?: ExecuteAttempt;
 }

@@ -1,12 +1,18 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
-import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { identityOf, processesWithVariable } from '../../src/lib/process-identity.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf } from '../support/run-sluice.ts';
 import { type SluiceProcess, spawnSluice } from '../support/sluice-process.ts';
+
+const isWorking = ({ state }: { state: string }) => state === 'IDLE' || state === 'BUSY';
+
+async function isAlive(pid: number): Promise<boolean> {
+  return (await identityOf(pid)).startTicks !== null;
+}
 
 /** A stop waits this long for what runs, then hands it back. */
 const DRAIN = ['--drain-seconds=1'];
@@ -59,6 +65,17 @@ test('P8, P9: the task of a worker killed with SIGKILL runs again elsewhere, lea
   // A bound on correctness, not a figure: the lease is 6 s, a round of the reconciler 1 s.
   expect(recoveredMs).toBeLessThan(20_000);
   expect(await git.subjects()).toHaveLength(2);
+});
+
+test('P9: a worker that stands still is ended by its supervisor, and another one takes its place', async () => {
+  const script = '[ "$SLUICE_ATTEMPT" = 1 ] && sleep 300; echo moved > moved.txt';
+  const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('frozen', script)]));
+  const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
+  const victim = await daos.workers.get(task.worker_id!);
+  process.kill(victim.pid!, 'SIGSTOP');
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  await eventually('its end', async () => !(await isAlive(victim.pid!)), 30_000);
+  await eventually('a full house', async () => (await sluice.client.workers()).items.filter(isWorking).length === 2);
 });
 
 test('P8: a daemon killed with SIGKILL goes on with the same run when it is started again', async () => {

@@ -15,7 +15,7 @@ import {
   unblockOverlooked,
 } from '../../src/ledger/repair.ts';
 import { rollUp } from '../../src/ledger/roll-up.ts';
-import { buryWorker, drainWorker, heartbeat, reapWorkers } from '../../src/ledger/workers.ts';
+import { buryWorker, drainWorker, heartbeat, noteStall, reapWorkers } from '../../src/ledger/workers.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { RECONCILE_TIMES, Reconciler } from '../../src/pipeline/reconcile.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
@@ -147,7 +147,7 @@ test('P5: every write of a worker that was given up is refused, and counted on i
   const task = await on.build.runningTask();
   const workerId = task.worker_id!;
   const gate = await on.build.gate({ state: 'RUNNING', worker_id: workerId, attempt: 1, dispatch: 1 });
-  await on.write((tx) => buryWorker(tx, workerId));
+  await on.write((tx) => buryWorker(tx, { workerId, crashed: false }));
   expect(await on.db.daos.tasks.get(task.task_id)).toMatchObject({ state: 'QUEUED', interruptions: 1, retry_count: 0 });
   expect(await on.db.daos.gates.get(gate.gate_id)).toMatchObject({ state: 'FAILED', outcome: 'lost' });
 
@@ -163,6 +163,35 @@ test('P5: every write of a worker that was given up is refused, and counted on i
   expect(await on.db.daos.workers.get(workerId)).toMatchObject({ state: 'DEAD', refused_writes: 4 });
   expect(await on.db.daos.logs.readTask(task.task_id, { limit: 10 })).toEqual([]);
   expect(await on.db.daos.workers.countRefusedWrites()).toBe(4);
+});
+
+test('P9: a task over which three workers hung or crashed FAILS; one that died for another reason does not count', async () => {
+  const task = await on.build.runningTask();
+  const { task_id } = task;
+  const again = async () => {
+    const { worker_id } = await on.build.worker();
+    await on.db.database.query(sql`
+      update tasks set state = 'RUNNING', worker_id = ${worker_id}, lease_expires_at = now() + interval '1 minute'
+      where task_id = ${task_id}`);
+    return worker_id;
+  };
+  await on.write((tx) => buryWorker(tx, { workerId: task.worker_id!, crashed: true }));
+  await on.write(async (tx) => buryWorker(tx, { workerId: await again(), crashed: false }));
+  const hung = await again();
+  await on.write((tx) => noteStall(tx, hung));
+  await on.db.database.query(sql`
+    update workers set last_heartbeat = now() - interval '1 minute' where worker_id = ${hung}`);
+  await on.db.database.query(sql`update tasks set lease_expires_at = now() - interval '1 second'`);
+  await on.write((tx) => reapWorkers(tx, TIMES));
+  expect(await on.db.daos.tasks.get(task_id)).toMatchObject({ state: 'QUEUED', interruptions: 3, worker_deaths: 2 });
+  // A stall that passed says nothing.
+  const slow = await again();
+  await on.write((tx) => noteStall(tx, slow));
+  await on.write((tx) => heartbeat(tx, { workerId: slow, heldIds: [task_id], leaseMs: 6_000, starving: false }));
+  await on.write((tx) => buryWorker(tx, { workerId: slow, crashed: false }));
+  expect(await on.db.daos.tasks.get(task_id)).toMatchObject({ state: 'QUEUED', interruptions: 4, worker_deaths: 2 });
+  await on.write(async (tx) => buryWorker(tx, { workerId: await again(), crashed: true }));
+  expect(await on.db.daos.tasks.get(task_id)).toMatchObject({ state: 'FAILED', reason: 'kills_its_worker' });
 });
 
 test('the last word of what was cancelled or withdrawn in order is no breach', async () => {
@@ -185,7 +214,7 @@ test('an operator drains a worker once; what has ended cannot be drained', async
   expect(beat).toMatchObject({ draining: true });
   await on.build.task();
   expect(await on.write(admitTasks)).toEqual([]);
-  await on.write((tx) => buryWorker(tx, workerId));
+  await on.write((tx) => buryWorker(tx, { workerId, crashed: false }));
   await expect(on.write((tx) => drainWorker(tx, order))).rejects.toMatchObject({ code: 'state.changed' });
   await expect(on.write((tx) => drainWorker(tx, { ...order, workerId: 'wrk_none' }))).rejects.toMatchObject({
     code: 'entity.not_found',

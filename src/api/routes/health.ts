@@ -33,7 +33,13 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
 
 /** One worker that takes nothing mends itself; when none takes anything, nothing goes on. */
 async function assertConsuming({ daos }: ApiDeps): Promise<void> {
-  const { living, starving } = await daos.workers.consuming();
+  const { living, starving, waiting } = await daos.workers.consuming();
+  if (living === 0 && waiting) {
+    throw new SluiceError('queue.not_consumed', 'work waits, and no worker lives', {
+      retryable: true,
+      facts: { living, starving },
+    });
+  }
   if (starving === 0 || starving < living) return;
   throw new SluiceError('queue.not_consumed', `work waits, and none of ${living} workers takes any`, {
     retryable: true,

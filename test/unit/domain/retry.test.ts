@@ -20,6 +20,11 @@ test('P9: interrupted is not failed, until a task has killed too many workers', 
     to: 'FAILED',
     reason: 'too_many_interruptions',
   });
+  expect(afterFailure('interrupted', { ...task, workerDeaths: 2 }, jitter)).toEqual({ to: 'QUEUED' });
+  expect(afterFailure('interrupted', { ...task, workerDeaths: 3 }, jitter)).toEqual({
+    to: 'FAILED',
+    reason: 'kills_its_worker',
+  });
 });
 
 test('the same failure twice running stops the retries and says so, whatever retries are left', () => {
