@@ -49,5 +49,5 @@ export async function startBenchSluice(options: {
     deps.ledger.hint('dispatch');
     deps.ledger.hint('landing');
   };
-  return { client: new SluiceClient({ url: api.url }), daos: deps.daos, holdGates, stop };
+  return { client: new SluiceClient({ url: api.url, token: api.localToken }), daos: deps.daos, holdGates, stop };
 }

@@ -21,7 +21,12 @@ const LINES = 40;
 
 /** `npm run bench:endings`: from a cancel over the API until no process is left; from a printed line until a follower has it. */
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-endings-'));
-const server = new EmbeddedPostgres({ dataDir: folder, log: silentLog(), searchPath: process.env.PATH! });
+const server = new EmbeddedPostgres({
+  dataDir: folder,
+  log: silentLog(),
+  searchPath: process.env.PATH!,
+  onLoopback: true,
+});
 await server.start();
 const git = await GitSandbox.create();
 const sluice = await startBenchSluice({

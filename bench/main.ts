@@ -14,7 +14,12 @@ const TASKS = Number(process.argv[2] ?? 5_000);
 
 /** One run, one machine, one PostgreSQL, one Redis: compare the ratios, not the figures of two runs. */
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-const postgres = new EmbeddedPostgres({ dataDir: folder, log: silentLog(), searchPath: process.env.PATH ?? '' });
+const postgres = new EmbeddedPostgres({
+  dataDir: folder,
+  log: silentLog(),
+  searchPath: process.env.PATH ?? '',
+  onLoopback: true,
+});
 await postgres.start();
 const redis: TestRedis | undefined = (await redisIsHere()) ? await startRedis() : undefined;
 const git = await GitSandbox.create();

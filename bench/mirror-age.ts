@@ -20,7 +20,12 @@ const PATHS = 200;
 const AGES = [50, 500, 1_000, 2_500, 5_000].filter((age) => age <= LANDINGS);
 
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-const postgres = new EmbeddedPostgres({ dataDir: folder, log: silentLog(), searchPath: process.env.PATH ?? '' });
+const postgres = new EmbeddedPostgres({
+  dataDir: folder,
+  log: silentLog(),
+  searchPath: process.env.PATH ?? '',
+  onLoopback: true,
+});
 await postgres.start();
 const git = await GitSandbox.create(
   Object.fromEntries(Array.from({ length: FILES }, (_, i) => [`src/${i % 50}/${i}.txt`, `${i}\n`])),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { SluiceClient } from '../src/client/sluice-client.ts';
+import { localTokenFile } from '../src/contract/tokens.ts';
 import { createDaos, type Daos } from '../src/dao/all.ts';
 import { Database } from '../src/database/database.ts';
 import { EmbeddedPostgres } from '../src/database/embedded-postgres.ts';
@@ -11,6 +12,7 @@ import { poll } from '../src/lib/clock.ts';
 import { freePort } from '../src/lib/free-port.ts';
 import { silentLog } from '../src/lib/log.ts';
 import { runChild } from '../src/lib/process.ts';
+import { readSecret } from '../src/lib/secret-file.ts';
 import { startRedis, type TestRedis } from '../test/support/redis.ts';
 import { RoleProcess, seenProcesses } from './processes.ts';
 import type { Random } from './random.ts';
@@ -51,7 +53,12 @@ export async function createWorld(options: { backend: Backend; random: Random })
   const { backend, random } = options;
   const folder = await mkdtemp(join(tmpdir(), 'sluice-chaos-'));
   const searchPath = process.env.PATH!;
-  const server = new EmbeddedPostgres({ dataDir: join(folder, 'database'), log: silentLog(), searchPath });
+  const server = new EmbeddedPostgres({
+    dataDir: join(folder, 'database'),
+    log: silentLog(),
+    searchPath,
+    onLoopback: true,
+  });
   await server.start();
   const database = new Database({ url: server.url });
   await database.start();
@@ -94,7 +101,8 @@ export async function createWorld(options: { backend: Backend; random: Random })
   };
   const all = [roles.api, ...roles.schedulers, ...roles.workers];
   for (const each of all) each.start();
-  const client = new SluiceClient({ url: `http://127.0.0.1:${port}` });
+  const token = await poll(() => readSecret(localTokenFile(machines[0]!)), { everyMs: 100, limitMs: 60_000 });
+  const client = new SluiceClient({ url: `http://127.0.0.1:${port}`, token });
   const up = await poll(
     () =>
       client.stats().then(

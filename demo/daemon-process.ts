@@ -3,10 +3,15 @@ import { openSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { localTokenFile } from '../src/contract/tokens.ts';
+import { readSecret } from '../src/lib/secret-file.ts';
 import { CRASHER } from './main-run.ts';
 
 export interface DaemonProcess {
   url: string;
+  dataDir: string;
+  tokenFile: string;
+  token: string | undefined;
   pid: number;
   logFile: string;
   /** Asks it to stop and resolves when it is gone. */
@@ -22,12 +27,14 @@ export async function startDaemon(root: string, folder: string): Promise<DaemonP
   const config = join(folder, 'sluice.config.yaml');
   const crasher = { argv: ['sh', '-c', 'kill -SEGV $$'], concurrency: 1, breaker: CRASHER };
   await writeFile(config, stringify({ tools: { crasher } }));
+  const dataDir = join(folder, 'data');
+  const tokenFile = localTokenFile(dataDir);
   const logFile = join(folder, 'daemon.log');
   const log = openSync(logFile, 'a');
   const { DATABASE_URL: _database, REDIS_URL: _redis, SLUICE_CONFIG: _config, ...environment } = process.env;
   const child = fork(
     join(root, 'bin', 'sluice.cjs'),
-    ['up', '--workers=2', '--port=0', `--config=${config}`, `--data-dir=${join(folder, 'data')}`],
+    ['up', '--workers=2', '--port=0', `--config=${config}`, `--data-dir=${dataDir}`],
     { env: environment, stdio: ['ignore', log, log, 'ipc'], detached: true },
   );
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -47,6 +54,9 @@ export async function startDaemon(root: string, folder: string): Promise<DaemonP
   });
   return {
     url,
+    dataDir,
+    tokenFile,
+    token: await readSecret(tokenFile),
     pid: child.pid!,
     logFile,
     stop: async () => {

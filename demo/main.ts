@@ -27,7 +27,7 @@ try {
   say('A clone of this repository stands behind a bare remote; its gates: types, unit tests.');
   daemon = await startDaemon(root, folder);
   say(`The daemon runs at ${daemon.url}, two worker processes with it.\n`);
-  const client = new SluiceClient({ url: daemon.url });
+  const client = new SluiceClient({ url: daemon.url, token: daemon.token });
   const submitted = await client.runs.submit(await mainRun(target));
   const watching = watchRun(cliContext(), client, submitted.id);
   const breaker = await cancelWhatTheBreakerHolds(client, submitted);
@@ -37,6 +37,7 @@ try {
   say(`\n${faults.length === 0 ? 'All outcomes are as they should be' : 'Something went wrong'}, ${seconds} s.`);
   if (keep) {
     say(`It goes on running: ${daemon.url} (board: ${daemon.url}/board), remote: ${target.remote}`);
+    say(`Its token stands in ${daemon.tokenFile}; for the CLI: export SLUICE_DATA_DIR=${daemon.dataDir}`);
     say(`Stop it with: kill ${daemon.pid}   Log: ${daemon.logFile}`);
     daemon.leave();
     process.exit(faults.length === 0 ? 0 : 1);

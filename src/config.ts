@@ -2,9 +2,10 @@ import { access, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parse } from 'yaml';
-import { type ConfigFile, configSchema } from './contract/config-schema.ts';
+import { type ConfigFile, configSchema, credentialNames } from './contract/config-schema.ts';
 import { SluiceError } from './contract/errors.ts';
 import { parseDocument } from './contract/parse.ts';
+import { isLoopback } from './contract/tokens.ts';
 import { readSecret } from './lib/secret-file.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -71,6 +72,16 @@ export async function loadSettings(
   };
 }
 
+/** Variables whose values are nobody's but the daemon's, a tool's or a gate's that names them. */
+export function secretNames({ repositories, tools }: ConfigFile): string[] {
+  return [
+    ...['DATABASE_URL', 'REDIS_URL', 'SLUICE_TOKEN', 'SLUICE_VERDICT_KEY'],
+    ...credentialNames(repositories),
+    ...Object.values(tools).flatMap(({ env }) => env),
+    ...Object.values(repositories).flatMap(({ gate_env }) => gate_env),
+  ];
+}
+
 export function verdictKeyFile(dataDir: string): string {
   return join(dataDir, 'verdict.key');
 }
@@ -84,10 +95,6 @@ function verdictKeyOf(environment: Environment): string | undefined {
 }
 
 const LOOPBACK = '127.0.0.1';
-
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}
 
 async function findFile(named: string | undefined, cwd: string): Promise<string | undefined> {
   if (named !== undefined && named !== '') return resolve(cwd, named);

@@ -63,7 +63,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
   const accessTo = (url: string): RemoteAccess => {
     const credentials = repositories.credentialsAt(url);
     if (credentials === undefined) return OPEN_ACCESS;
-    return remoteAccess(credentials, { helpers, daemon: settings.environment });
+    return remoteAccess(credentials, { url, helpers, daemon: settings.environment });
   };
   return {
     settings,

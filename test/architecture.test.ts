@@ -60,7 +60,7 @@ const VENDORS: readonly [RegExp, RegExp][] = [
 
 /** Reading the environment, signals and ending the process: entry files only. */
 const PROCESS_WORDS = /process\.(env|exit\(|on\('SIG)/;
-const MAY_TOUCH_PROCESS = /^src\/(daemon\.ts|workers\/main\.ts)$/;
+const MAY_TOUCH_PROCESS = /^src\/(daemon\.ts|workers\/main\.ts|client\/http\.ts)$/;
 
 const IMPORT = /^(?:import|export)\s[^;]*?from '([^']+)'|import\('([^']+)'\)/gm;
 

@@ -27,7 +27,12 @@ const POLICIES: readonly DrainPolicy[] = [
 
 /** Everything is real: git, gates, PostgreSQL, the queue. All roles share one process, and this machine's cores. */
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-const postgres = new EmbeddedPostgres({ dataDir: folder, log: silentLog(), searchPath: process.env.PATH ?? '' });
+const postgres = new EmbeddedPostgres({
+  dataDir: folder,
+  log: silentLog(),
+  searchPath: process.env.PATH ?? '',
+  onLoopback: true,
+});
 await postgres.start();
 const redis: TestRedis | undefined = (await redisIsHere()) ? await startRedis() : undefined;
 let databases = 0;

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
-import { isLoopback } from '../config.ts';
 import { SluiceError } from '../contract/errors.ts';
+import { isLoopback } from '../contract/tokens.ts';
 import type { Deps } from '../deps.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import type { Mirrors } from '../git/mirrors.ts';
@@ -10,6 +10,7 @@ import type { Api } from './api-deps.ts';
 import { BOARD_PATH, createApp } from './app.ts';
 import { Auth } from './auth.ts';
 import { EventFeed } from './event-feed.ts';
+import { ensureLocalToken } from './local-token.ts';
 
 /** The HTTP server. Its address is known once it runs. */
 export class ApiRole implements Component {
@@ -21,6 +22,7 @@ export class ApiRole implements Component {
   readonly #keeper: Component;
   #api: Api | undefined;
   #url = '';
+  #localToken = '';
 
   constructor(deps: Deps, version: string) {
     this.#deps = deps;
@@ -34,17 +36,21 @@ export class ApiRole implements Component {
     return this.#url;
   }
 
+  /** Of this machine; known once it runs. */
+  get localToken(): string {
+    return this.#localToken;
+  }
+
   async start(): Promise<void> {
-    const { settings, log, daos, tools } = this.#deps;
-    const loopback = isLoopback(settings.host);
-    const open = (await daos.tokens.count({ revoked_at: null })) === 0;
-    if (!loopback && open) {
+    const { settings, log, daos } = this.#deps;
+    if (!isLoopback(settings.host) && (await daos.tokens.count({ revoked_at: null })) === 0) {
       throw new SluiceError(
         'auth.unsafe_listen',
         `make a token first, or listen on 127.0.0.1, not on ${settings.host}`,
       );
     }
-    this.#api = await this.#build(loopback);
+    this.#localToken = await ensureLocalToken(daos.tokens, settings.dataDir);
+    this.#api = await this.#build();
     try {
       await this.#api.listen({ host: settings.host, port: settings.port });
     } catch (cause) {
@@ -59,14 +65,6 @@ export class ApiRole implements Component {
     this.#url = `http://${host}:${port}`;
     await this.#keeper.start();
     log.info({ url: this.#url }, 'api.listening');
-    const networked = tools.all().filter(({ sandbox }) => sandbox?.network);
-    if (open && networked.length > 0) {
-      const names = networked.map(({ name }) => name);
-      log.warn(
-        { tools: names },
-        'api.open_to_tools: without a token, sandboxed tools with a network may call this API',
-      );
-    }
   }
 
   async stop(): Promise<void> {
@@ -78,7 +76,7 @@ export class ApiRole implements Component {
     this.#mirrors.close();
   }
 
-  #build(openOnLoopback: boolean): Promise<Api> {
+  #build(): Promise<Api> {
     const { database, daos, ledger, queueBackend, log, tools, repositories, settings, publisher, seal } = this.#deps;
     const submit = {
       ledger,
@@ -90,7 +88,7 @@ export class ApiRole implements Component {
     return createApp(
       { database, daos, ledger, submit, mirrors: this.#mirrors, seal, queueBackend, feed: this.#feed, log },
       {
-        auth: new Auth({ tokens: daos.tokens, openOnLoopback }),
+        auth: new Auth(daos.tokens),
         board: createQueueBoard(publisher, BOARD_PATH),
         version: this.#version,
       },

@@ -10,7 +10,8 @@ import { SluiceError } from '../contract/errors.ts';
 import { LIMITS } from '../contract/fields.ts';
 import type { QueueBoard } from '../queues/board.ts';
 import type { Api, ApiDeps } from './api-deps.ts';
-import type { Auth } from './auth.ts';
+import { ANONYMOUS, type Auth, type Caller } from './auth.ts';
+import { assertOwnOrigin, setSafetyHeaders } from './browser-safety.ts';
 import { sendProblem, toSluiceError } from './problem.ts';
 import { eventRoutes } from './routes/events.ts';
 import { explainRoutes } from './routes/explain.ts';
@@ -40,11 +41,15 @@ export async function createApp(
   app.setSerializerCompiler(serializerCompiler);
   const api: Api = app.withTypeProvider<ZodTypeProvider>();
   acceptEmptyJson(api);
-  api.decorateRequest('actor', '');
+  api.decorateRequest('actor', ANONYMOUS.actor);
+  api.decorateRequest('caller', null as unknown as Caller);
   // Answered here: the board has an error handler of its own.
   api.addHook('onRequest', async (request, reply) => {
+    request.caller = ANONYMOUS;
+    setSafetyHeaders(reply, { isPage: request.url.startsWith(BOARD_PATH) });
     if (/%00/.test(request.url)) return sendProblem(reply, new SluiceError('body.invalid', 'an address holds no NUL'));
     try {
+      assertOwnOrigin(request);
       await auth.check(request);
     } catch (error) {
       const coded = toSluiceError(error);

@@ -1,13 +1,19 @@
 import type { FastifyRequest } from 'fastify';
-import { isLoopback } from '../config.ts';
 import { SluiceError } from '../contract/errors.ts';
 import { allows, type TokenScope } from '../contract/tokens.ts';
 import type { TokenDao } from '../dao/token-dao.ts';
 import { hashToken } from '../domain/token.ts';
 
+/** Who asks. */
+export interface Caller {
+  /** The name and the id of the token, as they stand in the audit trail. */
+  actor: string;
+  scopes: readonly TokenScope[];
+}
+
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks: a token's name, or `local` where no token is needed. */
+    caller: Caller;
     actor: string;
   }
   interface FastifyContextConfig {
@@ -16,56 +22,47 @@ declare module 'fastify' {
   }
 }
 
-export interface AuthOptions {
-  tokens: TokenDao;
-  /** Until the first token is made, everybody who reaches the loopback address may do everything. */
-  openOnLoopback: boolean;
-}
+export const ANONYMOUS: Caller = { actor: 'anonymous', scopes: [] };
 
-const CACHE_MS = 2_000;
-
-/** Checks the token of each request against the scope of its route. */
+/** Checks the token of each request against the scope of its route. Nothing but health is open to a caller without one. */
 export class Auth {
-  readonly #options: AuthOptions;
-  #anyToken: { known: boolean; untilMs: number } = { known: false, untilMs: 0 };
+  readonly #tokens: TokenDao;
 
-  constructor(options: AuthOptions) {
-    this.#options = options;
+  constructor(tokens: TokenDao) {
+    this.#tokens = tokens;
   }
 
   async check(request: FastifyRequest): Promise<void> {
     const needed = request.routeOptions.config.scope ?? 'read';
-    request.actor = 'anonymous';
     if (needed === 'none') return;
     const secret = bearer(request.headers.authorization);
     if (secret === undefined) {
-      if (!(await this.#isOpen(request)))
-        throw new SluiceError('auth.missing', 'send a token: Authorization: Bearer …');
-      request.actor = 'local';
-      return;
+      throw new SluiceError(
+        'auth.missing',
+        'send a token, Authorization: Bearer …; the one of this machine stands in local.token of the data folder',
+      );
     }
-    const token = await this.#options.tokens.findByHash(hashToken(secret));
+    const token = await this.#tokens.findByHash(hashToken(secret));
     if (token === undefined) throw new SluiceError('auth.missing', 'the token is not known');
     if (!allows(token.scopes, needed)) {
       throw new SluiceError('auth.refused', `the token ${token.name} does not have the scope ${needed}`, {
         facts: { needed, scopes: token.scopes },
       });
     }
-    request.actor = token.name;
+    request.caller = { actor: `${token.name} ${token.token_id}`, scopes: token.scopes };
+    request.actor = request.caller.actor;
   }
+}
 
-  /** A page in a browser must not reach an open daemon under a name of its own (DNS rebinding): the host must be ours. */
-  async #isOpen(request: FastifyRequest): Promise<boolean> {
-    if (!this.#options.openOnLoopback || (await this.#hasTokens())) return false;
-    return isLoopback(request.hostname.replace(/^\[|\]$/g, ''));
-  }
+/** True of callers whose runs may go ahead of those of others, and end them. */
+export function mayOutrank({ scopes }: Caller): boolean {
+  return allows(scopes, 'operate');
+}
 
-  async #hasTokens(): Promise<boolean> {
-    if (this.#anyToken.known && performance.now() < this.#anyToken.untilMs) return true;
-    const known = (await this.#options.tokens.count({ revoked_at: null })) > 0;
-    this.#anyToken = { known, untilMs: performance.now() + CACHE_MS };
-    return known;
-  }
+/** Throws `auth.refused` where a caller may only do to its own what it asks for. */
+export function assertOwn(caller: Caller, owner: string | null | undefined, what: string): void {
+  if (mayOutrank(caller) || owner === caller.actor) return;
+  throw new SluiceError('auth.refused', `${what} of others needs the scope operate`, { facts: { needed: 'operate' } });
 }
 
 /** `Bearer …`, or the password of Basic for browsers at the board. */

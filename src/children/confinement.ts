@@ -122,10 +122,18 @@ export class Confinement implements Component {
   stepsIn(
     slot: Slot,
     common: Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>,
+    variables: (names: readonly string[]) => Record<string, string>,
   ): (step: PrepareDefinition) => Promise<ChildResult> {
     const { prepare_network: network, prepare_limits: limits = {} } = this.rules;
-    return ({ command, timeout_seconds }) =>
-      this.run(slot, { ...common, argv: command, network, limits, timeoutMs: timeout_seconds * 1_000 });
+    return ({ command, env, timeout_seconds }) =>
+      this.run(slot, {
+        ...common,
+        env: { ...common.env, ...variables(env) },
+        argv: command,
+        network,
+        limits,
+        timeoutMs: timeout_seconds * 1_000,
+      });
   }
 
   #boxFor(mustBeConfined: boolean): { program: string; places: VisiblePlaces } | undefined {

@@ -10,11 +10,9 @@ export interface ChildContext {
   baseCommit: string;
   input: unknown;
   evidence: unknown;
-  /** Variables that the tool or gate names; those that the daemon does not have are left out. */
-  allowed: readonly string[];
 }
 
-/** The whole environment of a child, and the files it names. Nothing of the daemon's own gets in. */
+/** The environment of each child of one piece of work, and the files it names. Nothing of the daemon's own gets in. */
 export async function childEnvironment(
   slot: Slot,
   context: ChildContext,
@@ -43,11 +41,20 @@ export async function childEnvironment(
     await writeFile(evidenceFile, JSON.stringify(context.evidence));
     environment[NAMES.evidenceFile] = evidenceFile;
   }
-  for (const name of context.allowed.filter(isNobodysSecret)) {
-    const value = daemon[name];
-    if (value !== undefined) environment[name] = value;
-  }
   return environment;
+}
+
+/** Variables that a tool, a gate or a step names; those that the daemon does not have are left out. */
+export function namedVariables(
+  names: readonly string[],
+  daemon: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const name of names.filter(isNobodysSecret)) {
+    const value = daemon[name];
+    if (value !== undefined) found[name] = value;
+  }
+  return found;
 }
 
 /** The daemon's own settings hold passwords and tokens: no policy and no tool can ask for them. */

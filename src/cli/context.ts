@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { tokenFor } from '../client/local-token.ts';
 import { SluiceClient } from '../client/sluice-client.ts';
 import type { Environment } from '../config.ts';
 
@@ -20,10 +21,8 @@ const DEFAULT_URL = 'http://127.0.0.1:7411';
 
 export function clientOf(context: CliContext, command: Command): SluiceClient {
   const { url, token } = command.optsWithGlobals<GlobalOptions>();
-  return new SluiceClient({
-    url: url ?? (context.environment.SLUICE_URL || DEFAULT_URL),
-    token: token ?? (context.environment.SLUICE_TOKEN || undefined),
-  });
+  const address = url ?? (context.environment.SLUICE_URL || DEFAULT_URL);
+  return new SluiceClient({ url: address, token: token ?? tokenFor(address, context.environment) });
 }
 
 /** Data goes to standard output: as JSON when asked for, else as `text` says it. */

@@ -2,11 +2,13 @@ import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { ERROR_CODES, type ErrorCode, type Problem, SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
+import { tokenFor } from './local-token.ts';
 
 export interface ClientOptions {
   /** Address of the daemon, as in `http://127.0.0.1:7411`. */
   url: string;
-  token?: string;
+  /** By default SLUICE_TOKEN, or on the daemon's own machine the one of its data folder (SLUICE_DATA_DIR). */
+  token?: string | undefined;
 }
 
 export interface Call {
@@ -64,7 +66,7 @@ export class Http {
 
   /** What cannot be sent at all is the caller's mistake, not an absent daemon: `usage.invalid`. */
   #prepare(path: string, { query = {}, body, headers = {} }: Pick<Call, 'query' | 'body' | 'headers'>) {
-    const { url: base, token } = this.#options;
+    const { url: base, token = tokenFor(base, process.env) } = this.#options;
     try {
       const url = new URL(path, base);
       for (const [name, value] of Object.entries(query)) {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import * as field from './fields.ts';
+import { isLoopback } from './tokens.ts';
 
 const exitCode = z.number().int().min(1).max(255);
 
@@ -73,6 +74,8 @@ const repositorySchema = z.strictObject({
   committer: committerSchema.optional(),
   /** True: a gate of its policy gets a network where it asks for one. */
   gate_network: z.boolean().default(false),
+  /** What its gates and `prepare` steps may ask for; nothing else of the daemon's environment reaches them. */
+  gate_env: z.array(field.variableName).max(100).default([]),
   /** How many tasks may run on it at once, over all its branches. */
   concurrency: field.count.optional(),
 });
@@ -101,16 +104,47 @@ const confinementSchema = z.strictObject({
 export const BUILT_IN_TOOLS = ['command', 'patch'] as const;
 
 /** `sluice.config.yaml`, or the default export of `sluice.config.ts`. */
-export const configSchema = z.strictObject({
-  repositories: z.record(field.identifier, repositorySchema).default({}),
-  allow_any_repository: z.boolean().default(false),
-  allow_commands: z.boolean().default(false),
-  sandbox: confinementSchema.prefault({}),
-  tools: z
-    .record(field.identifier, toolSchema)
-    .default({})
-    .refine((tools) => BUILT_IN_TOOLS.every((name) => !(name in tools)), 'command and patch are built in'),
-});
+export const configSchema = z
+  .strictObject({
+    repositories: z.record(field.identifier, repositorySchema).default({}),
+    allow_any_repository: z.boolean().default(false),
+    allow_commands: z.boolean().default(false),
+    sandbox: confinementSchema.prefault({}),
+    tools: z
+      .record(field.identifier, toolSchema)
+      .default({})
+      .refine((tools) => BUILT_IN_TOOLS.every((name) => !(name in tools)), 'command and patch are built in'),
+  })
+  .superRefine(({ repositories, tools }, context) => {
+    const kept = new Set([...credentialNames(repositories), ...Object.values(tools).flatMap(({ env }) => env)]);
+    for (const [name, { url, credentials, gate_env }] of Object.entries(repositories)) {
+      if (credentials !== undefined && !('ssh_key_file' in credentials) && isReadable(url)) {
+        const message = 'a token would go over the network for all to read: use https';
+        context.addIssue({ code: 'custom', path: ['repositories', name, 'url'], message });
+      }
+      for (const [index, variable] of gate_env.entries()) {
+        if (!kept.has(variable)) continue;
+        const message = `${variable} is a credential, or a tool’s: code under test may not have it`;
+        context.addIssue({ code: 'custom', path: ['repositories', name, 'gate_env', index], message });
+      }
+    }
+  });
+
+/** Plain http to another machine. */
+function isReadable(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''));
+}
+
+/** Variables that hold tokens of repositories: for our git alone, whatever a policy or a tool asks for. */
+export function credentialNames(
+  repositories: Readonly<Record<string, { credentials?: z.output<typeof credentialsSchema> | undefined }>>,
+): string[] {
+  return Object.values(repositories).flatMap(({ credentials }) =>
+    credentials !== undefined && 'token_env' in credentials ? [credentials.token_env] : [],
+  );
+}
 
 export type ConfigFile = z.output<typeof configSchema>;
 export type ConfigFileInput = z.input<typeof configSchema>;

@@ -8,6 +8,8 @@ export const ERROR_CODES = {
   'policy.invalid': [422, 'The policy of the target branch is not valid'],
   'auth.missing': [401, 'A token is needed'],
   'auth.refused': [403, 'The token does not allow this'],
+  'auth.foreign_origin': [403, 'A page of another site may not write'],
+  'token.name_taken': [409, 'A token in use has this name'],
   'auth.unsafe_listen': [500, 'Without tokens the API listens on loopback only'],
   'route.unknown': [404, 'There is no such address'],
   'entity.not_found': [404, 'There is no such object'],

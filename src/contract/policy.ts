@@ -21,6 +21,8 @@ export const prepareSchema = z.strictObject({
   key_files: z.array(field.relativePath).default([]),
   /** What the command makes that is worth keeping; never part of a captured change. */
   kept_paths: z.array(field.relativePath).default([]),
+  /** Variables of the daemon's environment; the operator lists those that the repository may have. */
+  env: z.array(field.variableName).default([]),
   timeout_seconds: field.seconds.default(900),
 });
 

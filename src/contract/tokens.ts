@@ -1,3 +1,14 @@
+import { join } from 'node:path';
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** Where a daemon leaves the token of its machine: the CLI and the client find it there. */
+export function localTokenFile(dataDir: string): string {
+  return join(dataDir, 'local.token');
+}
+
 /** Each scope includes the ones before it. */
 export const TOKEN_SCOPES = ['read', 'submit', 'operate', 'admin'] as const;
 export type TokenScope = (typeof TOKEN_SCOPES)[number];

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { SluiceError } from '../contract/errors.ts';
@@ -10,6 +11,7 @@ import { freePort } from '../lib/free-port.ts';
 import type { Log } from '../lib/log.ts';
 import { runChild } from '../lib/process.ts';
 import { type Service, startService } from '../lib/process-service.ts';
+import { runningServer, type ServerAddress } from './running-server.ts';
 import { exists, serverEnvironment, serverPrograms, unprivileged, unprivilegedUser } from './server-programs.ts';
 
 const START_LIMIT_MS = 60_000;
@@ -17,6 +19,10 @@ const STOP_LIMIT_MS = 20_000;
 /** How often a server of another process is looked at. */
 const JOINED_LOOK_MS = 500;
 const REVIVE = { baseMs: 200, capMs: 5_000 };
+/** The kernel takes 107 bytes for a socket's path; the server adds its file's name. */
+const LONGEST_SOCKET_FOLDER = 85;
+/** Part of the socket's name; no port is open. */
+const SOCKET_NUMBER = 5432;
 const USER = 'sluice';
 const DATABASE = 'sluice';
 
@@ -28,6 +34,8 @@ export interface EmbeddedPostgresOptions {
   searchPath: string;
   /** Off trades safety at a power cut for speed: for throw-away databases only. */
   durable?: boolean;
+  /** True: it listens on a port of 127.0.0.1, for benches and tests that reach it through a proxy; else on a Unix socket alone. */
+  onLoopback?: boolean;
 }
 
 /**
@@ -40,16 +48,20 @@ export class EmbeddedPostgres implements Component {
   readonly #log: Log;
   readonly #searchPath: string;
   readonly #durable: boolean;
+  readonly #onLoopback: boolean;
   #service: Service | undefined;
   #url: string | undefined;
+  /** The folder of the socket, where the data folder's path is too long for one. */
+  #temporary: string | undefined;
   #stopping: AbortController | undefined;
   #keeping: Promise<void> | undefined;
 
-  constructor({ dataDir, log, searchPath, durable = true }: EmbeddedPostgresOptions) {
+  constructor({ dataDir, log, searchPath, durable = true, onLoopback = false }: EmbeddedPostgresOptions) {
     this.#folder = resolve(dataDir, 'postgres');
     this.#log = log;
     this.#searchPath = searchPath;
     this.#durable = durable;
+    this.#onLoopback = onLoopback;
   }
 
   /** Address of the database `sluice`; known after `start`. */
@@ -79,6 +91,7 @@ export class EmbeddedPostgres implements Component {
     // One that was being revived at this moment ends as well.
     await this.#keeping;
     this.#service = undefined;
+    if (this.#temporary !== undefined) await rm(this.#temporary, { recursive: true, force: true });
   }
 
   async #startServer(): Promise<void> {
@@ -87,29 +100,42 @@ export class EmbeddedPostgres implements Component {
     const password = await this.#password();
     const wrap = await unprivileged([this.#folder, dirname(postgres)], this.#searchPath);
     if (!(await exists(join(data, 'PG_VERSION')))) await this.#initialise(initdb, data, wrap);
-    const runningPort = await this.#portToJoin(data);
-    const port = runningPort ?? (await freePort());
-    const launch = () => this.#spawn(postgres, data, port, wrap);
-    if (runningPort === undefined) await launch();
-    const server = `postgresql://${USER}:${password}@127.0.0.1:${port}`;
+    const running = await this.#serverToJoin(data);
+    const address = running ?? (await this.#newAddress());
+    const launch = () => this.#spawn(postgres, { data, address, wrap });
+    if (running === undefined) await launch();
+    const server = `postgresql://${USER}:${password}@${encodeURIComponent(address.host)}:${address.port}`;
     await this.#waitUntilReady(`${server}/postgres`);
     await createDatabase(`${server}/postgres`);
     this.#url = `${server}/${DATABASE}`;
-    this.#log.info({ port, joined: runningPort !== undefined }, 'embedded-postgres.ready');
+    this.#log.info({ ...address, joined: running !== undefined }, 'embedded-postgres.ready');
     const ended = this.#service?.ended ?? this.#endOfJoined(data);
     this.#keeping = this.#keepAlive(ended, { next: () => this.#joinOrLaunch(data, launch), url: `${server}/postgres` });
   }
 
   /** Undefined when no server runs on this data. One that is only starting has no port yet. */
-  async #portToJoin(data: string): Promise<number | undefined> {
+  async #serverToJoin(data: string): Promise<ServerAddress | undefined> {
     const found = await poll(
       async () => {
         const running = await runningServer(data);
-        return running === undefined || running.port > 0 ? { port: running?.port } : undefined;
+        return running === undefined || running.port > 0 ? { running } : undefined;
       },
       { everyMs: 50, limitMs: START_LIMIT_MS, signal: this.#stopping?.signal },
     );
-    return found?.port;
+    return found?.running;
+  }
+
+  /** Children have this machine's loopback where they have its network, and no folder of the daemon: so a socket it is. */
+  async #newAddress(): Promise<ServerAddress> {
+    if (this.#onLoopback) return { host: '127.0.0.1', port: await freePort() };
+    const own = join(this.#folder, 'socket');
+    const fits = Buffer.byteLength(own) <= LONGEST_SOCKET_FOLDER;
+    if (!fits) this.#temporary = await mkdtemp(join(tmpdir(), 'sluice-pg-'));
+    const host = this.#temporary ?? own;
+    await mkdir(host, { recursive: true, mode: 0o700 });
+    const owner = await unprivilegedUser();
+    if (owner !== undefined) await chown(host, owner.uid, owner.gid);
+    return { host, port: SOCKET_NUMBER };
   }
 
   /** Resolves when a server that another process started is gone. */
@@ -197,10 +223,16 @@ export class EmbeddedPostgres implements Component {
     throw new SluiceError('database.embedded', `initdb failed: ${stderr.toString().trim() || JSON.stringify(ending)}`);
   }
 
-  async #spawn(postgres: string, data: string, port: number, wrap: readonly string[]): Promise<void> {
+  async #spawn(
+    postgres: string,
+    { data, address, wrap }: { data: string; address: ServerAddress; wrap: readonly string[] },
+  ): Promise<void> {
+    const { host, port } = address;
+    const isSocket = host.startsWith('/');
     const settings = [
-      'listen_addresses=127.0.0.1',
-      'unix_socket_directories=',
+      `listen_addresses=${isSocket ? '' : host}`,
+      `unix_socket_directories=${isSocket ? `"${host.replaceAll('"', '""')}"` : ''}`,
+      'unix_socket_permissions=0700',
       'max_connections=300',
       'shared_buffers=128MB',
       ...(this.#durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
@@ -226,31 +258,6 @@ export class EmbeddedPostgres implements Component {
       { everyMs: 50, limitMs: START_LIMIT_MS, signal: this.#stopping?.signal },
     );
     if (ready === undefined) throw new SluiceError('database.embedded', 'the server did not answer in time');
-  }
-}
-
-/**
- * The server that already runs on this data, by its pid file; its port is 0 while it starts. The number in an old file may be
- * another process by now: such a file would keep a server from starting and is removed.
- */
-async function runningServer(data: string): Promise<{ port: number } | undefined> {
-  const file = join(data, 'postmaster.pid');
-  const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n');
-  const [pid, port] = [Number(lines[0]), Number(lines[3])];
-  if (!(pid > 0)) return undefined;
-  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined);
-  const isOurs = command === undefined ? isAlive(pid) && !(await exists('/proc/self')) : command.includes(data);
-  if (isOurs) return { port: port > 0 ? port : 0 };
-  await rm(file, { force: true });
-  return undefined;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -18,6 +18,7 @@ import { Migration20261125000017_survival } from '../../migrations/Migration2026
 import { Migration20261126000018_target_faults } from '../../migrations/Migration20261126000018_target_faults.ts';
 import { Migration20261126000019_confinement } from '../../migrations/Migration20261126000019_confinement.ts';
 import { Migration20261126000020_silent_workers } from '../../migrations/Migration20261126000020_silent_workers.ts';
+import { Migration20261126000021_callers } from '../../migrations/Migration20261126000021_callers.ts';
 
 /** Every migration, oldest first. A list, so that the published package needs no folder to search. */
 export const MIGRATIONS = [
@@ -41,4 +42,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000018_target_faults', class: Migration20261126000018_target_faults },
   { name: 'Migration20261126000019_confinement', class: Migration20261126000019_confinement },
   { name: 'Migration20261126000020_silent_workers', class: Migration20261126000020_silent_workers },
+  { name: 'Migration20261126000021_callers', class: Migration20261126000021_callers },
 ];

@@ -36,8 +36,8 @@ export interface GateRoom {
 
 /** What a gate asks: the command, its declared environment and pool, and how its slot is prepared. */
 export function gateMeaning(gate: GateDefinition, prepare: readonly PrepareDefinition[]): string {
-  const meaning = [gate.command, gate.env, gate.pool, prepare.map(({ command, key_files }) => [command, key_files])];
-  return sha256(meaning);
+  const steps = prepare.map(({ command, key_files, env }) => [command, key_files, ...(env.length === 0 ? [] : [env])]);
+  return sha256([gate.command, gate.env, gate.pool, steps]);
 }
 
 /** Names what a verdict holds for: what the gate asks, and the room in which it is asked. */

@@ -9,6 +9,7 @@ export interface KnownRepository {
   committer?: { name: string; email: string };
   credentials?: ConfigFile['repositories'][string]['credentials'];
   gate_network?: boolean;
+  gate_env?: readonly string[];
 }
 
 const DEFAULT_COMMITTER = { name: 'Sluice', email: 'sluice@sluice.invalid' };
@@ -58,6 +59,11 @@ export class NamedRepositories {
   /** Of the repository at an address, if the configuration names one there. */
   credentialsAt(url: string): KnownRepository['credentials'] {
     return this.#at(url)?.credentials;
+  }
+
+  /** What gates and `prepare` steps of the repository at an address may ask for. */
+  gateVariables(url: string): readonly string[] {
+    return this.#at(url)?.gate_env ?? [];
   }
 
   /** Where gates of the repository at an address run. */

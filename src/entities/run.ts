@@ -52,6 +52,7 @@ export const Run = defineEntity({
     idempotency_key: p.text().nullable().unique('runs_idempotency_key'),
     spec_digest: p.text().nullable(),
     submitted_by: p.text().nullable(),
+    supersedes_others: p.boolean().default(true),
     expires_at: instant().nullable(),
     workstreams_total: p.integer().default(0),
     workstreams_ended: p.integer().default(0),

@@ -6,6 +6,12 @@ import { auditColumns, instant, textArray } from './columns.ts';
 export const Token = defineEntity({
   name: 'Token',
   tableName: 'tokens',
+  indexes: [
+    {
+      name: 'tokens_name',
+      expression: 'create unique index tokens_name on tokens (name) where revoked_at is null',
+    },
+  ],
   properties: {
     token_id: p.text().primary(),
     name: p.text(),

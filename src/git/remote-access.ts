@@ -23,11 +23,15 @@ const ANYBODY = 'x-access-token';
 const TOKEN_AGE_MS = 60_000;
 const TOKEN_COMMAND_MS = 30_000;
 
-/** Answers git's questions from two variables: a token never stands in an argument, a file or a configuration. */
+/**
+ * Answers git's questions from two variables, for the host that the token is meant for: a token never stands in an argument, a
+ * file or a configuration.
+ */
 const ASKPASS = `#!/bin/sh
 case "$1" in
-Username*) printf '%s\\n' "$SLUICE_GIT_USERNAME" ;;
-*) printf '%s\\n' "$SLUICE_GIT_TOKEN" ;;
+Username*"://$SLUICE_GIT_HOST'"*) printf '%s\\n' "$SLUICE_GIT_USERNAME" ;;
+Password*"@$SLUICE_GIT_HOST'"*) printf '%s\\n' "$SLUICE_GIT_TOKEN" ;;
+*) exit 1 ;;
 esac
 `;
 
@@ -40,7 +44,7 @@ exec ssh -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictH
 /** Makes the access of one repository from what the configuration says. `helpers`: a folder of ours for two small scripts. */
 export function remoteAccess(
   credentials: Credentials,
-  { helpers, daemon }: { helpers: string; daemon: Readonly<Record<string, string | undefined>> },
+  { url, helpers, daemon }: { url: string; helpers: string; daemon: Readonly<Record<string, string | undefined>> },
 ): RemoteAccess {
   if ('ssh_key_file' in credentials) {
     const { ssh_key_file, known_hosts_file } = credentials;
@@ -64,6 +68,11 @@ export function remoteAccess(
   return {
     environment: async () => ({
       GIT_ASKPASS: await writeScript(join(helpers, 'askpass'), ASKPASS),
+      SLUICE_GIT_HOST: URL.canParse(url) ? new URL(url).host : '',
+      // Where a remote sends us on, the token does not go.
+      GIT_CONFIG_COUNT: '1',
+      GIT_CONFIG_KEY_0: 'http.followRedirects',
+      GIT_CONFIG_VALUE_0: 'false',
       SLUICE_GIT_USERNAME: credentials.username ?? ANYBODY,
       SLUICE_GIT_TOKEN: await read(),
     }),

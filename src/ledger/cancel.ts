@@ -66,7 +66,8 @@ export async function cancelRun(tx: Tx, runId: string, { actor, reason }: Order)
 export async function cancelSuperseded(tx: Tx, runId: string): Promise<string[]> {
   const older = await tx.query<{ run_id: string }>(sql`
     select o.run_id from runs r join runs o on o.concurrency_key = r.concurrency_key
-    where r.run_id = ${runId} and r.supersede and (o.key_since, o.run_id) < (r.key_since, r.run_id)
+    where r.run_id = ${runId} and r.supersede and (r.supersedes_others or o.submitted_by = r.submitted_by)
+      and (o.key_since, o.run_id) < (r.key_since, r.run_id)
       and o.state = any (${liveStates('run')}::text[])
     order by o.key_since, o.run_id`);
   const running: string[] = [];

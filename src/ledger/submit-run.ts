@@ -14,6 +14,8 @@ export interface NewRun {
   idempotency_key: string | null;
   spec_digest: string;
   submitted_by: string;
+  /** False: with `supersede` it ends older runs of the same submitter alone. */
+  supersedes_others: boolean;
   expires_in_seconds: number | null;
   concurrency_key: string | null;
   concurrency_max: number | null;
@@ -93,11 +95,11 @@ async function upsertTarget(tx: Tx, target: NewTarget): Promise<void> {
 async function insertRun(tx: Tx, { run, workstreams, tasks }: Submission): Promise<void> {
   await tx.query(sql`
     insert into runs (run_id, state, name, target_id, priority, labels, extra_gates, land, idempotency_key, spec_digest,
-                      submitted_by, expires_at, concurrency_key, concurrency_max, supersede, budget_usd,
+                      submitted_by, supersedes_others, expires_at, concurrency_key, concurrency_max, supersede, budget_usd,
                       workstreams_total, tasks_total)
     values (${run.run_id}, 'INITIALIZING', ${run.name}, ${run.target_id}, ${run.priority},
             ${storableJson(run.labels)}::jsonb, ${storableJson(run.extra_gates)}::jsonb, ${run.land}, ${run.idempotency_key},
-            ${run.spec_digest}, ${run.submitted_by}, now() + make_interval(secs => ${run.expires_in_seconds}::int),
+            ${run.spec_digest}, ${run.submitted_by}, ${run.supersedes_others}, now() + make_interval(secs => ${run.expires_in_seconds}::int),
             ${run.concurrency_key}, ${run.concurrency_max}, ${run.supersede}, ${run.budget_usd},
             ${workstreams.length}, ${tasks.length})`);
 }

@@ -9,7 +9,29 @@ export function redactor(secrets: readonly string[]): (text: string) => string {
 }
 
 function tellingParts(secrets: readonly string[]): string[] {
-  return [...secrets, ...secrets.flatMap(linesOf)].filter((part) => part.length >= SHORTEST_SECRET);
+  const parts = [...secrets, ...secrets.flatMap(linesOf)].filter((part) => part.length >= SHORTEST_SECRET);
+  return [...new Set([...parts, ...parts.flatMap(encodings)])];
+}
+
+/** How a secret looks to one who passes it on in another form: it takes no ill will, a header or a URL is enough. */
+function encodings(secret: string): string[] {
+  const bytes = Buffer.from(secret);
+  const hex = bytes.toString('hex');
+  const json = JSON.stringify(secret).slice(1, -1);
+  const forms = [hex, hex.toUpperCase(), encodeURIComponent(secret), json, ...base64Forms(bytes)];
+  return forms.filter((form) => form !== secret && form.length >= SHORTEST_SECRET);
+}
+
+/** Base64 of the secret where it stands in a longer text: at each of three offsets, without the digits that it shares. */
+function base64Forms(secret: Buffer): string[] {
+  return [0, 1, 2].flatMap((offset) => {
+    const shared = Math.ceil((offset * 8) / 6);
+    const whole = Math.floor(((offset + secret.length) * 8) / 6);
+    const text = Buffer.concat([Buffer.alloc(offset), secret])
+      .toString('base64')
+      .slice(shared, whole);
+    return [text, text.replaceAll('+', '-').replaceAll('/', '_')];
+  });
 }
 
 /** Output and diffs come line by line: of a key of many lines each one is a secret, but for the frame that all keys have. */
@@ -25,9 +47,14 @@ export function redactedBytes(bytes: Buffer, secrets: readonly string[]): Buffer
   return Buffer.from(redactor(inBytes)(bytes.toString('latin1')), 'latin1');
 }
 
-/** True where a secret stands in it, or a telling line of one. */
+/** UTF-16, either way round: text to its readers, binary to git. */
+const WIDE = [(text: string) => Buffer.from(text, 'utf16le'), (text: string) => Buffer.from(text, 'utf16le').swap16()];
+
+/** True where a secret stands in it, in whatever encoding, or a telling line of one. */
 export function holdsSecret(secrets: readonly string[], bytes: Buffer): boolean {
-  return tellingParts(secrets).some((part) => bytes.includes(part));
+  return tellingParts(secrets).some(
+    (part) => bytes.includes(part) || WIDE.some((widen) => bytes.includes(widen(part))),
+  );
 }
 
 /** The same value with every string in it redacted. */

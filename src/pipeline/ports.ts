@@ -38,11 +38,16 @@ export type CrashPointName =
 
 export const noCrashPoint: CrashPoint = async () => {};
 
+/** Of the daemon's variables those that the repository at an address may have: those that are named, or all. */
+export type GateVariables = (url: string, names?: readonly string[]) => Record<string, string>;
+
 /** What a repository's name stands for. */
 export interface RepositoryBook {
   /** Throws `repository.not_allowed`. */
   resolve(repository: string): { name: string; url: string };
   committer(repository: string): { name: string; email: string };
+  /** Variables that gates and `prepare` steps of the repository at an address may ask for. */
+  gateVariables(url: string): readonly string[];
   /** Where gates of the repository at an address run. */
   gateRoom(url: string): GateRoom;
 }

@@ -49,6 +49,7 @@ export async function rollBack(
       workstreams: [{ name: 'rollback', tasks: [{ name: 'revert', tool: 'patch', input, message }] }],
     },
     actor,
+    outranks: true,
     revertsPatchId: patchId,
   });
   return run;

@@ -28,7 +28,7 @@ import { renewChild, type Slot, type SlotRack } from '../workspaces/slots.ts';
 import { composeOnTip } from './land-patches/compose.ts';
 import { OutputLog } from './output-log.ts';
 import { persist } from './persist.ts';
-import type { CrashPoint, HeldWorkRegistry, OnMachineFault, RepositoryBook } from './ports.ts';
+import type { CrashPoint, GateVariables, HeldWorkRegistry, OnMachineFault, RepositoryBook } from './ports.ts';
 import { readPolicy } from './read-policy.ts';
 
 export interface RunGateDeps {
@@ -40,6 +40,7 @@ export interface RunGateDeps {
   preparation: Preparation;
   repositories: RepositoryBook;
   seal: VerdictSeal;
+  gateVariables: GateVariables;
   held: HeldWorkRegistry;
   environment: Readonly<Record<string, string | undefined>>;
   crashPoint: CrashPoint;
@@ -185,19 +186,20 @@ async function proveInSlot(
   const { preparation, confinement, crashPoint } = deps;
   const { gate, mirror, slot, signal } = call;
   const secrets = secretsOf(deps, gate);
+  const variables = (names: readonly string[]) => deps.gateVariables(gate.url, names);
   const { commit, policy } = call.rebuilt;
   await crashPoint('gate-checked-out');
   const { prepare: steps } = policy;
   if (await preparation.isWorthMaking({ mirror, steps }, { tip: gate.tip_commit, commit })) {
     await checkOut(mirror, slot, gate.tip_commit);
-    const runStep = confinement.stepsIn(slot, await childOf(deps, call));
+    const runStep = confinement.stepsIn(slot, await childOf(deps, call), variables);
     await preparation.run({ mirror, slot, steps, commit: gate.tip_commit, landed: true, runStep });
     await takeBack(slot);
     renewChild(slot);
   }
   await checkOut(mirror, slot, commit);
   const common = await childOf(deps, call);
-  const runStep = confinement.stepsIn(slot, common);
+  const runStep = confinement.stepsIn(slot, common, variables);
   const prepared = await preparation.run({ mirror, slot, steps, commit, landed: false, runStep });
   if (!prepared.ok) {
     if (signal.aborted) return lost(signal);
@@ -209,6 +211,7 @@ async function proveInSlot(
   await letClockTick(slot.content?.signedAtMs);
   const result = await confinement.run(slot, {
     ...common,
+    env: { ...common.env, ...variables(gate.definition.env) },
     argv: gate.definition.command,
     network: hasNetwork(gate.definition, deps.repositories.gateRoom(gate.url)),
     limits: confinement.rules.gate_limits ?? {},
@@ -241,7 +244,6 @@ async function childOf(
       baseCommit: gate.tip_commit,
       input: { gate: gate.definition.name, tree: gate.tree_id },
       evidence: null,
-      allowed: gate.definition.env,
     },
     environment,
   );
@@ -292,6 +294,6 @@ function outputOf(deps: RunGateDeps, gate: ClaimedGate): OutputLog {
   });
 }
 
-function secretsOf({ environment }: RunGateDeps, gate: ClaimedGate): string[] {
-  return gate.definition.env.map((name) => environment[name] ?? '').filter((value) => value !== '');
+function secretsOf({ gateVariables }: RunGateDeps, gate: ClaimedGate): string[] {
+  return Object.values(gateVariables(gate.url)).filter((value) => value !== '');
 }

@@ -18,6 +18,8 @@ export interface SubmitOrder {
   spec: unknown;
   idempotencyKey?: string;
   actor: string;
+  /** False: its priority is no higher than the usual one, and it ends no run of others. */
+  outranks: boolean;
   /** Its one patch takes that one back. */
   revertsPatchId?: string;
 }
@@ -28,13 +30,18 @@ export interface SubmitOrder {
  */
 export async function submitRun(
   deps: SubmitRunDeps,
-  { spec: document, idempotencyKey, actor, revertsPatchId }: SubmitOrder,
+  { spec: document, idempotencyKey, actor, outranks, revertsPatchId }: SubmitOrder,
 ): Promise<{ run: RunRow; created: boolean }> {
   const spec = validateRun(deps, document);
+  if (spec.priority > 0 && !outranks) {
+    throw new SluiceError('auth.refused', 'a priority above 0 needs the scope operate', {
+      facts: { needed: 'operate' },
+    });
+  }
   const digest = createHash('sha256').update(JSON.stringify(spec)).digest('hex');
   const known = await findByKey(deps, idempotencyKey, digest);
   if (known !== undefined) return { run: known, created: false };
-  const submission = toSubmission(deps, spec, { digest, idempotencyKey, actor, revertsPatchId });
+  const submission = toSubmission(deps, spec, { digest, idempotencyKey, actor, outranks, revertsPatchId });
   try {
     await deps.ledger.write((tx) => writeRun(tx, submission, actor));
   } catch (error) {
@@ -65,7 +72,7 @@ async function findByKey(
 function toSubmission(
   { tools, repositories }: SubmitRunDeps,
   spec: RunSpec,
-  order: { digest: string; idempotencyKey: string | undefined; actor: string; revertsPatchId: string | undefined },
+  order: Pick<SubmitOrder, 'idempotencyKey' | 'actor' | 'outranks' | 'revertsPatchId'> & { digest: string },
 ): Submission {
   const { name: repository, url } = repositories.resolve(spec.repository);
   const target = { target_id: `${repository}@${spec.branch}`, repository, branch: spec.branch, url };
@@ -114,6 +121,7 @@ function toSubmission(
       idempotency_key: order.idempotencyKey ?? null,
       spec_digest: order.digest,
       submitted_by: order.actor,
+      supersedes_others: order.outranks,
       expires_in_seconds: spec.expires_in_seconds ?? null,
       concurrency_key: spec.concurrency?.key ?? null,
       concurrency_max: spec.concurrency?.max ?? null,

@@ -4,7 +4,7 @@ import { SluiceError } from '../contract/errors.ts';
 import { runDaemon } from '../daemon.ts';
 import { createDeps, foundation } from '../deps.ts';
 import { createLog } from '../lib/log.ts';
-import { ALIVE_EVERY_MS, type FromWorker, PASSING_EXIT } from './supervisor.ts';
+import { ALIVE_EVERY_MS, type FromWorker, PASSING_EXIT, type ToWorker } from './supervisor.ts';
 import { createWorkerRole, type WorkerEnd } from './worker-role.ts';
 
 /**
@@ -25,7 +25,8 @@ const { values } = parseArgs({
   },
 });
 
-const settings = await loadSettings(process.env, {
+const environment = { ...process.env, ...(await secretsOfSupervisor()) };
+const settings = await loadSettings(environment, {
   config: values.config,
   dataDir: values['data-dir'],
   allowAll: values['allow-all'],
@@ -47,7 +48,9 @@ try {
   // The supervisor asks over the channel, not by a signal: a terminal's Ctrl-C reaches us too, and two mean "now".
   const dismissed = new Promise<'dismissed'>((resolve) => {
     process.once('disconnect', () => resolve('dismissed'));
-    process.once('message', () => resolve('dismissed'));
+    process.on('message', (message: ToWorker) => {
+      if (message.kind === 'stop') resolve('dismissed');
+    });
     // It may have gone while we began: that is not told twice.
     if (process.send !== undefined && !process.connected) resolve('dismissed');
   });
@@ -68,6 +71,23 @@ try {
 } catch (error) {
   log.fatal({ err: error }, 'worker.failed');
   process.exit(error instanceof SluiceError && error.httpStatus === 503 ? PASSING_EXIT : 1);
+}
+
+/**
+ * What stands in an environment can be read by any process of the same user: secrets come over the channel. Empty for a process
+ * that nobody supervises, or whose supervisor is gone.
+ */
+function secretsOfSupervisor(): Promise<Readonly<Record<string, string>>> {
+  if (process.send === undefined || !process.connected) return Promise.resolve({});
+  return new Promise((resolve) => {
+    const hear = (message: ToWorker): void => {
+      if (message.kind === 'secrets') resolve(message.values);
+      else process.exit(0);
+      process.off('message', hear);
+    };
+    process.on('message', hear);
+    process.once('disconnect', () => resolve({}));
+  });
 }
 
 /** A main thread that stands still says nothing: the supervisor ends it. */

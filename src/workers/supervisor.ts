@@ -17,10 +17,15 @@ export interface SupervisorOptions {
   dataDir: string;
   config: string | undefined;
   allowAll: boolean;
-  /** The environment of the worker processes, with DATABASE_URL in it. */
+  /** The environment of the worker processes: whoever may look at them sees it. */
   environment: Readonly<Record<string, string | undefined>>;
+  /** Variables that they are told over the channel alone. */
+  secrets: Readonly<Record<string, string>>;
   log: Log;
 }
+
+/** What a supervisor tells its worker process: first the secrets, last to stop. */
+export type ToWorker = { kind: 'secrets'; values: Readonly<Record<string, string>> } | { kind: 'stop' };
 
 /** What a worker process tells its supervisor. */
 export type FromWorker = { kind: 'ready'; workerId: string } | { kind: 'alive' } | { kind: 'drained' };
@@ -103,7 +108,8 @@ export class WorkerSupervisor implements Component {
 
   async stop(): Promise<void> {
     this.#abort.abort();
-    for (const { child } of this.#posts) if (child?.connected) child.send({ kind: 'stop' }, () => {});
+    for (const { child } of this.#posts)
+      if (child?.connected) child.send({ kind: 'stop' } satisfies ToWorker, () => {});
     const late = setTimeout(() => {
       for (const { child } of this.#posts) child?.kill('SIGKILL');
     }, this.#options.drainMs + KILL_AFTER_DRAIN_MS);
@@ -139,7 +145,7 @@ export class WorkerSupervisor implements Component {
   }
 
   #runOnce(post: Post, onReady: () => void): Promise<WorkerDeath> {
-    const { pools, taskSlots, gateSlots, drainMs, dataDir, config, allowAll, environment } = this.#options;
+    const { pools, taskSlots, gateSlots, drainMs, dataDir, config, allowAll, environment, secrets } = this.#options;
     const file = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
     const args = [
       `--pools=${pools.join(',')}`,
@@ -157,6 +163,7 @@ export class WorkerSupervisor implements Component {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     post.child = child;
+    child.send({ kind: 'secrets', values: secrets } satisfies ToWorker, () => {});
     let silentTicks: number | undefined;
     const watch = setInterval(() => {
       if (silentTicks === undefined) return;

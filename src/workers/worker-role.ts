@@ -1,5 +1,7 @@
 import { hostname } from 'node:os';
 import { type Confinement, confinementOf } from '../children/confinement.ts';
+import { namedVariables } from '../children/environment.ts';
+import { credentialNames } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
 import { hintListener, verdictKeyAgreed } from '../deps.ts';
@@ -11,7 +13,7 @@ import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
 import { silentLog } from '../lib/log.ts';
 import { isDiskFull, isStillOut, type MachineFault } from '../lib/machine-fault.ts';
-import type { OnMachineFault } from '../pipeline/ports.ts';
+import type { GateVariables, OnMachineFault } from '../pipeline/ports.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { runGate } from '../pipeline/run-gate.ts';
 import { type ExecuteAttempt, executeAttempt, runTask } from '../pipeline/run-task/run-task.ts';
@@ -130,7 +132,12 @@ function createConsumers(
 ): QueueConsumer[] {
   const { settings, ledger, log, daos, tools, repositories, seal, crashPoint, queueBackend: backend } = deps;
   const environment = withoutTokens(settings);
+  const gateVariables: GateVariables = (url, names) => {
+    const allowed = repositories.gateVariables(url);
+    return namedVariables(names?.filter((name) => allowed.includes(name)) ?? allowed, environment);
+  };
   const shared = {
+    gateVariables,
     ledger,
     mirrors,
     slots,
@@ -242,8 +249,6 @@ function drain({
 
 /** Tokens of repositories are for our git alone, whatever a policy or a tool asks for. */
 function withoutTokens({ environment, file }: Deps['settings']): Deps['settings']['environment'] {
-  const tokens = Object.values(file.repositories).flatMap(({ credentials }) =>
-    credentials !== undefined && 'token_env' in credentials ? [credentials.token_env] : [],
-  );
+  const tokens = credentialNames(file.repositories);
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !tokens.includes(name)));
 }

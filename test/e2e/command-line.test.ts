@@ -27,7 +27,10 @@ afterAll(async () => {
 });
 
 const cli = (args: string[], environment: Record<string, string> = {}) =>
-  runSluice(args, { cwd: folder, environment: { SLUICE_URL: sluice.url, ...environment } });
+  runSluice(args, {
+    cwd: folder,
+    environment: { SLUICE_URL: sluice.url, SLUICE_DATA_DIR: sluice.settings.dataDir, ...environment },
+  });
 
 async function specFile(name: string, spec: object): Promise<string> {
   const file = join(folder, name);

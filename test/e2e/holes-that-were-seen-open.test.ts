@@ -18,8 +18,16 @@ import { type RunningSluice, shell, specOf, startSluice } from '../support/run-s
 
 let sluice: RunningSluice;
 let git: GitSandbox;
+let secretive: GitSandbox;
 beforeAll(async () => {
-  sluice = await startSluice({ environment: { GATE_SECRET: 'hunter2-hunter2' } });
+  const print =
+    'test -e x || exit 0; yes filler | head -c 2000000; echo "$OTHER_SECRET the cause: $GATE_SECRET"; exit 1';
+  const env = ['GATE_SECRET', 'OTHER_SECRET'];
+  secretive = await GitSandbox.create({}, { gates: [{ name: 'g', command: ['sh', '-c', print], env }] });
+  sluice = await startSluice({
+    config: { repositories: { secretive: { url: secretive.remote, gate_env: ['GATE_SECRET'] } } },
+    environment: { GATE_SECRET: 'hunter2-hunter2', OTHER_SECRET: 'not for gates' },
+  });
   git = await GitSandbox.create({
     'src/a.sh': 'echo a\n'.repeat(20),
     'win.bat': 'a\r\nb\r\n',
@@ -29,6 +37,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await sluice.stop();
   await git.remove();
+  await secretive.remove();
 });
 
 test('a scope holds for what lands: an edit does not follow a rename out of it', async () => {
@@ -57,15 +66,11 @@ test('a child that leaves its process group is gone before the slot is used agai
 });
 
 test('evidence of a red gate is the end of its output, without the secrets it was given', async () => {
-  const print = 'test -e x || exit 0; yes filler | head -c 2000000; echo "the cause: $GATE_SECRET"; exit 1';
-  const own = await GitSandbox.create(
-    {},
-    { gates: [{ name: 'g', command: ['sh', '-c', print], env: ['GATE_SECRET'] }] },
-  );
-  const { run, patch } = await sluice.finish(specOf(own.remote, [shell('any', 'echo x > x')]));
-  expect(patch('any')?.evidence?.output_tail).toMatch(/the cause: \[redacted\]$/);
+  const { run, patch } = await sluice.finish(specOf('secretive', [shell('any', 'echo x > x')]));
+  // What the operator does not list is not there, whatever the policy asks for.
+  expect(patch('any')?.evidence?.output_tail).toMatch(/ the cause: \[redacted\]$/);
+  expect(JSON.stringify(run)).not.toContain('not for gates');
   expect(JSON.stringify(run)).not.toContain('hunter2');
-  await own.remove();
 });
 
 test('a required gate behind a red advisory one still runs', async () => {

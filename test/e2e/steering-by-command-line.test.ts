@@ -19,7 +19,11 @@ afterAll(async () => {
   await git.remove();
 });
 
-const cli = (...args: string[]) => runSluice(args, { cwd: git.folder, environment: { SLUICE_URL: sluice.url } });
+const cli = (...args: string[]) =>
+  runSluice(args, {
+    cwd: git.folder,
+    environment: { SLUICE_URL: sluice.url, SLUICE_DATA_DIR: sluice.settings.dataDir },
+  });
 
 const task = (name: string, script: string) => ({ name, tool: 'agent', input: { script }, max_retries: 0 });
 
@@ -39,7 +43,7 @@ test('a tool is tripped and reset; what waits for it is explained, in words and 
   });
   const words = await cli('explain', held.id);
   expect(words.stdout).toMatch(
-    /^task task_\w+ QUEUED waits: local stopped the tool agent \(too dear\)\.\n {2}tool_breaker; /,
+    /^task task_\w+ QUEUED waits: local-\S+ tok_\w+ stopped the tool agent \(too dear\)\.\n {2}tool_breaker; /,
   );
   expect(JSON.parse((await cli('-o', 'json', 'explain', held.id)).stdout)).toMatchObject({ code: 'tool_breaker' });
   expect((await cli('tool', 'list')).stdout).toContain('stopped the tool agent');

@@ -127,7 +127,13 @@ test('P8: a second `up` on one data folder starts the embedded PostgreSQL again 
 
 test('a server of our own that was stopped on purpose stays stopped', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-stop-'));
-  const server = new EmbeddedPostgres({ dataDir, log: silentLog(), searchPath: process.env.PATH!, durable: false });
+  const server = new EmbeddedPostgres({
+    dataDir,
+    log: silentLog(),
+    searchPath: process.env.PATH!,
+    durable: false,
+    onLoopback: true,
+  });
   await server.start();
   await server.stop();
   await sleep(1_000);

@@ -1,6 +1,12 @@
+import { cp, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
+import type { TokenScope } from '../../src/contract/tokens.ts';
+import { sql } from '../../src/database/database.ts';
 import { hashToken, newTokenSecret } from '../../src/domain/token.ts';
+import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
@@ -17,7 +23,7 @@ afterAll(async () => {
 });
 
 const call = (path: string, init: RequestInit & { headers?: Record<string, string> } = {}) =>
-  fetch(`${sluice.url}${path}`, init);
+  fetch(`${sluice.url}${path}`, { ...init, headers: { authorization: `Bearer ${sluice.token}`, ...init.headers } });
 const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
   call(path, {
     method: 'POST',
@@ -209,43 +215,117 @@ describe('patches', () => {
 });
 
 describe('tokens', () => {
-  test('with the first token the door closes; scopes include the lower ones', async () => {
-    const own = await startSluice();
-    const open = new SluiceClient({ url: own.url });
-    await open.runs.list();
-    const token = async (scope: 'read' | 'submit' | 'operate') => {
-      const secret = newTokenSecret();
-      await own.deps.daos.tokens.create({ name: scope, token_hash: hashToken(secret), scopes: [scope] });
-      return new SluiceClient({ url: own.url, token: secret });
-    };
-    const [read, submit] = [await token('read'), await token('submit')];
-    await expect(open.runs.list()).rejects.toMatchObject({ code: 'auth.missing' });
-    await read.runs.list();
+  const clientWith = async (own: RunningSluice, name: string, scope: TokenScope) => {
+    const secret = newTokenSecret();
+    const id = await own.deps.daos.tokens.createUnlessTaken({ name, token_hash: hashToken(secret), scopes: [scope] });
+    return { id: id!, client: new SluiceClient({ url: own.url, token: secret }) };
+  };
+
+  test('nobody gets in without one; scopes include the lower ones; the audit trail names it', async () => {
+    const [read, submit] = [await clientWith(sluice, 'r', 'read'), await clientWith(sluice, 's', 'submit')];
+    for (const token of ['wrong', '']) {
+      await expect(new SluiceClient({ url: sluice.url, token }).runs.list()).rejects.toMatchObject({
+        code: 'auth.missing',
+      });
+    }
+    await read.client.runs.list();
     const spec = specOf(git.remote, [shell('a', 'true')]);
-    await expect(read.runs.submit(spec)).rejects.toMatchObject({ code: 'auth.refused' });
-    const run = await submit.runs.submit(spec);
-    await expect(submit.runs.pause(run.id)).rejects.toMatchObject({ code: 'auth.refused' });
-    await expect(new SluiceClient({ url: own.url, token: 'wrong' }).runs.list()).rejects.toMatchObject({
-      code: 'auth.missing',
-    });
-    expect((await fetch(`${own.url}/healthz`)).status).toBe(200);
-    expect((await fetch(`${own.url}/board`)).headers.get('www-authenticate')).toContain('Basic');
-    expect((await own.deps.daos.transitions.findByEntity(run.id))[0]).toMatchObject({ actor: 'submit' });
-    await own.stop();
+    await expect(read.client.runs.submit(spec)).rejects.toMatchObject({ code: 'auth.refused' });
+    const run = await submit.client.runs.submit(spec);
+    await expect(submit.client.runs.pause(run.id)).rejects.toMatchObject({ code: 'auth.refused' });
+    expect((await fetch(`${sluice.url}/healthz`)).status).toBe(200);
+    expect((await fetch(`${sluice.url}/v1/runs`)).status).toBe(401);
+    expect((await fetch(`${sluice.url}/board`)).headers.get('www-authenticate')).toContain('Basic');
+    expect((await sluice.deps.daos.transitions.findByEntity(run.id))[0]).toMatchObject({ actor: `s ${submit.id}` });
   });
 
-  test('a page under a foreign name cannot reach an open daemon', async () => {
-    const { request } = await import('node:http');
-    const status = await new Promise((resolve, reject) => {
-      const { hostname, port } = new URL(sluice.url);
-      request({ hostname, port, path: '/v1/runs', headers: { host: 'evil.example' } }, (response) => {
-        response.resume();
-        resolve(response.statusCode);
-      })
-        .on('error', reject)
-        .end();
+  test('revoking the last one opens nothing; the next start makes another for this machine', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-token-'));
+    const databaseUrl = await cloneTemplate();
+    const own = await startSluice({ databaseUrl, dataDir, workers: [], scheduler: false });
+    const { daos } = own.deps;
+    const file = join(dataDir, 'local.token');
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const before = await readFile(file, 'utf8');
+    for (const { token_id } of await daos.tokens.listAll(10))
+      await daos.tokens.update(token_id, { revoked_at: new Date() });
+    expect((await fetch(`${own.url}/v1/runs`)).status).toBe(401);
+    await expect(own.client.runs.list()).rejects.toMatchObject({ code: 'auth.missing' });
+    await cp(file, `${dataDir}.kept`);
+    await own.stop();
+    await cp(`${dataDir}.kept`, file);
+    const again = await startSluice({ databaseUrl, dataDir, workers: [], scheduler: false });
+    expect(await readFile(file, 'utf8')).not.toBe(before);
+    await again.client.runs.list();
+    await again.stop();
+    await rm(`${dataDir}.kept`);
+  });
+
+  test('who may only submit cancels, supersedes and outranks nothing of others', async () => {
+    const [mine, theirs] = [await clientWith(sluice, 'mine', 'submit'), await clientWith(sluice, 'theirs', 'submit')];
+    const keyed = (name: string, supersede: boolean) =>
+      specOf(git.remote, [shell(name, 'sleep 300')], { concurrency: { key: 'shared', supersede } });
+    const run = await theirs.client.runs.submit(keyed('theirs', false));
+    const task = await eventually('it runs', async () => {
+      const found = (await sluice.whole(run.id)).task('theirs');
+      return found.state === 'RUNNING' ? found : undefined;
     });
-    expect(status).toBe(401);
+    const refused = (asked: Promise<unknown>) => expect(asked).rejects.toMatchObject({ code: 'auth.refused' });
+    await refused(mine.client.runs.cancel(run.id, 'mine now'));
+    await refused(mine.client.tasks.cancel(task.id));
+    await refused(mine.client.runs.submit(specOf(git.remote, [shell('a', 'true')], { priority: 1 })));
+    const successor = await mine.client.runs.submit(keyed('mine', true));
+    await eventually('its wait', async () => {
+      const waiting = (await sluice.whole(successor.id)).task('mine');
+      return waiting.state === 'QUEUED' && (await sluice.client.explain(waiting.id)).code === 'run_key';
+    });
+    expect((await sluice.client.runs.get(run.id)).state).toBe('RUNNING');
+    await mine.client.runs.cancel(successor.id, 'own');
+    await theirs.client.runs.cancel(run.id, 'own');
+  });
+
+  test('names are unique while they are in use', async () => {
+    const token = { name: 'twice', scopes: ['read' as const] };
+    const { tokens } = sluice.deps.daos;
+    const first = await tokens.createUnlessTaken({ ...token, token_hash: 'one' });
+    expect(await tokens.createUnlessTaken({ ...token, token_hash: 'two' })).toBeUndefined();
+    await tokens.update(first!, { revoked_at: new Date() });
+    expect(await tokens.createUnlessTaken({ ...token, token_hash: 'three' })).toMatch(/^tok_/);
+  });
+});
+
+describe('browsers', () => {
+  test('a page of another site may not write, whatever password the browser sends along', async () => {
+    const spec = specOf(git.remote, [shell('a', 'true')]);
+    const foreign = await post('/v1/runs', spec, { origin: 'https://evil.example' });
+    expect([foreign.status, await foreign.json()]).toMatchObject([403, { code: 'auth.foreign_origin' }]);
+    expect((await post('/v1/runs', spec, { origin: 'null' })).status).toBe(403);
+    expect((await post('/v1/runs', spec, { origin: sluice.url })).status).toBe(201);
+    expect((await call('/v1/runs', { headers: { origin: 'https://evil.example' } })).status).toBe(200);
+  });
+
+  test('every answer says what a page may do with it', async () => {
+    for (const path of ['/healthz', '/v1/runs', '/nowhere', '/board', '/v1/%00']) {
+      const { headers } = await call(path);
+      expect([path, headers.get('content-security-policy')]).toEqual([
+        path,
+        expect.stringContaining("frame-ancestors 'none'"),
+      ]);
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+    }
+  });
+});
+
+describe('readiness', () => {
+  test('work waits and no worker lives: not ready', async () => {
+    const own = await startSluice({ workers: [] });
+    const ready = async () => (await fetch(`${own.url}/readyz`)).status;
+    expect(await ready()).toBe(200);
+    await own.client.runs.submit(specOf(git.remote, [shell('a', 'true')]));
+    await eventually('the wait', async () => (await own.deps.daos.tasks.findByState('QUEUED'))[0]);
+    await own.deps.database.query(sql`update tasks set updated_at = now() - interval '1 minute'`);
+    expect(await ready()).toBe(503);
+    await own.stop();
   });
 });
 

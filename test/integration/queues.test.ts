@@ -233,7 +233,8 @@ if (hasRedis) {
       expect(await (await fetch(`${sluice.url}/readyz`)).json()).toMatchObject({
         checks: { queue: { code: 'queue.unreachable' } },
       });
-      expect((await fetch(`${sluice.url}/board/api/queues`)).status).toBe(503);
+      const headers = { authorization: `Bearer ${sluice.token}` };
+      expect((await fetch(`${sluice.url}/board/api/queues`, { headers })).status).toBe(503);
       await redis.restart();
       for (const run of [id, second.id]) {
         await eventually('the end', async () => (await sluice.client.runs.get(run)).state === 'COMPLETED', 45_000);

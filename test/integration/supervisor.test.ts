@@ -15,7 +15,8 @@ async function supervisorOf(config?: string): Promise<WorkerSupervisor> {
     dataDir: await makeDataDir(),
     config,
     allowAll: true,
-    environment: { PATH: process.env.PATH, DATABASE_URL: await cloneTemplate(), LOG_LEVEL: 'silent' },
+    environment: { PATH: process.env.PATH, LOG_LEVEL: 'silent' },
+    secrets: { DATABASE_URL: await cloneTemplate() },
     log: silentLog(),
   });
   atTheEnd(() => supervisor.stop());

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { childEnvironment } from '../../src/children/environment.ts';
+import { childEnvironment, namedVariables } from '../../src/children/environment.ts';
 import { treeFromOwnDiff } from '../../src/git/build-tree.ts';
 import { runChild } from '../../src/lib/process.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
@@ -389,11 +389,8 @@ test('P7: a child gets what the contract names, and no setting of the daemon eve
     evidence: { why: 'x' },
   };
   const daemon = { PATH: '/bin', API_KEY: 'k', OTHER: 'o', DATABASE_URL: 'postgresql://secret', SLUICE_TOKEN: 't' };
-  const environment = await childEnvironment(
-    slot,
-    { ...context, allowed: ['API_KEY', 'MISSING', 'DATABASE_URL', 'SLUICE_TOKEN'] },
-    daemon,
-  );
+  const asked = ['API_KEY', 'MISSING', 'DATABASE_URL', 'SLUICE_TOKEN'];
+  const environment = { ...(await childEnvironment(slot, context, daemon)), ...namedVariables(asked, daemon) };
   expect(Object.keys(environment).toSorted()).toEqual(
     [
       'API_KEY',
@@ -421,6 +418,7 @@ describe('prepare', () => {
     name: 'deps',
     command: ['sh', '-c', 'mkdir kept; date +%N > kept/made'],
     key_files: ['a.txt'],
+    env: [],
     kept_paths: ['kept'],
     timeout_seconds: 10,
   };

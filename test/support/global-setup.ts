@@ -20,7 +20,7 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
   const searchPath = process.env.PATH ?? '';
-  const server = new EmbeddedPostgres({ dataDir, log: silentLog(), searchPath, durable: false });
+  const server = new EmbeddedPostgres({ dataDir, log: silentLog(), searchPath, durable: false, onLoopback: true });
   await server.start();
   const templateUrl = server.url.replace(/\/sluice$/, '/sluice_template');
   await withAdmin(server.url, (client) => client.query('create database sluice_template'));

@@ -20,6 +20,8 @@ export interface RunningSluice {
   client: SluiceClient;
   deps: Deps;
   url: string;
+  /** Of scope admin. */
+  token: string;
   settings: Settings;
   workerIds: string[];
   /** Submits and waits for the end; everything expanded. */
@@ -76,13 +78,14 @@ export async function startSluice(options: SluiceOptions = {}): Promise<RunningS
     return stopped;
   };
   atTheEnd(stop);
-  const client = new SluiceClient({ url: api.url });
+  const client = new SluiceClient({ url: api.url, token: api.localToken });
   const whole = async (runId: string) =>
     finished(await client.runs.get(runId, { expand: ['workstreams', 'tasks', 'patches', 'gates'] }));
   return {
     client,
     deps,
     url: api.url,
+    token: api.localToken,
     settings,
     workerIds: workers.map(({ workerId }) => workerId),
     whole,

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
+import { localTokenFile } from '../../src/contract/tokens.ts';
+import { readSecret } from '../../src/lib/secret-file.ts';
 import { atTheEnd } from './clean-up.ts';
 import { SLUICE } from './command-line.ts';
 
@@ -50,7 +52,7 @@ export async function spawnSluice(options: {
     child.once('exit', () => reject(new Error(`sluice up ended at its start:\n${output}`)));
   });
   return {
-    client: new SluiceClient({ url: ready.url }),
+    client: new SluiceClient({ url: ready.url, token: await readSecret(localTokenFile(dataDir)) }),
     child,
     dataDir,
     output: () => output,

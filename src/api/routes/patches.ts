@@ -7,6 +7,7 @@ import { approvePatch, dropPatch, prioritizePatch, requeuePatch } from '../../le
 import { rollBack } from '../../pipeline/roll-back.ts';
 import { submitRun } from '../../pipeline/submit-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
+import { mayOutrank } from '../auth.ts';
 import { pageQuery, toPage } from '../paging.ts';
 import { patchObject, runObject, taskObject } from '../representation.ts';
 
@@ -30,7 +31,12 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
       const { repository, branch, priority, input, message, scope } = patch;
       const task = { name: 'patch', tool: 'patch', input, message, scope };
       const spec = { name: 'patch', repository, branch, priority, workstreams: [{ name: 'patch', tasks: [task] }] };
-      const order = { spec, idempotencyKey: request.headers['idempotency-key'], actor: request.actor };
+      const order = {
+        spec,
+        idempotencyKey: request.headers['idempotency-key'],
+        actor: request.actor,
+        outranks: mayOutrank(request.caller),
+      };
       const { run, created } = await submitRun(deps.submit, order);
       const [written] = await daos.tasks.findByRun(run.run_id);
       const [recorded] = await daos.patches.findByRun(run.run_id);

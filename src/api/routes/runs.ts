@@ -10,6 +10,7 @@ import { redriveRun } from '../../ledger/reopen.ts';
 import { submitRun } from '../../pipeline/submit-run.ts';
 import { validateRun } from '../../pipeline/validate-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
+import { assertOwn, mayOutrank } from '../auth.ts';
 import { pageQuery, toPage } from '../paging.ts';
 import { type ApiObject, gateObject, patchObject, runObject, taskObject, workstreamObject } from '../representation.ts';
 
@@ -37,7 +38,7 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
         return { valid: true };
       }
       const idempotencyKey = request.headers['idempotency-key'];
-      const order = { spec: request.body, idempotencyKey, actor: request.actor };
+      const order = { spec: request.body, idempotencyKey, actor: request.actor, outranks: mayOutrank(request.caller) };
       const { run, created } = await submitRun(deps.submit, order);
       return reply.code(created ? 201 : 200).send(runObject(run));
     },
@@ -106,7 +107,8 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
         body: reasonBody,
       },
     },
-    async ({ params, body, actor }) => {
+    async ({ params, body, actor, caller }) => {
+      assertOwn(caller, (await deps.daos.runs.get(params.id)).submitted_by, 'cancelling runs');
       const running = await deps.ledger.write((tx) => cancelRun(tx, params.id, { actor, reason: body?.reason }));
       for (const taskId of running) deps.ledger.hint(`cancel:${taskId}`);
       for (const hint of ['roll-up', 'landing']) deps.ledger.hint(hint);

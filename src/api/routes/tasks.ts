@@ -6,6 +6,7 @@ import { cancelTask } from '../../ledger/cancel.ts';
 import { setBudget } from '../../ledger/costs.ts';
 import { redriveTask } from '../../ledger/reopen.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
+import { assertOwn } from '../auth.ts';
 import { logAnswer, logQuery } from '../log-stream.ts';
 import { pageQuery, toPage } from '../paging.ts';
 import { taskObject, taskObjectWhole } from '../representation.ts';
@@ -108,7 +109,9 @@ export function taskRoutes(api: Api, deps: ApiDeps): void {
         body: z.strictObject({ reason: z.string().max(2_000).optional() }).nullish(),
       },
     },
-    async ({ params: { id }, body, actor }) => {
+    async ({ params: { id }, body, actor, caller }) => {
+      const { run_id } = await daos.tasks.get(id);
+      assertOwn(caller, (await daos.runs.get(run_id!)).submitted_by, 'cancelling tasks');
       const wasRunning = await ledger.write((tx) => cancelTask(tx, id, { actor, reason: body?.reason }));
       if (wasRunning) ledger.hint(`cancel:${id}`);
       for (const hint of ['roll-up', 'landing']) ledger.hint(hint);

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import { loadSettings } from '../../config.ts';
+import { SluiceError } from '../../contract/errors.ts';
 import { TOKEN_SCOPES, type TokenScope } from '../../contract/tokens.ts';
 import { migrateDown, migrateUp, migrationStatus } from '../../database/migrator.ts';
 import { createDeps, type Deps } from '../../deps.ts';
@@ -53,8 +54,9 @@ export function administrationCommands(program: Command, context: CliContext): v
     .action((name: string, { scope }: { scope: TokenScope }, command: Command) =>
       withDeps(context, command, async ({ daos }) => {
         const secret = newTokenSecret();
-        const made = await daos.tokens.create({ name, token_hash: hashToken(secret), scopes: [scope] });
-        print(context, command, { id: made.token_id, token: secret }, () => secret);
+        const id = await daos.tokens.createUnlessTaken({ name, token_hash: hashToken(secret), scopes: [scope] });
+        if (id === undefined) throw new SluiceError('token.name_taken', `a token in use has the name ${name}`);
+        print(context, command, { id, token: secret }, () => secret);
       }),
     );
   token.command('list').action((_options: unknown, command: Command) =>

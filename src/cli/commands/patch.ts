@@ -5,7 +5,7 @@ import { PATCH_FORMATS, type PatchFormat } from '../../contract/patch-input.ts';
 import { wholeNumber } from '../amounts.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
-import { fields, printLogs } from './task.ts';
+import { fields, printLogs, RAW, writeForeign } from './task.ts';
 
 interface SubmitPatchOptions {
   repository: string;
@@ -79,8 +79,11 @@ export function patchCommands(program: Command, context: CliContext): void {
   patch
     .command('diff')
     .argument('<patch>')
-    .action(async (id: string, _options: unknown, command: Command) => {
-      context.stdout.write(await clientOf(context, command).patches.diff(id));
+    .option('--raw', RAW)
+    .action(async (id: string, { raw }: { raw?: boolean }, command: Command) => {
+      const diff = await clientOf(context, command).patches.diff(id);
+      if (raw === true || !context.stdout.isTTY) context.stdout.write(diff);
+      else writeForeign(context.stdout, diff.toString('utf8'), command);
     });
 
   for (const [action, what] of Object.entries(STEERING)) {
@@ -156,6 +159,7 @@ export function gateCommands(program: Command, context: CliContext): void {
     .description('what the gate printed')
     .argument('<gate>')
     .option('--follow', 'until it has ended')
+    .option('--raw', RAW)
     .action(async (id: string, options: { follow?: boolean }, command: Command) => {
       await printLogs(context, command, clientOf(context, command).gates.logs(id, options));
     });

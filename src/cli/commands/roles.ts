@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 import { ApiRole } from '../../api/api-role.ts';
 import { confinementOf, UNCONFINED } from '../../children/confinement.ts';
-import { loadSettings, type Settings, verdictKeyFile } from '../../config.ts';
+import { loadSettings, type Settings, secretNames, verdictKeyFile } from '../../config.ts';
+import { localTokenFile } from '../../contract/tokens.ts';
 import { runDaemon } from '../../daemon.ts';
 import { createDeps, type Deps, embeddedServer, foundation } from '../../deps.ts';
 import { type Component, startAll } from '../../lib/component.ts';
 import { createLog, type Log } from '../../lib/log.ts';
+import { makePrivate } from '../../lib/private-folder.ts';
 import { secretFile } from '../../lib/secret-file.ts';
 import { createSchedulerRole } from '../../scheduler/scheduler-role.ts';
 import { WorkerSupervisor } from '../../workers/supervisor.ts';
@@ -71,6 +73,7 @@ function withCommon(command: Command): Command {
 
 async function up(context: CliContext, options: FleetOptions): Promise<void> {
   const given = await loadSettings(context.environment, { ...options, allowAll: true });
+  await makeDataFolder(given);
   const settings = given.databaseUrl === undefined ? await withVerdictKey(given) : given;
   const log = logOf(context, settings);
   await withDatabase(settings, log, async (databaseUrl) => {
@@ -89,11 +92,17 @@ async function up(context: CliContext, options: FleetOptions): Promise<void> {
       log,
       ready: () => {
         context.stderr.write(`Sluice is up: ${api.url} (board: ${api.url}/board)\n`);
+        context.stderr.write(`Its token stands in ${localTokenFile(settings.dataDir)}\n`);
         if (confinement.state.kind === 'none') context.stderr.write(`NOTHING IS CONFINED: ${UNCONFINED}\n`);
         process.send?.({ kind: 'ready', url: api.url, databaseUrl, workers: supervisor.pids });
       },
     });
   });
+}
+
+/** Mirrors, slots and helpers of git hold what is not for other users of the machine. */
+function makeDataFolder({ dataDir }: Settings): Promise<void> {
+  return makePrivate(dataDir, ['mirrors', 'slots', 'git']);
 }
 
 /** The embedded database is this data folder's alone, and so is the key. */
@@ -103,6 +112,7 @@ async function withVerdictKey(settings: Settings): Promise<Settings> {
 
 async function runRole(context: CliContext, options: RoleOptions, role: (deps: Deps) => Component[]): Promise<void> {
   const settings = await loadSettings(context.environment, options);
+  await makeDataFolder(settings);
   const log = logOf(context, settings);
   await withDatabase(settings, log, async (databaseUrl) => {
     const deps = createDeps(settings, log, databaseUrl);
@@ -112,6 +122,7 @@ async function runRole(context: CliContext, options: RoleOptions, role: (deps: D
 
 async function runWorkers(context: CliContext, options: FleetOptions): Promise<void> {
   const settings = await loadSettings(context.environment, options);
+  await makeDataFolder(settings);
   const log = logOf(context, settings);
   await withDatabase(settings, log, async (databaseUrl) => {
     const supervisor = supervisorOf({ settings, options, databaseUrl, log, allowAll: false });
@@ -147,6 +158,17 @@ export function logOf(context: CliContext, { logLevel }: Settings): Log {
   return createLog({ level: logLevel, terminal: context.stderr.isTTY });
 }
 
+/** Secrets apart from the rest, which whoever may look at a process sees. */
+function apart(all: Readonly<Record<string, string | undefined>>, names: readonly string[]) {
+  const secrets: Record<string, string> = {};
+  const environment: Record<string, string | undefined> = {};
+  for (const [name, value] of Object.entries(all)) {
+    if (value !== undefined && names.includes(name)) secrets[name] = value;
+    else environment[name] = value;
+  }
+  return { environment, secrets };
+}
+
 function supervisorOf(parts: {
   settings: Settings;
   options: FleetOptions;
@@ -164,7 +186,7 @@ function supervisorOf(parts: {
     dataDir: settings.dataDir,
     config: options.config,
     allowAll,
-    environment: { ...settings.environment, DATABASE_URL: databaseUrl },
+    ...apart({ ...settings.environment, DATABASE_URL: databaseUrl }, secretNames(settings.file)),
     log,
   });
 }

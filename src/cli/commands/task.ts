@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { LogObject } from '../../client/objects.ts';
+import { forTerminal } from '../../lib/terminal-text.ts';
 import { dollars } from '../amounts.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
@@ -43,6 +44,7 @@ export function taskCommands(program: Command, context: CliContext): void {
     .description('what the tool printed')
     .argument('<task>')
     .option('--follow', 'until the task has ended')
+    .option('--raw', RAW)
     .action(async (id: string, options: { follow?: boolean }, command: Command) => {
       await printLogs(context, command, clientOf(context, command).tasks.logs(id, options));
     });
@@ -78,13 +80,21 @@ export function taskCommands(program: Command, context: CliContext): void {
     });
 }
 
+export const RAW = 'with the control sequences that a terminal would obey';
+
 /** Output goes to where the tool wrote it; as JSON one object a line. */
 export async function printLogs(context: CliContext, command: Command, logs: AsyncIterable<LogObject>): Promise<void> {
   const json = command.optsWithGlobals().output === 'json';
   for await (const chunk of logs) {
     if (json) context.stdout.write(`${JSON.stringify(chunk)}\n`);
-    else (chunk.stream === 'stdout' ? context.stdout : context.stderr).write(chunk.text);
+    else writeForeign(chunk.stream === 'stdout' ? context.stdout : context.stderr, chunk.text, command);
   }
+}
+
+/** What others wrote, as it is where a program reads it; a terminal gets only its colours, unless `--raw` is given. */
+export function writeForeign(stream: NodeJS.WriteStream, text: string, command: Command): void {
+  const raw = command.opts<{ raw?: boolean }>().raw === true || !stream.isTTY;
+  stream.write(raw ? text : forTerminal(text));
 }
 
 export function fields(object: object): string {

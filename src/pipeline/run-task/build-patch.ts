@@ -50,6 +50,8 @@ export async function buildPatch(
   });
   const paths = change.paths.map(({ path }) => path);
   const texts = [change.diff, Buffer.from(origin.message), Buffer.from(paths.join('\n'))];
+  // A diff shows nothing of what is in a binary file.
+  if (rules.secrets.length > 0 && change.binary) texts.push(...(await newContents(mirror, tree, change)));
   const touchesPolicy = change.paths.some(({ path }) => path === POLICY_PATH);
   const policyError = touchesPolicy ? ((await readPolicy(mirror, tree)).error ?? undefined) : undefined;
   const lfsPath = await contentInsteadOfPointer(mirror, tree, change.paths);
@@ -57,7 +59,8 @@ export async function buildPatch(
   const shown = paths.map(redact);
   return {
     ...emptyPatch({ ...origin, message }, authoredAt),
-    diff: redactedBytes(change.diff, rules.secrets),
+    // Packed as git packs binary files, a secret cannot be taken out of it.
+    diff: refusal?.reason === 'holds_secret' && change.binary ? null : redactedBytes(change.diff, rules.secrets),
     file_path: commonPath(shown),
     paths: shown,
     commit_id: commit,
@@ -66,6 +69,16 @@ export async function buildPatch(
     binary: change.binary,
     refusal: refusal === null ? null : { ...refusal, evidence: redactDeep(refusal.evidence, redact) },
   };
+}
+
+/** More than this is refused for its size, whatever is in it. */
+const MOST_LOOKED_THROUGH = 2_000;
+
+async function newContents(mirror: Mirror, tree: string, { paths }: TreeChange): Promise<Buffer[]> {
+  const written = paths.filter(({ mode }) => mode === '100644' || mode === '100755').slice(0, MOST_LOOKED_THROUGH);
+  const contents: Buffer[] = [];
+  for (const { path } of written) contents.push((await mirror.readFile(tree, path)) ?? Buffer.alloc(0));
+  return contents;
 }
 
 /** A change that never became a tree: kept with its bytes, so that a person can look. */

@@ -1,3 +1,5 @@
+import { withoutControls } from '../../lib/terminal-text.ts';
+
 /** The message of a task's commit before anything was read of its change. */
 export interface GivenMessage {
   /** What the caller wrote; undefined: nothing. */
@@ -10,16 +12,16 @@ const OUR_TRAILERS = /^sluice-(run|task|patch)\s*:.*$/gim;
 
 /** The caller's message, else the one that came with the change (a mail, a tool), else the fallback. */
 export function messageOf({ given, fallback }: GivenMessage, withChange: string | undefined): string {
-  return given ?? cleaned(withChange ?? '') ?? fallback;
+  return cleaned(given ?? '') ?? cleaned(withChange ?? '') ?? fallback;
 }
 
 /** What a tool wrote about its change comes before what its caller wrote in advance. */
 export function toolMessage({ given, fallback }: GivenMessage, written: string): string {
-  return cleaned(written) ?? given ?? fallback;
+  return cleaned(written) ?? cleaned(given ?? '') ?? fallback;
 }
 
-/** Without what PostgreSQL and git do not take, and without trailers that only Sluice writes; undefined when nothing is left. */
+/** Without what PostgreSQL, git and terminals do not take, and without trailers that only Sluice writes; undefined when nothing is left. */
 function cleaned(text: string): string | undefined {
-  const message = text.replaceAll('\0', '').replaceAll('\r\n', '\n').replace(OUR_TRAILERS, '').trim();
+  const message = withoutControls(text).replace(OUR_TRAILERS, '').trim();
   return message === '' ? undefined : message;
 }

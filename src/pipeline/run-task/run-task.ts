@@ -1,3 +1,4 @@
+import { namedVariables } from '../../children/environment.ts';
 import { hasCode, SluiceError } from '../../contract/errors.ts';
 import type { Mirrors } from '../../git/mirrors.ts';
 import type { AttemptEnd } from '../../ledger/attempts.ts';
@@ -116,7 +117,8 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal, meter) 
     }
     const tool = deps.tools.find(task.tool);
     if (tool === undefined) return failed('fatal', 'tool_unknown', { tool: task.tool });
-    const secrets = tool.env.map((name) => deps.environment[name] ?? '').filter((value) => value !== '');
+    const variables = { ...deps.gateVariables(task.url), ...namedVariables(tool.env, deps.environment) };
+    const secrets = Object.values(variables).filter((value) => value !== '');
     const output = new OutputLog({
       ledger: deps.ledger,
       taskId: task.task_id,

@@ -1,5 +1,5 @@
 import type { ConfinedChild, Confinement } from '../../children/confinement.ts';
-import { childEnvironment, costFile, messageFile } from '../../children/environment.ts';
+import { childEnvironment, costFile, messageFile, namedVariables } from '../../children/environment.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { borrowedObjects } from '../../git/mirror-folder.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
@@ -16,7 +16,7 @@ import type { Preparation } from '../../workspaces/prepare.ts';
 import { letClockTick } from '../../workspaces/seal.ts';
 import type { Slot, SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../output-log.ts';
-import type { OnMachineFault } from '../ports.ts';
+import type { GateVariables, OnMachineFault } from '../ports.ts';
 import { buildPatch, type PatchOrigin, refusedPatch } from './build-patch.ts';
 import { type GivenMessage, toolMessage } from './commit-message.ts';
 import type { TaskBase } from './resolve-base.ts';
@@ -28,6 +28,7 @@ export interface ToolAttemptDeps {
   onMachineFault: OnMachineFault;
   /** The daemon's own environment: children get only what is named. */
   environment: Readonly<Record<string, string | undefined>>;
+  gateVariables: GateVariables;
 }
 
 export interface ToolAttempt {
@@ -85,7 +86,6 @@ async function runInSlot(
       baseCommit: base.commit,
       input: task.input,
       evidence: task.evidence,
-      allowed: tool.env,
     },
     environment,
   );
@@ -96,7 +96,7 @@ async function runInSlot(
     onSpawn: (groupId: number): void => slots.noteGroup(slot, groupId),
     onOutput: output.write,
   };
-  const runStep = confinement.stepsIn(slot, common);
+  const runStep = confinement.stepsIn(slot, common, (names) => deps.gateVariables(task.url, names));
   const { prepare: steps } = base.policy;
   const prepared = await preparation.run({ mirror, slot, steps, commit: base.commit, landed: true, runStep });
   if (!prepared.ok) {
@@ -107,6 +107,7 @@ async function runInSlot(
   const costs = new CostLines();
   const result = await runTool(confinement, slot, call, {
     ...common,
+    env: { ...child, ...namedVariables(tool.env, environment) },
     onOutput: (stream, chunk) => {
       output.write(stream, chunk);
       costs.hear(stream, chunk);

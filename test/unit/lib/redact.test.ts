@@ -22,3 +22,23 @@ test('of a secret of many lines each one tells, as they stand in a diff; the fra
 test('a secret is found in bytes', () => {
   expect(holdsSecret(['hunter22'], Buffer.from('x\0hunter22\0'))).toBe(true);
 });
+
+test('a secret is found in the forms in which it is passed on, and taken out of text', () => {
+  const secret = 'hunter2"$/correct horse';
+  const redact = redactor([secret]);
+  const wrapped = (before: string) => Buffer.from(`${before}${secret}, and more`).toString('base64');
+  for (const text of [
+    encodeURIComponent(secret),
+    Buffer.from(secret).toString('hex'),
+    Buffer.from(secret).toString('hex').toUpperCase(),
+    JSON.stringify({ key: secret }),
+    ...['', 'a', 'ab', 'abc'].map(wrapped),
+    Buffer.from(`x${secret}`).toString('base64url'),
+  ]) {
+    expect([text, holdsSecret([secret], Buffer.from(text))]).toEqual([text, true]);
+    expect(redact(text)).toContain('[redacted]');
+  }
+  for (const wide of [Buffer.from(secret, 'utf16le'), Buffer.from(secret, 'utf16le').swap16()])
+    expect(holdsSecret([secret], wide)).toBe(true);
+  expect(holdsSecret([secret], Buffer.from('hunter2 is another word'))).toBe(false);
+});

@@ -1,0 +1,22 @@
+import { Migration } from '@mikro-orm/migrations';
+
+/**
+ * Names of tokens that are in use are unique; of those that were not, all but the oldest get their id behind. Runs know whether
+ * they may end those of others.
+ */
+export class Migration20261126000021_callers extends Migration {
+  override up(): void {
+    this.addSql(`
+      update tokens t set name = t.name || ' ' || t.token_id
+      where revoked_at is null and exists (
+        select 1 from tokens o
+        where o.name = t.name and o.revoked_at is null and (o.created_at, o.token_id) < (t.created_at, t.token_id))`);
+    this.addSql(`create unique index tokens_name on tokens (name) where revoked_at is null`);
+    this.addSql(`alter table runs add column supersedes_others boolean not null default true`);
+  }
+
+  override down(): void {
+    this.addSql(`alter table runs drop column supersedes_others`);
+    this.addSql(`drop index tokens_name`);
+  }
+}

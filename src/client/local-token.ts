@@ -1,0 +1,16 @@
+import { readFileSync } from 'node:fs';
+import { isLoopback, localTokenFile } from '../contract/tokens.ts';
+
+/**
+ * The token for a daemon: SLUICE_TOKEN, or the one that a daemon of this machine left in its data folder (SLUICE_DATA_DIR, by
+ * default .sluice). The latter goes to this machine alone. Undefined where there is none.
+ */
+export function tokenFor(url: string, environment: Readonly<Record<string, string | undefined>>): string | undefined {
+  if (environment.SLUICE_TOKEN) return environment.SLUICE_TOKEN;
+  if (!URL.canParse(url) || !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ''))) return undefined;
+  try {
+    return readFileSync(localTokenFile(environment.SLUICE_DATA_DIR || '.sluice'), 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
