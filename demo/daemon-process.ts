@@ -26,7 +26,7 @@ const START_LIMIT_MS = 60_000;
 export async function startDaemon(root: string, folder: string): Promise<DaemonProcess> {
   const config = join(folder, 'sluice.config.yaml');
   const crasher = { argv: ['sh', '-c', 'kill -SEGV $$'], concurrency: 1, breaker: CRASHER };
-  await writeFile(config, stringify({ tools: { crasher } }));
+  await writeFile(config, stringify({ tools: { crasher }, sandbox: { readable: [join(root, 'node_modules')] } }));
   const dataDir = join(folder, 'data');
   const tokenFile = localTokenFile(dataDir);
   const logFile = join(folder, 'daemon.log');
