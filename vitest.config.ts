@@ -14,7 +14,7 @@ export default defineConfig({
         cacheDir: '.sluice/vitest-service',
         test: {
           name: 'service',
-          include: ['test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'],
+          include: ['test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts', 'test/security/**/*.test.ts'],
           exclude: ['test/e2e/chaos.test.ts'],
           globalSetup: ['test/support/global-setup.ts'],
           testTimeout: 120_000,

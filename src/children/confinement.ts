@@ -22,6 +22,9 @@ export interface ConfinementOptions {
 export const UNCONFINED =
   'tools, gates and prepare steps run as the user of the daemon: they can read and change what it can, its database included';
 
+/** What is made anew for each child of one piece of work. */
+export type ChildSurroundings = Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>;
+
 /** The settings of a process that bear on its children. */
 export interface ConfinementSettings {
   file: ConfigFile;
@@ -121,19 +124,21 @@ export class Confinement implements Component {
   /** For `Preparation`: runs a step's command in a slot. */
   stepsIn(
     slot: Slot,
-    common: Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>,
+    common: () => Promise<ChildSurroundings>,
     variables: (names: readonly string[]) => Record<string, string>,
   ): (step: PrepareDefinition) => Promise<ChildResult> {
     const { prepare_network: network, prepare_limits: limits = {} } = this.rules;
-    return ({ command, env, timeout_seconds }) =>
-      this.run(slot, {
-        ...common,
-        env: { ...common.env, ...variables(env) },
+    return async ({ command, env, timeout_seconds }) => {
+      const around = await common();
+      return this.run(slot, {
+        ...around,
+        env: { ...around.env, ...variables(env) },
         argv: command,
         network,
         limits,
         timeoutMs: timeout_seconds * 1_000,
       });
+    };
   }
 
   #boxFor(mustBeConfined: boolean): { program: string; places: VisiblePlaces } | undefined {

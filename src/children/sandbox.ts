@@ -24,6 +24,19 @@ export interface SandboxView {
 }
 
 const PROBE_MS = 10_000;
+/** A child of root owns these files also without any capability; one line in `core_pattern` would run a program outside. */
+const KERNEL_SETTINGS = [
+  'sys',
+  'sysrq-trigger',
+  'irq',
+  'bus',
+  'fs',
+  'scsi',
+  'acpi',
+  'driver',
+  'dynamic_debug',
+  'mtrr',
+].map((name) => `/proc/${name}`);
 
 /**
  * bubblewrap's arguments up to the command. The root folder is empty but for what is named here; processes, IPC, host name,
@@ -36,6 +49,7 @@ export function sandboxArgv({ places, work, writable, readable, network }: Sandb
     ...['--unshare-cgroup-try', '--cap-drop', 'ALL', ...(network ? [] : ['--unshare-net'])],
     // First what is empty: something readable may lie in it.
     ...['--dev', '/dev', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/var/tmp'],
+    ...KERNEL_SETTINGS.flatMap((path) => ['--ro-bind-try', path, path]),
     ...places.readable.flatMap((path) => ['--ro-bind-try', path, path]),
     ...places.links.flatMap(({ path, target }) => ['--symlink', target, path]),
     ...places.hidden.flatMap(({ path, isFolder }) => (isFolder ? ['--tmpfs', path] : ['--ro-bind', '/dev/null', path])),

@@ -192,14 +192,12 @@ async function proveInSlot(
   const { prepare: steps } = policy;
   if (await preparation.isWorthMaking({ mirror, steps }, { tip: gate.tip_commit, commit })) {
     await checkOut(mirror, slot, gate.tip_commit);
-    const runStep = confinement.stepsIn(slot, await childOf(deps, call), variables);
+    const runStep = confinement.stepsIn(slot, () => childOf(deps, call), variables);
     await preparation.run({ mirror, slot, steps, commit: gate.tip_commit, landed: true, runStep });
     await takeBack(slot);
-    renewChild(slot);
   }
   await checkOut(mirror, slot, commit);
-  const common = await childOf(deps, call);
-  const runStep = confinement.stepsIn(slot, common, variables);
+  const runStep = confinement.stepsIn(slot, () => childOf(deps, call), variables);
   const prepared = await preparation.run({ mirror, slot, steps, commit, landed: false, runStep });
   if (!prepared.ok) {
     if (signal.aborted) return lost(signal);
@@ -209,6 +207,7 @@ async function proveInSlot(
     return { outcome: 'red', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
   }
   await letClockTick(slot.content?.signedAtMs);
+  const common = await childOf(deps, call);
   const result = await confinement.run(slot, {
     ...common,
     env: { ...common.env, ...variables(gate.definition.env) },
@@ -224,7 +223,7 @@ async function proveInSlot(
   return outcome;
 }
 
-/** What is the same for each child of a gate. */
+/** For one child of a gate alone: what one leaves, the next one does not find. */
 async function childOf(
   { slots, environment }: RunGateDeps,
   {
@@ -235,6 +234,7 @@ async function childOf(
     signal,
   }: { gate: ClaimedGate; mirror: Mirror; slot: Slot; output: OutputLog; signal: AbortSignal },
 ) {
+  renewChild(slot);
   const env = await childEnvironment(
     slot,
     {

@@ -12,6 +12,7 @@ import { SLUICE } from './command-line.ts';
 
 export interface SluiceProcess {
   client: SluiceClient;
+  url: string;
   child: ChildProcess;
   dataDir: string;
   output: () => string;
@@ -27,6 +28,7 @@ export async function spawnSluice(options: {
   dataDir?: string;
   config?: ConfigFileInput;
   redisUrl?: string;
+  environment?: Record<string, string>;
   args?: string[];
 }): Promise<SluiceProcess> {
   const dataDir = options.dataDir ?? (await makeDataDir());
@@ -36,7 +38,12 @@ export async function spawnSluice(options: {
     SLUICE,
     ['up', '--workers=2', '--port=0', `--data-dir=${dataDir}`, `--config=${config}`, ...(options.args ?? [])],
     {
-      env: { PATH: process.env.PATH, DATABASE_URL: options.databaseUrl, REDIS_URL: options.redisUrl ?? '' },
+      env: {
+        PATH: process.env.PATH,
+        ...options.environment,
+        DATABASE_URL: options.databaseUrl,
+        REDIS_URL: options.redisUrl ?? '',
+      },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     },
   );
@@ -52,6 +59,7 @@ export async function spawnSluice(options: {
     child.once('exit', () => reject(new Error(`sluice up ended at its start:\n${output}`)));
   });
   return {
+    url: ready.url,
     client: new SluiceClient({ url: ready.url, token: await readSecret(localTokenFile(dataDir)) }),
     child,
     dataDir,

@@ -1,4 +1,4 @@
-import type { ConfinedChild, Confinement } from '../../children/confinement.ts';
+import type { ChildSurroundings, Confinement } from '../../children/confinement.ts';
 import { childEnvironment, costFile, messageFile, namedVariables } from '../../children/environment.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { borrowedObjects } from '../../git/mirror-folder.ts';
@@ -14,7 +14,7 @@ import { captureChange } from '../../workspaces/capture.ts';
 import { checkOut } from '../../workspaces/checkout.ts';
 import type { Preparation } from '../../workspaces/prepare.ts';
 import { letClockTick } from '../../workspaces/seal.ts';
-import type { Slot, SlotRack } from '../../workspaces/slots.ts';
+import { renewChild, type Slot, type SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../output-log.ts';
 import type { GateVariables, OnMachineFault } from '../ports.ts';
 import { buildPatch, type PatchOrigin, refusedPatch } from './build-patch.ts';
@@ -74,29 +74,11 @@ async function runInSlot(
   slot: Slot,
   call: Parameters<typeof attemptWithTool>[1],
 ): Promise<ToolAttempt> {
-  const { slots, preparation, confinement, environment } = deps;
+  const { preparation, confinement, environment } = deps;
   const { mirror, task, tool, base, output, signal } = call;
   await checkOut(mirror, slot, base.commit);
-  const child = await childEnvironment(
-    slot,
-    {
-      runId: task.run_id,
-      taskId: task.task_id,
-      attempt: task.attempt,
-      baseCommit: base.commit,
-      input: task.input,
-      evidence: task.evidence,
-    },
-    environment,
-  );
-  const common = {
-    env: child,
-    readable: [borrowedObjects(mirror.dir)],
-    signal,
-    onSpawn: (groupId: number): void => slots.noteGroup(slot, groupId),
-    onOutput: output.write,
-  };
-  const runStep = confinement.stepsIn(slot, common, (names) => deps.gateVariables(task.url, names));
+  const surroundings = () => surroundingsOf(deps, slot, call);
+  const runStep = confinement.stepsIn(slot, surroundings, (names) => deps.gateVariables(task.url, names));
   const { prepare: steps } = base.policy;
   const prepared = await preparation.run({ mirror, slot, steps, commit: base.commit, landed: true, runStep });
   if (!prepared.ok) {
@@ -105,9 +87,10 @@ async function runInSlot(
   }
   await letClockTick(slot.content?.signedAtMs);
   const costs = new CostLines();
+  const common = await surroundings();
   const result = await runTool(confinement, slot, call, {
     ...common,
-    env: { ...child, ...namedVariables(tool.env, environment) },
+    env: { ...common.env, ...namedVariables(tool.env, environment) },
     onOutput: (stream, chunk) => {
       output.write(stream, chunk);
       costs.hear(stream, chunk);
@@ -126,12 +109,35 @@ async function runInSlot(
   return { ending: await capture(slot, call), exitCode: 0, fact: ended.fact };
 }
 
+/** For one child of the task alone: what a prepare step leaves, the tool does not find. */
+async function surroundingsOf(
+  { slots, environment }: ToolAttemptDeps,
+  slot: Slot,
+  { mirror, task, base, output, signal }: Parameters<typeof attemptWithTool>[1],
+): Promise<ChildSurroundings> {
+  renewChild(slot);
+  const env = await childEnvironment(
+    slot,
+    {
+      runId: task.run_id,
+      taskId: task.task_id,
+      attempt: task.attempt,
+      baseCommit: base.commit,
+      input: task.input,
+      evidence: task.evidence,
+    },
+    environment,
+  );
+  const onSpawn = (groupId: number): void => slots.noteGroup(slot, groupId);
+  return { env, readable: [borrowedObjects(mirror.dir)], signal, onSpawn, onOutput: output.write };
+}
+
 /** The program itself: confined as its tool says, ended by whatever limit it meets first. */
 function runTool(
   confinement: Confinement,
   slot: Slot,
   { task, tool }: Parameters<typeof attemptWithTool>[1],
-  common: Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>,
+  common: ChildSurroundings,
 ): Promise<ChildResult> {
   const { sandbox, limits, exitCodes, idleTimeoutSeconds } = tool;
   return confinement.run(slot, {

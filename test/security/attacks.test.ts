@@ -1,0 +1,158 @@
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { atTheEnd } from '../support/clean-up.ts';
+import { eventually } from '../support/eventually.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { shell, specOf } from '../support/run-sluice.ts';
+import { spawnSluice } from '../support/sluice-process.ts';
+
+type Mode = 'auto' | 'none';
+type Place = 'tool' | 'prepare' | 'gate';
+const PLACES: readonly Place[] = ['tool', 'prepare', 'gate'];
+const LEFT = 'leaves a process behind';
+
+/** A daemon as `sluice up` gives it, embedded database and all, attacked twice from each place. Gives what succeeded, by place. */
+async function attacked(mode: Mode): Promise<{ broke: Record<Place, Set<string>>; tried: number }> {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-test-attack-'));
+  // Neither below the temporary folder, which is never seen, nor where a sandbox hides it by name.
+  const machine = await mkdtemp('/var/tmp/sluice-test-machine-');
+  const [home, bin, sockets, dataDir] = ['home', 'bin', 'sockets', 'data'].map((name) => join(machine, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  for (const made of [home, bin, sockets, dataDir]) await mkdir(made);
+  await writeFile(join(home, '.netrc'), 'machine example password hunter2');
+  const key = join(machine, 'deploy.key');
+  await writeFile(key, 'PRIVATE KEY');
+  await writeFile(join(bin, 'helper'), '#!/bin/sh\n');
+  await chmod(join(bin, 'helper'), 0o755);
+  const neighbour = createServer((socket) => socket.end()).listen(join(sockets, 'engine.sock'));
+  await once(neighbour, 'listening');
+  const mark = `${mode}-${process.pid}`;
+  const repositories = {
+    keyed: { url: 'ssh://git@example.invalid/x.git', credentials: { ssh_key_file: key, known_hosts_file: key } },
+  };
+  const sluice = await spawnSluice({
+    databaseUrl: '',
+    dataDir,
+    config: { sandbox: { mode }, repositories, allow_any_repository: true, allow_commands: true },
+    environment: { HOME: home, PATH: `${process.env.PATH}:${bin}`, DAEMON_SECRET: `secret-of-${mark}` },
+  });
+  const facts = {
+    ...{ dataDir, home, bin, key, sockets, mark },
+    config: join(dataDir, 'sluice.config.yaml'),
+    secret: `secret-of-${mark}`,
+    url: sluice.url,
+    pids: [sluice.child.pid!, ...sluice.workers],
+  };
+  const command = (place: Place) => ['node', 'attacks.mjs', place];
+  const git = await GitSandbox.create(
+    {
+      'attacks.mjs': await readFile(new URL('attacks.mjs', import.meta.url)),
+      'facts.json': JSON.stringify(facts),
+    },
+    {
+      prepare: [{ name: 'attack', command: command('prepare'), key_files: ['round.txt'] }],
+      gates: [{ name: 'attack', command: command('gate') }],
+    },
+  );
+  const broke = { tool: new Set<string>(), prepare: new Set<string>(), gate: new Set<string>() };
+  let tried = 0;
+  const listen = async (place: Place, logs: AsyncIterable<{ text: string }>) => {
+    let text = '';
+    for await (const chunk of logs) text += chunk.text;
+    // A prepare step speaks first, in the same log.
+    const parts = text.split(/^TRIED .*$/m);
+    for (const [index, part] of parts.entries()) {
+      const who = index === 0 && parts.length > 2 ? 'prepare' : place;
+      for (const [, name] of part.matchAll(/^BROKE (.*)$/gm)) broke[who].add(name!);
+    }
+    tried = Math.max(tried, ...[...text.matchAll(/^TRIED (\d+)/gm)].map(([, count]) => Number(count)));
+  };
+  for (const round of ['first', 'second']) {
+    const script = `node attacks.mjs tool; echo ${round} > round.txt`;
+    const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell(round, script)]));
+    const ended = async () => ['COMPLETED', 'FAILED'].includes((await sluice.client.runs.get(id)).state);
+    await eventually('the end', ended);
+    const run = await sluice.client.runs.get(id, { expand: ['tasks', 'gates'] });
+    expect([run.tasks![0]!.reason, run.state]).toEqual(['landed', 'COMPLETED']);
+    for (const task of run.tasks!) await listen('tool', sluice.client.tasks.logs(task.id));
+    for (const gate of run.gates!) await listen('gate', sluice.client.gates.logs(gate.id));
+  }
+  for (const place of PLACES) {
+    const left = await processesWithVariable(`ATTACK=${mark}-${place}`);
+    if (left.length > 0) broke[place].add(LEFT);
+    for (const pid of left) process.kill(pid, 'SIGKILL');
+  }
+  await sluice.stop();
+  neighbour.close();
+  await git.remove();
+  for (const made of [folder, machine]) await rm(made, { recursive: true, force: true });
+  return { broke, tried };
+}
+
+let confined: Awaited<ReturnType<typeof attacked>>;
+let open: Awaited<ReturnType<typeof attacked>>;
+beforeAll(async () => {
+  [confined, open] = [await attacked('auto'), await attacked('none')];
+  if (process.env.SLUICE_ATTACK_TABLE) {
+    const names = new Set([...PLACES.flatMap((place) => [...open.broke[place], ...confined.broke[place]])]);
+    for (const name of names) {
+      const cell = (found: typeof open) => PLACES.filter((place) => found.broke[place].has(name)).join(', ') || '–';
+      console.log(`| ${name} | ${cell(confined)} | ${cell(open)} |`);
+    }
+  }
+  atTheEnd(() => {});
+}, 300_000);
+
+/** With a network a tool and a prepare step reach what listens on this machine; they are not let in. */
+const TOLD: Readonly<Record<Place, readonly string[]>> = {
+  tool: ['reaches the API'],
+  prepare: ['reaches the API'],
+  gate: [],
+};
+
+describe('with bubblewrap', () => {
+  test.each(PLACES)('from a %s no attack succeeds', (place) => {
+    expect(confined.tried).toBeGreaterThanOrEqual(30);
+    expect([...confined.broke[place]].filter((name) => !TOLD[place].includes(name))).toEqual([]);
+  });
+});
+
+/** The same attacks without it: they are no straw men. */
+const CONTROL = [
+  'reads a secret of the daemon from its environment',
+  'reads arguments of the daemon',
+  'sees open files of the daemon',
+  'may signal the daemon',
+  'lists the data folder',
+  'reads the key of verdicts',
+  'reads the local token',
+  'reads the database’s password',
+  'reads the configuration',
+  'reads a key that credentials name',
+  'reads the home of the daemon’s user',
+  'reaches the database',
+  'reaches the API',
+  'is let in by the API',
+  'finds a socket of another program',
+  'changes the settings of a mirror',
+  'writes objects into a mirror',
+  'reads references of a mirror',
+  'puts a program on the search path',
+  'finds what another child left',
+  LEFT,
+];
+
+describe('control: without a sandbox', () => {
+  test.each(PLACES)('from a %s they succeed', (place) => {
+    expect([...open.broke[place]]).toEqual(expect.arrayContaining(CONTROL));
+  });
+});
