@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { ownStreamsOnly } from './inherited-descriptors.ts';
 
 export interface ChildSpec {
   argv: readonly string[];
@@ -66,7 +67,7 @@ export function runChild(spec: ChildSpec): Promise<ChildResult> {
       cwd: spec.cwd,
       env: spec.env,
       detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ownStreamsOnly(['pipe', 'pipe', 'pipe']),
     });
   } catch (error) {
     return Promise.resolve(result(notStarted(error)));

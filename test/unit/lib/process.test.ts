@@ -1,4 +1,7 @@
+import { type StdioOptions, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { poll } from '../../../src/lib/clock.ts';
 import { type ChildSpec, runChild } from '../../../src/lib/process.ts';
@@ -169,4 +172,23 @@ describe('idle', () => {
     });
     expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
   });
+});
+
+test('a child is given no file that this process was given open by its parent', async () => {
+  const program = `
+    const { runChild } = await import(${JSON.stringify(new URL('../../../src/lib/process.ts', import.meta.url).href)});
+    const argv = ['sh', '-c', 'readlink /proc/self/fd/40; cat <&40 2>/dev/null; true'];
+    const { stdout } = await runChild({ argv, cwd: '/', env: { PATH: process.env.PATH }, timeoutMs: 10000 });
+    console.log(stdout.toString());`;
+  const secret = openSync(import.meta.filename, 'r');
+  const stdio = [
+    'ignore',
+    'pipe',
+    'inherit',
+    ...Array.from({ length: 37 }, () => 'ignore' as const),
+    secret,
+  ] as StdioOptions;
+  const given = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio });
+  expect(await text(given.stdout!)).toContain('/dev/null');
+  closeSync(secret);
 });

@@ -1,0 +1,45 @@
+import { existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
+
+const CLOSE_ON_EXEC = 0o2_000_000;
+const HIGHEST = 4_096;
+
+type Stream = 'pipe' | 'ignore' | number;
+
+/**
+ * For `spawn`: the three streams, and nothing in place of each file that this process itself was given open by its parent (a
+ * socket of a service manager, a file of a shell). Those that Node opens are closed at exec; those are not, and a child would read
+ * and write them.
+ */
+export function ownStreamsOnly(streams: readonly Stream[]): Stream[] {
+  inherited ??= inheritedDescriptors();
+  if (inherited.length === 0) return [...streams];
+  nothing ??= openSync('/dev/null', 'r');
+  const stdio: Stream[] = [...streams];
+  for (const descriptor of inherited) {
+    while (stdio.length < descriptor) stdio.push('ignore');
+    stdio[descriptor] = nothing;
+  }
+  return stdio;
+}
+
+let inherited: readonly number[] | undefined;
+let nothing: number | undefined;
+
+function inheritedDescriptors(): number[] {
+  // Without such a folder this is no Linux, and nobody knows.
+  if (!existsSync('/proc/self/fd')) return [];
+  const open = readdirSync('/proc/self/fd').map(Number);
+  return open
+    .filter((descriptor) => descriptor > 2 && descriptor < HIGHEST && !closesAtExec(descriptor))
+    .sort((a, b) => a - b);
+}
+
+function closesAtExec(descriptor: number): boolean {
+  try {
+    const [, flags] = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8')) ?? [];
+    return (Number.parseInt(flags ?? '0', 8) & CLOSE_ON_EXEC) !== 0;
+  } catch {
+    // Closed since, as the one that listed them.
+    return true;
+  }
+}
