@@ -6,7 +6,16 @@ import type { Log } from '../lib/log.ts';
 import { type ChildResult, type ChildSpec, runChild } from '../lib/process.ts';
 import type { Slot } from '../workspaces/slots.ts';
 import { watchProcesses } from './process-limit.ts';
-import { type ChildLimits, endingInside, findBubblewrap, limitsArgv, sandboxArgv } from './sandbox.ts';
+import {
+  type ChildLimits,
+  endingInside,
+  findBubblewrap,
+  findGrace,
+  type Grace,
+  limitsArgv,
+  type SandboxView,
+  sandboxArgv,
+} from './sandbox.ts';
 import { type VisiblePlaces, visiblePlaces } from './visible-places.ts';
 
 export interface ConfinementOptions {
@@ -55,6 +64,16 @@ export interface ConfinedChild
   signal: AbortSignal;
 }
 
+interface Box {
+  program: string;
+  grace: Grace;
+  places: VisiblePlaces;
+}
+
+function boxArgv({ program, grace, places }: Box, view: Omit<SandboxView, 'places'>): string[] {
+  return [...grace.outside, program, ...sandboxArgv({ ...view, places }), '--', ...grace.inside];
+}
+
 /**
  * The one way to run a command of somebody's. In which mode is decided once, when the process starts: a bubblewrap that
  * breaks later makes children fail, and none run free.
@@ -63,7 +82,7 @@ export class Confinement implements Component {
   readonly name = 'confinement';
   readonly rules: ConfinementDefinition;
   readonly #options: ConfinementOptions;
-  #bubblewrap: { program: string; places: VisiblePlaces } | undefined;
+  #bubblewrap: Box | undefined;
   #problem: string | null = 'not looked for yet';
 
   constructor(options: ConfinementOptions) {
@@ -77,7 +96,8 @@ export class Confinement implements Component {
     const { mode, readable } = this.rules;
     try {
       const program = await findBubblewrap(searchPath);
-      this.#bubblewrap = { program, places: visiblePlaces({ searchPath, readable, hidden }) };
+      const grace = await findGrace(searchPath);
+      this.#bubblewrap = { program, grace, places: visiblePlaces({ searchPath, readable, hidden }) };
       this.#problem = null;
     } catch (error) {
       if (mode === 'require') throw error;
@@ -101,10 +121,7 @@ export class Confinement implements Component {
     const box = this.#boxFor(mustBeConfined);
     const { home, tmp, out, given } = slot.child;
     const view = { work: slot.work, writable: [slot.work, home, tmp, out], readable: [given, ...readable], network };
-    const around = [
-      ...(await limitsArgv(limits, searchPath)),
-      ...(box === undefined ? [] : [box.program, ...sandboxArgv({ ...view, places: box.places }), '--']),
-    ];
+    const around = [...(await limitsArgv(limits, searchPath)), ...(box === undefined ? [] : boxArgv(box, view))];
     const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: box !== undefined });
     try {
       const result = await runChild({
@@ -141,7 +158,7 @@ export class Confinement implements Component {
     };
   }
 
-  #boxFor(mustBeConfined: boolean): { program: string; places: VisiblePlaces } | undefined {
+  #boxFor(mustBeConfined: boolean): Box | undefined {
     if (this.rules.mode === 'none' && !mustBeConfined) return undefined;
     if (this.#bubblewrap === undefined && (mustBeConfined || this.rules.mode === 'require')) {
       throw new SluiceError('sandbox.unavailable', `a sandbox is asked for: ${this.#problem}`);

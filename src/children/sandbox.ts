@@ -71,6 +71,26 @@ export async function findBubblewrap(searchPath: string): Promise<string> {
   throw new SluiceError('sandbox.unavailable', `bubblewrap does not work here: ${words.slice(0, 500)}`);
 }
 
+/** What stands around bubblewrap and inside of it so that a request to end reaches the child. */
+export interface Grace {
+  outside: readonly string[];
+  inside: readonly string[];
+}
+
+/**
+ * A signal to end goes to the whole process group. bubblewrap would be the first to end, and all inside with it, without their
+ * last words: so it ignores that one, and the child hears it as usual. Nothing where `env` cannot do so.
+ */
+export async function findGrace(searchPath: string): Promise<Grace> {
+  const none = { outside: [], inside: [] };
+  const env = await findProgram('env', searchPath).catch(() => undefined);
+  if (env === undefined) return none;
+  const grace = { outside: [env, '--ignore-signal=TERM'], inside: [env, '--default-signal=TERM'] };
+  const argv = [...grace.outside, ...grace.inside, 'true'];
+  const { ending } = await runChild({ argv, cwd: '/', env: { PATH: searchPath }, timeoutMs: PROBE_MS });
+  return ending.kind === 'exited' && ending.exitCode === 0 ? grace : none;
+}
+
 /** What stands before a command so that the kernel's limits hold; nothing where none is asked for. Throws `sandbox.unavailable`. */
 export async function limitsArgv(
   { memory_bytes, file_size_bytes }: ChildLimits,
@@ -91,7 +111,7 @@ const SIGNALS = new Map(
     .map(([name, number]) => [number, name as NodeJS.Signals]),
 );
 /** All that is said of a program that could not be started. */
-const NOT_STARTED = /^(?:bwrap: execvp|prlimit: failed to execute) [^\n]*\n?$/;
+const NOT_STARTED = /^(?:(?:bwrap: execvp|prlimit: failed to execute) [^\n]*|\S*env: [‘'][^\n]*[’']: [^\n]*)\n?$/;
 
 /**
  * How the program itself ended, by what those around it make of that: bubblewrap passes a signal on as a shell does, as an exit

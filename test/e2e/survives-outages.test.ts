@@ -1,3 +1,5 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,10 +14,11 @@ import { sleep } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { atTheEnd } from '../support/clean-up.ts';
+import { SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
-import { shell, specOf } from '../support/run-sluice.ts';
+import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 import { makeDataDir, type SluiceProcess, spawnSluice } from '../support/sluice-process.ts';
 
 let git: GitSandbox;
@@ -44,16 +47,26 @@ async function completed(sluice: SluiceProcess, runId: string, limitMs = 60_000)
 test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes nothing: what it tries is refused and counted', async () => {
   const databaseUrl = await cloneTemplate();
   const daos = await openDaos(databaseUrl);
-  const sluice = await spawnSluice({ databaseUrl });
+  const sluice = await startSluice({ databaseUrl, workers: [] });
+  const supervisor = fork(SLUICE, ['worker', '--processes=1', `--data-dir=${await makeDataDir()}`], {
+    env: { PATH: process.env.PATH, DATABASE_URL: databaseUrl },
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  });
   const script = 'if [ "$SLUICE_ATTEMPT" = 1 ]; then sleep 3; fi; echo "$SLUICE_ATTEMPT" > by.txt';
   const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('stopped', script)]));
   const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
   const victim = await daos.workers.get(task.worker_id!);
-  process.kill(victim.pid!, 'SIGSTOP');
-  atTheEnd(() => signal(victim.pid!, 'SIGCONT'));
+  // Its supervisor as well, which would put an end to it.
+  const stopped = [supervisor.pid!, victim.pid!];
+  for (const pid of stopped) process.kill(pid, 'SIGSTOP');
+  atTheEnd(() => {
+    for (const pid of stopped) signal(pid, 'SIGCONT');
+    supervisor.kill('SIGKILL');
+  });
+  const other = await startSluice({ databaseUrl, scheduler: false });
   await eventually('its second attempt', async () => (await daos.tasks.get(task.task_id)).attempt === 2);
-  await completed(sluice, id);
-  process.kill(victim.pid!, 'SIGCONT');
+  await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
+  for (const pid of stopped) process.kill(pid, 'SIGCONT');
   await eventually('a refused write', async () => (await daos.workers.get(victim.worker_id)).refused_writes > 0);
   expect(await daos.workers.get(victim.worker_id)).toMatchObject({ state: 'DEAD' });
   expect(await git.read('by.txt')).toBe('2');
@@ -62,8 +75,12 @@ test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes 
   );
   expect(endings).toHaveLength(1);
   expect(await daos.tasks.get(task.task_id)).toMatchObject({ attempt: 2, retry_count: 0, interruptions: 1 });
-  // It registers a new row, and the fleet is whole again.
+  // Another one takes its place, and the fleet is whole again.
   await eventually('two living workers', async () => (await daos.workers.consuming()).living === 2);
+  const gone = once(supervisor, 'exit');
+  supervisor.kill('SIGTERM');
+  await gone;
+  await other.stop();
   await sluice.stop();
 });
 
