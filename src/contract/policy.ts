@@ -40,6 +40,8 @@ export const policySchema = z
         slots: z.number().int().positive().max(256).default(4),
       })
       .prefault({}),
+    /** `allow: false`: a tree that was red needs more greens than it had reds. */
+    flakes: z.strictObject({ allow: z.boolean().default(true) }).prefault({}),
     limits: z
       .strictObject({
         max_files: field.count.default(200),

@@ -19,6 +19,8 @@ export interface NewIntent {
   prove: 'every_commit' | 'batch';
   /** In landing order. */
   patches: readonly IntendedPatch[];
+  /** False: a red of a proof counts against it, and takes one more green. */
+  flakesAllowed: boolean;
   /** Every (tree, digest) that must have passed. None is no proof. */
   proofs: readonly IntendedProof[];
 }
@@ -61,16 +63,22 @@ export async function openIntent(
  */
 async function provenBy(
   tx: Tx,
-  { proofs, treeId, patches, prove }: NewIntent,
+  { targetId, proofs, treeId, patches, prove, flakesAllowed }: NewIntent,
   seal: VerdictSeal,
 ): Promise<IntendedProof[] | undefined> {
   const trees = prove === 'every_commit' ? patches.map(({ tree }) => tree) : [treeId];
   if (trees.length === 0 || !trees.every((tree) => proofs.some((proof) => proof.tree === tree))) return undefined;
+  // What an operator has forgiven by letting landing go on counts no more.
+  const outvoted = sql`(
+    select count(*) filter (where g.state = 'PASSED') <= count(*) filter (
+             where g.outcome in ('red', 'timeout') and g.completed_at >= coalesce(a.resumed_at, '-infinity'))
+    from test_gates g, targets a
+    where g.tree_id = v.tree_id and g.digest = v.digest and a.target_id = ${targetId})`;
   const green = await tx.query<GreenVerdict>(sql`
     select v.tree_id, v.digest, v.gate_id, v.seal
     from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[]) as p(tree, digest)
     join gate_verdicts v on v.tree_id = p.tree and v.digest = p.digest and v.passed
-    where ${HAS_EXECUTION}`);
+    where ${HAS_EXECUTION} and (${flakesAllowed}::boolean or not ${outvoted})`);
   const proven = proofs.map((proof) => {
     const verdict = green.find(({ tree_id, digest }) => tree_id === proof.tree && digest === proof.digest);
     if (verdict === undefined || !seal.holds(sealedPart(verdict), verdict.seal)) return undefined;

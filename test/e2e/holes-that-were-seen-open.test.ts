@@ -138,6 +138,7 @@ test.each(['before the push', 'after the push'] as const)(
       newCommit: commit,
       treeId: tree,
       prove: 'every_commit' as const,
+      flakesAllowed: true,
       patches: [{ patch_id: patch!.patch_id, commit, tree }],
       proofs: [{ tree, digest: gateDigest(gate, [], again.deps.repositories.gateRoom(own.remote)), gate: gate.name }],
     };

@@ -431,6 +431,7 @@ describe('gates and landing', () => {
     newCommit: 'commit',
     treeId: tree,
     prove: 'every_commit' as const,
+    flakesAllowed: true,
     patches: [{ patch_id: patchId, commit: 'commit', tree }],
     proofs: [{ tree, digest: 'digest', gate: 'unit' }],
   });
@@ -467,6 +468,16 @@ describe('gates and landing', () => {
     ).toBeUndefined();
     await prove(patch_id, 'passed');
     expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toMatch(/^intent_/);
+  });
+
+  test('where flakes are not allowed, a red takes one green more', async () => {
+    const { patch_id } = await on.build.patch();
+    const strict = { ...intentOf(patch_id), flakesAllowed: false };
+    await prove(patch_id, 'red');
+    await prove(patch_id, 'passed');
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, strict))).toBeUndefined();
+    await prove(patch_id, 'passed');
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, strict))).toMatch(/^intent_/);
   });
 
   test.each<[string, (patchId: string) => Promise<unknown>]>([

@@ -161,7 +161,7 @@ export class LandingCoordinator {
   async #look(settled: SettledScene, policy: Policy): Promise<LandingScene> {
     const { daos, repositories, seal } = this.#deps;
     const { target, mirror, tip } = settled;
-    const knowledge = await Knowledge.read({ daos, seal }, target);
+    const knowledge = await Knowledge.read({ daos, seal, flakesAllowed: policy.flakes.allow }, target);
     const runIds = [...new Set(knowledge.queue.map(({ run_id }) => run_id))];
     const extra = await daos.runs.extraGatesOf(runIds);
     const composer: Composer = {

@@ -17,7 +17,17 @@ type RunOnTip = EndedRun & { tipCommit: string };
 interface KnowledgeDeps {
   daos: Daos;
   seal: VerdictSeal;
+  /** False: a tree that was red needs more greens than it had reds. */
+  flakesAllowed: boolean;
 }
+
+interface KnownProof {
+  passed: boolean;
+  greens: number;
+  spoiled: Spoiled[];
+}
+
+const NOTHING_KNOWN: KnownProof = { passed: false, greens: 0, spoiled: [] };
 
 /** A queue may be longer; what stands further back waits unseen. */
 const MAX_QUEUE = 2_000;
@@ -31,7 +41,8 @@ export class Knowledge {
   readonly #daos: Daos;
   readonly #seal: VerdictSeal;
   readonly #about = new Map<string, GateExecution[]>();
-  readonly #proofs = new Map<string, { passed: boolean; spoiled: Spoiled[] }>();
+  readonly #flakesAllowed: boolean;
+  readonly #proofs = new Map<string, KnownProof>();
   readonly #loaded = new Set<string>();
   readonly #doubts = new Map<string, Doubt[]>();
   readonly #lastDoubt = new Map<string, Date>();
@@ -39,11 +50,12 @@ export class Knowledge {
   #health: ReadonlyMap<string, GateHealth> = new Map();
 
   private constructor(
-    { daos, seal }: KnowledgeDeps,
+    { daos, seal, flakesAllowed }: KnowledgeDeps,
     known: { target: TargetRow; queue: readonly QueuedRow[]; live: TestGateRow[]; about: GateExecution[] },
   ) {
     this.#daos = daos;
     this.#seal = seal;
+    this.#flakesAllowed = flakesAllowed;
     this.target = known.target;
     this.queue = known.queue;
     this.live = known.live;
@@ -82,16 +94,18 @@ export class Knowledge {
       if (!this.#seal.holds(sealedPart(verdict), verdict.seal)) continue;
       this.#entry(verdict.tree_id, verdict.digest).passed = true;
     }
-    for (const { tree_id, digest, outcome, gate_id, completed_at } of ended) {
+    for (const { tree_id, digest, state, outcome, gate_id, completed_at } of ended) {
+      if (state === 'PASSED') this.#entry(tree_id, digest).greens += 1;
       if (outcome === null || this.#isForgiven(completed_at)) continue;
       this.#entry(tree_id, digest).spoiled.push({ gateId: gate_id, outcome, endedAtMs: completed_at.getTime() });
     }
   }
 
   proofState(treeId: string, digest: string): ProofState {
-    const { passed, spoiled } = this.#proofs.get(`${treeId} ${digest}`) ?? { passed: false, spoiled: [] };
+    const { passed, greens, spoiled } = this.#proofs.get(`${treeId} ${digest}`) ?? NOTHING_KNOWN;
+    const reds = spoiled.filter(({ outcome }) => outcome === 'red' || outcome === 'timeout').length;
     const live = this.live.some((gate) => gate.tree_id === treeId && gate.digest === digest);
-    return { passed, live, spoiled };
+    return { passed: passed && (this.#flakesAllowed || greens > reds), live, spoiled };
   }
 
   doubts(patchId: string): readonly Doubt[] {
@@ -195,9 +209,9 @@ export class Knowledge {
     return resumed_at !== null && resumed_at !== undefined && at < resumed_at;
   }
 
-  #entry(treeId: string, digest: string): { passed: boolean; spoiled: Spoiled[] } {
+  #entry(treeId: string, digest: string): KnownProof {
     const key = `${treeId} ${digest}`;
-    const entry = this.#proofs.get(key) ?? { passed: false, spoiled: [] };
+    const entry = this.#proofs.get(key) ?? { ...NOTHING_KNOWN, spoiled: [] };
     this.#proofs.set(key, entry);
     return entry;
   }

@@ -37,6 +37,7 @@ export async function land(
         newCommit,
         treeId: tree,
         prove: policy.landing.prove,
+        flakesAllowed: policy.flakes.allow,
         patches: candidate.commits.map(({ patchId, ...commit }) => ({ patch_id: patchId, ...commit })),
         proofs: proofs.map(({ treeId, digest, gate }) => ({
           tree: treeId,

@@ -52,6 +52,17 @@ describe('flakes', () => {
     await story.end();
   });
 
+  test('where flakes are not allowed, a tree that was red is run until it was green more often', async () => {
+    const story = await LandingStory.begin(sluice, { policy: { flakes: { allow: false } } });
+    await story.rule(
+      `[ -e "$control/second" ] && exit 0; [ -n "$names" ] && touch "$control/second" && exit 1; exit 0`,
+    );
+    await story.stage(['a']);
+    await story.until('a', 'VERIFIED');
+    expect((await story.runs()).filter((names) => names === 'a')).toHaveLength(3);
+    await story.end();
+  });
+
   test('a hundred innocents under a gate that is red every fifth time: none is rejected', {
     timeout: 300_000,
   }, async () => {

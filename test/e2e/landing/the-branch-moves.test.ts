@@ -102,6 +102,7 @@ async function intentFor(story: LandingStory, { tree, digest }: { tree: string; 
     newCommit: commit,
     treeId: tree,
     prove: 'every_commit' as const,
+    flakesAllowed: true,
     patches: [{ patch_id: story.idOf('a'), commit, tree }],
     proofs: [{ tree, digest, gate: 'scripted' }],
   };
