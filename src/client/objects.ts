@@ -178,6 +178,14 @@ export interface TargetObject extends ApiObject {
   queue?: QueueEntry[];
 }
 
+/** What the policy of a target probably does not mean. */
+export interface TargetCheckObject {
+  target_id: string;
+  tip_commit: string;
+  policy_error: string | null;
+  warnings: { where: string; message: string }[];
+}
+
 /** A patch that waits to land. `place`: testing, proven, queued, doubted, behind, not_to_land. */
 export interface QueueEntry {
   patch_id: string;

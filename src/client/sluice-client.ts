@@ -12,6 +12,7 @@ import type {
   PatchObject,
   RunObject,
   StatsObject,
+  TargetCheckObject,
   TargetObject,
   TaskObject,
   ToolObject,
@@ -84,6 +85,11 @@ export class SluiceClient {
   /** Every commit that Sluice landed there, looked at again. */
   audit(id: string): Promise<AuditObject> {
     return this.#http.json(`/v1/targets/${encodeURIComponent(id)}/audit`);
+  }
+
+  /** What its policy probably does not mean. */
+  checkTarget(id: string): Promise<TargetCheckObject> {
+    return this.#http.json(`/v1/targets/${encodeURIComponent(id)}/check`);
   }
 
   /** With the patches that wait there, in landing order. */

@@ -6,6 +6,7 @@ import { resumeTarget } from '../../ledger/stop-patches.ts';
 import { makeTargetKnown, pauseTarget } from '../../ledger/targets.ts';
 import { drainWorker } from '../../ledger/workers.ts';
 import { auditTarget } from '../../pipeline/audit-target.ts';
+import { checkTarget } from '../../pipeline/check-target.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { targetWithQueue } from '../landing-queue.ts';
 import { pageQuery, toPage } from '../paging.ts';
@@ -64,6 +65,19 @@ export function fleetRoutes(api: Api, { daos, ledger, mirrors, seal, submit }: A
       },
     },
     async ({ params }) => auditTarget({ daos, mirrors, seal }, params.id),
+  );
+
+  api.get(
+    '/v1/targets/:id/check',
+    {
+      schema: {
+        description:
+          'What the policy at the branch’s tip probably does not mean: patterns without a file, gates that a patch may redefine.',
+        tags: ['fleet'],
+        params: z.object({ id: z.string() }),
+      },
+    },
+    async ({ params }) => checkTarget({ targets: daos.targets, mirrors }, params.id),
   );
 
   /** A target may be steered before anything was submitted to it: its name says which it is. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type CliContext, clientOf, print } from '../context.ts';
+import { EXIT } from '../exit-codes.ts';
 import { landingQueue } from '../landing-queue.ts';
 import { plain, table } from '../table.ts';
 
@@ -23,8 +24,26 @@ export function targetCommands(program: Command, context: CliContext): void {
     .description('tip, candidates, what each tests, what waits for what')
     .argument('<target>')
     .action(async (id: string, _options: unknown, command: Command) => {
-      const found = await clientOf(context, command).target(id);
-      print(context, command, found, () => landingQueue(found));
+      const client = clientOf(context, command);
+      const found = await client.target(id);
+      // A remote that is away must not hide the queue.
+      const warnings = await client.checkTarget(id).then(
+        (check) => check.warnings,
+        () => [],
+      );
+      const words = warnings.map(({ where, message }) => `policy, ${plain(where)}: ${plain(message)}\n`).join('');
+      print(context, command, { ...found, warnings }, () => `${words}${landingQueue(found)}`);
+    });
+  target
+    .command('check')
+    .description('what the policy of a branch probably does not mean; exit 1 where there is something')
+    .argument('<target>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const check = await clientOf(context, command).checkTarget(id);
+      const words = check.warnings.map(({ where, message }) => `${plain(where)}: ${plain(message)}`);
+      if (check.policy_error !== null) words.unshift(plain(check.policy_error));
+      print(context, command, check, () => words.join('\n') || 'nothing to say');
+      if (words.length > 0) process.exitCode = EXIT.failed;
     });
   for (const action of ['pause', 'resume'] as const) {
     target
