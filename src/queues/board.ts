@@ -1,7 +1,9 @@
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { FastifyAdapter } from '@bull-board/fastify';
+import type { Queue } from 'bullmq';
 import type { QueuePublisher } from './publisher.ts';
+import type { Message } from './queue-backend.ts';
 import { queueName } from './queue-names.ts';
 
 export interface QueueBoard {
@@ -16,14 +18,17 @@ export function createQueueBoard(publisher: QueuePublisher, basePath: string): Q
   const server = new FastifyAdapter();
   server.setBasePath(basePath);
   const board = createBullBoard({ queues: [], serverAdapter: server, options: { uiConfig: { boardTitle: 'Sluice' } } });
-  const shown = new Set<string>();
+  const shown = new Map<string, Queue<Message>>();
   return {
     plugin: server.registerPlugin(),
     show(pools) {
       for (const name of pools.flatMap((pool) => [queueName('tasks', pool), queueName('gates', pool)])) {
-        if (shown.has(name)) continue;
-        shown.add(name);
-        board.addQueue(new BullMQAdapter(publisher.queue(name), { readOnlyMode: true }));
+        const queue = publisher.queue(name);
+        if (shown.get(name) === queue) continue;
+        // The publisher opened it anew.
+        if (shown.has(name)) board.removeQueue(name);
+        shown.set(name, queue);
+        board.addQueue(new BullMQAdapter(queue, { readOnlyMode: true }));
       }
     },
   };

@@ -40,6 +40,7 @@ export class QueuePublisher implements Component {
       try {
         await Promise.race([this.queue(name).addBulk(jobs), late]);
       } catch (cause) {
+        if (cause !== LATE) this.#forget(name);
         const facts = { in_doubt: cause === LATE };
         throw new SluiceError('queue.unreachable', 'the queue does not take messages', {
           retryable: true,
@@ -59,6 +60,13 @@ export class QueuePublisher implements Component {
       this.#queues.set(name, queue);
     }
     return queue;
+  }
+
+  /** BullMQ remembers that a queue could not be reached when it was opened, and says so for ever: the next one is opened anew. */
+  #forget(name: string): void {
+    const queue = this.#queues.get(name);
+    this.#queues.delete(name);
+    queue?.close().catch(() => {});
   }
 
   async stop(): Promise<void> {
