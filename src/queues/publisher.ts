@@ -40,7 +40,7 @@ export class QueuePublisher implements Component {
       try {
         await Promise.race([this.queue(name).addBulk(jobs), late]);
       } catch (cause) {
-        if (cause !== LATE) this.#forget(name);
+        if (cause !== LATE && this.#backend.remembersRefusal) this.#forget(name);
         const facts = { in_doubt: cause === LATE };
         throw new SluiceError('queue.unreachable', 'the queue does not take messages', {
           retryable: true,
@@ -62,7 +62,7 @@ export class QueuePublisher implements Component {
     return queue;
   }
 
-  /** BullMQ remembers that a queue could not be reached when it was opened, and says so for ever: the next one is opened anew. */
+  /** The next one is opened anew. */
   #forget(name: string): void {
     const queue = this.#queues.get(name);
     this.#queues.delete(name);

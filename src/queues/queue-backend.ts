@@ -10,6 +10,8 @@ export interface Message {
 }
 
 export interface QueueBackend {
+  /** True: a queue that could not be reached when it was opened says so for ever. */
+  readonly remembersRefusal: boolean;
   readonly kind: 'redis' | 'postgres';
   /**
    * To be called before any queue is opened: makes what the backend needs. `installation` keeps those who share a Redis
@@ -36,6 +38,7 @@ export function createQueueBackend(options: { redisUrl: string | undefined; data
 }
 
 class RedisBackend implements QueueBackend {
+  readonly remembersRefusal = false;
   readonly kind = 'redis';
   readonly #url: string;
   #prefix: string | undefined;
@@ -118,6 +121,7 @@ class RedisBackend implements QueueBackend {
 }
 
 class PostgresBackend implements QueueBackend {
+  readonly remembersRefusal = true;
   readonly kind = 'postgres';
   readonly #url: string;
 
