@@ -12,26 +12,18 @@ export interface VisiblePlaces {
 }
 
 const ROOT_FOLDERS = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
-/** How programs find users, names, certificates, libraries and their own settings; nothing of it is secret. */
+/** How programs find users, names, certificates, libraries and times; nothing of it is secret. Each costs a quarter of a millisecond. */
 const ETC = [
   'alternatives',
-  'ca-certificates',
-  'ca-certificates.conf',
-  'debian_version',
   'fonts',
   'group',
-  'host.conf',
   'hosts',
-  'inputrc',
   'java',
   'ld.so.cache',
   'ld.so.conf',
   'ld.so.conf.d',
   'locale.alias',
-  'locale.conf',
   'localtime',
-  'lsb-release',
-  'magic',
   'mime.types',
   'nsswitch.conf',
   'os-release',
@@ -40,13 +32,9 @@ const ETC = [
   'pki/ca-trust',
   'pki/tls/cert.pem',
   'pki/tls/certs',
-  'profile',
-  'profile.d',
   'protocols',
   'resolv.conf',
-  'rpc',
   'services',
-  'shells',
   'ssl/certs',
   'ssl/openssl.cnf',
   'terminfo',
