@@ -57,6 +57,7 @@ const slots = dirname(slot);
 const mirrors = join(facts.dataDir, 'mirrors', 'worker');
 const mirror = entries(mirrors).map((name) => join(mirrors, name));
 /** What a child left here and another one finds. */
+const left = `sluice-attack-${facts.mark}`;
 const nests = ['/tmp', '/var/tmp', '/dev/shm', process.env.TMPDIR, process.env.HOME];
 
 const ATTACKS = {
@@ -127,8 +128,15 @@ const ATTACKS = {
         const made = join(slots, name, `made-by-${place}`);
         return join(slots, name) !== slot && succeeds(() => writeFileSync(made, 'x'));
       }),
-  'finds what another child left': () => nests.some((nest) => existsSync(join(nest, 'sluice-attack'))),
-  'mounts over what others see': () => runs('mount', '--bind', '/tmp', '/usr/local').status === 0,
+  'finds what another child left': () => nests.some((nest) => existsSync(join(nest, left))),
+  'mounts a folder over another': () => {
+    // Its own ones: what is tried here without a sandbox is done to the machine.
+    const [from, to] = ['from', 'to'].map((name) => join(process.env.TMPDIR, `${name}-${place}`));
+    for (const folder of [from, to]) mkdirSync(folder, { recursive: true });
+    const mounted = runs('mount', '--bind', from, to).status === 0;
+    if (mounted) runs('umount', to);
+    return mounted;
+  },
   'leaves its namespaces': () =>
     runs('nsenter', '--target', '1', '--mount', 'cat', join(facts.home, '.netrc')).stdout?.includes('password'),
   'makes a device': () => runs('mknod', join(process.env.TMPDIR, `disk-${place}`), 'b', '8', '0').status === 0,
@@ -138,7 +146,7 @@ for (const [name, attack] of Object.entries(ATTACKS)) {
   const broke = await (async () => attack())().catch(() => false);
   if (broke) console.log(`BROKE ${name}`);
 }
-for (const nest of nests) attempt(() => writeFileSync(join(nest, 'sluice-attack'), place));
+for (const nest of nests) attempt(() => writeFileSync(join(nest, left), place));
 attempt(() => mkdirSync(join(process.env.HOME, '.config')));
 // A process that nobody waits for, that bears no mark and works nowhere.
 spawn('setsid', ['env', '-i', `ATTACK=${facts.mark}-${place}`, 'sleep', '300'], {

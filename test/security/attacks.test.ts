@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
-import { atTheEnd } from '../support/clean-up.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf } from '../support/run-sluice.ts';
@@ -91,6 +90,7 @@ async function attacked(mode: Mode): Promise<{ broke: Record<Place, Set<string>>
     if (left.length > 0) broke[place].add(LEFT);
     for (const pid of left) process.kill(pid, 'SIGKILL');
   }
+  for (const nest of ['/tmp', '/var/tmp', '/dev/shm']) await rm(join(nest, `sluice-attack-${mark}`), { force: true });
   await sluice.stop();
   neighbour.close();
   await git.remove();
@@ -109,7 +109,6 @@ beforeAll(async () => {
       console.log(`| ${name} | ${cell(confined)} | ${cell(open)} |`);
     }
   }
-  atTheEnd(() => {});
 }, 300_000);
 
 /** With a network a tool and a prepare step reach what listens on this machine; they are not let in. */
