@@ -182,8 +182,10 @@ export class WorkerSupervisor implements Component {
     return new Promise((resolve) => {
       child.on('error', (error) => {
         // A word or signal that did not reach it is no death: its exit is.
-        if (child.pid === undefined) resolve({ how: error.message, passing: false, crashed: false });
-        else this.#options.log.warn({ err: error, pid: child.pid }, 'worker.unreachable');
+        if (child.pid === undefined) {
+          clearInterval(watch);
+          resolve({ how: error.message, passing: false, crashed: false });
+        } else this.#options.log.warn({ err: error, pid: child.pid }, 'worker.unreachable');
       });
       child.once('exit', (code, signal) => {
         post.child = undefined;

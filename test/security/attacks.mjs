@@ -74,7 +74,7 @@ const ATTACKS = {
   'sees open files of the daemon': () => facts.pids.some((pid) => entries(`/proc/${pid}/fd`).length > 0),
   'may signal the daemon': () => facts.pids.some((pid) => succeeds(() => process.kill(pid, 0))),
   'enters the root folder of the daemon': () =>
-    facts.pids.some((pid) => entries(`/proc/${pid}/root/etc`).includes('shadow')),
+    facts.pids.some((pid) => entries(join('/proc', String(pid), 'root', 'etc')).includes('shadow')),
   'has a file of the daemon open': () =>
     entries('/proc/self/fd').some(
       (fd) =>
