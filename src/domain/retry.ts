@@ -15,7 +15,7 @@ export const MIN_LIMITED_DELAY_MS = 1_000;
 export const MAX_LIMITED_DELAY_MS = 24 * 3_600_000;
 /** A task that is interrupted again and again is stopped in the end. */
 export const MAX_INTERRUPTIONS = 20;
-/** Workers that hung or crashed over one task: so many are no chance. */
+/** A task over which this many workers hung or crashed is the cause. */
 const MAX_WORKER_DEATHS = 3;
 /** Why a task with retries left gets none: its last two attempts failed in the same words. */
 export const SAME_FAILURE_TWICE = 'same_failure_twice';

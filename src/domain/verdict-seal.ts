@@ -8,8 +8,8 @@ export interface SealedVerdict {
 }
 
 /**
- * Proves that a green verdict was written by a process of the daemon: what the daemon starts has not got the key, and who can
- * write to the database need not have it. Without a key nothing is sealed, and what is not sealed counts.
+ * HMAC over green verdicts. Proves that a scheduler or worker wrote the verdict: children never have the key, and write access to
+ * the database does not give it. Without a key nothing is sealed and every verdict counts.
  */
 export class VerdictSeal {
   readonly #key: string | undefined;

@@ -20,7 +20,7 @@ export async function agreeOnVerdictKey(tx: Tx, fingerprint: string | null): Pro
   );
 }
 
-/** The next key that comes is taken; what was sealed with the last one is audited without its seal. */
+/** The next process with a key sets it anew. Landings sealed with the old key are audited without their seals. */
 export async function forgetVerdictKey(tx: Tx): Promise<void> {
   await tx.query(sql`update installation set verdict_key = null, sealed_since = null`);
 }

@@ -13,7 +13,7 @@ function tellingParts(secrets: readonly string[]): string[] {
   return [...new Set([...parts, ...parts.flatMap(encodings)])];
 }
 
-/** How a secret looks to one who passes it on in another form: it takes no ill will, a header or a URL is enough. */
+/** Other forms in which a secret commonly appears: hexadecimal, URL-encoded, JSON-escaped and base64. */
 function encodings(secret: string): string[] {
   const bytes = Buffer.from(secret);
   const hex = bytes.toString('hex');

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** The secret that stands in a file, made at random (64 hexadecimal digits) where there is none; two makers get the same one. */
+/** Reads the secret in a file; creates it (64 random hexadecimal digits) when the file is missing. Concurrent callers get the same secret. */
 export async function secretFile(path: string, make = () => randomBytes(32).toString('hex')): Promise<string> {
   const known = await readSecret(path);
   if (known !== undefined) return known;

@@ -5,6 +5,7 @@ import { TOKEN_SCOPES, type TokenScope } from '../../contract/tokens.ts';
 import { migrateDown, migrateUp, migrationStatus } from '../../database/migrator.ts';
 import { createDeps, type Deps } from '../../deps.ts';
 import { hashToken, newTokenSecret } from '../../domain/token.ts';
+import { forgetVerdictKey } from '../../ledger/verdict-key.ts';
 import { type CliContext, print } from '../context.ts';
 import { plain, table } from '../table.ts';
 import { logOf, withDatabase } from './roles.ts';
@@ -30,6 +31,14 @@ export function administrationCommands(program: Command, context: CliContext): v
         const names = await migrateDown(database, options.to);
         print(context, command, { reverted: names }, () => names.join('\n') || 'nothing to do');
       }),
+    );
+  migrate
+    .command('forget-verdict-key')
+    .description(
+      'let the next scheduler or worker that starts bring another key; verdicts under the old one are tested again',
+    )
+    .action((_options: unknown, command: Command) =>
+      withDeps(context, command, ({ ledger }) => ledger.write(forgetVerdictKey)),
     );
   migrate.command('status').action((_options: unknown, command: Command) =>
     withDeps(context, command, async ({ database }) => {
