@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../contract/errors.ts';
 import { Conversation, type Reading } from '../lib/conversation.ts';
-import type { Git } from './run-git.ts';
+import type { Git, GitCall } from './run-git.ts';
 
 export interface ObjectInfo {
   id: string;
@@ -12,22 +12,24 @@ const TIMEOUT_MS = 60_000;
 const NUL = 0;
 const MERGE = ['merge-tree', '--write-tree', '--stdin', '--messages'];
 
-/** The gits that stay with one repository: looking up objects, merging and comparing trees, each answer without a new process. */
+/** The gits that stay with one repository: looking up objects, merging, comparing trees, moving references, each answer without a new process. */
 export class LongLivedGit {
   readonly #objects: Conversation;
   readonly #talk: (args: readonly string[], workTree?: string) => Conversation;
   #merges: { attributes: string | undefined; conversation: Conversation };
   readonly #diffs: Conversation;
+  readonly #references: Conversation;
 
-  constructor(git: Git, gitDir: string) {
+  constructor(git: Git, place: Pick<GitCall, 'gitDir' | 'objectDir'>) {
     this.#talk = (args, workTree) =>
       new Conversation({
-        ...git.commandOf({ args, gitDir, ...(workTree === undefined ? {} : { workTree }) }),
+        ...git.commandOf({ args, ...place, ...(workTree === undefined ? {} : { workTree }) }),
         timeoutMs: TIMEOUT_MS,
       });
     this.#objects = this.#talk(['cat-file', '--batch-command']);
     this.#merges = { attributes: undefined, conversation: this.#talk(MERGE) };
     this.#diffs = this.#talk(['diff-tree', '--stdin', '-r', '-z', '--raw', '--no-renames']);
+    this.#references = this.#talk(['update-ref', '--stdin']);
   }
 
   /** Undefined when there is no such object. */
@@ -97,6 +99,14 @@ export class LongLivedGit {
     return bytes.subarray(0, header.length).equals(header) ? bytes.subarray(header.length) : bytes;
   }
 
+  /** Throws `git.failed` where another git holds the reference. */
+  async moveReference(name: string, commit: string): Promise<void> {
+    const end = Buffer.from('commit: ok\n');
+    await ask(this.#references, `start\nupdate ${oneLine(name)} ${oneLine(commit)}\ncommit\n`, (answer) =>
+      endsWith(answer, end) ? { value: undefined } : undefined,
+    );
+  }
+
   async #treeOf(name: string): Promise<string> {
     const tree = await this.info(`${name}^{tree}`);
     if (tree === undefined) throw new SluiceError('git.failed', `there is no tree ${name}`);
@@ -104,7 +114,7 @@ export class LongLivedGit {
   }
 
   close(): void {
-    for (const conversation of [this.#objects, this.#merges.conversation, this.#diffs]) conversation.close();
+    for (const each of [this.#objects, this.#merges.conversation, this.#diffs, this.#references]) each.close();
   }
 }
 

@@ -1,10 +1,16 @@
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { tryLock } from '../lib/file-lock.ts';
 import { removeTree } from '../lib/remove-tree.ts';
 import type { Mirror } from './mirror.ts';
-import { branchMarks, scratchOf } from './mirror-folder.ts';
-import { TRACKING } from './remote.ts';
+import {
+  branchMarks,
+  generationFile,
+  landedObjects,
+  scratchOf,
+  trackingRefs,
+  unlandedObjects,
+} from './mirror-folder.ts';
 
 export interface MirrorSize {
   packs: number;
@@ -12,9 +18,9 @@ export interface MirrorSize {
   sizeBytes: number;
 }
 
-export type Maintained = 'nothing' | 'gathered' | 'repacked';
+export type Maintained = 'nothing' | 'tidied' | 'gathered' | 'repacked';
 
-/** Each fetch brings a pack and each landing a few loose objects; with 1,500 packs a call of git is 5 to 8 times slower. */
+/** Each fetch brings a pack and each change a few loose objects; with 1,500 packs a call of git is 5 to 8 times slower. */
 const MAX_PACKS = 20;
 const MAX_LOOSE_OBJECTS = 500;
 /** A mirror in use is left alone until it has this many times more. */
@@ -22,20 +28,24 @@ const BUSY_FACTOR = 2;
 export const IDLE_MS = 1_000;
 const GATHER_LIMIT_MS = 10 * 60_000;
 const REPACK_LIMIT_MS = 60 * 60_000;
+const TIDY_EVERY_MS = 10 * 60_000;
 const DAY_MS = 24 * 3_600_000;
 const REPACK_EVERY_MS = 7 * DAY_MS;
-/** Longer than any task or gate may run: what a slot borrows is younger. Candidates are made again from the ledger. */
-const UNREACHABLE_KEPT = '14.days.ago';
+/** Longer than any task or gate may run: what a slot borrows, or a gate is tested on, is younger. Candidates are made again from the ledger. */
+const UNREACHABLE_KEPT_DAYS = 14;
 /** A branch that nothing landed on for so long keeps no objects; the next fetch brings them again. */
 const UNUSED_BRANCH_MS = 30 * DAY_MS;
 /** Private indexes, mails and half-written packs of processes that were killed. */
 const STALE_MS = DAY_MS;
+/** Half-written ones too. */
+const FANNED_OUT = /\/[0-9a-f]{2}\/[^/]+$/;
+const LOOSE = /\/[0-9a-f]{2}\/[0-9a-f]+$/;
 
 /**
- * Keeps a mirror fast: loose objects and small packs are gathered as they come (geometric, with a multi-pack index and
- * bitmaps), and once a week everything is repacked and what has long been unreachable is dropped. One process of the
- * machine at a time; nothing that landing does waits for it. Killed at any point it leaves a whole mirror behind, because
- * git removes old packs only after the new one is in place.
+ * Keeps a mirror fast: small packs are gathered as they come (geometric, with a multi-pack index and bitmaps), and once a week
+ * everything is repacked and what has long been unreachable is dropped. Unlanded objects stay loose, until they have landed or
+ * are old. One process of the machine at a time; nothing that landing does waits for it. Killed at any point it leaves a whole
+ * mirror behind, because git removes old packs only after the new one is in place.
  */
 export async function maintainMirror(mirror: Mirror, signal: AbortSignal): Promise<Maintained> {
   const due = await whatIsDue(mirror);
@@ -44,20 +54,40 @@ export async function maintainMirror(mirror: Mirror, signal: AbortSignal): Promi
   if ((await tryLock(lock)) === undefined) return 'nothing';
   try {
     await removeLeftovers(mirror.dir);
+    const repack = { gitDir: mirror.dir, background: true, signal };
     if (due === 'gathered') {
       const args = ['repack', '-q', '-d', '-l', '--geometric=2', '--write-midx', '--write-bitmap-index'];
-      await mirror.run({ args, background: true, timeoutMs: GATHER_LIMIT_MS, signal });
-    } else {
+      await mirror.git.run({ ...repack, args, timeoutMs: GATHER_LIMIT_MS });
+    } else if (due === 'repacked') {
       await dropUnusedBranches(mirror);
-      const args = ['repack', '-q', '-a', '-d', '-l', '--cruft', `--cruft-expiration=${UNREACHABLE_KEPT}`];
+      const args = [
+        'repack',
+        '-q',
+        '-a',
+        '-d',
+        '-l',
+        '--cruft',
+        `--cruft-expiration=${UNREACHABLE_KEPT_DAYS}.days.ago`,
+      ];
       const index = ['--write-midx', '--write-bitmap-index'];
-      await mirror.run({ args: [...args, ...index], background: true, timeoutMs: REPACK_LIMIT_MS, signal });
+      await mirror.git.run({ ...repack, args: [...args, ...index], timeoutMs: REPACK_LIMIT_MS });
       await writeFile(repackMark(mirror.dir), '');
     }
+    await tidyUnlanded(mirror, signal);
     return due;
   } finally {
     await rm(lock, { force: true });
   }
+}
+
+/** Removes what the landed objects hold too, and what is older than anything that may still be at work. */
+async function tidyUnlanded(mirror: Mirror, signal: AbortSignal): Promise<void> {
+  await mirror.run({ args: ['prune-packed', '-q'], background: true, timeoutMs: GATHER_LIMIT_MS, signal });
+  for (const file of await filesBelow(unlandedObjects(mirror.dir))) {
+    if (FANNED_OUT.test(file) && ((await ageMs(file)) ?? 0) > UNREACHABLE_KEPT_DAYS * DAY_MS)
+      await rm(file, { force: true });
+  }
+  await writeFile(tidyMark(mirror.dir), '');
 }
 
 /** How much a mirror holds; zeros where there is none. */
@@ -76,11 +106,16 @@ export async function sizeOfMirror(mirrorDir: string): Promise<MirrorSize> {
 
 function countOf(files: readonly string[]): { packs: number; looseObjects: number } {
   const packs = files.filter((file) => file.endsWith('.pack')).length;
-  return { packs, looseObjects: files.filter((file) => /\/[0-9a-f]{2}\/[0-9a-f]+$/.test(file)).length };
+  return { packs, looseObjects: files.filter((file) => LOOSE.test(file)).length };
 }
 
+/** Landed or not. */
 async function objectFiles(mirrorDir: string): Promise<string[]> {
-  const objects = join(mirrorDir, 'objects');
+  const both = [landedObjects(mirrorDir), unlandedObjects(mirrorDir)];
+  return (await Promise.all(both.map(filesBelow))).flat();
+}
+
+async function filesBelow(objects: string): Promise<string[]> {
   const folders = await readdir(objects).catch(() => []);
   const files = folders.map(async (folder) => {
     const names = await readdir(join(objects, folder)).catch(() => []);
@@ -92,16 +127,18 @@ async function objectFiles(mirrorDir: string): Promise<string[]> {
 async function whatIsDue(mirror: Mirror): Promise<Maintained> {
   const { packs, looseObjects } = countOf(await objectFiles(mirror.dir));
   const isIdle = mirror.idleForMs() >= IDLE_MS;
-  const made = await ageMs(join(scratchOf(mirror.dir), 'generation'));
+  const made = await ageMs(generationFile(mirror.dir));
   const repacked = (await ageMs(repackMark(mirror.dir))) ?? made ?? 0;
   if (isIdle && repacked > REPACK_EVERY_MS) return 'repacked';
   const factor = isIdle ? 1 : BUSY_FACTOR;
-  return packs > MAX_PACKS * factor || looseObjects > MAX_LOOSE_OBJECTS * factor ? 'gathered' : 'nothing';
+  if (packs > MAX_PACKS * factor) return 'gathered';
+  const tidied = (await ageMs(tidyMark(mirror.dir))) ?? Number.POSITIVE_INFINITY;
+  return looseObjects > MAX_LOOSE_OBJECTS * factor && tidied > TIDY_EVERY_MS ? 'tidied' : 'nothing';
 }
 
 /** What a maintenance or another process left that was killed. Only maintenance writes the multi-pack index. */
 async function removeLeftovers(mirrorDir: string): Promise<void> {
-  const packs = join(mirrorDir, 'objects', 'pack');
+  const packs = join(landedObjects(mirrorDir), 'pack');
   await rm(join(packs, 'multi-pack-index.lock'), { force: true });
   const scratch = scratchOf(mirrorDir);
   const half = (await readdir(packs)).filter((name) => /^(\.tmp-|tmp_)/.test(name)).map((name) => join(packs, name));
@@ -112,9 +149,8 @@ async function removeLeftovers(mirrorDir: string): Promise<void> {
 }
 
 async function dropUnusedBranches(mirror: Mirror): Promise<void> {
-  const listed = await mirror.text({ args: ['for-each-ref', '--format=%(refname)', TRACKING] });
-  for (const ref of listed.split('\n').filter((name) => name !== '')) {
-    const mark = join(branchMarks(mirror.dir), ref.slice(TRACKING.length + 1).replaceAll('/', '-'));
+  for (const ref of await trackingRefs(mirror.dir)) {
+    const mark = join(branchMarks(mirror.dir), basename(ref));
     if (((await ageMs(mark)) ?? Number.POSITIVE_INFINITY) <= UNUSED_BRANCH_MS) continue;
     await mirror.run({ args: ['update-ref', '-d', ref] });
     await rm(mark, { force: true });
@@ -125,6 +161,10 @@ async function dropUnusedBranches(mirror: Mirror): Promise<void> {
 export async function branchesOf(mirrorDir: string): Promise<string[]> {
   const marks = await readdir(branchMarks(mirrorDir)).catch(() => []);
   return Promise.all(marks.map((name) => readFile(join(branchMarks(mirrorDir), name), 'utf8')));
+}
+
+function tidyMark(mirrorDir: string): string {
+  return join(scratchOf(mirrorDir), 'tidied');
 }
 
 function repackMark(mirrorDir: string): string {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { access, mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { trackingRef } from './remote.ts';
+import { TRACKING, trackingRef } from './remote.ts';
 import type { Git } from './run-git.ts';
 import type { ObjectFormat } from './write-object.ts';
 
@@ -16,36 +16,56 @@ export function scratchOf(mirrorDir: string): string {
   return join(mirrorDir, 'sluice-tmp');
 }
 
-/** The objects that a slot's own repository may read. */
-export function borrowedObjects(mirrorDir: string): string {
+/** The objects that the remote's branches hold: each slot's own repository may read them. */
+export function landedObjects(mirrorDir: string): string {
   return join(mirrorDir, 'objects');
 }
 
+/**
+ * Where Sluice writes: changes of tools, candidates, and all that never lands. No child sees this folder. The landed objects are
+ * its alternates.
+ */
+export function unlandedObjects(mirrorDir: string): string {
+  return join(mirrorDir, 'unlanded');
+}
+
 /** Another one each time the mirror was made anew; undefined when there is no mirror. */
-export function readGeneration(mirrorDir: string): Promise<string | undefined> {
-  return readFile(join(scratchOf(mirrorDir), 'generation'), 'utf8').catch(() => undefined);
+export async function readGeneration(mirrorDir: string): Promise<string | undefined> {
+  if (!(await isThere(unlandedObjects(mirrorDir)))) return undefined;
+  return readFile(generationFile(mirrorDir), 'utf8').catch(() => undefined);
+}
+
+export function generationFile(mirrorDir: string): string {
+  return join(scratchOf(mirrorDir), 'generation');
 }
 
 /** Makes an empty mirror aside and renames it: a half-made one has another name. Several processes may do so at once. */
 export async function makeMirrorFolder(git: Git, mirrorDir: string, format: ObjectFormat): Promise<void> {
-  const scratch = scratchOf(mirrorDir);
-  if (await isThere(scratch)) {
-    // Another process was faster, or an older Sluice made it, which gave it no name.
-    await writeFile(join(scratch, 'generation'), randomUUID(), { flag: 'wx' }).catch(() => {});
-    return;
-  }
+  if ((await readGeneration(mirrorDir)) !== undefined) return;
+  // One that an older Sluice made holds landed and other objects in one folder.
+  const isOld = (await isThere(scratchOf(mirrorDir))) && !(await isThere(unlandedObjects(mirrorDir)));
+  if (isOld) await removeMirrorFolder(mirrorDir);
   const half = `${mirrorDir}.${randomUUID()}`;
   await mkdir(join(half, '..'), { recursive: true });
   await git.run({ args: ['init', '--bare', '--quiet', `--object-format=${format}`, half] });
   await writeFile(join(half, 'info', 'attributes'), EXACT_BYTES);
+  await mkdir(join(unlandedObjects(half), 'info'), { recursive: true });
+  await writeFile(join(unlandedObjects(half), 'info', 'alternates'), '../objects\n');
   await mkdir(scratchOf(half));
-  await writeFile(join(scratchOf(half), 'generation'), randomUUID());
+  await writeFile(generationFile(half), randomUUID());
   try {
     await rename(half, mirrorDir);
   } catch {
     // Another process was faster: its mirror is as good.
     await rm(half, { recursive: true, force: true });
   }
+}
+
+/** Renamed first: what another process makes in its place meanwhile stays. */
+export async function removeMirrorFolder(mirrorDir: string): Promise<void> {
+  const aside = `${mirrorDir}.${randomUUID()}`;
+  await rename(mirrorDir, aside).catch(() => {});
+  await rm(aside, { recursive: true, force: true });
 }
 
 export async function readObjectFormat(mirrorDir: string): Promise<ObjectFormat> {
@@ -63,6 +83,12 @@ export async function markBranchUsed(mirrorDir: string, branch: string): Promise
     await mkdir(branchMarks(mirrorDir), { recursive: true });
     await writeFile(mark, branch);
   }
+}
+
+/** The references that fetches have made, one a branch. Nothing here ever packs them. */
+export async function trackingRefs(mirrorDir: string): Promise<string[]> {
+  const names = await readdir(join(mirrorDir, TRACKING)).catch(() => []);
+  return names.filter((name) => /^[0-9a-f]+$/.test(name)).map((name) => `${TRACKING}/${name}`);
 }
 
 export function branchMarks(mirrorDir: string): string {

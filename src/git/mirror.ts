@@ -1,11 +1,21 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 import { Ancestry } from './ancestry.ts';
 import { LongLivedGit } from './long-lived.ts';
 import { MergeAttributes } from './merge-attributes.ts';
-import { makeMirrorFolder, markBranchUsed, readGeneration, readObjectFormat, scratchOf } from './mirror-folder.ts';
+import {
+  landedObjects,
+  makeMirrorFolder,
+  markBranchUsed,
+  readGeneration,
+  readObjectFormat,
+  removeMirrorFolder,
+  scratchOf,
+  trackingRefs,
+  unlandedObjects,
+} from './mirror-folder.ts';
 import { Remote, SHA256_LENGTH, trackingRef } from './remote.ts';
 import { OPEN_ACCESS, type RemoteAccess } from './remote-access.ts';
 import type { Git, GitAnswer, GitCall } from './run-git.ts';
@@ -20,6 +30,8 @@ export interface Tip {
 
 const SUBMODULE = '160000';
 
+type CallHere = Omit<GitCall, 'gitDir' | 'objectDir'>;
+
 export interface MirrorOptions {
   git: Git;
   root: string;
@@ -28,14 +40,16 @@ export interface MirrorOptions {
 }
 
 /**
- * A bare copy of one remote repository, with our configuration only. Several processes of a machine may share it: objects
- * are only ever added, and a reference that another process holds locked is tried again.
+ * A bare copy of one remote repository, with our configuration only. What was fetched and what Sluice wrote itself lie in two
+ * folders, because slots borrow the first alone. Several processes of a machine may share a mirror: objects are only ever added,
+ * and a reference that another process holds locked is tried again.
  */
 export class Mirror {
   readonly git: Git;
   readonly dir: string;
   readonly url: string;
   readonly longLived: LongLivedGit;
+  readonly #place: { gitDir: string; objectDir: string };
   readonly #remote: Remote;
   readonly #attributes: MergeAttributes;
   readonly #submodules: TreeFact<string | undefined>;
@@ -52,7 +66,8 @@ export class Mirror {
     this.url = url;
     this.dir = join(root, `${createHash('sha256').update(url).digest('hex').slice(0, 24)}.git`);
     this.#remote = new Remote({ git, url, access: remote });
-    this.longLived = new LongLivedGit(git, this.dir);
+    this.#place = { gitDir: this.dir, objectDir: unlandedObjects(this.dir) };
+    this.longLived = new LongLivedGit(git, this.#place);
     this.#attributes = new MergeAttributes(this);
     this.#submodules = new TreeFact(this, {
       decides: ({ mode, oldMode }) => [mode, oldMode].includes(SUBMODULE),
@@ -60,22 +75,22 @@ export class Mirror {
     });
   }
 
-  run(call: Omit<GitCall, 'gitDir'>): Promise<Buffer> {
+  run(call: CallHere): Promise<Buffer> {
     if (!call.background) this.#usedAtMs = performance.now();
-    return this.git.run({ ...call, gitDir: this.dir });
+    return this.git.run({ ...call, ...this.#place });
   }
 
-  text(call: Omit<GitCall, 'gitDir'>): Promise<string> {
-    return this.git.text({ ...call, gitDir: this.dir });
+  text(call: CallHere): Promise<string> {
+    return this.git.text({ ...call, ...this.#place });
   }
 
-  ask(call: Omit<GitCall, 'gitDir'>) {
-    return this.git.ask({ ...call, gitDir: this.dir });
+  ask(call: CallHere): Promise<GitAnswer> {
+    return this.git.ask({ ...call, ...this.#place });
   }
 
   /** Asks the remote, with its credentials; they are redacted from the answer. */
-  askRemote(call: GitCall): Promise<GitAnswer> {
-    return this.#remote.ask(call);
+  askRemote(call: CallHere): Promise<GitAnswer> {
+    return this.#remote.ask({ ...call, ...this.#place });
   }
 
   /** Since something was last fetched, merged or written here by this process. */
@@ -125,10 +140,31 @@ export class Mirror {
     await this.ensure(formatOf(commit));
     await markBranchUsed(this.dir, branch);
     if ((await this.#fetchedTip(branch)) === commit) return { commit, tree: await this.treeOf(commit) };
-    await this.#remote.fetch(branch, this.dir);
+    if (!(await this.#haveLanded(branch, commit))) await this.#remote.fetch(branch, this.dir);
     // Somebody may have pushed between the question and the fetch: what was brought is the tip.
     const fetched = (await this.#fetchedTip(branch)) ?? commit;
     return { commit: fetched, tree: await this.treeOf(fetched) };
+  }
+
+  /** What we pushed, or a gate tested, is here already: it moves to the landed objects as a fetch would bring it. */
+  async #haveLanded(branch: string, commit: string): Promise<boolean> {
+    if (!(await this.has(commit))) return false;
+    try {
+      await this.packUnlanded(commit, join(landedObjects(this.dir), 'pack'));
+      await this.longLived.moveReference(trackingRef(branch), commit);
+      return true;
+    } catch {
+      // Half of it is missing, or the reference is locked.
+      return false;
+    }
+  }
+
+  /** Packs what a commit needs and no fetched branch holds into a folder; nothing where a branch holds it all. */
+  async packUnlanded(commit: string, folder: string): Promise<void> {
+    await this.run({
+      args: ['pack-objects', '-q', '--non-empty', '--revs', join(folder, 'pack')],
+      stdin: [commit, '--not', ...(await trackingRefs(this.dir)), ''].join('\n'),
+    });
   }
 
   /** Makes the mirror if it is not there (any more). Throws `repository.unreadable` when the remote must be asked and cannot be. */
@@ -197,9 +233,7 @@ export class Mirror {
     if (exitCode === 0) return false;
     this.longLived.close();
     this.#seen.clear();
-    const aside = `${this.dir}.${randomUUID()}`;
-    await rename(this.dir, aside).catch(() => {});
-    await rm(aside, { recursive: true, force: true });
+    await removeMirrorFolder(this.dir);
     return true;
   }
 

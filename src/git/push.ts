@@ -25,7 +25,6 @@ export async function pushByCompareAndSwap(
   }
   const ref = `refs/heads/${branch}`;
   const { exitCode, stdout, stderr } = await mirror.askRemote({
-    gitDir: mirror.dir,
     args: [
       'push',
       '--porcelain',

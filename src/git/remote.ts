@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
@@ -8,6 +10,8 @@ import type { ObjectFormat } from './write-object.ts';
 
 const LOCK_RETRIES = 5;
 const LOCK_BACKOFF = { baseMs: 20, capMs: 500 };
+/** git holds the lock of a reference for a moment; one that is older was left by a git that died. */
+const LOCK_LIMIT_MS = 60_000;
 const FETCH_LIMIT_MS = 15 * 60_000;
 export const SHA256_LENGTH = 64;
 
@@ -65,9 +69,15 @@ export class Remote {
       if (tries >= LOCK_RETRIES || !/cannot lock ref|unable to update local ref|\.lock/.test(stderr)) {
         throw unreadable('the branch cannot be fetched', stderr);
       }
+      await removeDeadLock(join(gitDir, `${trackingRef(branch)}.lock`));
       await sleep(fullJitterMs(LOCK_BACKOFF, tries));
     }
   }
+}
+
+async function removeDeadLock(file: string): Promise<void> {
+  const stats = await stat(file).catch(() => undefined);
+  if (stats !== undefined && Date.now() - stats.mtimeMs > LOCK_LIMIT_MS) await rm(file, { force: true });
 }
 
 /** Named by a hash: a branch `feature` that becomes `feature/foo` would else be in the way of its successor for ever. */

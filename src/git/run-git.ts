@@ -6,6 +6,8 @@ import { runChild } from '../lib/process.ts';
 export interface GitCall {
   args: readonly string[];
   gitDir?: string;
+  /** Where new objects are written; the repository's own folder where it is not given. */
+  objectDir?: string;
   workTree?: string;
   /** A private index: the repository's own is never used. */
   indexFile?: string;
@@ -128,7 +130,7 @@ export class Git {
     await writeFile(join(this.#home, 'gitconfig'), GLOBAL_CONFIG);
   }
 
-  #environment({ gitDir, workTree, indexFile, env }: GitCall): Record<string, string> {
+  #environment({ gitDir, objectDir, workTree, indexFile, env }: GitCall): Record<string, string> {
     return {
       PATH: this.#searchPath,
       HOME: this.#home,
@@ -143,6 +145,7 @@ export class Git {
       // A command would win over a program that the call names.
       ...(env?.GIT_SSH === undefined ? { GIT_SSH_COMMAND: 'ssh -o BatchMode=yes' } : {}),
       ...(gitDir === undefined ? {} : { GIT_DIR: gitDir }),
+      ...(objectDir === undefined ? {} : { GIT_OBJECT_DIRECTORY: objectDir }),
       ...(workTree === undefined ? {} : { GIT_WORK_TREE: workTree }),
       ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),
     };

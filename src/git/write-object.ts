@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { deflate } from 'node:zlib';
 import type { Mirror } from './mirror.ts';
+import { unlandedObjects } from './mirror-folder.ts';
 
 export type ObjectType = 'blob' | 'commit' | 'tree';
 /** How a repository names its objects; both are names of hashes. */
@@ -20,7 +21,7 @@ export async function writeObject(mirror: Mirror, type: ObjectType, body: Buffer
   const id = createHash(await mirror.objectFormat())
     .update(object)
     .digest('hex');
-  const file = join(mirror.dir, 'objects', id.slice(0, 2), id.slice(2));
+  const file = join(unlandedObjects(mirror.dir), id.slice(0, 2), id.slice(2));
   const half = join(dirname(file), `tmp_obj_${randomUUID()}`);
   await writeInto(dirname(file), half, await compress(object, LEVEL));
   await rename(half, file);

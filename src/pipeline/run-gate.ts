@@ -7,7 +7,7 @@ import type { PatchDao, QueuedPatchRow } from '../dao/patch-dao.ts';
 import { gateDigest, hasNetwork } from '../domain/gates-in-force.ts';
 import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { Mirror } from '../git/mirror.ts';
-import { borrowedObjects } from '../git/mirror-folder.ts';
+import { landedObjects } from '../git/mirror-folder.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import { treeWithPinned } from '../git/tree-entries.ts';
 import { writeCommit } from '../git/write-commit.ts';
@@ -248,7 +248,7 @@ async function childOf(
     environment,
   );
   const onSpawn = (groupId: number): void => slots.noteGroup(slot, groupId);
-  return { env, readable: [borrowedObjects(mirror.dir)], signal, onSpawn, onOutput: output.write };
+  return { env, readable: [landedObjects(mirror.dir)], signal, onSpawn, onOutput: output.write };
 }
 
 function judge(

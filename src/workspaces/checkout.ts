@@ -1,8 +1,8 @@
 import { existsSync, lstatSync } from 'node:fs';
-import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mirror } from '../git/mirror.ts';
-import { borrowedObjects } from '../git/mirror-folder.ts';
+import { landedObjects } from '../git/mirror-folder.ts';
 import { changedPaths } from '../git/tree-changes.ts';
 import type { ObjectFormat } from '../git/write-object.ts';
 import { removeTree } from '../lib/remove-tree.ts';
@@ -37,8 +37,12 @@ async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Pro
   await rm(`${slot.indexFile}.lock`, { force: true });
   const where = { workTree: slot.work, indexFile: slot.indexFile };
   await mirror.run({ ...where, args: ['read-tree', commit] });
-  await mirror.run({ ...where, args: ['checkout-index', '--all', '--force', '--quiet', '-u'] });
-  await writeOwnRepository(mirror, slot, commit);
+  await makeOwnRepository(mirror, slot);
+  await Promise.all([
+    mirror.run({ ...where, args: ['checkout-index', '--all', '--force', '--quiet', '-u'] }),
+    mirror.packUnlanded(commit, join(slot.work, PACKS)),
+  ]);
+  await writeHead(slot, commit);
   // A name that is no UTF-8 cannot be signed: such a slot starts from nothing each time.
   const seal = await sealFolder(slot.work).catch((): Seal | undefined => undefined);
   if (seal === undefined) return undefined;
@@ -53,11 +57,13 @@ async function switchTo(
   const { seal, kept } = content;
   const changed = (await changedPaths(mirror, content.commit, commit)).map(({ path }) => path);
   const gone = [...(content.restore ?? [])];
-  if (changed.length > 0 || gone.length > 0) {
-    await mirror.run({ workTree: slot.work, indexFile: slot.indexFile, args: ['read-tree', '--reset', '-u', commit] });
-  }
+  const readTree = { workTree: slot.work, indexFile: slot.indexFile, args: ['read-tree', '--reset', '-u', commit] };
+  const [packs] = await Promise.all([
+    commit === content.commit ? [] : changePacks(mirror, slot, commit),
+    changed.length > 0 || gone.length > 0 ? mirror.run(readTree) : undefined,
+  ]);
   await writeHead(slot, commit);
-  signAgain(seal, slot.work, [...changed, ...gone, '.git/HEAD', '.git/index']);
+  signAgain(seal, slot.work, [...changed, ...gone, ...packs, '.git/HEAD', '.git/index']);
   return { mirrorDir: mirror.dir, commit, seal, signedAtMs: Date.now(), kept };
 }
 
@@ -90,17 +96,27 @@ export async function takeBack(slot: Slot): Promise<void> {
 }
 
 /**
- * A small repository for the child alone, made by hand: objects borrowed from the mirror, no remote, no hooks, HEAD detached
- * at the commit. A child may do to it what it likes.
+ * A small repository for the child alone, made by hand: landed objects borrowed from the mirror, no remote, no hooks, HEAD
+ * detached at the commit. A child may do to it what it likes.
  */
-async function writeOwnRepository(mirror: Mirror, slot: Slot, commit: string): Promise<void> {
+async function makeOwnRepository(mirror: Mirror, slot: Slot): Promise<void> {
   const git = join(slot.work, '.git');
   await mkdir(join(git, 'objects', 'info'), { recursive: true });
-  await mkdir(join(git, 'objects', 'pack'), { recursive: true });
+  await mkdir(join(slot.work, PACKS), { recursive: true });
   await mkdir(join(git, 'refs', 'heads'), { recursive: true });
-  await writeFile(join(git, 'objects', 'info', 'alternates'), `${borrowedObjects(mirror.dir)}\n`);
+  await writeFile(join(git, 'objects', 'info', 'alternates'), `${landedObjects(mirror.dir)}\n`);
   await writeFile(join(git, 'config'), ownConfig(await mirror.objectFormat()));
-  await writeHead(slot, commit);
+}
+
+const PACKS = join('.git', 'objects', 'pack');
+
+/** The unlanded objects of another commit are replaced. Gives the paths that came or went. */
+async function changePacks(mirror: Mirror, slot: Slot, commit: string): Promise<string[]> {
+  const folder = join(slot.work, PACKS);
+  const before = await readdir(folder);
+  for (const name of before) await rm(join(folder, name), { force: true });
+  await mirror.packUnlanded(commit, folder);
+  return [...before, ...(await readdir(folder))].map((name) => join(PACKS, name));
 }
 
 async function writeHead(slot: Slot, commit: string): Promise<void> {

@@ -1,10 +1,11 @@
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { treeFromFiles, treeFromOwnDiff } from '../../src/git/build-tree.ts';
 import { maintainMirror, sizeOfMirror } from '../../src/git/maintain-mirror.ts';
 import { mergeChange } from '../../src/git/merge-change.ts';
 import { Mirror } from '../../src/git/mirror.ts';
+import { trackingRefs } from '../../src/git/mirror-folder.ts';
 import { pushByCompareAndSwap } from '../../src/git/push.ts';
 import { changedPaths, changesBetween } from '../../src/git/tree-changes.ts';
 import { treeWithPinned } from '../../src/git/tree-entries.ts';
@@ -20,25 +21,10 @@ afterEach(() => git.remove());
 
 const ADA = { name: 'Ada', email: 'ada@example.com' };
 
-/** A commit of `files` on `base`, made in the mirror. */
 async function commitOn(base: string, files: Files) {
-  const inline = Object.entries(files).map(([path, content]) =>
-    content === null ? { path, delete: true as const } : { path, content: String(content) },
-  );
-  const built = await treeFromFiles(git.mirror, { base, files: inline });
-  if (!built.ok) throw new Error(built.words);
-  const { diff } = await changesBetween(git.mirror, base, built.tree);
-  const when = '2026-01-01T00:00:00Z';
-  const commit = await writeCommit(git.mirror, {
-    tree: built.tree,
-    parent: base,
-    message: 'm',
-    author: ADA,
-    authoredAt: when,
-    committer: ADA,
-    committedAt: when,
-  });
-  return { commit, tree: built.tree, diff, readDiff: async () => diff };
+  const { commit, tree } = await git.commitOn(base, files);
+  const { diff } = await changesBetween(git.mirror, base, tree);
+  return { commit, tree, diff, readDiff: async () => diff };
 }
 
 describe('a commit', () => {
@@ -90,6 +76,7 @@ describe('a mirror', () => {
       await mirror.fetchTip('main');
     }
     const held = await commitOn(await git.tip(), { 'unlanded.txt': 'x\n' });
+    const landed = await writeObject(mirror, 'blob', Buffer.from('24'));
     const before = await sizeOfMirror(mirror.dir);
     expect(before.packs).toBeGreaterThan(20);
     // Mirrors of other processes, which use it for nothing else: to them it is idle.
@@ -121,6 +108,10 @@ describe('a mirror', () => {
     for (const id of await Promise.all(writing))
       expect(await another.longLived.info(id)).toMatchObject({ type: 'blob' });
     expect((await sizeOfMirror(mirror.dir)).packs).toBeLessThan(10);
+    // What has landed meanwhile is no longer among what has not.
+    const isUnlanded = async (id: string) =>
+      (await readdir(join(mirror.dir, 'unlanded', id.slice(0, 2)))).includes(id.slice(2));
+    expect([await isUnlanded(landed), await isUnlanded(held.commit)]).toEqual([false, true]);
     expect(await mirror.treeOf(held.commit)).toBe(held.tree);
     expect(await another.text({ args: ['cat-file', '-p', `${held.commit}:unlanded.txt`] })).toBe('x');
     await another.run({ args: ['fsck', '--connectivity-only', '--no-dangling'] });
@@ -160,11 +151,33 @@ describe('a mirror', () => {
     for (const mirror of mirrors) mirror.close();
   });
 
-  test('reads the tip, and reads it again after a push', async () => {
+  test('reads the tip, and reads it again after a push, also behind the lock of a git that died', async () => {
     const first = await git.mirror.fetchTip('main');
     expect(first.commit).toBe(await git.tip());
     const pushed = await git.push({ 'new.txt': 'x\n' });
+    const [ref] = await trackingRefs(git.mirror.dir);
+    const lock = join(git.mirror.dir, `${ref}.lock`);
+    await writeFile(lock, '');
+    const longAgo = new Date(Date.now() - 3_600_000);
+    await utimes(lock, longAgo, longAgo);
     expect((await git.mirror.fetchTip('main')).commit).toBe(pushed);
+  });
+
+  test('what was made here and has landed is not fetched: it moves to what slots may read', async () => {
+    const { commit: tip } = await git.mirror.fetchTip('main');
+    const one = await commitOn(tip, { 'one.txt': '1\n' });
+    const two = await commitOn(one.commit, { 'two.txt': '2\n' });
+    await git.mirror.askRemote({ args: ['push', '--quiet', '--', git.remote, `${two.commit}:refs/heads/main`] });
+    expect(await git.mirror.fetchTip('main')).toEqual({ commit: two.commit, tree: two.tree });
+    // Without the folder of what has not landed.
+    const { dir: gitDir } = git.mirror;
+    const landed = await git.mirror.git.text({
+      gitDir,
+      args: ['rev-list', '--objects', ...(await trackingRefs(gitDir))],
+    });
+    expect(landed).toContain(one.tree);
+    const fetches = (await readdir(join(gitDir, 'objects', 'pack'))).filter((name) => name.endsWith('.pack'));
+    expect(fetches).toHaveLength(2);
   });
 
   test('a missing branch and an unreadable repository are coded errors', async () => {

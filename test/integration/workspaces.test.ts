@@ -318,6 +318,29 @@ describe('slots', () => {
     );
   });
 
+  test('a slot has the objects of its commit and of the branch, warm or not, and none of other work', async () => {
+    const secret = await git.commitOn(base, { 'secret.txt': 'of another task\n' });
+    const first = await git.commitOn(base, { 'a.txt': 'first\n' });
+    const second = await git.commitOn(first.commit, { 'a.txt': 'second\n' });
+    for (const { commit } of [first, second]) {
+      const slot = await rack.acquire(git.mirror);
+      taken.push(slot);
+      await checkOut(git.mirror, slot, commit);
+      const inSlot = (...args: string[]) => git.git(args, slot.work);
+      expect(await inSlot('status', '--porcelain')).toBe('');
+      await inSlot('fsck', '--strict');
+      const objects = await inSlot('cat-file', '--batch-all-objects', '--batch-check');
+      expect(objects).toContain(commit);
+      expect(objects).not.toContain(secret.commit);
+      if (commit === first.commit) expect(objects).not.toContain(second.commit);
+      expect((await readdir(join(slot.work, '.git/objects/pack'))).length).toBe(2);
+      expect(
+        (await differencesFrom(slot.content!.seal, slot.work)).broken.filter((path) => path !== '.git/index'),
+      ).toEqual([]);
+      await rack.release(taken.pop()!);
+    }
+  });
+
   test('P7: a pipe for the index, a link for HOME, folders that are closed: the next child finds none of it', async () => {
     const own = new SlotRack(join(dataDir, 'hostile'));
     const outside = await mkdtemp(join(tmpdir(), 'sluice-test-outside-'));

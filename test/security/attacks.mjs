@@ -114,6 +114,9 @@ const ATTACKS = {
   'writes objects into a mirror': () => mirror.some((dir) => canMake(join(dir, 'objects'))),
   'reads references of a mirror': () =>
     mirror.some((dir) => entries(join(dir, 'refs')).length > 0 || text(join(dir, 'packed-refs')) !== ''),
+  'reads what has not landed': () =>
+    entries(resolve(text('.git/objects/info/alternates').trim(), '..', 'unlanded')).length > 0 ||
+    runs('git', 'fsck', '--unreachable', '--no-reflogs').stdout?.includes('unreachable'),
   'puts a program on the search path': () => canMake(facts.bin),
   'changes programs of the system': () => mayWrite('/usr/local/bin') || mayWrite('/usr/bin'),
   'changes settings of the system': () =>

@@ -145,6 +145,7 @@ const CONTROL = [
   'changes the settings of a mirror',
   'writes objects into a mirror',
   'reads references of a mirror',
+  'reads what has not landed',
   'puts a program on the search path',
   'finds what another child left',
   LEFT,

@@ -2,8 +2,10 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
+import { treeFromFiles } from '../../src/git/build-tree.ts';
 import { Mirror } from '../../src/git/mirror.ts';
 import { Git } from '../../src/git/run-git.ts';
+import { writeCommit } from '../../src/git/write-commit.ts';
 import { runChild } from '../../src/lib/process.ts';
 
 /** `null` removes a file. */
@@ -89,6 +91,19 @@ export class GitSandbox {
         await chmod(file, 0o755);
       } else await writeFile(file, content);
     }
+  }
+
+  /** A commit that no branch holds, made in the mirror. */
+  async commitOn(base: string, files: Files): Promise<{ commit: string; tree: string }> {
+    const inline = Object.entries(files).map(([path, content]) =>
+      content === null ? { path, delete: true as const } : { path, content: String(content) },
+    );
+    const built = await treeFromFiles(this.mirror, { base, files: inline });
+    if (!built.ok) throw new Error(built.words);
+    const [author, when] = [{ name: 'Ada', email: 'ada@example.com' }, '2026-01-01T00:00:00Z'];
+    const people = { author, authoredAt: when, committer: author, committedAt: when };
+    const commit = await writeCommit(this.mirror, { tree: built.tree, parent: base, message: 'm', ...people });
+    return { commit, tree: built.tree };
   }
 
   tip(): Promise<string> {

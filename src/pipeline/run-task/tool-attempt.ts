@@ -1,7 +1,7 @@
 import type { ChildSurroundings, Confinement } from '../../children/confinement.ts';
 import { childEnvironment, costFile, messageFile, namedVariables } from '../../children/environment.ts';
 import type { Mirror } from '../../git/mirror.ts';
-import { borrowedObjects } from '../../git/mirror-folder.ts';
+import { landedObjects } from '../../git/mirror-folder.ts';
 import type { AttemptEnding } from '../../ledger/attempts.ts';
 import type { ClaimedTask } from '../../ledger/claims.ts';
 import type { ChildResult } from '../../lib/process.ts';
@@ -129,7 +129,7 @@ async function surroundingsOf(
     environment,
   );
   const onSpawn = (groupId: number): void => slots.noteGroup(slot, groupId);
-  return { env, readable: [borrowedObjects(mirror.dir)], signal, onSpawn, onOutput: output.write };
+  return { env, readable: [landedObjects(mirror.dir)], signal, onSpawn, onOutput: output.write };
 }
 
 /** The program itself: confined as its tool says, ended by whatever limit it meets first. */
