@@ -1,5 +1,6 @@
 import type { GateDefinition } from '../contract/policy.ts';
 import { sql } from '../database/database.ts';
+import type { FlakeHistory } from '../domain/landing/flake-tolerance.ts';
 import { liveStates } from '../domain/lifecycle.ts';
 import type { GateOutcome, GateState } from '../domain/lifecycles/gate.ts';
 import { TestGate, type TestGateRow } from '../entities/test-gate.ts';
@@ -99,17 +100,17 @@ export class TestGateDao extends BaseDao<TestGateRow> {
     }));
   }
 
-  /** Of the last runs of a target on (tree, digest) pairs that turned out good: how many there were, how many went bad. */
-  async flakes(targetId: string, { last }: { last: number }): Promise<{ good: number; flaky: number }> {
-    const [row] = await this.rows<{ good: number; flaky: number }>(sql`
-      select coalesce(sum(runs), 0)::int as good, coalesce(sum(bad), 0)::int as flaky from (
-        select bool_or(state = 'PASSED') as passed, count(*) as runs,
+  /** Of the last runs of a target on (tree, digest) pairs that were green at least as often as red: how many there were, how many went bad, by gate. */
+  async flakes(targetId: string, { last }: { last: number }): Promise<Map<string, FlakeHistory>> {
+    const rows = await this.rows<FlakeHistory & { gate: string }>(sql`
+      select gate, sum(greens + bad)::int as good, sum(bad)::int as flaky from (
+        select test_suite as gate, count(*) filter (where state = 'PASSED') as greens,
                count(*) filter (where outcome in ('red', 'timeout')) as bad from (
-          select tree_id, digest, state, outcome from test_gates
+          select test_suite, tree_id, digest, state, outcome from test_gates
           where target_id = ${targetId} and state in ('PASSED', 'FAILED') order by created_at desc limit ${last}
-        ) recent group by tree_id, digest
-      ) pairs where passed`);
-    return row ?? { good: 0, flaky: 0 };
+        ) recent group by test_suite, tree_id, digest
+      ) pairs where greens >= bad group by gate`);
+    return new Map(rows.map(({ gate, good, flaky }) => [gate, { good, flaky }]));
   }
 
   async #executions(where: ReturnType<typeof sql>): Promise<GateExecution[]> {

@@ -1,5 +1,6 @@
 import { type GreenVerdict, HAS_EXECUTION, sealedPart } from '../dao/gate-verdict-dao.ts';
 import { sql, type Tx } from '../database/database.ts';
+import { type FlakeTolerance, greensDecide } from '../domain/landing/flake-tolerance.ts';
 import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { IntendedPatch, IntendedProof } from '../entities/landing-intent.ts';
 import { newId } from '../lib/id.ts';
@@ -19,10 +20,8 @@ export interface NewIntent {
   prove: 'every_commit' | 'batch';
   /** In landing order. */
   patches: readonly IntendedPatch[];
-  /** False: a red of a proof counts against it, and takes one more green. */
-  flakesAllowed: boolean;
   /** Every (tree, digest) that must have passed. None is no proof. */
-  proofs: readonly IntendedProof[];
+  proofs: readonly (IntendedProof & { tolerance: FlakeTolerance })[];
 }
 
 /**
@@ -63,25 +62,31 @@ export async function openIntent(
  */
 async function provenBy(
   tx: Tx,
-  { targetId, proofs, treeId, patches, prove, flakesAllowed }: NewIntent,
+  { targetId, proofs, treeId, patches, prove }: NewIntent,
   seal: VerdictSeal,
 ): Promise<IntendedProof[] | undefined> {
   const trees = prove === 'every_commit' ? patches.map(({ tree }) => tree) : [treeId];
   if (trees.length === 0 || !trees.every((tree) => proofs.some((proof) => proof.tree === tree))) return undefined;
-  // What an operator has forgiven by letting landing go on counts no more.
-  const outvoted = sql`(
-    select count(*) filter (where g.state = 'PASSED') <= count(*) filter (
-             where g.outcome in ('red', 'timeout') and g.completed_at >= coalesce(a.resumed_at, '-infinity'))
-    from test_gates g, targets a
-    where g.tree_id = v.tree_id and g.digest = v.digest and a.target_id = ${targetId})`;
-  const green = await tx.query<GreenVerdict>(sql`
-    select v.tree_id, v.digest, v.gate_id, v.seal
-    from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[]) as p(tree, digest)
+  // What an operator has forgiven, by letting landing go on or by staging the patch again, counts no more.
+  const green = await tx.query<GreenVerdict & { greens: number; reds: number }>(sql`
+    select v.tree_id, v.digest, v.gate_id, v.seal, runs.greens, runs.reds
+    from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[],
+                ${proofs.map(({ tolerance }) => tolerance.excusedBeforeMs / 1_000)}::float8[])
+           as p(tree, digest, excused_before)
     join gate_verdicts v on v.tree_id = p.tree and v.digest = p.digest and v.passed
-    where ${HAS_EXECUTION} and (${flakesAllowed}::boolean or not ${outvoted})`);
-  const proven = proofs.map((proof) => {
+    join targets a on a.target_id = ${targetId}
+    cross join lateral (
+      select count(*) filter (where g.state = 'PASSED')::int as greens,
+             count(*) filter (where g.outcome in ('red', 'timeout') and g.created_at >= to_timestamp(p.excused_before)
+                                and g.completed_at >= coalesce(a.resumed_at, '-infinity')
+                                and g.created_at >= coalesce(q.staged_at, '-infinity'))::int as reds
+      from test_gates g left join patches q on q.patch_id = g.patch_ids[cardinality(g.patch_ids)]
+      where g.tree_id = v.tree_id and g.digest = v.digest) runs
+    where ${HAS_EXECUTION}`);
+  const proven = proofs.map(({ tolerance, ...proof }) => {
     const verdict = green.find(({ tree_id, digest }) => tree_id === proof.tree && digest === proof.digest);
-    if (verdict === undefined || !seal.holds(sealedPart(verdict), verdict.seal)) return undefined;
+    if (verdict === undefined || !greensDecide(verdict, tolerance) || !seal.holds(sealedPart(verdict), verdict.seal))
+      return undefined;
     return { ...proof, gate_id: verdict.gate_id, seal: verdict.seal ?? null };
   });
   return proven.every((proof) => proof !== undefined) ? proven : undefined;

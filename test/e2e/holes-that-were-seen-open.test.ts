@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { policySchema } from '../../src/contract/policy.ts';
 import { gateDigest } from '../../src/domain/gates-in-force.ts';
+import { NO_TOLERANCE } from '../../src/domain/landing/flake-tolerance.ts';
 import { pushByCompareAndSwap } from '../../src/git/push.ts';
 import { openIntent } from '../../src/ledger/landing.ts';
 import { acquireLease } from '../../src/ledger/leases.ts';
@@ -138,9 +139,15 @@ test.each(['before the push', 'after the push'] as const)(
       newCommit: commit,
       treeId: tree,
       prove: 'every_commit' as const,
-      flakesAllowed: true,
       patches: [{ patch_id: patch!.patch_id, commit, tree }],
-      proofs: [{ tree, digest: gateDigest(gate, [], again.deps.repositories.gateRoom(own.remote)), gate: gate.name }],
+      proofs: [
+        {
+          tree,
+          digest: gateDigest(gate, [], again.deps.repositories.gateRoom(own.remote)),
+          gate: gate.name,
+          tolerance: NO_TOLERANCE,
+        },
+      ],
     };
     expect(
       await again.deps.ledger.write((tx) => openIntent(tx, { lease: lease!, seal: again.deps.seal }, intent)),

@@ -425,15 +425,14 @@ describe('gates and landing', () => {
     );
     return gate.gate_id;
   };
-  const intentOf = (patchId: string, tree = 'tree') => ({
+  const intentOf = (patchId: string, { tree = 'tree', reds = 0, excusedBeforeMs = 0 } = {}) => ({
     targetId: 'app@main',
     oldTip: 'tip',
     newCommit: 'commit',
     treeId: tree,
     prove: 'every_commit' as const,
-    flakesAllowed: true,
     patches: [{ patch_id: patchId, commit: 'commit', tree }],
-    proofs: [{ tree, digest: 'digest', gate: 'unit' }],
+    proofs: [{ tree, digest: 'digest', gate: 'unit', tolerance: { reds, excusedBeforeMs } }],
   });
 
   test('one live execution a (tree, digest): a second request joins it', async () => {
@@ -461,24 +460,40 @@ describe('gates and landing', () => {
     await prove(patch_id, 'red');
     expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toBeUndefined();
     await prove(patch_id, 'passed', 'another tree');
-    const elsewhere = { ...intentOf(patch_id), proofs: [{ tree: 'another tree', digest: 'digest', gate: 'unit' }] };
+    const elsewhere = { ...intentOf(patch_id), proofs: intentOf(patch_id, { tree: 'another tree' }).proofs };
     expect(await on.write((tx) => openIntent(tx, { lease, seal }, elsewhere))).toBeUndefined();
     expect(
       await on.write((tx) => openIntent(tx, { lease, seal }, { ...intentOf(patch_id), proofs: [] })),
     ).toBeUndefined();
     await prove(patch_id, 'passed');
-    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toMatch(/^intent_/);
+    const tolerant = intentOf(patch_id, { reds: 1 });
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, tolerant))).toMatch(/^intent_/);
   });
 
-  test('where flakes are not allowed, a red takes one green more', async () => {
-    const { patch_id } = await on.build.patch();
-    const strict = { ...intentOf(patch_id), flakesAllowed: false };
-    await prove(patch_id, 'red');
-    await prove(patch_id, 'passed');
-    expect(await on.write((tx) => openIntent(tx, { lease, seal }, strict))).toBeUndefined();
-    await prove(patch_id, 'passed');
-    expect(await on.write((tx) => openIntent(tx, { lease, seal }, strict))).toMatch(/^intent_/);
-  });
+  test.each([
+    ['as many as are laid to flakes', ['red', 'red', 'passed'], { reds: 2 }, true],
+    ['one more than are laid to flakes', ['red', 'red', 'passed'], { reds: 1 }, false],
+    ['fewer than the greens', ['red', 'passed', 'passed'], {}, true],
+    ['as many as the greens', ['red', 'passed'], {}, false],
+    [
+      'of a time in which the tip was bad',
+      ['red', 'timeout', 'passed'],
+      { excusedBeforeMs: Date.now() + 60_000 },
+      true,
+    ],
+  ] as const)(
+    'P3: reds beside a green, %s; a patch that was staged again begins anew',
+    async (_, outcomes, tolerance, lands) => {
+      const { patch_id } = await on.build.patch();
+      for (const outcome of outcomes) await prove(patch_id, outcome);
+      const intentId = await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id, tolerance)));
+      expect(intentId !== undefined).toBe(lands);
+      if (lands) return;
+      await on.db.database.query(sql`update patches set staged_at = now()`);
+      await prove(patch_id, 'passed');
+      expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toMatch(/^intent_/);
+    },
+  );
 
   test.each<[string, (patchId: string) => Promise<unknown>]>([
     [
@@ -535,9 +550,10 @@ describe('gates and landing', () => {
   ])('P3: forged, %s lands nothing, and an honest green after it does', async (_what, forge) => {
     const { patch_id } = await on.build.patch();
     await forge(patch_id);
-    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toBeUndefined();
+    const intent = intentOf(patch_id, { reds: 1 });
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intent))).toBeUndefined();
     await prove(patch_id, 'passed');
-    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toMatch(/^intent_/);
+    expect(await on.write((tx) => openIntent(tx, { lease, seal }, intent))).toMatch(/^intent_/);
   });
 
   test('applied, verified, and the task completed in that transaction', async () => {

@@ -33,6 +33,8 @@ export interface Spoiled {
 /** What is known of one (tree, digest). */
 export interface ProofState {
   passed: boolean;
+  /** Green, but not often enough against its reds: it is asked again. */
+  undecided?: boolean;
   live: boolean;
   /** Newest last. */
   spoiled: readonly Spoiled[];

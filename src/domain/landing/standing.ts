@@ -28,8 +28,8 @@ export function standingOf(candidate: Candidate, snapshot: LandingSnapshot): Sta
 /** True when some required gate came out badly on its tree and none of them is asked again. */
 export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): boolean {
   return requiredProofs(candidate).some(({ treeId, digest }) => {
-    const { passed, live, spoiled } = snapshot.proofState(treeId, digest);
-    return !passed && !live && spoiled.some(({ outcome }) => speaksAgainst(outcome));
+    const { passed, undecided = false, live, spoiled } = snapshot.proofState(treeId, digest);
+    return !passed && !undecided && !live && spoiled.some(({ outcome }) => speaksAgainst(outcome));
   });
 }
 
@@ -50,10 +50,13 @@ export function isDoubted(patchId: string, snapshot: LandingSnapshot, isPlaced: 
 /** Without those of a time in which the tip itself was bad, once that is over. */
 export function standingDoubts(patchId: string, snapshot: LandingSnapshot): Doubt[] {
   return snapshot.doubts(patchId).filter(({ outcome, digest, startedAtMs }) => {
-    const { greenAtMs, badTipAtMs } = snapshot.health(digest);
-    const fromBadTime = startedAtMs < badTipAtMs && badTipAtMs < greenAtMs;
-    return speaksAgainst(outcome) && !fromBadTime;
+    return speaksAgainst(outcome) && startedAtMs >= badTimeUntilMs(snapshot.health(digest));
   });
+}
+
+/** What began before is from a time in which the tip itself was bad, and that is over; 0 where there was none. */
+export function badTimeUntilMs({ greenAtMs, badTipAtMs }: { greenAtMs: number; badTipAtMs: number }): number {
+  return badTipAtMs < greenAtMs ? badTipAtMs : 0;
 }
 
 /** Runs lost with the patch at the end: after so many it is tried apart, so that the line goes on without it. */

@@ -2,9 +2,16 @@ import type { Daos } from '../../dao/all.ts';
 import { sealedPart } from '../../dao/gate-verdict-dao.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import type { GateExecution, GateHealth } from '../../dao/test-gate-dao.ts';
+import {
+  type FlakeHistory,
+  type FlakeTolerance,
+  greensDecide,
+  NO_TOLERANCE,
+  redsLaidToFlakes,
+} from '../../domain/landing/flake-tolerance.ts';
 import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../domain/landing/history.ts';
 import type { Doubt, ProofState, Spoiled } from '../../domain/landing/snapshot.ts';
-import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
+import { badTimeUntilMs, LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
 import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
@@ -22,12 +29,18 @@ interface KnowledgeDeps {
 }
 
 interface KnownProof {
-  passed: boolean;
+  gate: string;
+  /** A sealed green verdict, with its execution behind it. */
+  green: boolean;
   greens: number;
+  /** When the runs began that were red or took too long. */
+  redsAtMs: number[];
   spoiled: Spoiled[];
 }
 
-const NOTHING_KNOWN: KnownProof = { passed: false, greens: 0, spoiled: [] };
+const NOTHING_KNOWN: KnownProof = { gate: '', green: false, greens: 0, redsAtMs: [], spoiled: [] };
+/** Gate runs of a target that tell how flaky each of its gates is. */
+const RECENT = 500;
 
 /** A queue may be longer; what stands further back waits unseen. */
 const MAX_QUEUE = 2_000;
@@ -47,7 +60,8 @@ export class Knowledge {
   readonly #doubts = new Map<string, Doubt[]>();
   readonly #lastDoubt = new Map<string, Date>();
   #applied: readonly Date[] = [];
-  #health: ReadonlyMap<string, GateHealth> = new Map();
+  readonly #health = new Map<string, GateHealth>();
+  #flakes: ReadonlyMap<string, FlakeHistory> | undefined;
 
   private constructor(
     { daos, seal, flakesAllowed }: KnowledgeDeps,
@@ -92,20 +106,62 @@ export class Knowledge {
     for (const treeId of fresh) this.#loaded.add(treeId);
     for (const verdict of verdicts) {
       if (!this.#seal.holds(sealedPart(verdict), verdict.seal)) continue;
-      this.#entry(verdict.tree_id, verdict.digest).passed = true;
+      this.#entry(verdict.tree_id, verdict.digest).green = true;
     }
-    for (const { tree_id, digest, state, outcome, gate_id, completed_at } of ended) {
-      if (state === 'PASSED') this.#entry(tree_id, digest).greens += 1;
+    for (const run of ended) {
+      const { tree_id, digest, definition, state, outcome, gate_id, created_at, completed_at } = run;
+      const entry = this.#entry(tree_id, digest);
+      entry.gate = definition.name;
+      if (state === 'PASSED') entry.greens += 1;
       if (outcome === null || this.#isForgiven(completed_at)) continue;
-      this.#entry(tree_id, digest).spoiled.push({ gateId: gate_id, outcome, endedAtMs: completed_at.getTime() });
+      entry.spoiled.push({ gateId: gate_id, outcome, endedAtMs: completed_at.getTime() });
+      const isRed = outcome === 'red' || outcome === 'timeout';
+      if (isRed && !this.#isStagedSince(run)) entry.redsAtMs.push(created_at.getTime());
     }
+    await this.#learnTolerance(fresh);
+  }
+
+  /** What tells how many reds may be laid to flakes, where that decides. */
+  async #learnTolerance(treeIds: readonly string[]): Promise<void> {
+    if (!this.#flakesAllowed) return;
+    const digests = [...this.#proofs]
+      .filter(([key]) => treeIds.includes(key.split(' ')[0]!))
+      .filter(([, { greens, redsAtMs }]) => greens > 0 && redsAtMs.length >= greens)
+      .map(([key]) => key.split(' ')[1]!);
+    if (digests.length === 0) return;
+    await this.flakes();
+    await this.#learnHealth(digests);
+  }
+
+  async #learnHealth(digests: Iterable<string>): Promise<void> {
+    const found = await this.#daos.gates.findHealth(this.target.target_id, [...new Set(digests)]);
+    for (const [digest, health] of found) this.#health.set(digest, health);
+  }
+
+  /** How often each gate of the target was seen to flake. */
+  async flakes(): Promise<ReadonlyMap<string, FlakeHistory>> {
+    this.#flakes ??= await this.#daos.gates.flakes(this.target.target_id, { last: RECENT });
+    return this.#flakes;
+  }
+
+  /** How many reds of a gate on a tree are laid to flakes, by what it has shown on other trees. */
+  toleranceOf(treeId: string, digest: string): FlakeTolerance {
+    if (!this.#flakesAllowed) return NO_TOLERANCE;
+    const { gate, greens, redsAtMs } = this.#known(treeId, digest);
+    const { good, flaky } = this.#flakes?.get(gate) ?? { good: 0, flaky: 0 };
+    const own =
+      greens >= redsAtMs.length ? { good: greens + redsAtMs.length, flaky: redsAtMs.length } : { good: 0, flaky: 0 };
+    const reds = redsLaidToFlakes({ good: Math.max(0, good - own.good), flaky: Math.max(0, flaky - own.flaky) });
+    return { reds, excusedBeforeMs: badTimeUntilMs(this.health(digest)) };
   }
 
   proofState(treeId: string, digest: string): ProofState {
-    const { passed, greens, spoiled } = this.#proofs.get(`${treeId} ${digest}`) ?? NOTHING_KNOWN;
-    const reds = spoiled.filter(({ outcome }) => outcome === 'red' || outcome === 'timeout').length;
-    const live = this.live.some((gate) => gate.tree_id === treeId && gate.digest === digest);
-    return { passed: passed && (this.#flakesAllowed || greens > reds), live, spoiled };
+    const { green, greens, redsAtMs, spoiled } = this.#known(treeId, digest);
+    const tolerance = this.toleranceOf(treeId, digest);
+    const reds = redsAtMs.filter((atMs) => atMs >= tolerance.excusedBeforeMs).length;
+    const passed = green && greensDecide({ greens, reds }, tolerance);
+    const live = this.live.some((row) => row.tree_id === treeId && row.digest === digest);
+    return { passed, undecided: green && !passed, live, spoiled };
   }
 
   doubts(patchId: string): readonly Doubt[] {
@@ -149,8 +205,7 @@ export class Knowledge {
     }
     if (this.#lastDoubt.size === 0) return;
     await this.learn([...this.#doubts.values()].flat().map(({ restTreeId }) => restTreeId));
-    const digests = new Set([...this.#doubts.values()].flat().map(({ digest }) => digest));
-    this.#health = await this.#daos.gates.findHealth(this.target.target_id, [...digests]);
+    await this.#learnHealth([...this.#doubts.values()].flat().map(({ digest }) => digest));
     const earliest = new Date(Math.min(...[...this.#lastDoubt.values()].map((at) => at.getTime())));
     this.#applied = await this.#daos.patches.findAppliedSince(this.target.target_id, earliest);
   }
@@ -209,9 +264,19 @@ export class Knowledge {
     return resumed_at !== null && resumed_at !== undefined && at < resumed_at;
   }
 
+  /** A person has looked at the patch that was judged, and sent it here again. */
+  #isStagedSince({ patch_ids, created_at }: GateExecution): boolean {
+    const patch = this.patches.get(patch_ids.at(-1) ?? '');
+    return patch !== undefined && patch.staged_at > created_at;
+  }
+
+  #known(treeId: string, digest: string): KnownProof {
+    return this.#proofs.get(`${treeId} ${digest}`) ?? NOTHING_KNOWN;
+  }
+
   #entry(treeId: string, digest: string): KnownProof {
     const key = `${treeId} ${digest}`;
-    const entry = this.#proofs.get(key) ?? { ...NOTHING_KNOWN, spoiled: [] };
+    const entry = this.#proofs.get(key) ?? { ...NOTHING_KNOWN, redsAtMs: [], spoiled: [] };
     this.#proofs.set(key, entry);
     return entry;
   }

@@ -4,8 +4,7 @@ import { treesOf } from './compositions.ts';
 import type { LandingScene } from './coordinator.ts';
 import type { QueuedRow } from './knowledge.ts';
 
-/** Gate runs that tell how flaky a target is, and what is assumed before there are any: three in twenty: caution first. */
-const RECENT = 500;
+/** What is assumed of a target before it has any gate runs: three in twenty: caution first. */
 const PRIOR = { flaky: 1.5, good: 10 };
 
 /** Everything that the planner may know. What it asks for beyond is composed by `compose`. */
@@ -14,9 +13,8 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
   const ofBranch = new Set(policy.gates.map((gate) => gateDigest(gate, policy.prepare, room)));
   const pools = [...new Set(policy.gates.map(({ pool }) => pool))];
   const offered = await deps.daos.workers.offeredGateSlots(pools);
-  const { good, flaky } = knowledge.anyDoubts
-    ? await deps.daos.gates.flakes(target.target_id, { last: RECENT })
-    : { good: 0, flaky: 0 };
+  const histories = knowledge.anyDoubts ? [...(await knowledge.flakes()).values()] : [];
+  const sumOf = (key: 'good' | 'flaky') => histories.reduce((sum, history) => sum + history[key], 0);
   return {
     tipTreeId: scene.tip.tree,
     paused: target.paused_at !== null,
@@ -41,7 +39,7 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
       patchIds: gate.patch_ids.filter((id) => knowledge.queue.some(({ patch_id }) => patch_id === id)),
       advisory: gate.advisory,
     })),
-    flakeRate: (flaky + PRIOR.flaky) / (good + PRIOR.good),
+    flakeRate: (sumOf('flaky') + PRIOR.flaky) / (sumOf('good') + PRIOR.good),
   };
 }
 

@@ -40,26 +40,30 @@ describe('P6: what proves nothing blocks', () => {
 });
 
 describe('flakes', () => {
-  test('red and then green on one tree is a flake: it lands, nobody is blamed, and the flake is on record', async () => {
-    const story = await LandingStory.begin(sluice);
-    await story.rule(
-      `[ -e "$control/second" ] && exit 0; [ -n "$names" ] && touch "$control/second" && exit 1; exit 0`,
-    );
-    await story.stage(['a']);
-    const { landed_commit } = await story.until('a', 'VERIFIED');
+  /** Red as many times as lines were told for the last patch of a tree. */
+  const RED_FOR_A_WHILE = `last=$\{names##* }; [ -s "$control/red-$last" ] && sed -i 1d "$control/red-$last" && exit 1; exit 0`;
+  const landsAfter = async (story: LandingStory, name: string, { reds }: { reds: number }): Promise<number> => {
+    await story.tell(`red-${name}`, 'red\n'.repeat(reds));
+    await story.stage([name]);
+    await story.until(name, 'VERIFIED');
+    return (await story.runs()).filter((names) => names.split(' ').at(-1) === name).length;
+  };
+
+  test('a gate that was never seen to flake needs more greens than reds; one that was, less: nobody is blamed, and the flake is on record', async () => {
+    const story = await LandingStory.begin(sluice, { rule: RED_FOR_A_WHILE });
+    expect(await landsAfter(story, 'a', { reds: 1 })).toBe(3);
+    const { landed_commit } = await story.patch('a');
     const tree = await story.git.git(['rev-parse', `${landed_commit}^{tree}`], story.git.remote);
     expect((await sluice.deps.daos.verdicts.findByTrees([tree]))[0]).toMatchObject({ passed: true, flaky: true });
+    expect(await landsAfter(story, 'b', { reds: 1 })).toBe(2);
+    expect(await landsAfter(story, 'c', { reds: 3 })).toBe(7);
     await story.end();
   });
 
   test('where flakes are not allowed, a tree that was red is run until it was green more often', async () => {
-    const story = await LandingStory.begin(sluice, { policy: { flakes: { allow: false } } });
-    await story.rule(
-      `[ -e "$control/second" ] && exit 0; [ -n "$names" ] && touch "$control/second" && exit 1; exit 0`,
-    );
-    await story.stage(['a']);
-    await story.until('a', 'VERIFIED');
-    expect((await story.runs()).filter((names) => names === 'a')).toHaveLength(3);
+    const story = await LandingStory.begin(sluice, { rule: RED_FOR_A_WHILE, policy: { flakes: { allow: false } } });
+    expect(await landsAfter(story, 'a', { reds: 1 })).toBe(3);
+    expect(await landsAfter(story, 'b', { reds: 1 })).toBe(3);
     await story.end();
   });
 

@@ -1,6 +1,7 @@
 import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { NO_TOLERANCE } from '../../../src/domain/landing/flake-tolerance.ts';
 import { openIntent } from '../../../src/ledger/landing.ts';
 import { acquireLease } from '../../../src/ledger/leases.ts';
 import { startAll } from '../../../src/lib/component.ts';
@@ -102,9 +103,8 @@ async function intentFor(story: LandingStory, { tree, digest }: { tree: string; 
     newCommit: commit,
     treeId: tree,
     prove: 'every_commit' as const,
-    flakesAllowed: true,
     patches: [{ patch_id: story.idOf('a'), commit, tree }],
-    proofs: [{ tree, digest, gate: 'scripted' }],
+    proofs: [{ tree, digest, gate: 'scripted', tolerance: NO_TOLERANCE }],
   };
 }
 

@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { greensDecide, redsLaidToFlakes } from '../../../../src/domain/landing/flake-tolerance.ts';
+
+test.each([
+  [{ good: 0, flaky: 0 }, 0],
+  [{ good: 500, flaky: 0 }, 0],
+  // One flake among few runs tells little.
+  [{ good: 2, flaky: 1 }, 1],
+  [{ good: 500, flaky: 1 }, 1],
+  [{ good: 2_000, flaky: 1 }, 0],
+  [{ good: 500, flaky: 30 }, 2],
+  [{ good: 500, flaky: 100 }, 4],
+])('of a history of %o, %i reds are laid to flakes', (history, reds) => {
+  expect(redsLaidToFlakes(history)).toBe(reds);
+});
+
+test.each([
+  [{ greens: 0, reds: 0 }, 5, false],
+  [{ greens: 1, reds: 0 }, 0, true],
+  [{ greens: 1, reds: 1 }, 0, false],
+  [{ greens: 1, reds: 1 }, 1, true],
+  [{ greens: 2, reds: 1 }, 0, true],
+  [{ greens: 1, reds: 3 }, 2, false],
+])('%o with %i reds tolerated: %s', (seen, reds, decided) => {
+  expect(greensDecide(seen, { reds, excusedBeforeMs: 0 })).toBe(decided);
+});
