@@ -5,7 +5,8 @@ import { Confinement } from '../src/children/confinement.ts';
 import { childEnvironment } from '../src/children/environment.ts';
 import { configSchema } from '../src/contract/config-schema.ts';
 import { silentLog } from '../src/lib/log.ts';
-import { renewChild, SlotRack } from '../src/workspaces/slots.ts';
+import { renewChild } from '../src/workspaces/slot.ts';
+import { SlotRack } from '../src/workspaces/slots.ts';
 
 /** What confinement costs a gate: the same command with and without, turn by turn, so that both meet the same machine. */
 const TURNS = Number(process.argv[2] ?? 300);

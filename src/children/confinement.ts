@@ -4,7 +4,7 @@ import type { PrepareDefinition } from '../contract/policy.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { type ChildResult, type ChildSpec, runChild } from '../lib/process.ts';
-import type { Slot } from '../workspaces/slots.ts';
+import type { Slot } from '../workspaces/slot.ts';
 import { watchProcesses } from './process-limit.ts';
 import {
   type ChildLimits,

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DAEMON_VARIABLES, CHILD_VARIABLES as NAMES } from '../contract/variables.ts';
-import type { Slot } from '../workspaces/slots.ts';
+import type { Slot } from '../workspaces/slot.ts';
 
 export interface ChildContext {
   runId: string;

@@ -76,7 +76,7 @@ export class WorkerSupervisor implements Component {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#slots = new SlotRack(options.dataDir);
+    this.#slots = new SlotRack(options.dataDir, options.log);
   }
 
   /** Process ids of the workers that live now. */

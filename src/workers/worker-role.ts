@@ -15,7 +15,7 @@ import { silentLog } from '../lib/log.ts';
 import { isDiskFull, isStillOut, type MachineFault } from '../lib/machine-fault.ts';
 import type { GateVariables, OnMachineFault } from '../pipeline/ports.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
-import { runGate } from '../pipeline/run-gate.ts';
+import { runGate } from '../pipeline/run-gate/run-gate.ts';
 import { type ExecuteAttempt, executeAttempt, runTask } from '../pipeline/run-task/run-task.ts';
 import { QueueConsumer } from '../queues/consumer.ts';
 import { queueName } from '../queues/queue-names.ts';
@@ -79,7 +79,7 @@ export function createWorkerRole(
     faults = [...faults.filter((at) => now - at < FAULTS_WITHIN_MS), now];
     if (faults.length >= FAULTS_TO_BELIEVE || (await isStillOut(fault, deps.settings.dataDir))) end('machine_fault');
   };
-  const slots = new SlotRack(deps.settings.dataDir);
+  const slots = new SlotRack(deps.settings.dataDir, deps.log);
   const intake = { open: true };
   const mirrors = deps.mirrorsOf('worker');
   // The supervisor has said it already where there is none.

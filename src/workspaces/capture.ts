@@ -5,7 +5,7 @@ import { changesBetween, listTree, type TreeChange, type TreeEntry } from '../gi
 import { foldersAbove, MODES } from '../git/tree-draft.ts';
 import { treeWithEntries } from '../git/tree-entries.ts';
 import { differencesFrom, isInside, isSealedFile, type Seal, sealFolder } from './seal.ts';
-import type { Slot, SlotContent } from './slots.ts';
+import type { Slot, SlotContent } from './slot.ts';
 import { ignoredAmong, storeFile } from './worktree-files.ts';
 
 export interface CapturedChange extends TreeChange {

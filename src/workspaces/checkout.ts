@@ -7,7 +7,7 @@ import { changedPaths } from '../git/tree-changes.ts';
 import type { ObjectFormat } from '../git/write-object.ts';
 import { removeTree } from '../lib/remove-tree.ts';
 import { differencesFrom, fileBelow, isInside, type Seal, sealFolder, signAgain } from './seal.ts';
-import { forgetKept, type Slot, type SlotContent } from './slots.ts';
+import { forgetKept, type Slot, type SlotContent } from './slot.ts';
 
 /**
  * Puts the files of a commit into the slot. Where the slot holds another commit of the same repository, and all that a child

@@ -6,7 +6,7 @@ import type { Mirror } from '../git/mirror.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
 import { removeTree } from '../lib/remove-tree.ts';
 import { forgetBelow, sealFolder, signAgain } from './seal.ts';
-import { forgetKept, type Slot } from './slots.ts';
+import { forgetKept, type Slot } from './slot.ts';
 
 export interface PrepareCall {
   mirror: Mirror;

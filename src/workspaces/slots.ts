@@ -1,76 +1,21 @@
-import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { poll, sleep } from '../lib/clock.ts';
+import { join } from 'node:path';
+import type { Mirror } from '../git/mirror.ts';
+import { poll } from '../lib/clock.ts';
 import { readIdentity, tryLock } from '../lib/file-lock.ts';
-import { signalGroup } from '../lib/process.ts';
-import {
-  identityNow,
-  identityOf,
-  isRunning,
-  type ProcessIdentity,
-  processesWithVariable,
-  processesWorkingIn,
-} from '../lib/process-identity.ts';
-import { removeTree } from '../lib/remove-tree.ts';
-import { takeBack } from './checkout.ts';
-import { forgetBelow, isInside, type Seal } from './seal.ts';
-
-/** A directory to run in; its paths never change. */
-export interface Slot {
-  /** Unique on the machine while the slot is held; children see it as SLUICE_SLOT. */
-  readonly number: number;
-  readonly dir: string;
-  readonly work: string;
-  /** Folders of one child alone. Their names never come again: what could not be removed is found by nobody. */
-  child: ChildFolders;
-  readonly indexFile: string;
-  /** What stands in `work`, signed; undefined: nobody knows, and a check-out starts from nothing. */
-  content: SlotContent | undefined;
-}
-
-export interface ChildFolders {
-  /** Holds the others. */
-  dir: string;
-  home: string;
-  tmp: string;
-  /** Where a child leaves what it has to say. */
-  out: string;
-  /** What it is told; it only reads here. */
-  given: string;
-}
-
-/** For whoever comes next in a slot. */
-export function renewChild(slot: Slot): void {
-  slot.child = childFolders(slot.dir);
-}
-
-function childFolders(slotDir: string): ChildFolders {
-  const dir = join(slotDir, `child-${randomUUID().slice(0, 13)}`);
-  return { dir, home: join(dir, 'home'), tmp: join(dir, 'tmp'), out: join(dir, 'out'), given: join(dir, 'given') };
-}
-
-export interface SlotContent {
-  mirrorDir: string;
-  commit: string;
-  seal: Seal;
-  signedAtMs: number;
-  /** Kept paths of `prepare` that are in place, by what they were made from. */
-  kept: Map<string, string>;
-  /** Files of the commit that were taken away, to be written again. */
-  restore?: readonly string[];
-}
-
-/** A kept path is gone, and with it those that lay inside it. */
-export function forgetKept({ seal, kept }: SlotContent, folder: string): void {
-  for (const path of kept.keys()) if (isInside(path, folder)) kept.delete(path);
-  forgetBelow(seal, folder);
-}
+import { type Log, silentLog } from '../lib/log.ts';
+import { identityNow, identityOf, isRunning, type ProcessIdentity } from '../lib/process-identity.ts';
+import { checkOut } from './checkout.ts';
+import { cleanSlot, emptySlot, endLeftovers } from './clean-slot.ts';
+import { renewChild, type Slot, slotAt } from './slot.ts';
+import { forgetAside, noteAside, slotsRoot } from './slots-aside.ts';
 
 const LOCK_LIMIT_MS = 60_000;
 const LOCK_WAIT_MS = 20;
-const MAX_KILL_ROUNDS = 20;
+/** The folder of a slot does not take its owner's name: it is the slot, not the disk. */
+const SPOILT = ['EPERM', 'EACCES', 'ENOTDIR', 'ELOOP'];
+const MAX_SPOILT = 1_000;
 
 /**
  * The slots below one data folder, shared by all worker processes of a machine. A slot belongs to the process whose
@@ -78,13 +23,17 @@ const MAX_KILL_ROUNDS = 20;
  */
 export class SlotRack {
   readonly #root: string;
+  readonly #log: Log;
   readonly #idle: Slot[] = [];
   /** Ours, with a process in them that would not end or files that could not be removed; never handed out. */
   #unclean: Slot[] = [];
+  /** Ours, seemingly empty, and yet they take no files where another slot does; never handed out. */
+  readonly #broken: Slot[] = [];
   #closed = false;
 
-  constructor(dataDir: string) {
-    this.#root = resolve(dataDir, 'slots');
+  constructor(dataDir: string, log: Log = silentLog()) {
+    this.#root = slotsRoot(dataDir);
+    this.#log = log;
   }
 
   /** A slot of ours that holds the repository already, or the lowest free one. */
@@ -93,20 +42,45 @@ export class SlotRack {
     const [known] = warm === -1 ? this.#idle.splice(0, 1) : this.#idle.splice(warm, 1);
     if (known !== undefined) return known;
     for (const slot of this.#unclean.splice(0)) await this.release(slot);
-    const freed = this.#idle.pop();
-    if (freed !== undefined) return freed;
+    return this.#idle.pop() ?? this.#take();
+  }
+
+  /**
+   * A slot with the files of a commit in it. When one does not take them another is tried: what a slot is spoilt with is no
+   * fault of the work that comes next. Throws what the other one says, because then it is not the slot.
+   */
+  async acquireWith(mirror: Mirror, commit: string): Promise<Slot> {
+    const first = await this.acquire(mirror);
+    const problem = await faultOf(() => checkOut(mirror, first, commit));
+    if (problem === undefined) return first;
+    const other = await this.#take();
+    const also = await faultOf(() => checkOut(mirror, other, commit));
+    if (also === undefined) {
+      this.#broken.push(first);
+      await this.#setAside(first.number, problem.message);
+      return other;
+    }
+    await this.release(first);
+    await this.release(other);
+    throw also;
+  }
+
+  /** The lowest one that nobody holds. */
+  async #take(): Promise<Slot> {
     await mkdir(this.#root, { recursive: true });
     const owner = JSON.stringify(await identityOf(process.pid));
     for (let number = 1; ; number += 1) {
-      const slot = this.#slot(number);
-      await mkdir(slot.dir, { recursive: true });
+      const slot = slotAt(this.#root, number);
       try {
+        await mkdir(slot.dir, { recursive: true });
         await writeFile(join(slot.dir, 'owner'), owner, { flag: 'wx' });
+        return slot;
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
-        throw error;
+        const { code = '', message } = error as NodeJS.ErrnoException;
+        if (code === 'EEXIST') continue;
+        if (!SPOILT.includes(code) || number > MAX_SPOILT) throw error;
+        await this.#setAside(number, message);
       }
-      return slot;
     }
   }
 
@@ -116,10 +90,13 @@ export class SlotRack {
    * tried again before another one is made.
    */
   async release(slot: Slot): Promise<void> {
-    if (!(await cleaned(slot))) {
+    const problem = await faultOf(() => cleanSlot(slot));
+    if (problem !== undefined) {
       this.#unclean.push(slot);
+      await this.#setAside(slot.number, problem.message);
       return;
     }
+    await forgetAside(this.#root, slot.number);
     renewChild(slot);
     if (this.#closed) await this.#vacate(slot);
     else this.#idle.push(slot);
@@ -128,19 +105,25 @@ export class SlotRack {
   /** Empties the slots that this process holds for nobody, and those that come back later. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const slot of [...this.#idle.splice(0), ...this.#unclean.splice(0)]) await this.#vacate(slot);
+    const ours = [this.#idle, this.#unclean, this.#broken].flatMap((slots) => slots.splice(0));
+    for (const slot of ours) await this.#vacate(slot);
   }
 
   /** False when something there would not end or go: then it keeps its owner and is not handed out. */
   async #vacate(slot: Slot): Promise<boolean> {
-    try {
-      if (!(await endLeftovers(slot))) return false;
+    const problem = await faultOf(async () => {
+      await endLeftovers(slot);
       await emptySlot(slot, true);
+      await forgetAside(this.#root, slot.number);
       await rm(join(slot.dir, 'owner'), { force: true });
-      return true;
-    } catch {
-      return false;
-    }
+    });
+    if (problem !== undefined) await this.#setAside(slot.number, problem.message);
+    return problem === undefined;
+  }
+
+  async #setAside(slot: number, reason: string): Promise<void> {
+    this.#log.warn({ slot, reason }, 'slot.set_aside');
+    await noteAside(this.#root, slot, reason);
   }
 
   /** Written before the child can do anything, so that whoever sweeps knows its group. */
@@ -155,25 +138,13 @@ export class SlotRack {
     return this.#underLock(async () => {
       const freed: number[] = [];
       for (const number of numbers) {
-        const slot = this.#slot(number);
+        const slot = slotAt(this.#root, number);
         const owner = await readOwner(slot);
         if (owner === undefined || (await isRunning(owner))) continue;
         if (await this.#vacate(slot)) freed.push(number);
       }
       return freed;
     });
-  }
-
-  #slot(number: number): Slot {
-    const dir = join(this.#root, String(number));
-    return {
-      number,
-      dir,
-      work: join(dir, 'work'),
-      child: childFolders(dir),
-      indexFile: join(dir, 'index'),
-      content: undefined,
-    };
   }
 
   /**
@@ -196,49 +167,11 @@ function readOwner(slot: Slot): Promise<ProcessIdentity | undefined> {
   return readIdentity(join(slot.dir, 'owner'));
 }
 
-/**
- * By what every child carries in its environment, by where it works, and by the journal of groups: a child may leave its
- * group, empty its environment, and start others while it is being ended. Our own process and its threads never carry the
- * mark. False when something would not end.
- */
-async function endLeftovers(slot: Slot): Promise<boolean> {
-  const leader = await readIdentity(join(slot.dir, 'group'));
-  for (let round = 0; round < MAX_KILL_ROUNDS; round += 1) {
-    const marked = [...(await processesWithVariable(`TMPDIR=${slot.dir}/`)), ...(await processesWorkingIn(slot.dir))];
-    const holder = leader === undefined ? null : (await identityOf(leader.pid)).startTicks;
-    const leads = holder !== null && holder === leader?.startTicks;
-    if (marked.length === 0 && !leads) return true;
-    // The number may belong to somebody else by now, and is nobody else's while its leader lives or has left others behind.
-    if (leader !== undefined && (leads || holder === null)) signalGroup(leader.pid, 'SIGKILL');
-    for (const pid of marked) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // Gone already.
-      }
-    }
-    await sleep(LOCK_WAIT_MS);
-  }
-  return false;
-}
-
-/** True when no process and no file of the child is left. */
-async function cleaned(slot: Slot): Promise<boolean> {
+async function faultOf(work: () => Promise<void>): Promise<Error | undefined> {
   try {
-    if (!(await endLeftovers(slot))) return false;
-    await takeBack(slot).catch(() => {});
-    await emptySlot(slot, slot.content === undefined);
-    return true;
-  } catch {
-    return false;
+    await work();
+    return undefined;
+  } catch (error) {
+    return error as Error;
   }
-}
-
-/** Sluice's own entries of a slot that outlive a child: the rest of its folder goes. */
-const STAYING = ['owner', 'work', 'index'];
-
-/** What belonged to one child alone goes always, also beside its own folders; the files of the commit only with `whole`. */
-async function emptySlot(slot: Slot, whole: boolean): Promise<void> {
-  const staying = whole ? ['owner'] : STAYING;
-  for (const name of await readdir(slot.dir)) if (!staying.includes(name)) await removeTree(join(slot.dir, name));
 }

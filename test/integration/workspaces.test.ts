@@ -11,7 +11,9 @@ import { type CapturedChange, captureChange, rereadTree } from '../../src/worksp
 import { checkOut } from '../../src/workspaces/checkout.ts';
 import { Preparation } from '../../src/workspaces/prepare.ts';
 import { differencesFrom, sealFolder } from '../../src/workspaces/seal.ts';
-import { type Slot, SlotRack } from '../../src/workspaces/slots.ts';
+import type { Slot } from '../../src/workspaces/slot.ts';
+import { SlotRack } from '../../src/workspaces/slots.ts';
+import { slotsAside } from '../../src/workspaces/slots-aside.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 
 let git: GitSandbox;
@@ -359,6 +361,43 @@ describe('slots', () => {
     }
     await own.close();
     await rm(outside, { recursive: true });
+  });
+
+  test('P7: what cannot be removed, or takes no files, costs that slot alone, and is named until it is mended', async () => {
+    const folder = join(dataDir, 'spoilt');
+    const own = new SlotRack(folder);
+    const immutable = async (flag: '+i' | '-i', path: string) => {
+      const { ending } = await runChild({
+        argv: ['chattr', flag, path],
+        cwd: '/',
+        env: { PATH: process.env.PATH! },
+        timeoutMs: 5_000,
+      });
+      expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
+    };
+    const first = await own.acquireWith(git.mirror, base);
+    await runIn(first, 'echo x > "$HOME/stays"');
+    const stays = join(first.child.home, 'stays');
+    await immutable('+i', stays);
+    await own.release(first);
+    const second = await own.acquireWith(git.mirror, base);
+    // Empty, and yet nothing can be made in it.
+    const third = await own.acquire();
+    await own.release(second);
+    await immutable('+i', third.dir);
+    await own.release(third);
+    const taken = [await own.acquireWith(git.mirror, base), await own.acquireWith(git.mirror, base)];
+    expect(taken.map(({ number }) => number)).toEqual([2, 4]);
+    expect(await slotsAside(folder)).toEqual([
+      { slot: 1, reason: expect.stringContaining('not permitted'), since: expect.any(String) },
+      { slot: 3, reason: expect.stringContaining('not permitted'), since: expect.any(String) },
+    ]);
+    await immutable('-i', stays);
+    await immutable('-i', third.dir);
+    for (const slot of taken) await own.release(slot);
+    await own.close();
+    expect(await slotsAside(folder)).toEqual([]);
+    expect(await own.sweep()).toEqual([]);
   });
 
   test('P8: the slot of a dead process is swept, with the children it left', async () => {

@@ -5,6 +5,7 @@ import { type ConfinementState, confinementOf, UNCONFINED } from '../../children
 import { loadSettings, type Settings } from '../../config.ts';
 import { branchesOf, type MirrorSize, sizeOfMirror } from '../../git/maintain-mirror.ts';
 import { silentLog } from '../../lib/log.ts';
+import { slotsAside } from '../../workspaces/slots-aside.ts';
 import { type CliContext, print } from '../context.ts';
 import { plain, table } from '../table.ts';
 
@@ -18,14 +19,18 @@ interface MirrorReport extends MirrorSize {
 export function doctorCommand(program: Command, context: CliContext): void {
   program
     .command('doctor')
-    .description('what the data folder of this machine holds: the size of each mirror and the branches it is kept for')
+    .description(
+      'what the data folder of this machine holds: mirrors with their sizes and branches, slots that are set aside',
+    )
     .option('--data-dir <folder>', 'where mirrors, slots and the embedded database live')
     .action(async (options: { dataDir?: string }, command: Command) => {
       const settings = await loadSettings(context.environment, options);
       const { dataDir } = settings;
       const confinement = await confinementHere(settings);
       const mirrors = await mirrorsBelow(join(dataDir, 'mirrors'));
-      print(context, command, { data_dir: dataDir, confinement, mirrors: mirrors.map(inWireNames) }, () =>
+      const aside = await slotsAside(dataDir);
+      const report = { data_dir: dataDir, confinement, mirrors: mirrors.map(inWireNames), slots_set_aside: aside };
+      print(context, command, report, () =>
         [
           `Confinement: ${confinement.kind}${confinement.kind === 'none' ? `: ${confinement.problem ?? 'the configuration wants none'}; ${UNCONFINED}` : ''}`,
           table(
@@ -39,6 +44,7 @@ export function doctorCommand(program: Command, context: CliContext): void {
               plain(branches.join(', ')),
             ]),
           ),
+          ...aside.map(({ slot, reason, since }) => `Slot ${slot} is set aside since ${since}: ${plain(reason)}`),
         ].join('\n\n'),
       );
     });

@@ -11,10 +11,10 @@ import { CostLines, readReport } from '../../tools/cost.ts';
 import type { CommandTool, ToolFact } from '../../tools/tool.ts';
 import { folderActivity } from '../../workspaces/activity.ts';
 import { captureChange } from '../../workspaces/capture.ts';
-import { checkOut } from '../../workspaces/checkout.ts';
 import type { Preparation } from '../../workspaces/prepare.ts';
 import { letClockTick } from '../../workspaces/seal.ts';
-import { renewChild, type Slot, type SlotRack } from '../../workspaces/slots.ts';
+import { renewChild, type Slot } from '../../workspaces/slot.ts';
+import type { SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../output-log.ts';
 import type { GateVariables, OnMachineFault } from '../ports.ts';
 import { buildPatch, type PatchOrigin, refusedPatch } from './build-patch.ts';
@@ -61,7 +61,7 @@ export async function attemptWithTool(
     signal: AbortSignal;
   },
 ): Promise<ToolAttempt> {
-  const slot = await deps.slots.acquire(call.mirror);
+  const slot = await deps.slots.acquireWith(call.mirror, call.base.commit);
   try {
     return await runInSlot(deps, slot, call);
   } finally {
@@ -76,7 +76,6 @@ async function runInSlot(
 ): Promise<ToolAttempt> {
   const { preparation, confinement, environment } = deps;
   const { mirror, task, tool, base, output, signal } = call;
-  await checkOut(mirror, slot, base.commit);
   const surroundings = () => surroundingsOf(deps, slot, call);
   const runStep = confinement.stepsIn(slot, surroundings, (names) => deps.gateVariables(task.url, names));
   const { prepare: steps } = base.policy;

@@ -1,44 +1,37 @@
-import type { Confinement } from '../children/confinement.ts';
-import { childEnvironment } from '../children/environment.ts';
-import { hasCode, SluiceError } from '../contract/errors.ts';
-import { pathMatcher } from '../contract/glob.ts';
-import type { Policy } from '../contract/policy.ts';
-import type { PatchDao, QueuedPatchRow } from '../dao/patch-dao.ts';
-import { gateDigest, hasNetwork } from '../domain/gates-in-force.ts';
-import type { VerdictSeal } from '../domain/verdict-seal.ts';
-import type { Mirror } from '../git/mirror.ts';
-import { landedObjects } from '../git/mirror-folder.ts';
-import type { Mirrors } from '../git/mirrors.ts';
-import { treeWithPinned } from '../git/tree-entries.ts';
-import { writeCommit } from '../git/write-commit.ts';
-import type { ClaimedGate } from '../ledger/claims.ts';
-import { claimGate } from '../ledger/claims.ts';
-import { endGate, type GateEnd } from '../ledger/gates.ts';
-import type { Ledger } from '../ledger/ledger.ts';
-import type { Log } from '../lib/log.ts';
-import { machineFault } from '../lib/machine-fault.ts';
-import type { ChildResult } from '../lib/process.ts';
-import { redactDeep, redactor } from '../lib/redact.ts';
-import { assertBegan, assertRoom, outputTail, type StopCause } from '../tools/classify-ending.ts';
-import { rereadTree } from '../workspaces/capture.ts';
-import { checkOut, takeBack } from '../workspaces/checkout.ts';
-import type { Preparation } from '../workspaces/prepare.ts';
-import { letClockTick } from '../workspaces/seal.ts';
-import { renewChild, type Slot, type SlotRack } from '../workspaces/slots.ts';
-import { composeOnTip } from './land-patches/compose.ts';
-import { OutputLog } from './output-log.ts';
-import { persist } from './persist.ts';
-import type { CrashPoint, GateVariables, HeldWorkRegistry, OnMachineFault, RepositoryBook } from './ports.ts';
-import { readPolicy } from './read-policy.ts';
+import type { Confinement } from '../../children/confinement.ts';
+import { childEnvironment } from '../../children/environment.ts';
+import { hasCode } from '../../contract/errors.ts';
+import { hasNetwork } from '../../domain/gates-in-force.ts';
+import type { VerdictSeal } from '../../domain/verdict-seal.ts';
+import type { Mirror } from '../../git/mirror.ts';
+import { landedObjects } from '../../git/mirror-folder.ts';
+import type { Mirrors } from '../../git/mirrors.ts';
+import type { ClaimedGate } from '../../ledger/claims.ts';
+import { claimGate } from '../../ledger/claims.ts';
+import { endGate, type GateEnd } from '../../ledger/gates.ts';
+import type { Ledger } from '../../ledger/ledger.ts';
+import type { Log } from '../../lib/log.ts';
+import { machineFault } from '../../lib/machine-fault.ts';
+import type { ChildResult } from '../../lib/process.ts';
+import { redactDeep, redactor } from '../../lib/redact.ts';
+import { assertBegan, assertRoom, outputTail, type StopCause } from '../../tools/classify-ending.ts';
+import { rereadTree } from '../../workspaces/capture.ts';
+import { checkOut, takeBack } from '../../workspaces/checkout.ts';
+import type { Preparation } from '../../workspaces/prepare.ts';
+import { letClockTick } from '../../workspaces/seal.ts';
+import { renewChild, type Slot } from '../../workspaces/slot.ts';
+import type { SlotRack } from '../../workspaces/slots.ts';
+import { OutputLog } from '../output-log.ts';
+import { persist } from '../persist.ts';
+import type { CrashPoint, GateVariables, HeldWorkRegistry, OnMachineFault } from '../ports.ts';
+import { type RebuildDeps, type RebuiltCandidate, rebuildCandidate } from './rebuild-candidate.ts';
 
-export interface RunGateDeps {
+export interface RunGateDeps extends RebuildDeps {
   ledger: Ledger;
-  patches: PatchDao;
   mirrors: Mirrors;
   slots: SlotRack;
   confinement: Confinement;
   preparation: Preparation;
-  repositories: RepositoryBook;
   seal: VerdictSeal;
   gateVariables: GateVariables;
   held: HeldWorkRegistry;
@@ -55,8 +48,6 @@ type Outcome = Pick<GateEnd, 'outcome' | 'exitCode' | 'results'>;
 const TOO_MANY: StopCause = 'too_many_processes';
 /** POSIX: not executable, not found. The command did not run, so nothing is proven. */
 const NOT_RUN = [126, 127];
-/** An attribution of commits that never leave the mirror. */
-const OVERLAY = { name: 'Sluice', email: 'overlay@sluice.invalid' };
 
 /** Stage: claims a gate execution, rebuilds the candidate, runs the command on exactly that tree, records the verdict. */
 export async function runGate(deps: RunGateDeps, message: { id: string; dispatch: number }): Promise<void> {
@@ -97,9 +88,14 @@ async function prove(
   };
   try {
     const mirror = deps.mirrors.of(gate.url);
-    const rebuilt = await rebuildCandidate(deps, mirror, gate);
-    slot = await deps.slots.acquire(mirror);
-    return { outcome: await proveInSlot(deps, { gate, mirror, slot, rebuilt, output, signal }), leave };
+    const { commit, policy } = await rebuildCandidate(deps, mirror, gate);
+    await deps.crashPoint('gate-checked-out');
+    const worth = { mirror, steps: policy.prepare };
+    const fromTip = await deps.preparation.isWorthMaking(worth, { tip: gate.tip_commit, commit });
+    slot = await deps.slots.acquireWith(mirror, fromTip ? gate.tip_commit : commit);
+    const call = { gate, mirror, slot, commit, policy, output, signal };
+    if (fromTip) await prepareFromTip(deps, call);
+    return { outcome: await proveInSlot(deps, call), leave };
   } catch (error) {
     if (signal.aborted) return { outcome: lost(signal), leave };
     // A fault of this machine (disk, git, a remote that is away) says nothing of the patch: tried again, elsewhere maybe.
@@ -126,77 +122,31 @@ function isUncheckable(error: unknown): boolean {
   );
 }
 
-interface Rebuilt {
-  commit: string;
-  policy: Policy;
+interface InSlot extends RebuiltCandidate {
+  gate: ClaimedGate;
+  mirror: Mirror;
+  slot: Slot;
+  output: OutputLog;
+  signal: AbortSignal;
 }
 
-/** The commit to check out. Its tree must be the one that the coordinator planned, or nothing is run. */
-async function rebuildCandidate(deps: RunGateDeps, mirror: Mirror, gate: ClaimedGate): Promise<Rebuilt> {
-  await mirror.ensure();
-  if (!(await mirror.has(gate.tip_commit))) await mirror.fetchTip(gate.branch);
-  const { policy, error } = await readPolicy(mirror, gate.tip_commit);
-  if (policy === null) throw new SluiceError('policy.invalid', error);
-  assertSameRoom(deps, { gate, policy });
-  const rows = await deps.patches.findComposable(gate.patch_ids);
-  const patches = gate.patch_ids.map((id) => rows.find(({ patch_id }) => patch_id === id));
-  if (patches.some((patch) => patch === undefined)) {
-    throw new SluiceError('candidate.mismatch', 'a patch of the candidate is gone');
-  }
-  const committer = deps.repositories.committer(gate.target_id.slice(0, gate.target_id.lastIndexOf('@')));
-  const composer = { mirror, committer, readDiff: (id: string) => deps.patches.readDiff(id) };
-  const composed = await composeOnTip(composer, { tip: gate.tip_commit, patches: patches as QueuedPatchRow[] });
-  if (!composed.ok)
-    throw new SluiceError('candidate.mismatch', `the candidate does not compose here: ${composed.reason}`);
-  const candidate = composed.commits.at(-1) ?? { commit: gate.tip_commit, tree: await mirror.treeOf(gate.tip_commit) };
-  const before = policy.landing.prove === 'every_commit' ? composed.commits.at(-2)?.commit : undefined;
-  const pinnedFrom = before ?? gate.tip_commit;
-  const isPinned = pathMatcher(policy.pinned);
-  const tree = gate.pinned
-    ? await treeWithPinned(mirror, { tree: candidate.tree, pinnedFrom, isPinned })
-    : candidate.tree;
-  if (tree !== gate.tree_id) {
-    throw new SluiceError('candidate.mismatch', `the candidate's tree is ${tree} here, not ${gate.tree_id}`);
-  }
-  if (!gate.pinned) return { commit: candidate.commit, policy };
-  const now = new Date(0).toISOString();
-  const commit = await writeCommit(mirror, {
-    tree,
-    parent: gate.tip_commit,
-    message: 'candidate with the pinned files of the branch',
-    author: OVERLAY,
-    authoredAt: now,
-    committer: OVERLAY,
-    committedAt: now,
-  });
-  return { commit, policy };
+/** The slot holds the tip: what its steps make may be kept for all. Then it takes the candidate. */
+async function prepareFromTip(deps: RunGateDeps, call: InSlot): Promise<void> {
+  const { gate, mirror, slot, commit, policy } = call;
+  const variables = (names: readonly string[]) => deps.gateVariables(gate.url, names);
+  const runStep = deps.confinement.stepsIn(slot, () => childOf(deps, call), variables);
+  const steps = policy.prepare;
+  await deps.preparation.run({ mirror, slot, steps, commit: gate.tip_commit, landed: true, runStep });
+  await takeBack(slot);
+  await checkOut(mirror, slot, commit);
 }
 
-/** A verdict holds for the room that the scheduler had in mind, not for the one that this worker's configuration makes. */
-function assertSameRoom({ repositories }: RunGateDeps, { gate, policy }: { gate: ClaimedGate; policy: Policy }): void {
-  if (gateDigest(gate.definition, policy.prepare, repositories.gateRoom(gate.url)) === gate.digest) return;
-  const advice = 'its configuration and the scheduler’s must agree about `sandbox` and `gate_network`';
-  throw new SluiceError('gate.other_room', `this worker confines gates otherwise than the scheduler: ${advice}`);
-}
-
-async function proveInSlot(
-  deps: RunGateDeps,
-  call: { gate: ClaimedGate; mirror: Mirror; slot: Slot; rebuilt: Rebuilt; output: OutputLog; signal: AbortSignal },
-): Promise<Outcome> {
-  const { preparation, confinement, crashPoint } = deps;
-  const { gate, mirror, slot, signal } = call;
+async function proveInSlot(deps: RunGateDeps, call: InSlot): Promise<Outcome> {
+  const { preparation, confinement } = deps;
+  const { gate, mirror, slot, signal, commit, policy } = call;
   const secrets = secretsOf(deps, gate);
   const variables = (names: readonly string[]) => deps.gateVariables(gate.url, names);
-  const { commit, policy } = call.rebuilt;
-  await crashPoint('gate-checked-out');
   const { prepare: steps } = policy;
-  if (await preparation.isWorthMaking({ mirror, steps }, { tip: gate.tip_commit, commit })) {
-    await checkOut(mirror, slot, gate.tip_commit);
-    const runStep = confinement.stepsIn(slot, () => childOf(deps, call), variables);
-    await preparation.run({ mirror, slot, steps, commit: gate.tip_commit, landed: true, runStep });
-    await takeBack(slot);
-  }
-  await checkOut(mirror, slot, commit);
   const runStep = confinement.stepsIn(slot, () => childOf(deps, call), variables);
   const prepared = await preparation.run({ mirror, slot, steps, commit, landed: false, runStep });
   if (!prepared.ok) {

@@ -1,0 +1,78 @@
+import { SluiceError } from '../../contract/errors.ts';
+import { pathMatcher } from '../../contract/glob.ts';
+import type { Policy } from '../../contract/policy.ts';
+import type { PatchDao, QueuedPatchRow } from '../../dao/patch-dao.ts';
+import { gateDigest } from '../../domain/gates-in-force.ts';
+import type { Mirror } from '../../git/mirror.ts';
+import { treeWithPinned } from '../../git/tree-entries.ts';
+import { writeCommit } from '../../git/write-commit.ts';
+import type { ClaimedGate } from '../../ledger/claims.ts';
+import { composeOnTip } from '../land-patches/compose.ts';
+import type { RepositoryBook } from '../ports.ts';
+import { readPolicy } from '../read-policy.ts';
+
+export interface RebuildDeps {
+  patches: PatchDao;
+  repositories: RepositoryBook;
+}
+
+export interface RebuiltCandidate {
+  commit: string;
+  /** The branch's own, which its gate is one of. */
+  policy: Policy;
+}
+
+/** An attribution of commits that never leave the mirror. */
+const OVERLAY = { name: 'Sluice', email: 'overlay@sluice.invalid' };
+
+/** The commit to check out. Its tree must be the one that the coordinator planned, or nothing is run. */
+export async function rebuildCandidate(
+  deps: RebuildDeps,
+  mirror: Mirror,
+  gate: ClaimedGate,
+): Promise<RebuiltCandidate> {
+  await mirror.ensure();
+  if (!(await mirror.has(gate.tip_commit))) await mirror.fetchTip(gate.branch);
+  const { policy, error } = await readPolicy(mirror, gate.tip_commit);
+  if (policy === null) throw new SluiceError('policy.invalid', error);
+  assertSameRoom(deps, { gate, policy });
+  const rows = await deps.patches.findComposable(gate.patch_ids);
+  const patches = gate.patch_ids.map((id) => rows.find(({ patch_id }) => patch_id === id));
+  if (patches.some((patch) => patch === undefined)) {
+    throw new SluiceError('candidate.mismatch', 'a patch of the candidate is gone');
+  }
+  const committer = deps.repositories.committer(gate.target_id.slice(0, gate.target_id.lastIndexOf('@')));
+  const composer = { mirror, committer, readDiff: (id: string) => deps.patches.readDiff(id) };
+  const composed = await composeOnTip(composer, { tip: gate.tip_commit, patches: patches as QueuedPatchRow[] });
+  if (!composed.ok)
+    throw new SluiceError('candidate.mismatch', `the candidate does not compose here: ${composed.reason}`);
+  const candidate = composed.commits.at(-1) ?? { commit: gate.tip_commit, tree: await mirror.treeOf(gate.tip_commit) };
+  const before = policy.landing.prove === 'every_commit' ? composed.commits.at(-2)?.commit : undefined;
+  const pinnedFrom = before ?? gate.tip_commit;
+  const isPinned = pathMatcher(policy.pinned);
+  const tree = gate.pinned
+    ? await treeWithPinned(mirror, { tree: candidate.tree, pinnedFrom, isPinned })
+    : candidate.tree;
+  if (tree !== gate.tree_id) {
+    throw new SluiceError('candidate.mismatch', `the candidate's tree is ${tree} here, not ${gate.tree_id}`);
+  }
+  if (!gate.pinned) return { commit: candidate.commit, policy };
+  const now = new Date(0).toISOString();
+  const commit = await writeCommit(mirror, {
+    tree,
+    parent: gate.tip_commit,
+    message: 'candidate with the pinned files of the branch',
+    author: OVERLAY,
+    authoredAt: now,
+    committer: OVERLAY,
+    committedAt: now,
+  });
+  return { commit, policy };
+}
+
+/** A verdict holds for the room that the scheduler had in mind, not for the one that this worker's configuration makes. */
+function assertSameRoom({ repositories }: RebuildDeps, { gate, policy }: { gate: ClaimedGate; policy: Policy }): void {
+  if (gateDigest(gate.definition, policy.prepare, repositories.gateRoom(gate.url)) === gate.digest) return;
+  const advice = 'its configuration and the scheduler’s must agree about `sandbox` and `gate_network`';
+  throw new SluiceError('gate.other_room', `this worker confines gates otherwise than the scheduler: ${advice}`);
+}
