@@ -5,6 +5,13 @@ import { BaseDao, type EntitySource } from './base-dao.ts';
 
 export type GreenVerdict = Pick<GateVerdictRow, 'tree_id' | 'digest' | 'gate_id' | 'seal'>;
 
+/** A green verdict as an audit finds it. */
+export interface EverPassed extends GreenVerdict {
+  /** An execution stands behind it, or is on record. */
+  executed: boolean;
+  created_at: Date;
+}
+
 /** What its seal is about. */
 export function sealedPart({ tree_id, digest, gate_id }: GreenVerdict): SealedVerdict {
   return { treeId: tree_id, digest, gateId: gate_id };
@@ -31,7 +38,7 @@ const WAS_EXECUTED = sql`(
       select 1 from state_transitions s
       where s.kind = 'gate' and s.entity_id = v.gate_id and s.to_state = 'PASSED' and s.actor = 'worker'))`;
 
-export class GateVerdictDao extends BaseDao<GateVerdictRow, { tree_id: string; digest: string }> {
+export class GateVerdictDao extends BaseDao<GateVerdictRow, { tree_id: string; digest: string; gate_id: string }> {
   constructor(source: EntitySource) {
     super(source, { schema: GateVerdict, key: 'tree_id', noun: 'verdict' });
   }
@@ -48,9 +55,10 @@ export class GateVerdictDao extends BaseDao<GateVerdictRow, { tree_id: string; d
   }
 
   /** What was proven of these trees, for an audit: executions of deleted runs count by what is on record of them. */
-  findEverPassed(treeIds: readonly string[]): Promise<(GreenVerdict & { executed: boolean; updated_at: Date })[]> {
+  findEverPassed(treeIds: readonly string[]): Promise<EverPassed[]> {
     return this.rows(sql`
-      select v.tree_id, v.digest, v.gate_id, v.seal, v.updated_at, ${WAS_EXECUTED} as executed from gate_verdicts v
-      where v.passed and v.tree_id = any (${[...treeIds]}::text[])`);
+      select v.tree_id, v.digest, v.gate_id, v.seal, v.created_at, ${WAS_EXECUTED} as executed from gate_verdicts v
+      where v.passed and v.tree_id = any (${[...treeIds]}::text[])
+      order by v.created_at`);
   }
 }

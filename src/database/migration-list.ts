@@ -19,6 +19,7 @@ import { Migration20261126000018_target_faults } from '../../migrations/Migratio
 import { Migration20261126000019_confinement } from '../../migrations/Migration20261126000019_confinement.ts';
 import { Migration20261126000020_silent_workers } from '../../migrations/Migration20261126000020_silent_workers.ts';
 import { Migration20261126000021_callers } from '../../migrations/Migration20261126000021_callers.ts';
+import { Migration20261126000022_append_only } from '../../migrations/Migration20261126000022_append_only.ts';
 
 /** Every migration, oldest first. A list, so that the published package needs no folder to search. */
 export const MIGRATIONS = [
@@ -43,4 +44,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000019_confinement', class: Migration20261126000019_confinement },
   { name: 'Migration20261126000020_silent_workers', class: Migration20261126000020_silent_workers },
   { name: 'Migration20261126000021_callers', class: Migration20261126000021_callers },
+  { name: 'Migration20261126000022_append_only', class: Migration20261126000022_append_only },
 ];

@@ -1,4 +1,5 @@
 import { SluiceError } from '../contract/errors.ts';
+import { grantAgain } from './daemon-role.ts';
 import { Database, sql } from './database.ts';
 import { codedDatabaseError } from './faults.ts';
 import { MIGRATIONS } from './migration-list.ts';
@@ -14,7 +15,11 @@ const LOCK_KEY = 7_411_2026;
 
 export async function migrateUp(database: Database): Promise<string[]> {
   if ((await migrationStatus(database)).every(({ executed }) => executed)) return [];
-  return underLock(database, async (patient) => (await patient.orm.migrator.up()).map(({ name }) => name));
+  return underLock(database, async (patient) => {
+    const names = (await patient.orm.migrator.up()).map(({ name }) => name);
+    await grantAgain(patient);
+    return names;
+  });
 }
 
 /** Takes back the newest migration, or all that came after `to` (`0`: all). */

@@ -10,6 +10,8 @@ export const Installation = defineEntity({
     /** Fingerprint of the key that verdicts are sealed with; null: they are not. */
     verdict_key: p.text().nullable(),
     sealed_since: instant().nullable(),
+    /** The role that schedulers, workers and the API use, where it is not the owner of the tables. */
+    daemon_role: p.text().nullable(),
     created_at: instant().defaultRaw('now()'),
   },
 });

@@ -73,7 +73,7 @@ export async function endGate(tx: Tx, end: GateEnd, seal: VerdictSeal): Promise<
   return true;
 }
 
-/** One green is proof and stays, known by its newest execution; red and then green on one tree is remembered as a flake. */
+/** What the execution decided; on record as a flake where another one has decided otherwise. */
 async function recordVerdict(
   tx: Tx,
   { gateId, passed, seal }: { gateId: string; passed: boolean; seal: VerdictSeal },
@@ -82,16 +82,13 @@ async function recordVerdict(
     sql`select tree_id as "treeId", digest from test_gates where gate_id = ${gateId}`,
   );
   const signed = passed ? seal.sign({ ...gate!, gateId }) : null;
-  const stays = sql`gate_verdicts.passed and not excluded.passed`;
   await tx.query(sql`
-    insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name, seal)
-    select tree_id, digest, ${passed}, gate_id, test_suite, ${signed}::text from test_gates where gate_id = ${gateId}
-    on conflict (tree_id, digest) do update
-      set passed = gate_verdicts.passed or excluded.passed,
-          flaky = gate_verdicts.flaky or gate_verdicts.passed <> excluded.passed,
-          gate_id = case when ${stays} then gate_verdicts.gate_id else excluded.gate_id end,
-          seal = case when ${stays} then gate_verdicts.seal else excluded.seal end,
-          updated_at = now()`);
+    insert into gate_verdicts (tree_id, digest, gate_id, passed, flaky, gate_name, seal)
+    select g.tree_id, g.digest, g.gate_id, ${passed},
+           exists (select 1 from gate_verdicts v
+                   where v.tree_id = g.tree_id and v.digest = g.digest and v.passed <> ${passed}),
+           g.test_suite, ${signed}::text
+    from test_gates g where g.gate_id = ${gateId}`);
 }
 
 /** PENDING or RUNNING→FAILED(withdrawn): nobody waits for it any more. Gives the ones that moved. */

@@ -84,9 +84,10 @@ async function provenBy(
       where g.tree_id = v.tree_id and g.digest = v.digest) runs
     where ${HAS_EXECUTION}`);
   const proven = proofs.map(({ tolerance, ...proof }) => {
-    const verdict = green.find(({ tree_id, digest }) => tree_id === proof.tree && digest === proof.digest);
-    if (verdict === undefined || !greensDecide(verdict, tolerance) || !seal.holds(sealedPart(verdict), verdict.seal))
-      return undefined;
+    const verdict = green
+      .filter(({ tree_id, digest }) => tree_id === proof.tree && digest === proof.digest)
+      .find((known) => seal.holds(sealedPart(known), known.seal));
+    if (verdict === undefined || !greensDecide(verdict, tolerance)) return undefined;
     return { ...proof, gate_id: verdict.gate_id, seal: verdict.seal ?? null };
   });
   return proven.every((proof) => proof !== undefined) ? proven : undefined;

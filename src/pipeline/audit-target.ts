@@ -1,5 +1,5 @@
 import type { Daos } from '../dao/all.ts';
-import { sealedPart } from '../dao/gate-verdict-dao.ts';
+import { type EverPassed, sealedPart } from '../dao/gate-verdict-dao.ts';
 import { gateMeaning, gatesInForce } from '../domain/gates-in-force.ts';
 import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { IntendedPatch, LandingIntentRow } from '../entities/landing-intent.ts';
@@ -66,17 +66,19 @@ async function auditIntent(
 ): Promise<AuditedCommit[]> {
   const verdicts = await daos.verdicts.findEverPassed(intent.proofs.map(({ tree }) => tree));
   const sealedSince = (await daos.installation.current()).sealed_since ?? null;
-  const proofs = intent.proofs.map(({ tree, digest, gate }): AuditedProof => {
-    const verdict = verdicts.find((known) => known.tree_id === tree && known.digest === digest);
-    const mustHold = sealedSince !== null && verdict !== undefined && verdict.updated_at >= sealedSince;
-    const problem =
-      verdict === undefined
-        ? 'has no green verdict'
-        : !verdict.executed
-          ? 'has a verdict without an execution behind it'
-          : mustHold && !seal.holds(sealedPart(verdict), verdict.seal)
-            ? 'has a verdict that was not sealed by this daemon'
-            : null;
+  const problemOf = (verdict: EverPassed): string | null => {
+    if (!verdict.executed) return 'has a verdict without an execution behind it';
+    const mustHold = sealedSince !== null && verdict.created_at >= sealedSince;
+    return mustHold && !seal.holds(sealedPart(verdict), verdict.seal)
+      ? 'has a verdict that was not sealed by this daemon'
+      : null;
+  };
+  const proofs = intent.proofs.map(({ tree, digest, gate, gate_id: named }): AuditedProof => {
+    const known = verdicts.filter((verdict) => verdict.tree_id === tree && verdict.digest === digest);
+    // An older Sluice did not write down which execution it went by.
+    const meant = known.filter(({ gate_id }) => named === undefined || gate_id === named);
+    const verdict = meant.find((one) => problemOf(one) === null) ?? meant[0];
+    const problem = verdict === undefined ? 'has no green verdict' : problemOf(verdict);
     return { gate, digest, tree_id: tree, gate_id: verdict?.gate_id ?? null, problem };
   });
   const each = intent.prove === 'every_commit';

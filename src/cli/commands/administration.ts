@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import { loadSettings } from '../../config.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { TOKEN_SCOPES, type TokenScope } from '../../contract/tokens.ts';
+import { grantDaemonRole } from '../../database/daemon-role.ts';
 import { migrateDown, migrateUp, migrationStatus } from '../../database/migrator.ts';
 import { createDeps, type Deps } from '../../deps.ts';
 import { hashToken, newTokenSecret } from '../../domain/token.ts';
@@ -31,6 +32,13 @@ export function administrationCommands(program: Command, context: CliContext): v
         const names = await migrateDown(database, options.to);
         print(context, command, { reverted: names }, () => names.join('\n') || 'nothing to do');
       }),
+    );
+  migrate
+    .command('grant')
+    .description('let a role that does not own the schema run the daemon: it can add verdicts, never change one')
+    .argument('<role>', 'made when it is missing, without a password')
+    .action((role: string, _options: unknown, command: Command) =>
+      withDeps(context, command, ({ ledger }) => ledger.write((tx) => grantDaemonRole(tx, role))),
     );
   migrate
     .command('forget-verdict-key')

@@ -54,7 +54,8 @@ describe('flakes', () => {
     expect(await landsAfter(story, 'a', { reds: 1 })).toBe(3);
     const { landed_commit } = await story.patch('a');
     const tree = await story.git.git(['rev-parse', `${landed_commit}^{tree}`], story.git.remote);
-    expect((await sluice.deps.daos.verdicts.findByTrees([tree]))[0]).toMatchObject({ passed: true, flaky: true });
+    const verdicts = await sluice.deps.daos.verdicts.findByTrees([tree]);
+    expect(verdicts.filter(({ passed, flaky }) => passed && flaky)).toHaveLength(2);
     expect(await landsAfter(story, 'b', { reds: 1 })).toBe(2);
     expect(await landsAfter(story, 'c', { reds: 3 })).toBe(7);
     await story.end();

@@ -1,0 +1,59 @@
+import { SluiceError } from '../contract/errors.ts';
+import { sql, type Tx } from './database.ts';
+import { sqlState } from './faults.ts';
+
+/** What happened stays as it was written: these rows are added, and nobody but the owner of the tables changes one. */
+const APPEND_ONLY = ['gate_verdicts', 'landing_intents', 'state_transitions', 'sluice_migrations'];
+/** How an intent ended is added to it. */
+const SETTLING = ['outcome', 'settled_at'];
+const QUEUE_SCHEMA = 'bullmq';
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/**
+ * Lets a role run schedulers, workers and the API on a schema that another one owns; makes it when it is missing, without a
+ * password. Later migrations grant it their tables too. Throws `config.invalid` where the role that asks may not.
+ */
+export async function grantDaemonRole(tx: Tx, role: string): Promise<void> {
+  try {
+    const known = await tx.query(sql`select 1 from pg_roles where rolname = ${role}`);
+    if (known.length === 0) await tx.query(sql`create role ${sql.id(role)} login`);
+    await tx.query(sql`update installation set daemon_role = ${role}`);
+    await grantTables(tx, role);
+    await handOverQueue(tx, role);
+  } catch (error) {
+    if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+    const message = 'this role may not grant: it must own the schema, and make roles where the other one is missing';
+    throw new SluiceError('config.invalid', message, { cause: error });
+  }
+}
+
+/** After migrations: what they made belongs to the owner alone. */
+export async function grantAgain(tx: Tx): Promise<void> {
+  const [row] = await tx.query<{ role: string | null }>(sql`select daemon_role as role from installation`);
+  if (row?.role) await grantTables(tx, row.role);
+}
+
+async function grantTables(tx: Tx, role: string): Promise<void> {
+  const to = sql.id(role);
+  await tx.query(sql`grant usage on schema public to ${to}`);
+  await tx.query(sql`grant select, insert, update, delete on all tables in schema public to ${to}`);
+  await tx.query(sql`grant usage, select on all sequences in schema public to ${to}`);
+  const tables = sql.join(APPEND_ONLY.map((table) => sql.id(table)));
+  await tx.query(sql`revoke update, delete on ${tables} from ${to}`);
+  await tx.query(sql`revoke insert on sluice_migrations from ${to}`);
+  const columns = sql.join(SETTLING.map((column) => sql.id(column)));
+  await tx.query(sql`grant update (${columns}) on landing_intents to ${to}`);
+}
+
+/**
+ * A queue in PostgreSQL makes its own schema and must own it. One that another role made goes: all that it says stands in the
+ * ledger, which tells it to the next queue.
+ */
+async function handOverQueue(tx: Tx, role: string): Promise<void> {
+  const [here] = await tx.query<{ database: string; owner: string | null }>(sql`
+    select current_database() as database,
+           (select pg_get_userbyid(nspowner) from pg_namespace where nspname = ${QUEUE_SCHEMA}) as owner`);
+  await tx.query(sql`grant create on database ${sql.id(here!.database)} to ${sql.id(role)}`);
+  const isAnothers = here!.owner !== null && here!.owner !== role;
+  if (isAnothers) await tx.query(sql`drop schema ${sql.id(QUEUE_SCHEMA)} cascade`);
+}

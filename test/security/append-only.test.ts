@@ -1,0 +1,47 @@
+import { expect, inject, test } from 'vitest';
+import { grantDaemonRole } from '../../src/database/daemon-role.ts';
+import { Database, sql } from '../../src/database/database.ts';
+import { migrateDown, migrateUp } from '../../src/database/migrator.ts';
+import { newId } from '../../src/lib/id.ts';
+import { withAdmin } from '../support/admin-connection.ts';
+import { atTheEnd } from '../support/clean-up.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { GitSandbox } from '../support/git-sandbox.ts';
+import { shell, specOf, startSluice } from '../support/run-sluice.ts';
+
+test('a daemon under a role of its own lands, and changes no verdict, intent or transition', async () => {
+  const role = newId('daemon');
+  // After the database, which the role has rights in.
+  atTheEnd(() => withAdmin(inject('templateUrl'), (client) => client.query(`drop role if exists ${role}`)));
+  const { url: ownerUrl, database: owner } = await createTestDatabase();
+  // What migrations make later is granted as well.
+  await migrateDown(owner);
+  await migrateUp(owner);
+  await owner.transaction((tx) => grantDaemonRole(tx, role));
+  await withAdmin(ownerUrl, (client) => client.query(`alter role ${role} password 'p'`));
+  const url = Object.assign(new URL(ownerUrl), { username: role, password: 'p' }).href;
+
+  const git = await GitSandbox.create();
+  const sluice = await startSluice({ databaseUrl: url });
+  const { run } = await sluice.finish(specOf(git.remote, [shell('t', 'echo a > a.txt')]));
+  expect(run.state).toBe('COMPLETED');
+  await sluice.stop();
+  await git.remove();
+
+  const daemon = new Database({ url });
+  await daemon.start();
+  for (const forbidden of [
+    sql`update gate_verdicts set passed = true`,
+    sql`delete from gate_verdicts`,
+    sql`update state_transitions set actor = 'nobody'`,
+    sql`delete from state_transitions`,
+    sql`update landing_intents set proofs = '[]'`,
+    sql`delete from landing_intents`,
+    sql`truncate gate_verdicts`,
+    sql`alter table gate_verdicts add column mine text`,
+    sql`insert into sluice_migrations (name) values ('mine')`,
+  ]) {
+    await expect(daemon.query(forbidden)).rejects.toThrow(/permission denied|must be owner/);
+  }
+  await daemon.stop();
+});
