@@ -71,6 +71,8 @@ const ATTACKS = {
         /sluice\.cjs|workers.main/.test(text(`/proc/${pid}/cmdline`)) &&
         succeeds(() => accessSync(`/proc/${pid}/mem`, constants.R_OK)),
     ),
+  'writes the memory of the daemon': () => facts.pids.some((pid) => mayWrite(`/proc/${pid}/mem`)),
+  'sees processes of the machine': () => facts.pids.some((pid) => existsSync(`/proc/${pid}`)),
   'sees open files of the daemon': () => facts.pids.some((pid) => entries(`/proc/${pid}/fd`).length > 0),
   'may signal the daemon': () => facts.pids.some((pid) => succeeds(() => process.kill(pid, 0))),
   'enters the root folder of the daemon': () =>
@@ -86,9 +88,15 @@ const ATTACKS = {
   'reads the key of verdicts': () => text(join(facts.dataDir, 'verdict.key')) !== '',
   'reads the local token': () => text(join(facts.dataDir, 'local.token')) !== '',
   'reads the database’s password': () => text(join(facts.dataDir, 'postgres', 'password')) !== '',
+  'reads files of the database': () => entries(join(facts.dataDir, 'postgres', 'data')).length > 0,
+  'changes files of the database': () => canMake(join(facts.dataDir, 'postgres')),
+  'changes the local token': () => mayWrite(join(facts.dataDir, 'local.token')),
+  'changes the key of verdicts': () => mayWrite(join(facts.dataDir, 'verdict.key')),
+  'changes the configuration': () => mayWrite(facts.config),
   'reads the configuration': () => text(facts.config).includes('repositories'),
   'reads a key that credentials name': () => text(facts.key).includes('KEY'),
   'reads the home of the daemon’s user': () => text(join(facts.home, '.netrc')).includes('password'),
+  'changes the home of the daemon’s user': () => canMake(facts.home),
   'reads password hashes of the system': () => text('/etc/shadow') !== '',
   // Doors.
   'reaches the database': async () => {
@@ -108,7 +116,12 @@ const ATTACKS = {
     for (const name of entries(facts.sockets)) if (await reaches({ path: join(facts.sockets, name) })) return true;
     return false;
   },
+  'finds an abstract socket of another program': () => reaches({ path: `\0${left}` }),
+  'reaches another program on the loopback': () => reaches({ port: facts.port, host: '127.0.0.1' }),
   // The judge’s tools.
+  'writes into the repository that it lands in': () => canMake(facts.remote),
+  'poisons what prepare steps have kept': () =>
+    entries(join(facts.dataDir, 'prepared')).some((key) => canMake(join(facts.dataDir, 'prepared', key))),
   'changes the settings of a mirror': () =>
     mirror.some((dir) => existsSync(join(dir, 'config')) && mayWrite(join(dir, 'config'))),
   'writes objects into a mirror': () => mirror.some((dir) => canMake(join(dir, 'objects'))),
@@ -132,6 +145,8 @@ const ATTACKS = {
         return join(slots, name) !== slot && succeeds(() => writeFileSync(made, 'x'));
       }),
   'finds what another child left': () => nests.some((nest) => existsSync(join(nest, left))),
+  'finds shared memory of another child': () =>
+    new RegExp(`\\b${facts.sharedBytes}\\b`).test(text('/proc/sysvipc/shm')),
   'mounts a folder over another': () => {
     // Its own ones: what is tried here without a sandbox is done to the machine.
     const [from, to] = ['from', 'to'].map((name) => join(process.env.TMPDIR, `${name}-${place}`));
@@ -151,6 +166,9 @@ for (const [name, attack] of Object.entries(ATTACKS)) {
 }
 for (const nest of nests) attempt(() => writeFileSync(join(nest, left), place));
 attempt(() => mkdirSync(join(process.env.HOME, '.config')));
+attempt(() => mkdirSync('made', { recursive: true }));
+attempt(() => writeFileSync(join('made', 'x'), place));
+runs('ipcmk', '--shmem', String(facts.sharedBytes));
 // A process that nobody waits for, that bears no mark and works nowhere.
 spawn('setsid', ['env', '-i', `ATTACK=${facts.mark}-${place}`, 'sleep', '300'], {
   detached: true,

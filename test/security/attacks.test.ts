@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { eventually } from '../support/eventually.ts';
@@ -32,9 +34,14 @@ async function attacked(mode: Mode): Promise<{ broke: Record<Place, Set<string>>
   await writeFile(key, 'PRIVATE KEY');
   await writeFile(join(bin, 'helper'), '#!/bin/sh\n');
   await chmod(join(bin, 'helper'), 0o755);
-  const neighbour = createServer((socket) => socket.end()).listen(join(sockets, 'engine.sock'));
-  await once(neighbour, 'listening');
   const mark = `${mode}-${process.pid}`;
+  const neighbours = [join(sockets, 'engine.sock'), `\0sluice-attack-${mark}`, { port: 0, host: '127.0.0.1' }].map(
+    (at) => createServer((socket) => socket.end()).listen(at),
+  );
+  await Promise.all(neighbours.map((neighbour) => once(neighbour, 'listening')));
+  const { port } = neighbours[2]!.address() as AddressInfo;
+  // A size that no other program asks for.
+  const sharedBytes = 4_096 * 7 + (process.pid % 4_096) + (mode === 'auto' ? 4_096 : 0);
   const repositories = {
     keyed: { url: 'ssh://git@example.invalid/x.git', credentials: { ssh_key_file: key, known_hosts_file: key } },
   };
@@ -48,20 +55,20 @@ async function attacked(mode: Mode): Promise<{ broke: Record<Place, Set<string>>
     ...{ dataDir, home, bin, key, sockets, mark },
     config: join(dataDir, 'sluice.config.yaml'),
     secret: `secret-of-${mark}`,
+    port,
+    sharedBytes,
     url: sluice.url,
     pids: [sluice.child.pid!, ...sluice.workers],
   };
   const command = (place: Place) => ['node', 'attacks.mjs', place];
   const git = await GitSandbox.create(
+    { 'attacks.mjs': await readFile(new URL('attacks.mjs', import.meta.url)) },
     {
-      'attacks.mjs': await readFile(new URL('attacks.mjs', import.meta.url)),
-      'facts.json': JSON.stringify(facts),
-    },
-    {
-      prepare: [{ name: 'attack', command: command('prepare'), key_files: ['round.txt'] }],
+      prepare: [{ name: 'attack', command: command('prepare'), key_files: ['round.txt'], kept_paths: ['made'] }],
       gates: [{ name: 'attack', command: command('gate') }],
     },
   );
+  await git.push({ 'facts.json': JSON.stringify({ ...facts, remote: git.remote }) });
   const broke = { tool: new Set<string>(), prepare: new Set<string>(), gate: new Set<string>() };
   let tried = 0;
   const listen = async (place: Place, logs: AsyncIterable<{ text: string }>) => {
@@ -92,10 +99,16 @@ async function attacked(mode: Mode): Promise<{ broke: Record<Place, Set<string>>
   }
   for (const nest of ['/tmp', '/var/tmp', '/dev/shm']) await rm(join(nest, `sluice-attack-${mark}`), { force: true });
   await sluice.stop();
-  neighbour.close();
+  for (const neighbour of neighbours) neighbour.close();
+  await removeSharedMemory(sharedBytes);
   await git.remove();
   for (const made of [folder, machine]) await rm(made, { recursive: true, force: true });
   return { broke, tried };
+}
+
+async function removeSharedMemory(sizeBytes: number): Promise<void> {
+  const lines = (await readFile('/proc/sysvipc/shm', 'utf8')).split('\n').map((line) => line.trim().split(/\s+/));
+  for (const [, id, , size] of lines) if (Number(size) === sizeBytes) await promisify(execFile)('ipcrm', ['-m', id!]);
 }
 
 let confined: Awaited<ReturnType<typeof attacked>>;
@@ -111,16 +124,21 @@ beforeAll(async () => {
   }
 }, 300_000);
 
-/** With a network a tool and a prepare step reach what listens on this machine; they are not let in. */
+/** With a network a tool and a prepare step reach what listens on this machine; the API lets nobody in without a token. */
+const REACHED = [
+  'reaches the API',
+  'finds an abstract socket of another program',
+  'reaches another program on the loopback',
+];
 const TOLD: Readonly<Record<Place, readonly string[]>> = {
-  tool: ['reaches the API'],
-  prepare: ['reaches the API'],
+  tool: REACHED,
+  prepare: REACHED,
   gate: [],
 };
 
 describe('with bubblewrap', () => {
   test.each(PLACES)('from a %s no attack succeeds', (place) => {
-    expect(confined.tried).toBeGreaterThanOrEqual(30);
+    expect(confined.tried).toBeGreaterThanOrEqual(40);
     expect([...confined.broke[place]].filter((name) => !TOLD[place].includes(name))).toEqual([]);
   });
 });
@@ -146,6 +164,18 @@ const CONTROL = [
   'writes objects into a mirror',
   'reads references of a mirror',
   'reads what has not landed',
+  'sees processes of the machine',
+  'reads files of the database',
+  'changes files of the database',
+  'changes the local token',
+  'changes the key of verdicts',
+  'changes the configuration',
+  'changes the home of the daemon’s user',
+  'finds an abstract socket of another program',
+  'reaches another program on the loopback',
+  'writes into the repository that it lands in',
+  'poisons what prepare steps have kept',
+  'finds shared memory of another child',
   'puts a program on the search path',
   'finds what another child left',
   LEFT,
