@@ -55,7 +55,7 @@ export function gateObject(gate: TestGateRow): ApiObject {
 }
 
 export function workerObject(worker: WorkerRow): ApiObject {
-  return withId(worker, 'worker_id', ['version']);
+  return withId(worker, 'worker_id', ['version', 'gate_values']);
 }
 
 export function breakerObject(breaker: CircuitBreakerRow): ApiObject {

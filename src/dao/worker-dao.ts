@@ -1,4 +1,5 @@
 import { sql } from '../database/database.ts';
+import type { GateValues } from '../domain/gates-in-force.ts';
 import type { WorkerState } from '../domain/lifecycles/worker.ts';
 import { Worker, type WorkerRow } from '../entities/worker.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
@@ -56,6 +57,15 @@ export class WorkerDao extends BaseDao<WorkerRow> {
              count(*) filter (where confinement = 'none')::int as unconfined
       from workers where state in ('IDLE', 'BUSY')`);
     return row!;
+  }
+
+  /** What the variables hold that the newest living worker gives to the gates of a repository. */
+  async gateValues(url: string): Promise<GateValues> {
+    const [row] = await this.rows<{ values: GateValues }>(sql`
+      select gate_values -> ${url}::text as values from workers
+      where state in ('IDLE', 'BUSY') and not draining and jsonb_exists(gate_values, ${url}::text)
+      order by created_at desc, worker_id desc limit 1`);
+    return row?.values ?? {};
   }
 
   /** Slots for gates that living workers offer, in the pool that offers most; and the database's clock. */

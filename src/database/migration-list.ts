@@ -20,6 +20,7 @@ import { Migration20261126000019_confinement } from '../../migrations/Migration2
 import { Migration20261126000020_silent_workers } from '../../migrations/Migration20261126000020_silent_workers.ts';
 import { Migration20261126000021_callers } from '../../migrations/Migration20261126000021_callers.ts';
 import { Migration20261126000022_append_only } from '../../migrations/Migration20261126000022_append_only.ts';
+import { Migration20261126000023_gate_values } from '../../migrations/Migration20261126000023_gate_values.ts';
 
 /** Every migration, oldest first. A list, so that the published package needs no folder to search. */
 export const MIGRATIONS = [
@@ -45,4 +46,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000020_silent_workers', class: Migration20261126000020_silent_workers },
   { name: 'Migration20261126000021_callers', class: Migration20261126000021_callers },
   { name: 'Migration20261126000022_append_only', class: Migration20261126000022_append_only },
+  { name: 'Migration20261126000023_gate_values', class: Migration20261126000023_gate_values },
 ];

@@ -32,7 +32,12 @@ export interface GateRoom {
   confinement: 'auto' | 'require' | 'none';
   /** True where a gate that asks for a network gets one; `everyGate`: also those that do not ask. */
   network: boolean | 'everyGate';
+  /** What its variables hold on the workers; nothing for those that no worker has, nor without a key to hash them with. */
+  values: GateValues;
 }
+
+/** Keyed hashes of what variables hold, by name. */
+export type GateValues = Readonly<Record<string, string>>;
 
 /** What a gate asks: the command, its declared environment and pool, and how its slot is prepared. */
 export function gateMeaning(gate: GateDefinition, prepare: readonly PrepareDefinition[]): string {
@@ -42,10 +47,13 @@ export function gateMeaning(gate: GateDefinition, prepare: readonly PrepareDefin
 
 /** Names what a verdict holds for: what the gate asks, and the room in which it is asked. */
 export function gateDigest(gate: GateDefinition, prepare: readonly PrepareDefinition[], room: GateRoom): string {
-  return sha256([gateMeaning(gate, prepare), room.repository, room.confinement, hasNetwork(gate, room)]);
+  const names = [...gate.env, ...prepare.flatMap(({ env }) => env)];
+  const values = names.length === 0 ? [] : [names.map((name) => room.values[name] ?? null)];
+  const meaning = gateMeaning(gate, prepare);
+  return sha256([meaning, room.repository, room.confinement, hasNetwork(gate, room), ...values]);
 }
 
-export function hasNetwork(gate: GateDefinition, { network }: GateRoom): boolean {
+export function hasNetwork(gate: GateDefinition, { network }: Pick<GateRoom, 'network'>): boolean {
   return network === 'everyGate' || (network && gate.network === true);
 }
 

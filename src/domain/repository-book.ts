@@ -66,8 +66,14 @@ export class NamedRepositories {
     return this.#at(url)?.gate_env ?? [];
   }
 
+  /** Addresses of the repositories whose gates and `prepare` steps may ask for some. */
+  urlsWithGateVariables(): string[] {
+    const known = Object.values(this.#known).filter(({ gate_env: names = [] }) => names.length > 0);
+    return known.map(({ url }) => this.#address(url));
+  }
+
   /** Where gates of the repository at an address run. */
-  gateRoom(url: string): GateRoom {
+  gateRoom(url: string): Omit<GateRoom, 'values'> {
     const { mode, gate_network: everyGate } = this.#sandbox;
     const network = everyGate ? 'everyGate' : (this.#at(url)?.gate_network ?? false);
     return { repository: url, confinement: mode, network };

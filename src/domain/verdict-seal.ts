@@ -34,6 +34,11 @@ export class VerdictSeal {
     return timingSafeEqual(Buffer.from(seal), Buffer.from(expected));
   }
 
+  /** Tells one value of a variable from another, without the value; null without a key. */
+  hashOf(url: string, name: string, value: string): string | null {
+    return this.#hmac(JSON.stringify(['value', url, name, value]));
+  }
+
   #hmac(text: string): string | null {
     return this.#key === undefined ? null : createHmac('sha256', this.#key).update(text).digest('hex');
   }

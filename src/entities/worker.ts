@@ -1,4 +1,5 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import type { GateValues } from '../domain/gates-in-force.ts';
 import { WORKER_STATES, type WorkerState } from '../domain/lifecycles/worker.ts';
 import { auditColumns, inList, instant, textArray } from './columns.ts';
 
@@ -36,6 +37,8 @@ export const Worker = defineEntity({
     stalled_since: instant().nullable(),
     /** How it keeps children apart: `bubblewrap` or `none`; null where an older Sluice did not say. */
     confinement: p.text().nullable(),
+    /** Keyed hashes of the variables that it gives to gates, by the repository's address and name. */
+    gate_values: p.json().$type<Record<string, GateValues>>().defaultRaw(`'{}'::jsonb`),
     version: p.integer().default(1),
     ...auditColumns,
   },

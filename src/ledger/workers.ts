@@ -1,8 +1,10 @@
 import { SluiceError } from '../contract/errors.ts';
 import { sql, type Tx } from '../database/database.ts';
+import type { GateValues } from '../domain/gates-in-force.ts';
 import { liveStates } from '../domain/lifecycle.ts';
 import type { WorkerState } from '../domain/lifecycles/worker.ts';
 import { afterFailure } from '../domain/retry.ts';
+import { storableJson } from '../lib/storable.ts';
 import { freeProbes } from './breakers.ts';
 import { cancelDependants } from './dependants.ts';
 import { failGates } from './gates.ts';
@@ -17,14 +19,17 @@ export interface NewWorker {
   taskSlots: number;
   gateSlots: number;
   confinement: 'bubblewrap' | 'none';
+  /** By the repository's address. */
+  gateValues: Readonly<Record<string, GateValues>>;
 }
 
 export async function registerWorker(tx: Tx, worker: NewWorker): Promise<void> {
   await tx.query(sql`
     insert into workers (worker_id, state, hostname, pid, pools, task_slots, gate_slots,
-                         confinement, last_heartbeat)
+                         confinement, gate_values, last_heartbeat)
     values (${worker.workerId}, 'IDLE', ${worker.hostname}, ${worker.pid}, ${[...worker.pools]}::text[],
-            ${worker.taskSlots}, ${worker.gateSlots}, ${worker.confinement}, now())`);
+            ${worker.taskSlots}, ${worker.gateSlots}, ${worker.confinement},
+            ${storableJson(worker.gateValues)}::jsonb, now())`);
   await recordCreated(tx, { kind: 'worker', state: 'IDLE', ids: [worker.workerId], runId: null, actor: 'worker' });
 }
 

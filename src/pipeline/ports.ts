@@ -48,6 +48,6 @@ export interface RepositoryBook {
   committer(repository: string): { name: string; email: string };
   /** Variables that gates and `prepare` steps of the repository at an address may ask for. */
   gateVariables(url: string): readonly string[];
-  /** Where gates of the repository at an address run. */
-  gateRoom(url: string): GateRoom;
+  /** Where gates of the repository at an address run; what their variables hold is the worker's to say. */
+  gateRoom(url: string): Omit<GateRoom, 'values'>;
 }

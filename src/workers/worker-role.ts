@@ -13,6 +13,7 @@ import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
 import { silentLog } from '../lib/log.ts';
 import { isDiskFull, isStillOut, type MachineFault } from '../lib/machine-fault.ts';
+import { gateValues } from '../pipeline/gate-values.ts';
 import type { GateVariables, OnMachineFault } from '../pipeline/ports.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { runGate } from '../pipeline/run-gate/run-gate.ts';
@@ -132,12 +133,8 @@ function createConsumers(
 ): QueueConsumer[] {
   const { settings, ledger, log, daos, tools, repositories, seal, crashPoint, queueBackend: backend } = deps;
   const environment = withoutTokens(settings);
-  const gateVariables: GateVariables = (url, names) => {
-    const allowed = repositories.gateVariables(url);
-    return namedVariables(names?.filter((name) => allowed.includes(name)) ?? allowed, environment);
-  };
   const shared = {
-    gateVariables,
+    gateVariables: gateVariablesOf(deps),
     ledger,
     mirrors,
     slots,
@@ -176,9 +173,17 @@ function createConsumers(
   ]);
 }
 
+function gateVariablesOf({ settings, repositories }: Deps): GateVariables {
+  const environment = withoutTokens(settings);
+  return (url, names) => {
+    const allowed = repositories.gateVariables(url);
+    return namedVariables(names?.filter((name) => allowed.includes(name)) ?? allowed, environment);
+  };
+}
+
 /** The worker's row, from before the first claim until after the last ending. */
 function registration(
-  { ledger, log, settings }: Deps,
+  deps: Deps,
   {
     workerId,
     slots,
@@ -186,6 +191,8 @@ function registration(
     options,
   }: { workerId: string; slots: SlotRack; confinement: Confinement; options: WorkerOptions },
 ): Component {
+  const { ledger, log, settings, repositories, seal } = deps;
+  const holds = { seal, gateVariables: gateVariablesOf(deps) };
   let registered = false;
   return {
     name: 'registration',
@@ -205,6 +212,9 @@ function registration(
           taskSlots: options.taskSlots,
           gateSlots: options.gateSlots,
           confinement: confinement.state.kind,
+          gateValues: Object.fromEntries(
+            repositories.urlsWithGateVariables().map((url) => [url, gateValues(holds, url)]),
+          ),
         });
       });
       registered = true;

@@ -143,7 +143,7 @@ test.each(['before the push', 'after the push'] as const)(
       proofs: [
         {
           tree,
-          digest: gateDigest(gate, [], again.deps.repositories.gateRoom(own.remote)),
+          digest: gateDigest(gate, [], { ...again.deps.repositories.gateRoom(own.remote), values: {} }),
           gate: gate.name,
           tolerance: NO_TOLERANCE,
         },

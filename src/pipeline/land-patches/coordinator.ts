@@ -1,6 +1,7 @@
 import { hasCode } from '../../contract/errors.ts';
 import type { GateDefinition, Policy } from '../../contract/policy.ts';
 import type { Daos } from '../../dao/all.ts';
+import type { GateValues } from '../../domain/gates-in-force.ts';
 import type { LandingPlan } from '../../domain/landing/planner.ts';
 import type { LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import { viewOf } from '../../domain/landing/view.ts';
@@ -158,12 +159,17 @@ export class LandingCoordinator {
     });
   }
 
+  async #gateValues(url: string, asking: readonly { env: readonly string[] }[]): Promise<GateValues> {
+    return asking.some(({ env }) => env.length > 0) ? this.#deps.daos.workers.gateValues(url) : {};
+  }
+
   async #look(settled: SettledScene, policy: Policy): Promise<LandingScene> {
     const { daos, repositories, seal } = this.#deps;
     const { target, mirror, tip } = settled;
     const knowledge = await Knowledge.read({ daos, seal, flakesAllowed: policy.flakes.allow }, target);
     const runIds = [...new Set(knowledge.queue.map(({ run_id }) => run_id))];
     const extra = await daos.runs.extraGatesOf(runIds);
+    const asking = [...policy.gates, ...policy.prepare, ...[...extra.values()].flat()];
     const composer: Composer = {
       mirror,
       committer: repositories.committer(target.repository),
@@ -175,7 +181,7 @@ export class LandingCoordinator {
     return {
       ...settled,
       policy,
-      room: repositories.gateRoom(target.url),
+      room: { ...repositories.gateRoom(target.url), values: await this.#gateValues(target.url, asking) },
       knowledge,
       compositions: this.#compositions,
       composer,

@@ -3,17 +3,21 @@ import { pathMatcher } from '../../contract/glob.ts';
 import type { Policy } from '../../contract/policy.ts';
 import type { PatchDao, QueuedPatchRow } from '../../dao/patch-dao.ts';
 import { gateDigest } from '../../domain/gates-in-force.ts';
+import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { treeWithPinned } from '../../git/tree-entries.ts';
 import { writeCommit } from '../../git/write-commit.ts';
 import type { ClaimedGate } from '../../ledger/claims.ts';
+import { gateValues } from '../gate-values.ts';
 import { composeOnTip } from '../land-patches/compose.ts';
-import type { RepositoryBook } from '../ports.ts';
+import type { GateVariables, RepositoryBook } from '../ports.ts';
 import { readPolicy } from '../read-policy.ts';
 
 export interface RebuildDeps {
   patches: PatchDao;
   repositories: RepositoryBook;
+  seal: VerdictSeal;
+  gateVariables: GateVariables;
 }
 
 export interface RebuiltCandidate {
@@ -71,8 +75,10 @@ export async function rebuildCandidate(
 }
 
 /** A verdict holds for the room that the scheduler had in mind, not for the one that this worker's configuration makes. */
-function assertSameRoom({ repositories }: RebuildDeps, { gate, policy }: { gate: ClaimedGate; policy: Policy }): void {
-  if (gateDigest(gate.definition, policy.prepare, repositories.gateRoom(gate.url)) === gate.digest) return;
-  const advice = 'its configuration and the scheduler’s must agree about `sandbox` and `gate_network`';
+function assertSameRoom(deps: RebuildDeps, { gate, policy }: { gate: ClaimedGate; policy: Policy }): void {
+  const room = { ...deps.repositories.gateRoom(gate.url), values: gateValues(deps, gate.url) };
+  if (gateDigest(gate.definition, policy.prepare, room) === gate.digest) return;
+  const advice =
+    'its configuration and the scheduler’s must agree about `sandbox` and `gate_network`, and its variables with those of the other workers';
   throw new SluiceError('gate.other_room', `this worker confines gates otherwise than the scheduler: ${advice}`);
 }

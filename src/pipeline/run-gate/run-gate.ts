@@ -1,8 +1,8 @@
 import type { Confinement } from '../../children/confinement.ts';
 import { childEnvironment } from '../../children/environment.ts';
+import { programVersions } from '../../children/program-versions.ts';
 import { hasCode } from '../../contract/errors.ts';
 import { hasNetwork } from '../../domain/gates-in-force.ts';
-import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { landedObjects } from '../../git/mirror-folder.ts';
 import type { Mirrors } from '../../git/mirrors.ts';
@@ -23,7 +23,7 @@ import { renewChild, type Slot } from '../../workspaces/slot.ts';
 import type { SlotRack } from '../../workspaces/slots.ts';
 import { OutputLog } from '../output-log.ts';
 import { persist } from '../persist.ts';
-import type { CrashPoint, GateVariables, HeldWorkRegistry, OnMachineFault } from '../ports.ts';
+import type { CrashPoint, HeldWorkRegistry, OnMachineFault } from '../ports.ts';
 import { type RebuildDeps, type RebuiltCandidate, rebuildCandidate } from './rebuild-candidate.ts';
 
 export interface RunGateDeps extends RebuildDeps {
@@ -32,8 +32,6 @@ export interface RunGateDeps extends RebuildDeps {
   slots: SlotRack;
   confinement: Confinement;
   preparation: Preparation;
-  seal: VerdictSeal;
-  gateVariables: GateVariables;
   held: HeldWorkRegistry;
   environment: Readonly<Record<string, string | undefined>>;
   crashPoint: CrashPoint;
@@ -156,6 +154,8 @@ async function proveInSlot(deps: RunGateDeps, call: InSlot): Promise<Outcome> {
     // The registry may be away, or the patch may have broken it: a matter of trying again, and of what the tip says.
     return { outcome: 'red', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
   }
+  // Beside the command: no digest covers which versions `PATH` leads to.
+  const programs = programVersions(deps.environment.PATH ?? '');
   await letClockTick(slot.content?.signedAtMs);
   const common = await childOf(deps, call);
   const result = await confinement.run(slot, {
@@ -170,7 +170,7 @@ async function proveInSlot(deps: RunGateDeps, call: InSlot): Promise<Outcome> {
   const reread = await rereadTree(mirror, slot, commit);
   const outcome = judge(result, { changed: reread !== gate.tree_id, signal, secrets });
   if (outcome.outcome !== 'passed') await assertRoom(slot.dir);
-  return outcome;
+  return { ...outcome, results: { ...outcome.results, programs: await programs } };
 }
 
 /** For one child of a gate alone: what one leaves, the next one does not find. */

@@ -8,7 +8,7 @@ import {
   unionOfGates,
 } from '../../../src/domain/gates-in-force.ts';
 
-const room: GateRoom = { repository: '/srv/app.git', confinement: 'auto', network: false };
+const room: GateRoom = { repository: '/srv/app.git', confinement: 'auto', network: false, values: {} };
 const gate = (name: string, more: object = {}) => gateSchema.parse({ name, command: ['run', name], ...more });
 
 test('a gate with paths counts only for changes that touch one', () => {
@@ -38,6 +38,10 @@ test('the digest covers what the verdict depends on, and not the name or the tim
   ]) {
     expect(other).not.toBe(base);
   }
+  const asks = { ...gate('a'), env: ['X'] };
+  const inValues = (values: Record<string, string>) => gateDigest(asks, [], { ...room, values });
+  expect(inValues({ X: 'hash' })).not.toBe(inValues({ X: 'another' }));
+  expect(inValues({ X: 'hash' })).toBe(inValues({ X: 'hash', Y: 'of another gate' }));
 });
 
 test('a change of pinned files is proven on both trees', () => {
