@@ -16,8 +16,8 @@ const slot = await slots.acquire();
 const searchPath = process.env.PATH!;
 
 async function confinementOf(mode: 'require' | 'none'): Promise<Confinement> {
-  const rules = configSchema.parse({ sandbox: { mode } }).sandbox;
-  const confinement = new Confinement({ rules, searchPath, hidden: [], log: silentLog() });
+  const rules = configSchema.parse({ sandbox: { mode, run_as: 'daemon' } }).sandbox;
+  const confinement = new Confinement({ rules, searchPath, dataDir, hidden: [], log: silentLog() });
   await confinement.start();
   return confinement;
 }

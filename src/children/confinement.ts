@@ -5,6 +5,7 @@ import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { type ChildResult, type ChildSpec, runChild } from '../lib/process.ts';
 import type { Slot } from '../workspaces/slot.ts';
+import { OtherUsers } from './other-users.ts';
 import { watchProcesses } from './process-limit.ts';
 import {
   type ChildLimits,
@@ -24,12 +25,16 @@ export interface ConfinementOptions {
   searchPath: string;
   /** Files and folders of the daemon. */
   hidden: readonly string[];
+  dataDir: string;
   log: Log;
 }
 
-/** What an operator is told where nothing is confined. */
-export const UNCONFINED =
-  'tools, gates and prepare steps run as the user of the daemon: they can read and change what it can, its database included';
+/** What an operator is told where children are not confined. */
+export const DANGERS = {
+  bubblewrap: null,
+  user: 'tools, gates and prepare steps run as users of their own, and see and reach what any user of this machine does',
+  none: 'tools, gates and prepare steps run as the user of the daemon: they can read and change what it can, its database included',
+} as const satisfies Record<ConfinementState['kind'], string | null>;
 
 /** What is made anew for each child of one piece of work. */
 export type ChildSurroundings = Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>;
@@ -44,8 +49,9 @@ export interface ConfinementSettings {
 
 /** How children are kept apart from the machine. */
 export interface ConfinementState {
-  kind: 'bubblewrap' | 'none';
-  /** Why there is none; null where there is, or where the operator wants none. */
+  /** `user`: not confined, but each slot has a user of its own. */
+  kind: 'bubblewrap' | 'user' | 'none';
+  /** Why there is no sandbox; null where there is, or where the operator wants none. */
   problem: string | null;
 }
 
@@ -83,7 +89,9 @@ export class Confinement implements Component {
   readonly rules: ConfinementDefinition;
   readonly #options: ConfinementOptions;
   #bubblewrap: Box | undefined;
-  #problem: string | null = 'not looked for yet';
+  #users: OtherUsers | undefined;
+  #missing = 'not looked for yet';
+  #problem: string | null = this.#missing;
 
   constructor(options: ConfinementOptions) {
     this.#options = options;
@@ -92,7 +100,7 @@ export class Confinement implements Component {
 
   /** Throws `sandbox.unavailable` where it is required and cannot be had. */
   async start(): Promise<void> {
-    const { searchPath, hidden, log } = this.#options;
+    const { searchPath, hidden, dataDir, log } = this.#options;
     const { mode, readable } = this.rules;
     try {
       const program = await findBubblewrap(searchPath);
@@ -101,17 +109,40 @@ export class Confinement implements Component {
       this.#problem = null;
     } catch (error) {
       if (mode === 'require') throw error;
-      this.#problem = (error as Error).message;
+      this.#missing = (error as Error).message;
+      this.#problem = mode === 'none' ? null : this.#missing;
+    }
+    if (!this.#confinesAll && this.rules.run_as === 'other_user') {
+      const box = this.#bubblewrap?.program;
+      await this.#findUsers({ searchPath, dataDir, box });
     }
     const { kind, problem } = this.state;
-    if (kind === 'none') log.warn({ mode, problem, danger: UNCONFINED }, 'confinement.none');
+    if (kind !== 'bubblewrap') log.warn({ mode, problem, danger: DANGERS[kind] }, 'confinement.none');
+  }
+
+  async #findUsers(where: Parameters<typeof OtherUsers.prepare>[0]): Promise<void> {
+    try {
+      this.#users = await OtherUsers.prepare(where);
+    } catch (error) {
+      const problem = `no other user to run as: ${(error as Error).message}`;
+      this.#problem = this.#problem === null ? problem : `${this.#problem}; ${problem}`;
+    }
+  }
+
+  get #confinesAll(): boolean {
+    return this.rules.mode !== 'none' && this.#bubblewrap !== undefined;
+  }
+
+  /** The user that the children of a slot run as; undefined: ours. */
+  uidOf(slotNumber: number): number | undefined {
+    return this.#users?.idOf(slotNumber);
   }
 
   async stop(): Promise<void> {}
 
   get state(): ConfinementState {
-    if (this.rules.mode === 'none') return { kind: 'none', problem: null };
-    return { kind: this.#bubblewrap === undefined ? 'none' : 'bubblewrap', problem: this.#problem };
+    const without = this.#users === undefined ? 'none' : 'user';
+    return { kind: this.#confinesAll ? 'bubblewrap' : without, problem: this.#problem };
   }
 
   /** Throws `sandbox.unavailable` where a child must be confined and cannot be. */
@@ -121,7 +152,8 @@ export class Confinement implements Component {
     const box = this.#boxFor(mustBeConfined);
     const { home, tmp, out, given } = slot.child;
     const view = { work: slot.work, writable: [slot.work, home, tmp, out], readable: [given, ...readable], network };
-    const around = [...(await limitsArgv(limits, searchPath)), ...(box === undefined ? [] : boxArgv(box, view))];
+    const sandboxed = box === undefined ? [] : boxArgv(box, view);
+    const around = [...(await limitsArgv(limits, searchPath)), ...(await this.#asUserOf(slot)), ...sandboxed];
     const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: box !== undefined });
     try {
       const result = await runChild({
@@ -158,10 +190,16 @@ export class Confinement implements Component {
     };
   }
 
+  async #asUserOf(slot: Slot): Promise<string[]> {
+    if (this.#users === undefined || slot.uid === undefined) return [];
+    await this.#users.admit(slot);
+    return this.#users.argv(slot.uid);
+  }
+
   #boxFor(mustBeConfined: boolean): Box | undefined {
     if (this.rules.mode === 'none' && !mustBeConfined) return undefined;
     if (this.#bubblewrap === undefined && (mustBeConfined || this.rules.mode === 'require')) {
-      throw new SluiceError('sandbox.unavailable', `a sandbox is asked for: ${this.#problem}`);
+      throw new SluiceError('sandbox.unavailable', `a sandbox is asked for: ${this.#missing}`);
     }
     return this.#bubblewrap;
   }
@@ -178,6 +216,7 @@ export function confinementOf(settings: ConfinementSettings, log: Log): Confinem
   return new Confinement({
     rules: file.sandbox,
     searchPath: environment.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    dataDir,
     hidden: [dataDir, ...(configFile === undefined ? [] : [configFile]), ...keys],
     log,
   });

@@ -59,12 +59,19 @@ export function sandboxArgv({ places, work, writable, readable, network }: Sandb
   ];
 }
 
+/** A sandbox in which any program can be tried. */
+export const PROBE_BOX: readonly string[] = sandboxArgv({
+  places: { links: [], readable: ['/'], hidden: [] },
+  work: '/',
+  writable: [],
+  readable: [],
+  network: false,
+});
+
 /** Throws `sandbox.unavailable` where bubblewrap is missing or may not make namespaces. Gives its path. */
 export async function findBubblewrap(searchPath: string): Promise<string> {
   const bwrap = await findProgram('bwrap', searchPath);
-  const places = { links: [], readable: ['/'], hidden: [] };
-  const view = { places, work: '/', writable: [], readable: [], network: false };
-  const argv = [bwrap, ...sandboxArgv(view), '--', 'true'];
+  const argv = [bwrap, ...PROBE_BOX, '--', 'true'];
   const { ending, stderr } = await runChild({ argv, cwd: '/', env: { PATH: searchPath }, timeoutMs: PROBE_MS });
   if (ending.kind === 'exited' && ending.exitCode === 0) return bwrap;
   const words = stderr.toString('utf8').trim() || JSON.stringify(ending);
@@ -111,7 +118,8 @@ const SIGNALS = new Map(
     .map(([name, number]) => [number, name as NodeJS.Signals]),
 );
 /** All that is said of a program that could not be started. */
-const NOT_STARTED = /^(?:(?:bwrap: execvp|prlimit: failed to execute) [^\n]*|\S*env: [‘'][^\n]*[’']: [^\n]*)\n?$/;
+const NOT_STARTED =
+  /^(?:(?:bwrap: execvp|(?:prlimit|setpriv): failed to execute) [^\n]*|\S*env: [‘'][^\n]*[’']: [^\n]*)\n?$/;
 
 /**
  * How the program itself ended, by what those around it make of that: bubblewrap passes a signal on as a shell does, as an exit
@@ -132,7 +140,7 @@ export function endingInside(
 
 const found = new Map<string, Promise<string>>();
 
-function findProgram(program: string, searchPath: string): Promise<string> {
+export function findProgram(program: string, searchPath: string): Promise<string> {
   const key = `${program}\0${searchPath}`;
   const known = found.get(key) ?? search(program, searchPath);
   found.set(key, known);

@@ -102,7 +102,7 @@ export interface WorkerObject extends ApiObject, Ending {
   refused_writes: number;
   starving_since: string | null;
   /** How it keeps children apart from its machine; null where an older Sluice did not say. */
-  confinement: 'bubblewrap' | 'none' | null;
+  confinement: 'bubblewrap' | 'user' | 'none' | null;
 }
 
 export interface BreakerObject extends ApiObject, Ending {

@@ -90,6 +90,8 @@ export function holdsNoPassword(url: string): boolean {
 /** How tools, gates and `prepare` steps are kept apart from the machine and from each other. */
 const confinementSchema = z.strictObject({
   mode: z.enum(['auto', 'require', 'none']).default('auto'),
+  /** Who children of root are where they are not confined: a user of its own for each slot, or root too. */
+  run_as: z.enum(['other_user', 'daemon']).default('other_user'),
   tool_network: z.boolean().default(true),
   prepare_network: z.boolean().default(true),
   /** True: every gate has one; else those that ask for it in a repository with `gate_network`. */

@@ -54,7 +54,7 @@ export class WorkerDao extends BaseDao<WorkerRow> {
   async confinement(): Promise<{ confined: number; unconfined: number }> {
     const [row] = await this.rows<{ confined: number; unconfined: number }>(sql`
       select count(*) filter (where confinement = 'bubblewrap')::int as confined,
-             count(*) filter (where confinement = 'none')::int as unconfined
+             count(*) filter (where confinement <> 'bubblewrap')::int as unconfined
       from workers where state in ('IDLE', 'BUSY')`);
     return row!;
   }

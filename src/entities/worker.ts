@@ -35,7 +35,7 @@ export const Worker = defineEntity({
     starving_since: instant().nullable(),
     /** Since when its main thread stands still: whatever it does hangs. */
     stalled_since: instant().nullable(),
-    /** How it keeps children apart: `bubblewrap` or `none`; null where an older Sluice did not say. */
+    /** How it keeps children apart: `bubblewrap`, `user` or `none`; null where an older Sluice did not say. */
     confinement: p.text().nullable(),
     /** Keyed hashes of the variables that it gives to gates, by the repository's address and name. */
     gate_values: p.json().$type<Record<string, GateValues>>().defaultRaw(`'{}'::jsonb`),

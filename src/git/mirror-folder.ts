@@ -49,9 +49,10 @@ export async function makeMirrorFolder(git: Git, mirrorDir: string, format: Obje
   await mkdir(join(half, '..'), { recursive: true });
   await git.run({ args: ['init', '--bare', '--quiet', `--object-format=${format}`, half] });
   await writeFile(join(half, 'info', 'attributes'), EXACT_BYTES);
-  await mkdir(join(unlandedObjects(half), 'info'), { recursive: true });
+  await mkdir(unlandedObjects(half), { mode: 0o700 });
+  await mkdir(join(unlandedObjects(half), 'info'));
   await writeFile(join(unlandedObjects(half), 'info', 'alternates'), '../objects\n');
-  await mkdir(scratchOf(half));
+  await mkdir(scratchOf(half), { mode: 0o700 });
   await writeFile(generationFile(half), randomUUID());
   try {
     await rename(half, mirrorDir);

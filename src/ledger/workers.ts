@@ -18,7 +18,7 @@ export interface NewWorker {
   pools: readonly string[];
   taskSlots: number;
   gateSlots: number;
-  confinement: 'bubblewrap' | 'none';
+  confinement: 'bubblewrap' | 'user' | 'none';
   /** By the repository's address. */
   gateValues: Readonly<Record<string, GateValues>>;
 }

@@ -80,11 +80,11 @@ export function createWorkerRole(
     faults = [...faults.filter((at) => now - at < FAULTS_WITHIN_MS), now];
     if (faults.length >= FAULTS_TO_BELIEVE || (await isStillOut(fault, deps.settings.dataDir))) end('machine_fault');
   };
-  const slots = new SlotRack(deps.settings.dataDir, deps.log);
-  const intake = { open: true };
-  const mirrors = deps.mirrorsOf('worker');
   // The supervisor has said it already where there is none.
   const confinement = confinementOf(deps.settings, silentLog());
+  const slots = new SlotRack(deps.settings.dataDir, deps.log, (slot) => confinement.uidOf(slot));
+  const intake = { open: true };
+  const mirrors = deps.mirrorsOf('worker');
   const consumers = createConsumers(
     { ...deps, log },
     { workerId, held, slots, mirrors, confinement, options, intake, onMachineFault: (fault) => void endIfOut(fault) },

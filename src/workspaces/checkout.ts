@@ -6,6 +6,7 @@ import { landedObjects } from '../git/mirror-folder.ts';
 import { changedPaths } from '../git/tree-changes.ts';
 import type { ObjectFormat } from '../git/write-object.ts';
 import { removeTree } from '../lib/remove-tree.ts';
+import { giveFiles, giveFolder } from './give-to.ts';
 import { differencesFrom, fileBelow, isInside, type Seal, sealFolder, signAgain } from './seal.ts';
 import { forgetKept, type Slot, type SlotContent } from './slot.ts';
 
@@ -43,11 +44,24 @@ async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Pro
     mirror.packUnlanded(commit, join(slot.work, PACKS)),
   ]);
   await writeHead(slot, commit);
+  await giveFolder(slot, slot.work);
   // A name that is no UTF-8 cannot be signed: such a slot starts from nothing each time.
   const seal = await sealFolder(slot.work).catch((): Seal | undefined => undefined);
   if (seal === undefined) return undefined;
   return { mirrorDir: mirror.dir, commit, seal, signedAtMs: Date.now(), kept: new Map() };
 }
+
+/**
+ * Files that were given away have another owner and time of change than git wrote down, and it would write all of them again.
+ * What a child did to one is seen by its signature; git need not look for it.
+ */
+const OWNERS_DIFFER = {
+  GIT_CONFIG_COUNT: '2',
+  GIT_CONFIG_KEY_0: 'core.trustctime',
+  GIT_CONFIG_VALUE_0: 'false',
+  GIT_CONFIG_KEY_1: 'core.checkStat',
+  GIT_CONFIG_VALUE_1: 'minimal',
+};
 
 async function switchTo(
   mirror: Mirror,
@@ -57,13 +71,16 @@ async function switchTo(
   const { seal, kept } = content;
   const changed = (await changedPaths(mirror, content.commit, commit)).map(({ path }) => path);
   const gone = [...(content.restore ?? [])];
-  const readTree = { workTree: slot.work, indexFile: slot.indexFile, args: ['read-tree', '--reset', '-u', commit] };
+  const where = { workTree: slot.work, indexFile: slot.indexFile, env: slot.uid === undefined ? {} : OWNERS_DIFFER };
+  const readTree = { ...where, args: ['read-tree', '--reset', '-u', commit] };
   const [packs] = await Promise.all([
     commit === content.commit ? [] : changePacks(mirror, slot, commit),
     changed.length > 0 || gone.length > 0 ? mirror.run(readTree) : undefined,
   ]);
   await writeHead(slot, commit);
-  signAgain(seal, slot.work, [...changed, ...gone, ...packs, '.git/HEAD', '.git/index']);
+  const written = [...changed, ...gone, ...packs, '.git/HEAD', '.git/index'];
+  await giveFiles(slot, written);
+  signAgain(seal, slot.work, written);
   return { mirrorDir: mirror.dir, commit, seal, signedAtMs: Date.now(), kept };
 }
 

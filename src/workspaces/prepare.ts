@@ -5,6 +5,7 @@ import type { PrepareDefinition } from '../contract/policy.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
 import { removeTree } from '../lib/remove-tree.ts';
+import { giveFiles, giveFolder } from './give-to.ts';
 import { forgetBelow, sealFolder, signAgain } from './seal.ts';
 import { forgetKept, type Slot } from './slot.ts';
 
@@ -59,6 +60,7 @@ export class Preparation {
       if (mayKeep) await clearKept(call.slot, step);
       if (mayKeep && (await exists(cached))) {
         await this.#copyAll(step.kept_paths, { from: cached, to: call.slot.work });
+        await giveKept(call.slot, step);
         await signKept(call.slot, step, key);
         continue;
       }
@@ -106,6 +108,11 @@ export class Preparation {
 /** Copied or made here before from the same key files, and no child has touched it since. */
 function isInPlace({ content }: Slot, step: PrepareDefinition, key: string): boolean {
   return content !== undefined && step.kept_paths.every((path) => content.kept.get(path) === key);
+}
+
+async function giveKept(slot: Slot, { kept_paths }: PrepareDefinition): Promise<void> {
+  await giveFiles(slot, kept_paths);
+  for (const path of kept_paths) if (await exists(join(slot.work, path))) await giveFolder(slot, join(slot.work, path));
 }
 
 async function signKept(slot: Slot, step: PrepareDefinition, key: string): Promise<void> {

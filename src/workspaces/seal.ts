@@ -93,7 +93,7 @@ function signatureOf(stats: BigIntStats): string {
   return `${stats.mode} ${stats.ino} ${stats.size} ${stats.ctimeNs}`;
 }
 
-function withParents(paths: Iterable<string>): Set<string> {
+export function withParents(paths: Iterable<string>): Set<string> {
   const all = new Set<string>();
   for (const path of paths) {
     const parts = path.split('/');

@@ -7,6 +7,8 @@ export interface Slot {
   /** Unique on the machine while the slot is held; children see it as SLUICE_SLOT. */
   readonly number: number;
   readonly dir: string;
+  /** The user that its children run as, and its files belong to; undefined: ours. */
+  readonly uid: number | undefined;
   readonly work: string;
   /** Folders of one child alone. Their names never come again: what could not be removed is found by nobody. */
   child: ChildFolders;
@@ -31,11 +33,12 @@ export function renewChild(slot: Slot): void {
   slot.child = childFolders(slot.dir);
 }
 
-export function slotAt(root: string, number: number): Slot {
+export function slotAt(root: string, number: number, uid?: number): Slot {
   const dir = join(root, String(number));
   return {
     number,
     dir,
+    uid,
     work: join(dir, 'work'),
     child: childFolders(dir),
     indexFile: join(dir, 'index'),

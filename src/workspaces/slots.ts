@@ -24,6 +24,7 @@ const MAX_SPOILT = 1_000;
 export class SlotRack {
   readonly #root: string;
   readonly #log: Log;
+  readonly #uidOf: (slot: number) => number | undefined;
   readonly #idle: Slot[] = [];
   /** Ours, with a process in them that would not end or files that could not be removed; never handed out. */
   #unclean: Slot[] = [];
@@ -31,9 +32,11 @@ export class SlotRack {
   readonly #broken: Slot[] = [];
   #closed = false;
 
-  constructor(dataDir: string, log: Log = silentLog()) {
+  /** `uidOf`: the user that the children of a slot run as, where that is not ours. */
+  constructor(dataDir: string, log: Log = silentLog(), uidOf: (slot: number) => number | undefined = () => undefined) {
     this.#root = slotsRoot(dataDir);
     this.#log = log;
+    this.#uidOf = uidOf;
   }
 
   /** A slot of ours that holds the repository already, or the lowest free one. */
@@ -70,7 +73,7 @@ export class SlotRack {
     await mkdir(this.#root, { recursive: true });
     const owner = JSON.stringify(await identityOf(process.pid));
     for (let number = 1; ; number += 1) {
-      const slot = slotAt(this.#root, number);
+      const slot = slotAt(this.#root, number, this.#uidOf(number));
       try {
         await mkdir(slot.dir, { recursive: true });
         await writeFile(join(slot.dir, 'owner'), owner, { flag: 'wx' });

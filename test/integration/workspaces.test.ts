@@ -400,6 +400,22 @@ describe('slots', () => {
     expect(await own.sweep()).toEqual([]);
   });
 
+  test('the files of a slot belong to its user, warm or not, and what is unchanged stays as it was', async () => {
+    const uid = 65_001;
+    const own = new SlotRack(join(dataDir, 'others'), undefined, () => uid);
+    const { commit } = await git.commitOn(base, { 'new/file.txt': 'new\n', 'a.txt': 'changed\n' });
+    for (const next of [base, commit, base]) {
+      const slot = await own.acquireWith(git.mirror, next);
+      const paths = [...(await sealFolder(slot.work)).keys()];
+      const owners = await Promise.all(paths.map(async (path) => (await lstat(join(slot.work, path))).uid));
+      expect(new Set(owners)).toEqual(new Set([uid]));
+      const { added, broken } = await differencesFrom(slot.content!.seal, slot.work);
+      expect([added, broken]).toEqual([[], []]);
+      await own.release(slot);
+    }
+    await own.close();
+  });
+
   test('P8: the slot of a dead process is swept, with the children it left', async () => {
     const owner = await runChild({
       argv: [

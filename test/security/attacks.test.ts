@@ -6,19 +6,31 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
+import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
+import { bubblewrapWorks } from '../support/bubblewrap.ts';
 import { eventually } from '../support/eventually.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf } from '../support/run-sluice.ts';
 import { spawnSluice } from '../support/sluice-process.ts';
 
-type Mode = 'auto' | 'none';
+type Mode = 'bubblewrap' | 'user' | 'none';
+const SANDBOX: Readonly<Record<Mode, ConfigFileInput['sandbox']>> = {
+  bubblewrap: { mode: 'require' },
+  user: { mode: 'none' },
+  none: { mode: 'none', run_as: 'daemon' },
+};
 type Place = 'tool' | 'prepare' | 'gate';
 const PLACES: readonly Place[] = ['tool', 'prepare', 'gate'];
 const LEFT = 'leaves a process behind';
 
+interface Attacked {
+  broke: Record<Place, Set<string>>;
+  tried: number;
+}
+
 /** A daemon as `sluice up` gives it, embedded database and all, attacked twice from each place. Gives what succeeded, by place. */
-async function attacked(mode: Mode): Promise<{ broke: Record<Place, Set<string>>; tried: number }> {
+async function attacked(mode: Mode): Promise<Attacked> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-test-attack-'));
   // Neither below the temporary folder, which is never seen, nor where a sandbox hides it by name.
   const machine = await mkdtemp('/var/tmp/sluice-test-machine-');
@@ -29,9 +41,11 @@ async function attacked(mode: Mode): Promise<{ broke: Record<Place, Set<string>>
     string,
   ];
   for (const made of [home, bin, sockets, dataDir]) await mkdir(made);
+  await chmod(machine, 0o711);
+  for (const folder of [home, sockets]) await chmod(folder, 0o700);
   await writeFile(join(home, '.netrc'), 'machine example password hunter2');
   const key = join(machine, 'deploy.key');
-  await writeFile(key, 'PRIVATE KEY');
+  await writeFile(key, 'PRIVATE KEY', { mode: 0o600 });
   await writeFile(join(bin, 'helper'), '#!/bin/sh\n');
   await chmod(join(bin, 'helper'), 0o755);
   const mark = `${mode}-${process.pid}`;
@@ -41,14 +55,14 @@ async function attacked(mode: Mode): Promise<{ broke: Record<Place, Set<string>>
   await Promise.all(neighbours.map((neighbour) => once(neighbour, 'listening')));
   const { port } = neighbours[2]!.address() as AddressInfo;
   // A size that no other program asks for.
-  const sharedBytes = 4_096 * 7 + (process.pid % 4_096) + (mode === 'auto' ? 4_096 : 0);
+  const sharedBytes = 4_096 * 7 + (process.pid % 4_096) + 4_096 * Object.keys(SANDBOX).indexOf(mode);
   const repositories = {
     keyed: { url: 'ssh://git@example.invalid/x.git', credentials: { ssh_key_file: key, known_hosts_file: key } },
   };
   const sluice = await spawnSluice({
     databaseUrl: '',
     dataDir,
-    config: { sandbox: { mode }, repositories, allow_any_repository: true, allow_commands: true },
+    config: { sandbox: SANDBOX[mode], repositories, allow_any_repository: true, allow_commands: true },
     environment: { HOME: home, PATH: `${process.env.PATH}:${bin}`, DAEMON_SECRET: `secret-of-${mark}` },
   });
   const facts = {
@@ -111,15 +125,22 @@ async function removeSharedMemory(sizeBytes: number): Promise<void> {
   for (const [, id, , size] of lines) if (Number(size) === sizeBytes) await promisify(execFile)('ipcrm', ['-m', id!]);
 }
 
-let confined: Awaited<ReturnType<typeof attacked>>;
-let open: Awaited<ReturnType<typeof attacked>>;
+const hasBubblewrap = await bubblewrapWorks();
+const isRoot = process.getuid?.() === 0;
+let confined: Attacked | undefined;
+let asUsers: Attacked | undefined;
+let open: Attacked;
 beforeAll(async () => {
-  [confined, open] = [await attacked('auto'), await attacked('none')];
+  confined = hasBubblewrap ? await attacked('bubblewrap') : undefined;
+  asUsers = isRoot ? await attacked('user') : undefined;
+  open = await attacked('none');
   if (process.env.SLUICE_ATTACK_TABLE) {
-    const names = new Set([...PLACES.flatMap((place) => [...open.broke[place], ...confined.broke[place]])]);
+    const names = new Set([
+      ...PLACES.flatMap((place) => [open, asUsers, confined].flatMap((found) => [...(found?.broke[place] ?? [])])),
+    ]);
     for (const name of names) {
-      const cell = (found: typeof open) => PLACES.filter((place) => found.broke[place].has(name)).join(', ') || '–';
-      console.log(`| ${name} | ${cell(confined)} | ${cell(open)} |`);
+      const cell = (found?: Attacked) => PLACES.filter((place) => found?.broke[place].has(name)).join(', ') || '–';
+      console.log(`| ${name} | ${cell(confined)} | ${cell(asUsers)} | ${cell(open)} |`);
     }
   }
 }, 300_000);
@@ -136,10 +157,26 @@ const TOLD: Readonly<Record<Place, readonly string[]>> = {
   gate: [],
 };
 
-describe('with bubblewrap', () => {
+describe.skipIf(!hasBubblewrap)('with bubblewrap', () => {
   test.each(PLACES)('from a %s no attack succeeds', (place) => {
-    expect(confined.tried).toBeGreaterThanOrEqual(40);
-    expect([...confined.broke[place]].filter((name) => !TOLD[place].includes(name))).toEqual([]);
+    expect(confined!.tried).toBeGreaterThanOrEqual(40);
+    expect([...confined!.broke[place]].filter((name) => !TOLD[place].includes(name))).toEqual([]);
+  });
+});
+
+/** Files and processes of the daemon and of other slots are out of reach; what any user of the machine sees is not. */
+const SEEN_BY_ANY_USER = [
+  ...REACHED,
+  'reads arguments of the daemon',
+  'sees processes of the machine',
+  'finds what another child left',
+  'finds shared memory of another child',
+  LEFT,
+];
+
+describe.skipIf(!isRoot)('without a sandbox, as another user', () => {
+  test.each(PLACES)('from a %s nothing of the daemon is read or changed', (place) => {
+    expect([...asUsers!.broke[place]].filter((name) => !SEEN_BY_ANY_USER.includes(name))).toEqual([]);
   });
 });
 

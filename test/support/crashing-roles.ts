@@ -9,7 +9,11 @@ import { createWorkerRole } from '../../src/workers/worker-role.ts';
 /** A scheduler and a worker in a process of their own, which SIGKILLs itself at a named point: nothing of it can clean up. */
 const [databaseUrl, dataDir, point] = process.argv.slice(2) as [string, string, string];
 const settings = await loadSettings({ PATH: process.env.PATH }, { dataDir, port: 0 }, dataDir);
-const file = configSchema.parse({ allow_any_repository: true, allow_commands: true, sandbox: { mode: 'none' } });
+const file = configSchema.parse({
+  allow_any_repository: true,
+  allow_commands: true,
+  sandbox: { mode: 'none', run_as: 'daemon' },
+});
 const deps = createDeps({ ...settings, file }, silentLog(), databaseUrl);
 deps.crashPoint = async (name) => {
   if (name === point) process.kill(process.pid, 'SIGKILL');

@@ -30,7 +30,7 @@ const LANDED = ['APPLIED', 'VERIFIED', 'ROLLED_BACK'];
 
 /** The gates of stories read and write a folder beside their slots, so nothing is confined. */
 export function startForStories(options: SluiceOptions = {}): Promise<RunningSluice> {
-  return startSluice({ ...options, config: { sandbox: { mode: 'none' }, ...options.config } });
+  return startSluice({ ...options, config: { sandbox: { mode: 'none', run_as: 'daemon' }, ...options.config } });
 }
 
 /**

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { type ConfinementState, confinementOf, UNCONFINED } from '../../children/confinement.ts';
+import { type ConfinementState, confinementOf, DANGERS } from '../../children/confinement.ts';
 import { loadSettings, type Settings } from '../../config.ts';
 import { branchesOf, type MirrorSize, sizeOfMirror } from '../../git/maintain-mirror.ts';
 import { silentLog } from '../../lib/log.ts';
@@ -32,7 +32,7 @@ export function doctorCommand(program: Command, context: CliContext): void {
       const report = { data_dir: dataDir, confinement, mirrors: mirrors.map(inWireNames), slots_set_aside: aside };
       print(context, command, report, () =>
         [
-          `Confinement: ${confinement.kind}${confinement.kind === 'none' ? `: ${confinement.problem ?? 'the configuration wants none'}; ${UNCONFINED}` : ''}`,
+          confinementLine(confinement),
           table(
             ['MIRROR', 'ROLE', 'PACKS', 'LOOSE', 'MIB', 'BRANCHES'],
             mirrors.map(({ mirror, role, packs, looseObjects, sizeBytes, branches }) => [
@@ -48,6 +48,12 @@ export function doctorCommand(program: Command, context: CliContext): void {
         ].join('\n\n'),
       );
     });
+}
+
+function confinementLine({ kind, problem }: ConfinementState): string {
+  const danger = DANGERS[kind];
+  const why = danger === null ? '' : `: ${problem ?? 'the configuration wants no sandbox'}; ${danger}`;
+  return `Confinement: ${kind}${why}`;
 }
 
 /** What a worker that starts here now would find. */

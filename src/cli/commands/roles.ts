@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ApiRole } from '../../api/api-role.ts';
-import { confinementOf, UNCONFINED } from '../../children/confinement.ts';
+import { confinementOf, DANGERS } from '../../children/confinement.ts';
 import { loadSettings, type Settings, secretNames, verdictKeyFile } from '../../config.ts';
 import { localTokenFile } from '../../contract/tokens.ts';
 import { runDaemon } from '../../daemon.ts';
@@ -93,7 +93,8 @@ async function up(context: CliContext, options: FleetOptions): Promise<void> {
       ready: () => {
         context.stderr.write(`Sluice is up: ${api.url} (board: ${api.url}/board)\n`);
         context.stderr.write(`Its token stands in ${localTokenFile(settings.dataDir)}\n`);
-        if (confinement.state.kind === 'none') context.stderr.write(`NOTHING IS CONFINED: ${UNCONFINED}\n`);
+        const danger = DANGERS[confinement.state.kind];
+        if (danger !== null) context.stderr.write(`NOTHING IS CONFINED: ${danger}\n`);
         process.send?.({ kind: 'ready', url: api.url, databaseUrl, workers: supervisor.pids });
       },
     });

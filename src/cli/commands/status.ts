@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import { UNCONFINED } from '../../children/confinement.ts';
+import { DANGERS } from '../../children/confinement.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
@@ -27,12 +27,13 @@ export function statusCommands(program: Command, context: CliContext): void {
         tools: tools.items,
         breakers: breakers.items,
       };
-      const unconfined = living.filter(({ confinement }) => confinement === 'none').length;
+      const unconfined = (['none', 'user'] as const).flatMap((kind) => {
+        const workers = living.filter(({ confinement }) => confinement === kind).length;
+        return workers === 0 ? [] : [`${workers} of ${living.length} workers confine nothing: ${DANGERS[kind]}`];
+      });
       print(context, command, data, () =>
         [
-          ...(unconfined === 0
-            ? []
-            : [styleText('red', `${unconfined} of ${living.length} workers confine nothing: ${UNCONFINED}`)]),
+          ...unconfined.map((line) => styleText('red', line)),
           section(
             'Targets',
             ['TARGET', 'TIP', 'PAUSED'],

@@ -1,0 +1,25 @@
+import { lchown } from 'node:fs/promises';
+import { runChild } from '../lib/process.ts';
+import { fileBelow, withParents } from './seal.ts';
+import type { Slot } from './slot.ts';
+
+const LIMIT_MS = 5 * 60_000;
+const PROGRAMS = { PATH: '/usr/local/bin:/usr/bin:/bin' };
+
+/** Gives files that were written to the user of the slot, where it has one. Before they are signed: it changes their times. */
+export async function giveFiles({ uid, work }: Slot, paths: Iterable<string>): Promise<void> {
+  if (uid === undefined) return;
+  for (const path of withParents(paths)) {
+    await lchown(fileBelow(work, path), uid, uid).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+  }
+}
+
+/** The same for a folder with all that is in it. Never follows links. */
+export async function giveFolder({ uid }: Slot, folder: string): Promise<void> {
+  if (uid === undefined) return;
+  const argv = ['chown', '--recursive', '--no-dereference', `${uid}:${uid}`, '--', folder];
+  const { ending, stderr } = await runChild({ argv, cwd: '/', env: PROGRAMS, timeoutMs: LIMIT_MS });
+  if (ending.kind !== 'exited' || ending.exitCode !== 0) throw new Error(`chown: ${stderr.toString('utf8').trim()}`);
+}
