@@ -5,6 +5,7 @@ import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { type ChildResult, type ChildSpec, runChild } from '../lib/process.ts';
 import type { Slot } from '../workspaces/slot.ts';
+import { ControlGroups } from './control-groups.ts';
 import { OtherUsers } from './other-users.ts';
 import { watchProcesses } from './process-limit.ts';
 import {
@@ -90,6 +91,7 @@ export class Confinement implements Component {
   readonly #options: ConfinementOptions;
   #bubblewrap: Box | undefined;
   #users: OtherUsers | undefined;
+  #groups: ControlGroups | undefined;
   #missing = 'not looked for yet';
   #problem: string | null = this.#missing;
 
@@ -112,6 +114,7 @@ export class Confinement implements Component {
       this.#missing = (error as Error).message;
       this.#problem = mode === 'none' ? null : this.#missing;
     }
+    this.#groups = await ControlGroups.find();
     if (!this.#confinesAll && this.rules.run_as === 'other_user') {
       const box = this.#bubblewrap?.program;
       await this.#findUsers({ searchPath, dataDir, box });
@@ -153,7 +156,14 @@ export class Confinement implements Component {
     const { home, tmp, out, given } = slot.child;
     const view = { work: slot.work, writable: [slot.work, home, tmp, out], readable: [given, ...readable], network };
     const sandboxed = box === undefined ? [] : boxArgv(box, view);
-    const around = [...(await limitsArgv(limits, searchPath)), ...(await this.#asUserOf(slot)), ...sandboxed];
+    // A sandbox ends what is in it by itself.
+    const needsGroup = box === undefined || this.#groups?.keeps(limits);
+    const group = needsGroup ? await this.#groups?.open(limits) : undefined;
+    const byProcess = await limitsArgv(
+      group?.limitsMemory ? { ...limits, memory_bytes: undefined } : limits,
+      searchPath,
+    );
+    const around = [...(group?.argv ?? []), ...byProcess, ...(await this.#asUserOf(slot)), ...sandboxed];
     const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: box !== undefined });
     try {
       const result = await runChild({
@@ -167,6 +177,7 @@ export class Confinement implements Component {
       return { ...result, ending: endingInside(result, { sandboxed: box !== undefined, declared }) };
     } finally {
       crowd.stop();
+      await group?.end();
     }
   }
 

@@ -119,7 +119,7 @@ const SIGNALS = new Map(
 );
 /** All that is said of a program that could not be started. */
 const NOT_STARTED =
-  /^(?:(?:bwrap: execvp|(?:prlimit|setpriv): failed to execute) [^\n]*|\S*env: [‘'][^\n]*[’']: [^\n]*)\n?$/;
+  /^(?:(?:bwrap: execvp|(?:prlimit|setpriv): failed to execute|sh: (?:line )?1: exec:) [^\n]*|\S*env: [‘'][^\n]*[’']: [^\n]*)\n?$/;
 
 /**
  * How the program itself ended, by what those around it make of that: bubblewrap passes a signal on as a shell does, as an exit
