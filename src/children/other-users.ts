@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
@@ -39,7 +40,7 @@ export class OtherUsers {
   }): Promise<OtherUsers> {
     if (process.getuid?.() !== 0) throw new SluiceError('sandbox.unavailable', 'the daemon is not root');
     const users = new OtherUsers(await findProgram('setpriv', searchPath));
-    await closeToOthers(dataDir);
+    if (existsSync(dataDir)) await closeToOthers(dataDir);
     await users.#probe(['test', '-x', join(dataDir, PASSAGES[0]!)], searchPath);
     if (box !== undefined) await users.#probe([box, ...PROBE_BOX, '--', 'true'], searchPath);
     return users;

@@ -9,7 +9,7 @@ import { stringify } from 'yaml';
 import { runSluice, SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
+import { GitSandbox, GREEN_POLICY } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 let git: GitSandbox;
@@ -55,6 +55,21 @@ describe('the work', () => {
       '--watch',
     ]);
     expect(bad.exitCode).toBe(1);
+  });
+
+  test('doctor tells how children are confined, slots set aside, and what a policy probably does not mean', async () => {
+    const odd = await GitSandbox.create({}, { ...GREEN_POLICY, pinned: ['nowhere/**'] });
+    await sluice.finish(specOf(odd.remote, [shell('d', 'echo d > d')]));
+    const { dataDir } = sluice.settings;
+    await writeFile(join(dataDir, 'slots', '9.aside'), 'rm: cannot remove');
+    const { stdout } = await cli(['doctor']);
+    expect(stdout).toMatch(/^Confinement: (bubblewrap|user|none)/);
+    expect(stdout).toContain(`Policy of ${odd.remote}@main, pinned`);
+    expect(stdout).toMatch(/^Slot 9 is set aside since .*Z: rm: cannot remove$/m);
+    const alone = await cli(['doctor', '-o', 'json'], { SLUICE_URL: 'http://127.0.0.1:1' });
+    expect(JSON.parse(alone.stdout)).toMatchObject({ data_dir: dataDir, policies: null });
+    await rm(join(dataDir, 'slots', '9.aside'));
+    await odd.remove();
   });
 
   test('what was done is shown, as words and as JSON', async () => {

@@ -2,11 +2,13 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type ConfinementState, confinementOf, DANGERS } from '../../children/confinement.ts';
+import type { TargetCheckObject } from '../../client/objects.ts';
+import type { SluiceClient } from '../../client/sluice-client.ts';
 import { loadSettings, type Settings } from '../../config.ts';
 import { branchesOf, type MirrorSize, sizeOfMirror } from '../../git/maintain-mirror.ts';
 import { silentLog } from '../../lib/log.ts';
 import { slotsAside } from '../../workspaces/slots-aside.ts';
-import { type CliContext, print } from '../context.ts';
+import { type CliContext, clientOf, print } from '../context.ts';
 import { plain, table } from '../table.ts';
 
 interface MirrorReport extends MirrorSize {
@@ -15,12 +17,12 @@ interface MirrorReport extends MirrorSize {
   branches: string[];
 }
 
-/** Looks at this machine's data folder; asks no daemon. */
+/** Looks at this machine's data folder, and asks the daemon, where one answers, what its targets' policies probably do not mean. */
 export function doctorCommand(program: Command, context: CliContext): void {
   program
     .command('doctor')
     .description(
-      'what the data folder of this machine holds: mirrors with their sizes and branches, slots that are set aside',
+      'what the data folder of this machine holds (mirrors, slots that are set aside), and what the policies of targets probably do not mean',
     )
     .option('--data-dir <folder>', 'where mirrors, slots and the embedded database live')
     .action(async (options: { dataDir?: string }, command: Command) => {
@@ -29,7 +31,14 @@ export function doctorCommand(program: Command, context: CliContext): void {
       const confinement = await confinementHere(settings);
       const mirrors = await mirrorsBelow(join(dataDir, 'mirrors'));
       const aside = await slotsAside(dataDir);
-      const report = { data_dir: dataDir, confinement, mirrors: mirrors.map(inWireNames), slots_set_aside: aside };
+      const policies = await policiesOf(clientOf(context, command));
+      const report = {
+        data_dir: dataDir,
+        confinement,
+        mirrors: mirrors.map(inWireNames),
+        slots_set_aside: aside,
+        policies,
+      };
       print(context, command, report, () =>
         [
           confinementLine(confinement),
@@ -44,10 +53,40 @@ export function doctorCommand(program: Command, context: CliContext): void {
               plain(branches.join(', ')),
             ]),
           ),
+          ...policyLines(policies),
           ...aside.map(({ slot, reason, since }) => `Slot ${slot} is set aside since ${since}: ${plain(reason)}`),
         ].join('\n\n'),
       );
     });
+}
+
+/** Null where no daemon answers. */
+async function policiesOf(client: SluiceClient): Promise<TargetCheckObject[] | null> {
+  try {
+    const { items } = await client.targets();
+    return await Promise.all(items.map(({ id, tip_commit }) => checkOf(client, { id, tip: tip_commit ?? '' })));
+  } catch {
+    return null;
+  }
+}
+
+/** A remote that is away hides the policy of its own target alone. */
+async function checkOf(client: SluiceClient, { id, tip }: { id: string; tip: string }): Promise<TargetCheckObject> {
+  try {
+    return await client.checkTarget(id);
+  } catch (error) {
+    return { target_id: id, tip_commit: tip, policy_error: (error as Error).message, warnings: [] };
+  }
+}
+
+function policyLines(policies: readonly TargetCheckObject[] | null): string[] {
+  if (policies === null) return ['No daemon was asked about the policies of its targets.'];
+  return policies.flatMap(({ target_id, policy_error, warnings }) => {
+    const words = warnings.map(({ where, message }) => `${where}: ${message}`);
+    return [...(policy_error === null ? [] : [policy_error]), ...words].map((line) =>
+      plain(`Policy of ${target_id}, ${line}`),
+    );
+  });
 }
 
 function confinementLine({ kind, problem }: ConfinementState): string {
