@@ -12,6 +12,8 @@ const IDS = 500;
 const PROBE_MS = 10_000;
 /** Folders of the data folder through which children find their slot and the objects that it borrows. */
 const PASSAGES = ['slots', 'mirrors'];
+/** The embedded server is a user of its own too, and closes what is its own. */
+const SERVER = 'postgres';
 const SHARED_MIRRORS = 'worker';
 
 /**
@@ -78,7 +80,8 @@ async function closeToOthers(dataDir: string): Promise<void> {
   const mirrors = join(dataDir, 'mirrors');
   await mkdir(join(mirrors, SHARED_MIRRORS), { recursive: true });
   for (const name of ['slots', 'prepared', 'git']) await mkdir(join(dataDir, name), { recursive: true });
-  for (const name of await readdir(dataDir)) if (!PASSAGES.includes(name)) await close(join(dataDir, name));
+  const closed = (await readdir(dataDir)).filter((name) => ![...PASSAGES, SERVER].includes(name));
+  for (const name of closed) await close(join(dataDir, name));
   for (const name of await readdir(mirrors)) if (name !== SHARED_MIRRORS) await close(join(mirrors, name));
   for (const folder of [dataDir, ...PASSAGES.map((name) => join(dataDir, name))]) await chmod(folder, 0o711);
   await chmod(join(mirrors, SHARED_MIRRORS), 0o711);

@@ -34,6 +34,8 @@ export class GitSandbox {
     objectFormat: 'sha1' | 'sha256' = 'sha1',
   ): Promise<GitSandbox> {
     const sandbox = new GitSandbox(await mkdtemp(join(tmpdir(), 'sluice-test-git-')));
+    // Tools that run as another user read what tests leave for them.
+    await chmod(sandbox.folder, 0o755);
     const init = ['init', '--quiet', '--bare', `--object-format=${objectFormat}`, '--initial-branch=main'];
     await sandbox.git([...init, sandbox.remote], sandbox.folder);
     // A clone of an empty repository would be one in SHA-1.
