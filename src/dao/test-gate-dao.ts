@@ -1,6 +1,6 @@
 import type { GateDefinition } from '../contract/policy.ts';
 import { sql } from '../database/database.ts';
-import type { FlakeHistory } from '../domain/landing/flake-tolerance.ts';
+import type { FlakeHistory, GateHealth } from '../domain/landing/flake-tolerance.ts';
 import { liveStates } from '../domain/lifecycle.ts';
 import type { GateOutcome, GateState } from '../domain/lifecycles/gate.ts';
 import { TestGate, type TestGateRow } from '../entities/test-gate.ts';
@@ -20,12 +20,6 @@ export interface GateExecution {
   patch_ids: string[];
   created_at: Date;
   completed_at: Date;
-}
-
-/** When anything was last green under a digest, and when a tip was last bad under it; 0 for never. */
-export interface GateHealth {
-  greenAtMs: number;
-  badTipAtMs: number;
 }
 
 export class TestGateDao extends BaseDao<TestGateRow> {
@@ -74,14 +68,30 @@ export class TestGateDao extends BaseDao<TestGateRow> {
 
   /** By digest. */
   async findHealth(targetId: string, digests: readonly string[]): Promise<Map<string, GateHealth>> {
-    const rows = await this.rows<{ digest: string; green: string | null; bad: string | null }>(sql`
-      select digest, max(completed_at) filter (where state = 'PASSED') as green,
-             max(completed_at) filter (where outcome in ('red', 'timeout') and patch_ids = '{}') as bad
-      from test_gates
-      where target_id = ${targetId} and digest = any (${[...digests]}::text[]) and state in ('PASSED', 'FAILED')
-      group by digest`);
+    type Row = { digest: string; green: string | null; bad: string | null; before: string | null; badTips: number };
+    const rows = await this.rows<Row>(sql`
+      with runs as (
+        select digest, state = 'PASSED' as green, outcome in ('red', 'timeout') and patch_ids = '{}' as bad, completed_at
+        from test_gates
+        where target_id = ${targetId} and digest = any (${[...digests]}::text[]) and state in ('PASSED', 'FAILED')
+      ), known as (
+        select digest, max(completed_at) filter (where green) as green, max(completed_at) filter (where bad) as bad
+        from runs group by digest
+      )
+      select k.digest, k.green, k.bad, g.before, (
+               select count(*)::int from runs r
+               where r.digest = k.digest and r.bad and r.completed_at > coalesce(g.before, '-infinity')
+             ) as "badTips"
+      from known k left join lateral (
+        select max(completed_at) as before from runs r where r.digest = k.digest and r.green and r.completed_at < k.bad
+      ) g on true`);
     const at = (text: string | null): number => (text === null ? 0 : new Date(text).getTime());
-    return new Map(rows.map(({ digest, green, bad }) => [digest, { greenAtMs: at(green), badTipAtMs: at(bad) }]));
+    return new Map(
+      rows.map(({ digest, green, bad, before, badTips }) => [
+        digest,
+        { greenAtMs: at(green), badTipAtMs: at(bad), badTips, greenBeforeMs: at(before) },
+      ]),
+    );
   }
 
   /** When runs under a digest that began since an instant and were green began and ended, oldest first. */

@@ -71,13 +71,16 @@ async function provenBy(
   const green = await tx.query<GreenVerdict & { greens: number; reds: number }>(sql`
     select v.tree_id, v.digest, v.gate_id, v.seal, runs.greens, runs.reds
     from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[],
+                ${proofs.map(({ tolerance }) => tolerance.excusedFromMs / 1_000)}::float8[],
                 ${proofs.map(({ tolerance }) => tolerance.excusedBeforeMs / 1_000)}::float8[])
-           as p(tree, digest, excused_before)
+           as p(tree, digest, excused_from, excused_before)
     join gate_verdicts v on v.tree_id = p.tree and v.digest = p.digest and v.passed
     join targets a on a.target_id = ${targetId}
     cross join lateral (
       select count(*) filter (where g.state = 'PASSED')::int as greens,
-             count(*) filter (where g.outcome in ('red', 'timeout') and g.created_at >= to_timestamp(p.excused_before)
+             count(*) filter (where g.outcome in ('red', 'timeout')
+                                and not (g.created_at >= to_timestamp(p.excused_from)
+                                         and g.created_at < to_timestamp(p.excused_before))
                                 and g.completed_at >= coalesce(a.resumed_at, '-infinity')
                                 and g.created_at >= coalesce(q.staged_at, '-infinity'))::int as reds
       from test_gates g left join patches q on q.patch_id = g.patch_ids[cardinality(g.patch_ids)]

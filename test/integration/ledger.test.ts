@@ -392,6 +392,8 @@ describe('workers', () => {
   });
 });
 
+const FUTURE = Date.now() + 60_000;
+
 describe('gates and landing', () => {
   let lease: HeldLease;
   beforeEach(async () => {
@@ -425,14 +427,14 @@ describe('gates and landing', () => {
     );
     return gate.gate_id;
   };
-  const intentOf = (patchId: string, { tree = 'tree', reds = 0, excusedBeforeMs = 0 } = {}) => ({
+  const intentOf = (patchId: string, { tree = 'tree', reds = 0, excusedFromMs = 0, excusedBeforeMs = 0 } = {}) => ({
     targetId: 'app@main',
     oldTip: 'tip',
     newCommit: 'commit',
     treeId: tree,
     prove: 'every_commit' as const,
     patches: [{ patch_id: patchId, commit: 'commit', tree }],
-    proofs: [{ tree, digest: 'digest', gate: 'unit', tolerance: { reds, excusedBeforeMs } }],
+    proofs: [{ tree, digest: 'digest', gate: 'unit', tolerance: { reds, excusedFromMs, excusedBeforeMs } }],
   });
 
   test('one live execution a (tree, digest): a second request joins it', async () => {
@@ -475,6 +477,7 @@ describe('gates and landing', () => {
     ['one more than are laid to flakes', ['red', 'red', 'passed'], { reds: 1 }, false],
     ['fewer than the greens', ['red', 'passed', 'passed'], {}, true],
     ['as many as the greens', ['red', 'passed'], {}, false],
+    ['from before the tip was bad', ['red', 'passed'], { excusedFromMs: FUTURE - 1, excusedBeforeMs: FUTURE }, false],
     [
       'of a time in which the tip was bad',
       ['red', 'timeout', 'passed'],

@@ -55,7 +55,7 @@ export function standingDoubts(patchId: string, snapshot: LandingSnapshot): Doub
 }
 
 /** What began before is from a time in which the tip itself was bad, and that is over; 0 where there was none. */
-export function badTimeUntilMs({ greenAtMs, badTipAtMs }: { greenAtMs: number; badTipAtMs: number }): number {
+function badTimeUntilMs({ greenAtMs, badTipAtMs }: { greenAtMs: number; badTipAtMs: number }): number {
   return badTipAtMs < greenAtMs ? badTipAtMs : 0;
 }
 

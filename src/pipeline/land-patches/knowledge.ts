@@ -1,17 +1,20 @@
 import type { Daos } from '../../dao/all.ts';
 import { sealedPart } from '../../dao/gate-verdict-dao.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
-import type { GateExecution, GateHealth } from '../../dao/test-gate-dao.ts';
+import type { GateExecution } from '../../dao/test-gate-dao.ts';
 import {
+  badTime,
   type FlakeHistory,
   type FlakeTolerance,
+  type GateHealth,
   greensDecide,
+  isExcused,
   NO_TOLERANCE,
   redsLaidToFlakes,
 } from '../../domain/landing/flake-tolerance.ts';
 import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../domain/landing/history.ts';
 import type { Doubt, ProofState, Spoiled } from '../../domain/landing/snapshot.ts';
-import { badTimeUntilMs, LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
+import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
 import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
@@ -39,6 +42,7 @@ interface KnownProof {
 }
 
 const NOTHING_KNOWN: KnownProof = { gate: '', green: false, greens: 0, redsAtMs: [], spoiled: [] };
+const NO_HEALTH: GateHealth = { greenAtMs: 0, badTipAtMs: 0, badTips: 0, greenBeforeMs: 0 };
 /** Gate runs of a target that tell how flaky each of its gates is. */
 const RECENT = 500;
 
@@ -152,13 +156,13 @@ export class Knowledge {
     const own =
       greens >= redsAtMs.length ? { good: greens + redsAtMs.length, flaky: redsAtMs.length } : { good: 0, flaky: 0 };
     const reds = redsLaidToFlakes({ good: Math.max(0, good - own.good), flaky: Math.max(0, flaky - own.flaky) });
-    return { reds, excusedBeforeMs: badTimeUntilMs(this.health(digest)) };
+    return { reds, ...badTime(this.health(digest)) };
   }
 
   proofState(treeId: string, digest: string): ProofState {
     const { green, greens, redsAtMs, spoiled } = this.#known(treeId, digest);
     const tolerance = this.toleranceOf(treeId, digest);
-    const reds = redsAtMs.filter((atMs) => atMs >= tolerance.excusedBeforeMs).length;
+    const reds = redsAtMs.filter((atMs) => !isExcused(atMs, tolerance)).length;
     const passed = green && greensDecide({ greens, reds }, tolerance);
     const live = this.live.some((row) => row.tree_id === treeId && row.digest === digest);
     return { passed, undecided: green && !passed, live, spoiled };
@@ -173,7 +177,7 @@ export class Knowledge {
   }
 
   health(digest: string): GateHealth {
-    return this.#health.get(digest) ?? { greenAtMs: 0, badTipAtMs: 0 };
+    return this.#health.get(digest) ?? NO_HEALTH;
   }
 
   overtakenBy(patchId: string): number {

@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest';
-import { greensDecide, redsLaidToFlakes } from '../../../../src/domain/landing/flake-tolerance.ts';
+import {
+  badTime,
+  greensDecide,
+  NO_TOLERANCE,
+  redsLaidToFlakes,
+} from '../../../../src/domain/landing/flake-tolerance.ts';
 
 test.each([
   [{ good: 0, flaky: 0 }, 0],
@@ -22,5 +27,13 @@ test.each([
   [{ greens: 2, reds: 1 }, 0, true],
   [{ greens: 1, reds: 3 }, 2, false],
 ])('%o with %i reds tolerated: %s', (seen, reds, decided) => {
-  expect(greensDecide(seen, { reds, excusedBeforeMs: 0 })).toBe(decided);
+  expect(greensDecide(seen, { ...NO_TOLERANCE, reds })).toBe(decided);
+});
+
+test.each([
+  ['was bad twice, and is green', { greenAtMs: 9, badTipAtMs: 7, badTips: 2, greenBeforeMs: 3 }, [3, 7]],
+  ['was bad once: a flake, maybe', { greenAtMs: 9, badTipAtMs: 7, badTips: 1, greenBeforeMs: 3 }, [0, 0]],
+  ['is still bad', { greenAtMs: 3, badTipAtMs: 7, badTips: 2, greenBeforeMs: 3 }, [0, 0]],
+])('a tip that %s', (_, health, [excusedFromMs, excusedBeforeMs]) => {
+  expect(badTime(health)).toEqual({ excusedFromMs, excusedBeforeMs });
 });
