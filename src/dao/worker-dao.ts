@@ -59,12 +59,16 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row!;
   }
 
-  /** What the variables hold that the newest living worker gives to the gates of a repository. */
-  async gateValues(url: string): Promise<GateValues> {
+  /**
+   * What the variables hold that most living workers give to the gates of a repository; where none lives, what the last one
+   * gave. Only workers that run gates of these pools count.
+   */
+  async gateValues(url: string, pools: readonly string[]): Promise<GateValues> {
     const [row] = await this.rows<{ values: GateValues }>(sql`
       select gate_values -> ${url}::text as values from workers
-      where state in ('IDLE', 'BUSY') and not draining and jsonb_exists(gate_values, ${url}::text)
-      order by created_at desc, worker_id desc limit 1`);
+      where gate_slots > 0 and pools && ${[...pools]}::text[] and jsonb_exists(gate_values, ${url}::text)
+      group by 1
+      order by count(*) filter (where state in ('IDLE', 'BUSY')) desc, max(created_at) desc limit 1`);
     return row?.values ?? {};
   }
 

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { sql } from '../../src/database/database.ts';
 import { Builders } from '../support/builders.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
@@ -138,4 +139,21 @@ describe('rules that the database holds as well', () => {
     await db.daos.workers.delete(task.worker_id!);
     expect(await db.daos.tasks.get(task.task_id)).toMatchObject({ worker_id: null, state: 'RUNNING' });
   });
+});
+
+test('what the variables of gates hold: what most living workers say that run such gates; with none, what was said', async () => {
+  const { workers } = db.daos;
+  const url = '/srv/valued.git';
+  const worker = (value: string | null, more: object = {}) =>
+    workers.create({ gate_slots: 1, gate_values: { [url]: value === null ? {} : { X: value } }, ...more });
+  for (const value of ['a', 'a', 'b']) await worker(value);
+  await worker(null, { gate_slots: 0 });
+  await worker('other', { pools: ['gpu'] });
+  expect(await workers.gateValues(url, ['default'])).toEqual({ X: 'a' });
+  expect(await workers.gateValues(url, ['gpu'])).toEqual({ X: 'other' });
+  await db.database.query(sql`update workers set state = 'STOPPED' where gate_values -> ${url}::text ->> 'X' = 'a'`);
+  expect(await workers.gateValues(url, ['default'])).toEqual({ X: 'b' });
+  await db.database.query(sql`update workers set state = 'STOPPED'`);
+  expect(await workers.gateValues(url, ['default'])).toHaveProperty('X');
+  expect(await workers.gateValues('/srv/unknown.git', ['default'])).toEqual({});
 });

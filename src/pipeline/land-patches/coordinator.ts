@@ -159,8 +159,9 @@ export class LandingCoordinator {
     });
   }
 
-  async #gateValues(url: string, asking: readonly { env: readonly string[] }[]): Promise<GateValues> {
-    return asking.some(({ env }) => env.length > 0) ? this.#deps.daos.workers.gateValues(url) : {};
+  async #gateValues(url: string, gates: readonly GateDefinition[], steps: Policy['prepare']): Promise<GateValues> {
+    if (![...gates, ...steps].some(({ env }) => env.length > 0)) return {};
+    return this.#deps.daos.workers.gateValues(url, [...new Set(gates.map(({ pool }) => pool))]);
   }
 
   async #look(settled: SettledScene, policy: Policy): Promise<LandingScene> {
@@ -169,7 +170,7 @@ export class LandingCoordinator {
     const knowledge = await Knowledge.read({ daos, seal, flakesAllowed: policy.flakes.allow }, target);
     const runIds = [...new Set(knowledge.queue.map(({ run_id }) => run_id))];
     const extra = await daos.runs.extraGatesOf(runIds);
-    const asking = [...policy.gates, ...policy.prepare, ...[...extra.values()].flat()];
+    const gates = [...policy.gates, ...[...extra.values()].flat()];
     const composer: Composer = {
       mirror,
       committer: repositories.committer(target.repository),
@@ -181,7 +182,7 @@ export class LandingCoordinator {
     return {
       ...settled,
       policy,
-      room: { ...repositories.gateRoom(target.url), values: await this.#gateValues(target.url, asking) },
+      room: { ...repositories.gateRoom(target.url), values: await this.#gateValues(target.url, gates, policy.prepare) },
       knowledge,
       compositions: this.#compositions,
       composer,
