@@ -27,10 +27,14 @@ export async function grantDaemonRole(tx: Tx, role: string): Promise<void> {
   }
 }
 
-/** After migrations: what they made belongs to the owner alone. */
+/** After migrations, by the owner: what they made is its own alone. */
 export async function grantAgain(tx: Tx): Promise<void> {
   const [row] = await tx.query<{ role: string | null }>(sql`select daemon_role as role from installation`);
-  if (row?.role) await grantTables(tx, row.role);
+  const [owns] = await tx.query<{ owns: boolean }>(
+    sql`select pg_catalog.pg_get_userbyid(relowner) = current_user as owns from pg_catalog.pg_class
+        where oid = 'gate_verdicts'::regclass`,
+  );
+  if (row?.role && owns?.owns) await grantTables(tx, row.role);
 }
 
 async function grantTables(tx: Tx, role: string): Promise<void> {

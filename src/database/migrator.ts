@@ -1,5 +1,4 @@
 import { SluiceError } from '../contract/errors.ts';
-import { grantAgain } from './daemon-role.ts';
 import { Database, sql } from './database.ts';
 import { codedDatabaseError } from './faults.ts';
 import { MIGRATIONS } from './migration-list.ts';
@@ -15,11 +14,7 @@ const LOCK_KEY = 7_411_2026;
 
 export async function migrateUp(database: Database): Promise<string[]> {
   if ((await migrationStatus(database)).every(({ executed }) => executed)) return [];
-  return underLock(database, async (patient) => {
-    const names = (await patient.orm.migrator.up()).map(({ name }) => name);
-    await grantAgain(patient);
-    return names;
-  });
+  return underLock(database, async (patient) => (await patient.orm.migrator.up()).map(({ name }) => name));
 }
 
 /** Takes back the newest migration, or all that came after `to` (`0`: all). */
@@ -65,6 +60,7 @@ async function executedMigrations(database: Database): Promise<Map<string, strin
 }
 
 async function readExecuted(database: Database): Promise<Map<string, string>> {
+  await assertOwnSchema(database);
   const [{ there } = { there: false }] = await database.query<{ there: boolean }>(
     sql`select to_regclass('sluice_migrations') is not null as there`,
   );
@@ -87,4 +83,16 @@ async function underLock<T>({ url }: Database, work: (patient: Database) => Prom
   } finally {
     await patient.stop();
   }
+}
+
+/**
+ * PostgreSQL looks for tables in a schema of the user's name first. One that another role made holds what it likes, and would be
+ * run with our rights.
+ */
+async function assertOwnSchema(database: Database): Promise<void> {
+  const found = await database.query(sql`
+    select 1 from pg_catalog.pg_namespace
+    where nspname = session_user and pg_catalog.pg_get_userbyid(nspowner) <> session_user`);
+  if (found.length === 0) return;
+  throw new SluiceError('config.invalid', 'the database has a schema of this role’s name that belongs to another role');
 }

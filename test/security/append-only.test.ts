@@ -1,5 +1,5 @@
 import { expect, inject, test } from 'vitest';
-import { grantDaemonRole } from '../../src/database/daemon-role.ts';
+import { grantAgain, grantDaemonRole } from '../../src/database/daemon-role.ts';
 import { Database, sql } from '../../src/database/database.ts';
 import { migrateDown, migrateUp } from '../../src/database/migrator.ts';
 import { newId } from '../../src/lib/id.ts';
@@ -14,10 +14,11 @@ test('a daemon under a role of its own lands, and changes no verdict, intent or 
   // After the database, which the role has rights in.
   atTheEnd(() => withAdmin(inject('templateUrl'), (client) => client.query(`drop role if exists ${role}`)));
   const { url: ownerUrl, database: owner } = await createTestDatabase();
+  await owner.transaction((tx) => grantDaemonRole(tx, role));
   // What migrations make later is granted as well.
   await migrateDown(owner);
   await migrateUp(owner);
-  await owner.transaction((tx) => grantDaemonRole(tx, role));
+  await owner.transaction(grantAgain);
   await withAdmin(ownerUrl, (client) => client.query(`alter role ${role} password 'p'`));
   const url = Object.assign(new URL(ownerUrl), { username: role, password: 'p' }).href;
 
@@ -43,5 +44,9 @@ test('a daemon under a role of its own lands, and changes no verdict, intent or 
   ]) {
     await expect(daemon.query(forbidden)).rejects.toThrow(/permission denied|must be owner/);
   }
+  // Where the owner would look for its tables first.
+  const [ownerRow] = await owner.query<{ name: string }>(sql`select session_user as name`);
+  await daemon.query(sql`create schema ${sql.id(ownerRow!.name)}`);
+  await expect(migrateUp(owner)).rejects.toMatchObject({ code: 'config.invalid' });
   await daemon.stop();
 });

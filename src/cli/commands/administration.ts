@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { loadSettings } from '../../config.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { TOKEN_SCOPES, type TokenScope } from '../../contract/tokens.ts';
-import { grantDaemonRole } from '../../database/daemon-role.ts';
+import { grantAgain, grantDaemonRole } from '../../database/daemon-role.ts';
 import { migrateDown, migrateUp, migrationStatus } from '../../database/migrator.ts';
 import { createDeps, type Deps } from '../../deps.ts';
 import { hashToken, newTokenSecret } from '../../domain/token.ts';
@@ -20,6 +20,7 @@ export function administrationCommands(program: Command, context: CliContext): v
     .action((_options: unknown, command: Command) =>
       withDeps(context, command, async ({ database }) => {
         const names = await migrateUp(database);
+        await database.transaction(grantAgain);
         print(context, command, { applied: names }, () => names.join('\n') || 'nothing to do');
       }),
     );
