@@ -14,6 +14,11 @@ import { makeTarget } from './target-repository.ts';
 const BREAKER_LIMIT_MS = 120_000;
 
 /** Shows the main job on this very repository. Exit 0 only if every outcome is as it should be. */
+const CONFINEMENT = {
+  bubblewrap: 'Tools, gates and prepare steps are confined by bubblewrap.',
+  user: 'NOT CONFINED: bubblewrap does not work here; tools, gates and prepare steps run as other users.',
+  none: 'NOT CONFINED: bubblewrap does not work here; tools, gates and prepare steps run as you.',
+} as const;
 const startedAt = performance.now();
 const root = resolve(import.meta.dirname, '..');
 const keep = process.argv.includes('--keep');
@@ -26,8 +31,10 @@ try {
   const target = await makeTarget(root, folder);
   say('A clone of this repository stands behind a bare remote; its gates: types, unit tests.');
   daemon = await startDaemon(root, folder);
-  say(`The daemon runs at ${daemon.url}, two worker processes with it.\n`);
+  say(`The daemon runs at ${daemon.url}, two worker processes with it.`);
   const client = new SluiceClient({ url: daemon.url, token: daemon.token });
+  const { items: workers } = await client.workers();
+  say(`${CONFINEMENT[workers[0]?.confinement ?? 'none']}\n`);
   const submitted = await client.runs.submit(await mainRun(target));
   const watching = watchRun(cliContext(), client, submitted.id);
   const breaker = await cancelWhatTheBreakerHolds(client, submitted);

@@ -27,6 +27,8 @@ export interface ConfinementOptions {
   /** Files and folders of the daemon. */
   hidden: readonly string[];
   dataDir: string;
+  /** Finds out what a worker would do, and changes nothing. */
+  looksOnly?: boolean;
   log: Log;
 }
 
@@ -102,7 +104,7 @@ export class Confinement implements Component {
 
   /** Throws `sandbox.unavailable` where it is required and cannot be had. */
   async start(): Promise<void> {
-    const { searchPath, hidden, dataDir, log } = this.#options;
+    const { searchPath, hidden, dataDir, looksOnly = false, log } = this.#options;
     const { mode, readable } = this.rules;
     try {
       const program = await findBubblewrap(searchPath);
@@ -114,10 +116,10 @@ export class Confinement implements Component {
       this.#missing = (error as Error).message;
       this.#problem = mode === 'none' ? null : this.#missing;
     }
-    this.#groups = await ControlGroups.find();
+    if (!looksOnly) this.#groups = await ControlGroups.find();
     if (!this.#confinesAll && this.rules.run_as === 'other_user') {
       const box = this.#bubblewrap?.program;
-      await this.#findUsers({ searchPath, dataDir, box });
+      await this.#findUsers({ searchPath, dataDir, hidden, box, looksOnly });
     }
     const { kind, problem } = this.state;
     if (kind !== 'bubblewrap') log.warn({ mode, problem, danger: DANGERS[kind] }, 'confinement.none');
@@ -137,7 +139,7 @@ export class Confinement implements Component {
   }
 
   /** The user that the children of a slot run as; undefined: ours. */
-  uidOf(slotNumber: number): number | undefined {
+  async uidOf(slotNumber: number): Promise<number | undefined> {
     return this.#users?.idOf(slotNumber);
   }
 
@@ -178,6 +180,7 @@ export class Confinement implements Component {
     } finally {
       crowd.stop();
       await group?.end();
+      if (slot.uid !== undefined) await this.#users?.endAll(slot.uid);
     }
   }
 
@@ -217,7 +220,11 @@ export class Confinement implements Component {
 }
 
 /** How the operator wants children to be kept apart; the daemon's own files are never among what they see. */
-export function confinementOf(settings: ConfinementSettings, log: Log): Confinement {
+export function confinementOf(
+  settings: ConfinementSettings,
+  log: Log,
+  { looksOnly = false }: { looksOnly?: boolean } = {},
+): Confinement {
   const { file, environment, dataDir, configFile } = settings;
   const keys = Object.values(file.repositories).flatMap(({ credentials }) =>
     credentials !== undefined && 'ssh_key_file' in credentials
@@ -228,6 +235,7 @@ export function confinementOf(settings: ConfinementSettings, log: Log): Confinem
     rules: file.sandbox,
     searchPath: environment.PATH ?? '/usr/local/bin:/usr/bin:/bin',
     dataDir,
+    looksOnly,
     hidden: [dataDir, ...(configFile === undefined ? [] : [configFile]), ...keys],
     log,
   });

@@ -31,8 +31,10 @@ const REPACK_LIMIT_MS = 60 * 60_000;
 const TIDY_EVERY_MS = 10 * 60_000;
 const DAY_MS = 24 * 3_600_000;
 const REPACK_EVERY_MS = 7 * DAY_MS;
-/** Longer than any task or gate may run: what a slot borrows, or a gate is tested on, is younger. Candidates are made again from the ledger. */
+/** Longer than any task or gate may run: what a slot borrows is younger. Candidates are made again from the ledger. */
 const UNREACHABLE_KEPT_DAYS = 14;
+/** A candidate that was made a moment ago may hold files of a patch that has waited for long. */
+const UNLANDED_KEPT_DAYS = 90;
 /** A branch that nothing landed on for so long keeps no objects; the next fetch brings them again. */
 const UNUSED_BRANCH_MS = 30 * DAY_MS;
 /** Private indexes, mails and half-written packs of processes that were killed. */
@@ -84,7 +86,7 @@ export async function maintainMirror(mirror: Mirror, signal: AbortSignal): Promi
 async function tidyUnlanded(mirror: Mirror, signal: AbortSignal): Promise<void> {
   await mirror.run({ args: ['prune-packed', '-q'], background: true, timeoutMs: GATHER_LIMIT_MS, signal });
   for (const file of await filesBelow(unlandedObjects(mirror.dir))) {
-    if (FANNED_OUT.test(file) && ((await ageMs(file)) ?? 0) > UNREACHABLE_KEPT_DAYS * DAY_MS)
+    if (FANNED_OUT.test(file) && ((await ageMs(file)) ?? 0) > UNLANDED_KEPT_DAYS * DAY_MS)
       await rm(file, { force: true });
   }
   await writeFile(tidyMark(mirror.dir), '');

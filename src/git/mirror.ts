@@ -150,7 +150,7 @@ export class Mirror {
   async #haveLanded(branch: string, commit: string): Promise<boolean> {
     if (!(await this.has(commit))) return false;
     try {
-      await this.packUnlanded(commit, join(landedObjects(this.dir), 'pack'));
+      await this.packUnlanded(commit, landedObjects(this.dir));
       await this.longLived.moveReference(trackingRef(branch), commit);
       return true;
     } catch {
@@ -159,10 +159,17 @@ export class Mirror {
     }
   }
 
-  /** Packs what a commit needs and no fetched branch holds into a folder; nothing where a branch holds it all. */
-  async packUnlanded(commit: string, folder: string): Promise<void> {
-    await this.run({
-      args: ['pack-objects', '-q', '--non-empty', '--revs', join(folder, 'pack')],
+  /**
+   * Packs what a commit needs and no fetched branch holds into a folder of objects; nothing where a branch holds it all. git
+   * writes there from the start: it may be another file system.
+   */
+  async packUnlanded(commit: string, objectDir: string): Promise<void> {
+    this.#usedAtMs = performance.now();
+    await this.git.run({
+      gitDir: this.dir,
+      objectDir,
+      alsoReads: [unlandedObjects(this.dir), landedObjects(this.dir)],
+      args: ['pack-objects', '-q', '--non-empty', '--revs', join(objectDir, 'pack', 'pack')],
       stdin: [commit, '--not', ...(await trackingRefs(this.dir)), ''].join('\n'),
     });
   }

@@ -8,6 +8,8 @@ export interface GitCall {
   gitDir?: string;
   /** Where new objects are written; the repository's own folder where it is not given. */
   objectDir?: string;
+  /** Further folders of objects to read. */
+  alsoReads?: readonly string[];
   workTree?: string;
   /** A private index: the repository's own is never used. */
   indexFile?: string;
@@ -130,7 +132,7 @@ export class Git {
     await writeFile(join(this.#home, 'gitconfig'), GLOBAL_CONFIG);
   }
 
-  #environment({ gitDir, objectDir, workTree, indexFile, env }: GitCall): Record<string, string> {
+  #environment({ gitDir, objectDir, alsoReads, workTree, indexFile, env }: GitCall): Record<string, string> {
     return {
       PATH: this.#searchPath,
       HOME: this.#home,
@@ -146,8 +148,14 @@ export class Git {
       ...(env?.GIT_SSH === undefined ? { GIT_SSH_COMMAND: 'ssh -o BatchMode=yes' } : {}),
       ...(gitDir === undefined ? {} : { GIT_DIR: gitDir }),
       ...(objectDir === undefined ? {} : { GIT_OBJECT_DIRECTORY: objectDir }),
+      ...(alsoReads === undefined ? {} : { GIT_ALTERNATE_OBJECT_DIRECTORIES: alsoReads.map(quoted).join(':') }),
       ...(workTree === undefined ? {} : { GIT_WORK_TREE: workTree }),
       ...(indexFile === undefined ? {} : { GIT_INDEX_FILE: indexFile }),
     };
   }
+}
+
+/** A folder's name as git reads it from a list with colons in between. */
+function quoted(folder: string): string {
+  return /[":\\]/.test(folder) ? `"${folder.replaceAll(/["\\]/g, '\\$&')}"` : folder;
 }

@@ -50,6 +50,16 @@ export async function processesWorkingIn(folder: string): Promise<number[]> {
   });
 }
 
+/** Ids of processes that run as a user, under any of its names. Empty where there is no /proc. */
+export function processesOfUser(uid: number): Promise<number[]> {
+  return otherProcesses(async (pid) => {
+    const status = await readFile(`/proc/${pid}/status`, 'latin1');
+    const isGone = /^State:\s+[ZX]/m.test(status);
+    const ids = /^Uid:\s+(.*)$/m.exec(status)?.[1]?.split(/\s+/) ?? [];
+    return !isGone && ids.includes(String(uid));
+  });
+}
+
 /** One that ends while it is looked at, or may not be looked at, is none of them. */
 async function otherProcesses(isOne: (pid: number) => Promise<boolean>): Promise<number[]> {
   const entries = await readdir('/proc').catch(() => []);

@@ -75,9 +75,10 @@ async function auditIntent(
   };
   const proofs = intent.proofs.map(({ tree, digest, gate, gate_id: named }): AuditedProof => {
     const known = verdicts.filter((verdict) => verdict.tree_id === tree && verdict.digest === digest);
-    // An older Sluice did not write down which execution it went by.
-    const meant = known.filter(({ gate_id }) => named === undefined || gate_id === named);
-    const verdict = meant.find((one) => problemOf(one) === null) ?? meant[0];
+    // An older Sluice did not write down which execution it went by, or knew a verdict by its newest one alone.
+    const meant = known.filter(({ gate_id }) => gate_id === named);
+    const counted = meant.length > 0 ? meant : known;
+    const verdict = counted.find((one) => problemOf(one) === null) ?? counted[0];
     const problem = verdict === undefined ? 'has no green verdict' : problemOf(verdict);
     return { gate, digest, tree_id: tree, gate_id: verdict?.gate_id ?? null, problem };
   });

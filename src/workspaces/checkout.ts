@@ -41,7 +41,7 @@ async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Pro
   await makeOwnRepository(mirror, slot);
   await Promise.all([
     mirror.run({ ...where, args: ['checkout-index', '--all', '--force', '--quiet', '-u'] }),
-    mirror.packUnlanded(commit, join(slot.work, PACKS)),
+    mirror.packUnlanded(commit, join(slot.work, OBJECTS)),
   ]);
   await writeHead(slot, commit);
   await giveFolder(slot, slot.work);
@@ -125,14 +125,15 @@ async function makeOwnRepository(mirror: Mirror, slot: Slot): Promise<void> {
   await writeFile(join(git, 'config'), ownConfig(await mirror.objectFormat()));
 }
 
-const PACKS = join('.git', 'objects', 'pack');
+const OBJECTS = join('.git', 'objects');
+const PACKS = join(OBJECTS, 'pack');
 
 /** The unlanded objects of another commit are replaced. Gives the paths that came or went. */
 async function changePacks(mirror: Mirror, slot: Slot, commit: string): Promise<string[]> {
   const folder = join(slot.work, PACKS);
   const before = await readdir(folder);
   for (const name of before) await rm(join(folder, name), { force: true });
-  await mirror.packUnlanded(commit, folder);
+  await mirror.packUnlanded(commit, join(slot.work, OBJECTS));
   return [...before, ...(await readdir(folder))].map((name) => join(PACKS, name));
 }
 

@@ -3,6 +3,7 @@ import { access, lstat, mkdir, rename } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { PrepareDefinition } from '../contract/policy.ts';
 import type { Mirror } from '../git/mirror.ts';
+import { foldersAbove } from '../git/tree-draft.ts';
 import { type ChildResult, runChild } from '../lib/process.ts';
 import { removeTree } from '../lib/remove-tree.ts';
 import { giveFiles, giveFolder } from './give-to.ts';
@@ -55,7 +56,8 @@ export class Preparation {
     for (const step of call.steps) {
       const key = await keyOf(call, step);
       const cached = join(this.#root, key);
-      const mayKeep = step.kept_paths.length > 0 && !(await holdsTracked(call, step));
+      const mayKeep =
+        step.kept_paths.length > 0 && !(await holdsTracked(call, step)) && (await staysInside(call.slot, step));
       if (mayKeep && isInPlace(call.slot, step, key)) continue;
       if (mayKeep) await clearKept(call.slot, step);
       if (mayKeep && (await exists(cached))) {
@@ -67,6 +69,11 @@ export class Preparation {
       const result = await call.runStep(step);
       const done = result.ending.kind === 'exited' && result.ending.exitCode === 0;
       if (!done) return { ok: false, step: step.name, result };
+      // The step itself may have led them elsewhere.
+      if (mayKeep && !(await staysInside(call.slot, step))) {
+        call.slot.content = undefined;
+        continue;
+      }
       if (mayKeep && call.landed) await this.#keep(step, { from: call.slot.work, to: cached });
       if (mayKeep) await signKept(call.slot, step, call.landed ? key : `${key} of ${call.commit}`);
     }
@@ -144,6 +151,15 @@ async function clearKept({ content, work }: Slot, step: PrepareDefinition): Prom
     await removeTree(join(work, path));
     if (content !== undefined) forgetKept(content, path);
   }
+}
+
+/** A child may put a link in the place of a folder: what is removed, copied and given away below it would be somebody else's. */
+async function staysInside({ work }: Slot, { kept_paths }: PrepareDefinition): Promise<boolean> {
+  for (const folder of kept_paths.flatMap(foldersAbove)) {
+    const stats = await lstat(join(work, folder)).catch(() => undefined);
+    if (stats !== undefined && !stats.isDirectory()) return false;
+  }
+  return true;
 }
 
 /** A folder that the commit has files in is the commit's: a copy from elsewhere would be tested in their place. */

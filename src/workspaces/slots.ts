@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasCode } from '../contract/errors.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { poll } from '../lib/clock.ts';
 import { readIdentity, tryLock } from '../lib/file-lock.ts';
@@ -16,6 +17,7 @@ const LOCK_WAIT_MS = 20;
 /** The folder of a slot does not take its owner's name: it is the slot, not the disk. */
 const SPOILT = ['EPERM', 'EACCES', 'ENOTDIR', 'ELOOP'];
 const MAX_SPOILT = 1_000;
+const BROKEN_FOR_MS = 3_600_000;
 
 /**
  * The slots below one data folder, shared by all worker processes of a machine. A slot belongs to the process whose
@@ -24,16 +26,20 @@ const MAX_SPOILT = 1_000;
 export class SlotRack {
   readonly #root: string;
   readonly #log: Log;
-  readonly #uidOf: (slot: number) => number | undefined;
+  readonly #uidOf: (slot: number) => Promise<number | undefined>;
   readonly #idle: Slot[] = [];
   /** Ours, with a process in them that would not end or files that could not be removed; never handed out. */
   #unclean: Slot[] = [];
-  /** Ours, seemingly empty, and yet they take no files where another slot does; never handed out. */
-  readonly #broken: Slot[] = [];
+  /** Ours, seemingly empty, and yet they took no files where another slot did; left alone for a while. */
+  #broken: { slot: Slot; untilMs: number }[] = [];
   #closed = false;
 
   /** `uidOf`: the user that the children of a slot run as, where that is not ours. */
-  constructor(dataDir: string, log: Log = silentLog(), uidOf: (slot: number) => number | undefined = () => undefined) {
+  constructor(
+    dataDir: string,
+    log: Log = silentLog(),
+    uidOf: (slot: number) => Promise<number | undefined> = async () => undefined,
+  ) {
     this.#root = slotsRoot(dataDir);
     this.#log = log;
     this.#uidOf = uidOf;
@@ -44,7 +50,9 @@ export class SlotRack {
     const warm = this.#idle.findIndex(({ content }) => content?.mirrorDir === mirror?.dir);
     const [known] = warm === -1 ? this.#idle.splice(0, 1) : this.#idle.splice(warm, 1);
     if (known !== undefined) return known;
-    for (const slot of this.#unclean.splice(0)) await this.release(slot);
+    const mended = this.#broken.filter(({ untilMs }) => performance.now() >= untilMs);
+    this.#broken = this.#broken.filter((each) => !mended.includes(each));
+    for (const slot of [...this.#unclean.splice(0), ...mended.map((each) => each.slot)]) await this.release(slot);
     return this.#idle.pop() ?? this.#take();
   }
 
@@ -56,15 +64,22 @@ export class SlotRack {
     const first = await this.acquire(mirror);
     const problem = await faultOf(() => checkOut(mirror, first, commit));
     if (problem === undefined) return first;
-    const other = await this.#take();
+    let other: Slot;
+    try {
+      other = await this.#take();
+    } catch {
+      await this.release(first);
+      throw problem;
+    }
     const also = await faultOf(() => checkOut(mirror, other, commit));
     if (also === undefined) {
-      this.#broken.push(first);
+      this.#broken.push({ slot: first, untilMs: performance.now() + BROKEN_FOR_MS });
       await this.#setAside(first.number, problem.message);
       return other;
     }
     await this.release(first);
-    await this.release(other);
+    // It was only made to tell whether it is the slot.
+    if (!(await this.#vacate(other))) this.#unclean.push(other);
     throw also;
   }
 
@@ -73,14 +88,17 @@ export class SlotRack {
     await mkdir(this.#root, { recursive: true });
     const owner = JSON.stringify(await identityOf(process.pid));
     for (let number = 1; ; number += 1) {
-      const slot = slotAt(this.#root, number, this.#uidOf(number));
+      const { dir } = slotAt(this.#root, number);
+      const mark = join(dir, 'owner');
       try {
-        await mkdir(slot.dir, { recursive: true });
-        await writeFile(join(slot.dir, 'owner'), owner, { flag: 'wx' });
-        return slot;
+        await mkdir(dir, { recursive: true });
+        await writeFile(mark, owner, { flag: 'wx' });
+        return slotAt(this.#root, number, await this.#uidOf(number));
       } catch (error) {
         const { code = '', message } = error as NodeJS.ErrnoException;
         if (code === 'EEXIST') continue;
+        // Where there is no user for it.
+        if (hasCode(error, 'sandbox.unavailable') || hasCode(error, 'machine.fault')) await rm(mark, { force: true });
         if (!SPOILT.includes(code) || number > MAX_SPOILT) throw error;
         await this.#setAside(number, message);
       }
@@ -108,8 +126,8 @@ export class SlotRack {
   /** Empties the slots that this process holds for nobody, and those that come back later. */
   async close(): Promise<void> {
     this.#closed = true;
-    const ours = [this.#idle, this.#unclean, this.#broken].flatMap((slots) => slots.splice(0));
-    for (const slot of ours) await this.#vacate(slot);
+    const broken = this.#broken.splice(0).map(({ slot }) => slot);
+    for (const slot of [...this.#idle.splice(0), ...this.#unclean.splice(0), ...broken]) await this.#vacate(slot);
   }
 
   /** False when something there would not end or go: then it keeps its owner and is not handed out. */

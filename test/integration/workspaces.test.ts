@@ -1,4 +1,4 @@
-import { access, lstat, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { access, lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -402,7 +402,7 @@ describe('slots', () => {
 
   test('the files of a slot belong to its user, warm or not, and what is unchanged stays as it was', async () => {
     const uid = 65_001;
-    const own = new SlotRack(join(dataDir, 'others'), undefined, () => uid);
+    const own = new SlotRack(join(dataDir, 'others'), undefined, async () => uid);
     const { commit } = await git.commitOn(base, { 'new/file.txt': 'new\n', 'a.txt': 'changed\n' });
     for (const next of [base, commit, base]) {
       const slot = await own.acquireWith(git.mirror, next);
@@ -559,6 +559,38 @@ describe('prepare', () => {
       await own.release(slot);
     }
     await own.close();
+  });
+
+  test('P7: a link in the place of a folder above a kept path leads nothing of ours out of the slot', async () => {
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const outside = await mkdtemp(join(tmpdir(), 'sluice-test-outside-'));
+    await mkdir(join(outside, 'nm'));
+    await writeFile(join(outside, 'nm', 'stays'), '');
+    const inner = {
+      ...step,
+      name: 'front',
+      command: ['sh', '-c', 'mkdir -p front/nm; echo made > front/nm/made'],
+      kept_paths: ['front/nm'],
+    };
+    const link = {
+      ...step,
+      name: 'link',
+      command: ['sh', '-c', `rm -rf front; ln -s ${outside} front`],
+      kept_paths: [],
+    };
+    const own = new SlotRack(join(dataDir, 'linked'));
+    for (const steps of [
+      [inner],
+      [link, inner],
+      [{ ...inner, command: ['sh', '-c', `mkdir nm; ${link.command[2]}`] }],
+    ]) {
+      const slot = await own.acquireWith(git.mirror, base);
+      expect(await preparation.run({ ...call(slot, true), steps })).toEqual({ ok: true });
+      await own.release(slot);
+    }
+    expect(await readdir(join(outside, 'nm'))).toContain('stays');
+    await own.close();
+    await rm(outside, { recursive: true });
   });
 
   test('a step that fails says which', async () => {

@@ -97,7 +97,7 @@ function confinementLine({ kind, problem }: ConfinementState): string {
 
 /** What a worker that starts here now would find. */
 async function confinementHere(settings: Settings): Promise<ConfinementState> {
-  const confinement = confinementOf(settings, silentLog());
+  const confinement = confinementOf(settings, silentLog(), { looksOnly: true });
   try {
     await confinement.start();
   } catch (error) {
