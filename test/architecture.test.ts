@@ -105,6 +105,36 @@ describe('the layer rule', () => {
   });
 });
 
+/** Files that import themselves by way of others, each circle as the files on it. Types count too: they say who must know whom. */
+function circlesIn(importsByFile: ReadonlyMap<string, readonly string[]>): string[][] {
+  const circles: string[][] = [];
+  const done = new Set<string>();
+  const walk = (path: string, trail: readonly string[]): void => {
+    if (trail.includes(path)) circles.push(trail.slice(trail.indexOf(path)));
+    if (trail.includes(path) || done.has(path)) return;
+    const names = (importsByFile.get(path) ?? []).filter((name) => name.startsWith('.'));
+    for (const name of names) walk(relative(ROOT, join(ROOT, path, '..', name)), [...trail, path]);
+    done.add(path);
+  };
+  for (const path of importsByFile.keys()) walk(path, []);
+  return circles;
+}
+
+describe('no circles', () => {
+  test('no file imports itself by way of others', () => {
+    expect(circlesIn(new Map(SOURCES.map((path) => [path, importsOf(path)])))).toEqual([]);
+  });
+
+  test('control: three files in a circle are named', () => {
+    const three = new Map([
+      ['src/a.ts', ['./b.ts']],
+      ['src/b.ts', ['./c.ts', 'vendor']],
+      ['src/c.ts', ['./a.ts']],
+    ]);
+    expect(circlesIn(three)).toEqual([['src/a.ts', 'src/b.ts', 'src/c.ts']]);
+  });
+});
+
 describe('one importer a vendor', () => {
   test.each(VENDORS)('%s is imported by %s alone', (vendor, importer) => {
     const strangers = SOURCES.filter(

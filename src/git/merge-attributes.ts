@@ -3,8 +3,8 @@ import { access, mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToBytes } from '../lib/byte-path.ts';
 import { removeTree } from '../lib/remove-tree.ts';
-import type { Mirror } from './mirror.ts';
 import { scratchOf } from './mirror-folder.ts';
+import type { ObjectStore } from './object-store.ts';
 import { listTree, type TreeEntry } from './tree-changes.ts';
 import { TreeFact } from './tree-fact.ts';
 
@@ -15,11 +15,11 @@ const NAME = /(^|\/)\.gitattributes$/;
  * work tree only, so they are written to a folder of their own, one for each different set.
  */
 export class MergeAttributes {
-  readonly #mirror: Mirror;
+  readonly #mirror: ObjectStore;
   /** Undefined: the tree has no such file. */
   readonly #folders: TreeFact<string | undefined>;
 
-  constructor(mirror: Mirror) {
+  constructor(mirror: ObjectStore) {
     this.#mirror = mirror;
     this.#folders = new TreeFact(mirror, {
       decides: ({ path }) => NAME.test(path),

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { ObjectFormat } from './object-store.ts';
 import { TRACKING, trackingRef } from './remote.ts';
 import type { Git } from './run-git.ts';
-import type { ObjectFormat } from './write-object.ts';
 
 /**
  * Files in a slot are the blobs, byte for byte, whatever the repository's attributes ask for: a conversion on the way in

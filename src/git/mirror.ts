@@ -16,12 +16,12 @@ import {
   trackingRefs,
   unlandedObjects,
 } from './mirror-folder.ts';
+import type { CallHere, ObjectFormat, ObjectStore } from './object-store.ts';
 import { Remote, SHA256_LENGTH, trackingRef } from './remote.ts';
 import { OPEN_ACCESS, type RemoteAccess } from './remote-access.ts';
-import type { Git, GitAnswer, GitCall } from './run-git.ts';
+import type { Git, GitAnswer } from './run-git.ts';
 import { listTree } from './tree-changes.ts';
 import { TreeFact } from './tree-fact.ts';
-import type { ObjectFormat } from './write-object.ts';
 
 export interface Tip {
   commit: string;
@@ -29,8 +29,6 @@ export interface Tip {
 }
 
 const SUBMODULE = '160000';
-
-type CallHere = Omit<GitCall, 'gitDir' | 'objectDir'>;
 
 export interface MirrorOptions {
   git: Git;
@@ -44,7 +42,7 @@ export interface MirrorOptions {
  * folders, because slots borrow the first alone. Several processes of a machine may share a mirror: objects are only ever added,
  * and a reference that another process holds locked is tried again.
  */
-export class Mirror {
+export class Mirror implements ObjectStore {
   readonly git: Git;
   readonly dir: string;
   readonly url: string;

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
+import type { ObjectFormat } from './object-store.ts';
 import type { RemoteAccess } from './remote-access.ts';
 import type { Git, GitAnswer, GitCall } from './run-git.ts';
-import type { ObjectFormat } from './write-object.ts';
 
 const LOCK_RETRIES = 5;
 const LOCK_BACKOFF = { baseMs: 20, capMs: 500 };

@@ -1,6 +1,6 @@
 import type { ChangedPath } from '../domain/path-rules.ts';
 import { pathFromBytes } from '../lib/byte-path.ts';
-import type { Mirror } from './mirror.ts';
+import type { ObjectStore } from './object-store.ts';
 
 export interface TreeChange {
   paths: ChangedPath[];
@@ -10,7 +10,7 @@ export interface TreeChange {
 }
 
 /** What differs from one tree to another: no renames, so that every touched path stands there by name. */
-export async function changesBetween(mirror: Mirror, from: string, to: string): Promise<TreeChange> {
+export async function changesBetween(mirror: ObjectStore, from: string, to: string): Promise<TreeChange> {
   const paths = await changedPaths(mirror, from, to);
   const numbers = await mirror.run({ args: ['diff-tree', '-r', '-z', '--numstat', '--no-renames', from, to] });
   const diff = await mirror.run({
@@ -38,7 +38,7 @@ export async function changesBetween(mirror: Mirror, from: string, to: string): 
 }
 
 /** `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. Links come with where they point. */
-export async function changedPaths(mirror: Mirror, from: string, to: string): Promise<ChangedPath[]> {
+export async function changedPaths(mirror: ObjectStore, from: string, to: string): Promise<ChangedPath[]> {
   const fields = splitAtNul(await mirror.longLived.compare(from, to));
   const changes: ChangedPath[] = [];
   for (let i = 0; i + 1 < fields.length; i += 2) {
@@ -61,7 +61,7 @@ export interface TreeEntry {
   path: string;
 }
 
-export async function listTree(mirror: Mirror, tree: string): Promise<TreeEntry[]> {
+export async function listTree(mirror: ObjectStore, tree: string): Promise<TreeEntry[]> {
   const raw = await mirror.run({ args: ['ls-tree', '-r', '-z', '--full-tree', tree] });
   return splitAtNul(raw).map((line) => {
     const tab = line.indexOf('\t');

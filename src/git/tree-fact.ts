@@ -1,5 +1,5 @@
 import type { ChangedPath } from '../domain/path-rules.ts';
-import type { Mirror } from './mirror.ts';
+import type { ObjectStore } from './object-store.ts';
 import { changedPaths } from './tree-changes.ts';
 
 const MAX_KNOWN = 5_000;
@@ -9,14 +9,14 @@ const MAX_KNOWN = 5_000;
  * comparison says so without a process, where reading the tree would cost one each time.
  */
 export class TreeFact<T> {
-  readonly #mirror: Mirror;
+  readonly #mirror: ObjectStore;
   readonly #decides: (change: ChangedPath) => boolean;
   readonly #read: (tree: string) => Promise<T>;
   readonly #known = new Map<string, T>();
   #last: string | undefined;
 
   constructor(
-    mirror: Mirror,
+    mirror: ObjectStore,
     { decides, read }: { decides: (change: ChangedPath) => boolean; read: (tree: string) => Promise<T> },
   ) {
     this.#mirror = mirror;

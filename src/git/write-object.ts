@@ -3,12 +3,10 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { deflate } from 'node:zlib';
-import type { Mirror } from './mirror.ts';
 import { unlandedObjects } from './mirror-folder.ts';
+import type { ObjectFormat, ObjectStore } from './object-store.ts';
 
 export type ObjectType = 'blob' | 'commit' | 'tree';
-/** How a repository names its objects; both are names of hashes. */
-export type ObjectFormat = 'sha1' | 'sha256';
 
 const compress = promisify(deflate);
 /** Most objects written here are small and read again within seconds: speed counts more than size. */
@@ -16,7 +14,7 @@ const LEVEL = { level: 1 };
 const MAX_TRIES = 10;
 
 /** Writes a loose object as git would, without a process. Writing the same object again is harmless. */
-export async function writeObject(mirror: Mirror, type: ObjectType, body: Buffer): Promise<string> {
+export async function writeObject(mirror: ObjectStore, type: ObjectType, body: Buffer): Promise<string> {
   const object = Buffer.concat([Buffer.from(`${type} ${body.length}\0`), body]);
   const id = createHash(await mirror.objectFormat())
     .update(object)

@@ -4,7 +4,8 @@ import { activeTargets } from '../ledger/targets.ts';
 import type { Component } from '../lib/component.ts';
 import { machineFault } from '../lib/machine-fault.ts';
 import { Ticker } from '../lib/ticker.ts';
-import { LandingCoordinator, type LandingDeps } from '../pipeline/land-patches/coordinator.ts';
+import { LandingCoordinator } from '../pipeline/land-patches/coordinator.ts';
+import type { LandingDeps } from '../pipeline/land-patches/landing-round.ts';
 
 const DISCOVER_MS = 1_000;
 const ROUND_MS = 1_000;

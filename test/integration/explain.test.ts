@@ -5,7 +5,8 @@ import { admitTasks } from '../../src/ledger/admission.ts';
 import { declareTools, tripBreaker } from '../../src/ledger/breakers.ts';
 import { pauseRun } from '../../src/ledger/cancel.ts';
 import { declareRepositories, pauseTarget } from '../../src/ledger/targets.ts';
-import { type Explained, explain } from '../../src/pipeline/explain/explain.ts';
+import { explain } from '../../src/pipeline/explain/explain.ts';
+import type { Explained } from '../../src/pipeline/explain/explain-context.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
 import { toolSettings } from '../support/ledger-words.ts';
 

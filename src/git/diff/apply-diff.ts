@@ -1,5 +1,5 @@
+import type { ObjectFormat } from '../object-store.ts';
 import type { TreeDraft } from '../tree-draft.ts';
-import type { ObjectFormat } from '../write-object.ts';
 import { applySection, type SectionNotes, type SectionProblem } from './apply-section.ts';
 import type { FileSection } from './diff-model.ts';
 import { withoutFirstFolder } from './header-name.ts';

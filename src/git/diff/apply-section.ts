@@ -1,6 +1,7 @@
 import { hasPortableName, staysInside } from '../../contract/fields.ts';
+import type { ObjectFormat } from '../object-store.ts';
 import { type DraftFile, MODES, type TreeDraft } from '../tree-draft.ts';
-import { blobId, type ObjectFormat } from '../write-object.ts';
+import { blobId } from '../write-object.ts';
 import { unpackBinary } from './binary-patch.ts';
 import type { FileSection, Hunk } from './diff-model.ts';
 import { applyHunks, type HunkOffset } from './place-hunks.ts';

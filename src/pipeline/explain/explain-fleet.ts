@@ -1,6 +1,6 @@
 import { type Explanation, stands, wait, whyToolHolds } from '../../domain/wait.ts';
 import type { WorkerRow } from '../../entities/worker.ts';
-import type { Explained, ExplainScene } from './explain.ts';
+import type { Explained, ExplainScene } from './explain-context.ts';
 
 export async function explainWorker({ daos }: ExplainScene, id: string): Promise<Explained> {
   const worker = await daos.workers.get(id);

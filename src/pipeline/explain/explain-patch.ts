@@ -4,7 +4,7 @@ import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
-import type { Explained, ExplainScene } from './explain.ts';
+import type { Explained, ExplainScene } from './explain-context.ts';
 import { silentWorker } from './explain-fleet.ts';
 import { whyTargetHolds } from './explain-target.ts';
 

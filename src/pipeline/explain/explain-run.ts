@@ -3,7 +3,7 @@ import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { RunRow } from '../../entities/run.ts';
 import type { TaskRow } from '../../entities/task.ts';
 import type { WorkstreamRow } from '../../entities/workstream.ts';
-import type { Explained, ExplainScene } from './explain.ts';
+import type { Explained, ExplainScene } from './explain-context.ts';
 import { explainTask, whyWorkstreamIsBlocked } from './explain-task.ts';
 
 /** So many of its live tasks are looked at one by one. */

@@ -1,7 +1,7 @@
 import { lostGateOf } from '../../domain/landing/view.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { TargetRow } from '../../entities/target.ts';
-import type { Explained, ExplainScene } from './explain.ts';
+import type { Explained, ExplainScene } from './explain-context.ts';
 
 export async function explainTarget({ daos }: ExplainScene, target: TargetRow): Promise<Explained> {
   const staged = await daos.patches.count({ target_id: target.target_id, state: 'STAGED' });

@@ -1,7 +1,7 @@
 import type { PoolFacts, QueuedTask } from '../../domain/wait.ts';
 import { type Explanation, stands, wait, whyQueued } from '../../domain/wait.ts';
 import type { TaskRow } from '../../entities/task.ts';
-import type { Explained, ExplainScene } from './explain.ts';
+import type { Explained, ExplainScene } from './explain-context.ts';
 import { silentWorker } from './explain-fleet.ts';
 import { explainPatch } from './explain-patch.ts';
 

@@ -1,42 +1,10 @@
 import { SluiceError } from '../../contract/errors.ts';
-import type { Daos } from '../../dao/all.ts';
-import type { Database } from '../../database/database.ts';
-import type { Standing } from '../../domain/admission.ts';
-import type { Explanation } from '../../domain/wait.ts';
-import { capacity, type PoolCapacity } from '../../ledger/admission.ts';
-import { readStanding } from '../../ledger/standing.ts';
+import { type ExplainDeps, type Explained, sceneOf } from './explain-context.ts';
 import { explainTool, explainWorker } from './explain-fleet.ts';
 import { explainGate, explainPatch } from './explain-patch.ts';
 import { explainRun, explainWorkstream } from './explain-run.ts';
 import { explainTarget } from './explain-target.ts';
 import { explainTask } from './explain-task.ts';
-
-export interface ExplainDeps {
-  database: Database;
-  daos: Daos;
-}
-
-/** What many answers go by is read once for all of them. */
-export interface ExplainScene extends ExplainDeps {
-  standing: () => Promise<Standing>;
-  capacity: (kind: 'task' | 'gate') => Promise<PoolCapacity[]>;
-}
-
-export interface Explained extends Explanation {
-  id: string;
-  kind: 'run' | 'workstream' | 'task' | 'patch' | 'gate' | 'worker' | 'tool' | 'target';
-  state: string;
-}
-
-function sceneOf(deps: ExplainDeps): ExplainScene {
-  const { database } = deps;
-  const read: { standing?: Promise<Standing>; task?: Promise<PoolCapacity[]>; gate?: Promise<PoolCapacity[]> } = {};
-  return {
-    ...deps,
-    standing: () => (read.standing ??= readStanding(database)),
-    capacity: (kind) => (read[kind] ??= capacity(database, kind)),
-  };
-}
 
 /** By what an id begins with; tools and targets have names of their own. Throws `entity.not_found`. */
 export async function explain(from: ExplainDeps, id: string): Promise<Explained> {

@@ -2,8 +2,8 @@ import type { LandingStep } from '../../domain/landing/planner.ts';
 import { requestGate, withdrawGates } from '../../ledger/gates.ts';
 import { concludeUnlanded, supersedeLandedElsewhere } from '../../ledger/stop-patches.ts';
 import { newId } from '../../lib/id.ts';
-import type { LandingScene } from './coordinator.ts';
 import { land } from './land.ts';
+import type { LandingScene } from './landing-round.ts';
 import { hintTasks, stopPatchOf } from './stop-patch.ts';
 
 type Step<K extends LandingStep['kind']> = Extract<LandingStep, { kind: K }>;

@@ -1,5 +1,6 @@
 import { pathMatcher } from '../../contract/glob.ts';
 import { type GateDefinition, POLICY_PATH, type Policy } from '../../contract/policy.ts';
+import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import { type GateRoom, gatesInForce, proofsFor, unionOfGates } from '../../domain/gates-in-force.ts';
 import type { Candidate, Composition, Conflict } from '../../domain/landing/snapshot.ts';
 import type { MergedChange } from '../../git/merge-change.ts';
@@ -8,14 +9,13 @@ import { changedPaths } from '../../git/tree-changes.ts';
 import { treeWithPinned } from '../../git/tree-entries.ts';
 import { checkPatch } from '../check-patch.ts';
 import { type Appended, appendPatch, type Composer, mergeOrSay } from './compose.ts';
-import type { QueuedRow } from './knowledge.ts';
 
 export interface CompositionScene {
   composer: Composer;
   tip: Tip;
   policy: Policy;
   room: GateRoom;
-  patches: ReadonlyMap<string, QueuedRow>;
+  patches: ReadonlyMap<string, QueuedPatchRow>;
   extraGates: (runId: string) => readonly GateDefinition[];
 }
 
@@ -54,12 +54,12 @@ export class Compositions {
     );
   }
 
-  find(patches: readonly QueuedRow[]): Composition | undefined {
+  find(patches: readonly QueuedPatchRow[]): Composition | undefined {
     return this.#onTip.get(keyOf(patches));
   }
 
   /** The patches on the tip, with the gates that are in force for them. */
-  async make(scene: CompositionScene, patches: readonly QueuedRow[]): Promise<Composition> {
+  async make(scene: CompositionScene, patches: readonly QueuedPatchRow[]): Promise<Composition> {
     const key = keyOf(patches);
     const known = this.#onTip.get(key) ?? (await this.#compose(scene, patches));
     this.#onTip.set(key, known);
@@ -67,7 +67,7 @@ export class Compositions {
   }
 
   /** Whether a patch alone conflicts with the tip, which is all that matters of one far back: milliseconds each. */
-  async conflictsWithTip({ composer, tip }: CompositionScene, patch: QueuedRow): Promise<boolean> {
+  async conflictsWithTip({ composer, tip }: CompositionScene, patch: QueuedPatchRow): Promise<boolean> {
     const key = `${tip.commit} ${keyOf([patch])}`;
     const merged = this.#merged.get(key) ?? (await mergeOrSay(composer, { parent: tip.commit, patch }));
     this.#merged.set(key, merged);
@@ -75,7 +75,7 @@ export class Compositions {
   }
 
   /** The tree of patches on any commit; undefined when they do not compose there. */
-  async treeOn(composer: Composer, { tip, patches }: { tip: string; patches: readonly QueuedRow[] }) {
+  async treeOn(composer: Composer, { tip, patches }: { tip: string; patches: readonly QueuedPatchRow[] }) {
     let commit = tip;
     for (const patch of patches) {
       const appended = await this.#append(composer, commit, patch);
@@ -85,7 +85,7 @@ export class Compositions {
     return composer.mirror.treeOf(commit);
   }
 
-  async #compose(scene: CompositionScene, patches: readonly QueuedRow[]): Promise<Composition> {
+  async #compose(scene: CompositionScene, patches: readonly QueuedPatchRow[]): Promise<Composition> {
     const { composer, tip, policy, room } = scene;
     const before = patches.slice(0, -1);
     const last = patches.at(-1)!;
@@ -123,14 +123,14 @@ export class Compositions {
     };
   }
 
-  async #append(composer: Composer, parent: string, patch: QueuedRow): Promise<Appended> {
+  async #append(composer: Composer, parent: string, patch: QueuedPatchRow): Promise<Appended> {
     const key = `${parent} ${keyOf([patch])}`;
     const known = this.#appended.get(key) ?? (await appendPatch(composer, { parent, patch }));
     this.#appended.set(key, known);
     return known;
   }
 
-  #gatesOf({ policy, extraGates }: CompositionScene, patches: readonly QueuedRow[]): GateDefinition[] {
+  #gatesOf({ policy, extraGates }: CompositionScene, patches: readonly QueuedPatchRow[]): GateDefinition[] {
     const runs = [...new Set(patches.map(({ run_id }) => run_id))];
     return runs.reduce<GateDefinition[]>((gates, runId) => unionOfGates(gates, extraGates(runId)), [...policy.gates]);
   }
@@ -139,7 +139,7 @@ export class Compositions {
   async #pinnedTree(
     { composer, tip, policy }: CompositionScene,
     change: {
-      patches: readonly QueuedRow[];
+      patches: readonly QueuedPatchRow[];
       tree: string;
       parent: string;
       own: readonly { path: string }[];
@@ -162,7 +162,7 @@ export function treesOf({ treeId, parentTreeId, proofs }: Candidate): string[] {
 
 /** Judged again as it lands: a merge follows renames, and the policy of the tip may be another than at capture. */
 function judgedAgain(
-  patch: QueuedRow,
+  patch: QueuedPatchRow,
   { policy, paths }: { policy: Policy; paths: Parameters<typeof checkPatch>[0]['paths'] },
 ): Conflict | undefined {
   const change = { paths, sizeBytes: patch.size_bytes ?? 0, binary: patch.binary };
@@ -176,7 +176,7 @@ function judgedAgain(
 }
 
 /** Staged again (requeued) means another commit time, approved another judgement. */
-function keyOf(patches: readonly QueuedRow[]): string {
+function keyOf(patches: readonly QueuedPatchRow[]): string {
   return patches
     .map(
       ({ patch_id, staged_at, approved_at }) => `${patch_id}@${staged_at.getTime()}${approved_at === null ? '' : '+'}`,

@@ -1,68 +1,24 @@
 import { hasCode } from '../../contract/errors.ts';
 import type { GateDefinition, Policy } from '../../contract/policy.ts';
-import type { Daos } from '../../dao/all.ts';
 import type { GateValues } from '../../domain/gates-in-force.ts';
 import type { LandingPlan } from '../../domain/landing/planner.ts';
 import type { LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import { viewOf } from '../../domain/landing/view.ts';
-import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { TargetRow } from '../../entities/target.ts';
-import type { Mirror, Tip } from '../../git/mirror.ts';
-import type { Mirrors } from '../../git/mirrors.ts';
+import type { Mirror } from '../../git/mirror.ts';
 import type { HeldLease } from '../../ledger/leases.ts';
 import { assertLease } from '../../ledger/leases.ts';
-import type { Ledger } from '../../ledger/ledger.ts';
 import { observeTip, showLanding } from '../../ledger/targets.ts';
-import type { Log } from '../../lib/log.ts';
-import type { CrashPoint, RepositoryBook } from '../ports.ts';
 import { readPolicy } from '../read-policy.ts';
 import { carryOut } from './carry-out.ts';
 import type { Composer } from './compose.ts';
-import { type CompositionScene, Compositions } from './compositions.ts';
+import { Compositions } from './compositions.ts';
 import { Knowledge } from './knowledge.ts';
+import type { LandingDeps, LandingScene, Pushing, SettledScene } from './landing-round.ts';
 import { settleArrivals, settleOpenIntent } from './settle.ts';
 import { compose, readSnapshot } from './snapshot.ts';
 import { TargetTrouble } from './trouble.ts';
 import { verifyApplied } from './verify.ts';
-
-export interface LandingDeps {
-  ledger: Ledger;
-  daos: Daos;
-  mirrors: Mirrors;
-  repositories: RepositoryBook;
-  seal: VerdictSeal;
-  plan: (snapshot: LandingSnapshot) => LandingPlan;
-  /** Called before and after each step that must survive a death; tests stop there. */
-  crashPoint: CrashPoint;
-  log: Log;
-}
-
-/** What pushing to a target has come to, between rounds. */
-export interface Pushing {
-  /** Pushes in a row that did not move the branch. */
-  faults: number;
-  /** Patches in the next push: the remote refused a longer one, which is divided until one patch is left. */
-  limit: number | undefined;
-  /** A patch that was refused by itself while others wait: whether it is the cause shows with them. */
-  suspect: { patchId: string; words: string } | undefined;
-}
-
-/** What settling and verifying need: they happen before the policy is read. */
-export interface SettledScene {
-  deps: LandingDeps;
-  lease: HeldLease;
-  target: TargetRow;
-  mirror: Mirror;
-  tip: Tip;
-}
-
-/** One round's view of a target, under a lease that is held. */
-export interface LandingScene extends SettledScene, CompositionScene {
-  policy: Policy;
-  knowledge: Knowledge;
-  compositions: Compositions;
-  pushing: Pushing;
-}
 
 /** A push carries the old tip as its lease, so a round that a gate asked for need not look at the remote again. */
 const TIP_AGE_MS = 900;

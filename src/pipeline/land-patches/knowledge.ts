@@ -21,7 +21,6 @@ import type { TestGateRow } from '../../entities/test-gate.ts';
 import type { Composer } from './compose.ts';
 import type { Compositions } from './compositions.ts';
 
-export type QueuedRow = QueuedPatchRow;
 type RunOnTip = EndedRun & { tipCommit: string };
 
 interface KnowledgeDeps {
@@ -52,9 +51,9 @@ const MAX_QUEUE = 2_000;
 /** What the ledger knows of a target's queue, its trees and its patches: read once a round, trees as they come up. */
 export class Knowledge {
   readonly target: TargetRow;
-  readonly queue: readonly QueuedRow[];
+  readonly queue: readonly QueuedPatchRow[];
   readonly live: readonly TestGateRow[];
-  readonly patches: Map<string, QueuedRow>;
+  readonly patches: Map<string, QueuedPatchRow>;
   readonly #daos: Daos;
   readonly #seal: VerdictSeal;
   readonly #about = new Map<string, GateExecution[]>();
@@ -69,7 +68,7 @@ export class Knowledge {
 
   private constructor(
     { daos, seal, flakesAllowed }: KnowledgeDeps,
-    known: { target: TargetRow; queue: readonly QueuedRow[]; live: TestGateRow[]; about: GateExecution[] },
+    known: { target: TargetRow; queue: readonly QueuedPatchRow[]; live: TestGateRow[]; about: GateExecution[] },
   ) {
     this.#daos = daos;
     this.#seal = seal;
@@ -224,7 +223,10 @@ export class Knowledge {
     for (const row of await this.#daos.patches.findComposable(unknown)) this.patches.set(row.patch_id, row);
     const patches = others.map((id) => this.patches.get(id));
     if (patches.some((row) => row === undefined)) return undefined;
-    const restTreeId = await compositions.treeOn(composer, { tip: run.tipCommit, patches: patches as QueuedRow[] });
+    const restTreeId = await compositions.treeOn(composer, {
+      tip: run.tipCommit,
+      patches: patches as QueuedPatchRow[],
+    });
     if (restTreeId === undefined) return undefined;
     return doubtOf(patchId, run, { restTreeId, amongGreen: call.amongGreen.has(run.gateId) });
   }

@@ -4,7 +4,7 @@ import type { LandingStep } from '../../domain/landing/planner.ts';
 import { type PushAnswer, pushByCompareAndSwap } from '../../git/push.ts';
 import { openIntent } from '../../ledger/landing.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
-import type { LandingScene } from './coordinator.ts';
+import type { LandingScene } from './landing-round.ts';
 import { settleOpenIntent } from './settle.ts';
 import { othersLand } from './snapshot.ts';
 import { stopPatchOf } from './stop-patch.ts';

@@ -1,6 +1,6 @@
 import { settleApplied, settleCleared, settleLate } from '../../ledger/landing.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
-import type { SettledScene } from './coordinator.ts';
+import type { SettledScene } from './landing-round.ts';
 
 /**
  * Finds out what became of an intent: its commit is the tip or below it, then its patches are APPLIED; otherwise the push

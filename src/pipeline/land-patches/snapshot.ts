@@ -1,8 +1,8 @@
+import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import { gateDigest } from '../../domain/gates-in-force.ts';
 import type { Composition, LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import { treesOf } from './compositions.ts';
-import type { LandingScene } from './coordinator.ts';
-import type { QueuedRow } from './knowledge.ts';
+import type { LandingScene } from './landing-round.ts';
 
 /** What is assumed of a target before it has any gate runs: three in twenty: caution first. */
 const PRIOR = { flaky: 1.5, good: 10 };
@@ -55,6 +55,6 @@ export function othersLand({ knowledge }: Pick<LandingScene, 'knowledge'>, patch
   return knowledge.queue.some((other) => other.land && other.patch_id !== patchId);
 }
 
-function rowsOf({ knowledge }: LandingScene, patchIds: readonly string[]): QueuedRow[] {
+function rowsOf({ knowledge }: LandingScene, patchIds: readonly string[]): QueuedPatchRow[] {
   return patchIds.map((id) => knowledge.patches.get(id)!);
 }

@@ -1,6 +1,6 @@
 import type { LandingStep } from '../../domain/landing/planner.ts';
 import { stopPatch } from '../../ledger/stop-patches.ts';
-import type { LandingScene } from './coordinator.ts';
+import type { LandingScene } from './landing-round.ts';
 
 export type StopStep = Extract<LandingStep, { kind: 'block' | 'quarantine' }>;
 

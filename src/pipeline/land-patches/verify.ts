@@ -1,7 +1,7 @@
 import type { PatchRow } from '../../entities/patch.ts';
 import { noteLostPatch, verifyPatches } from '../../ledger/landing.ts';
 import { pauseTarget } from '../../ledger/targets.ts';
-import type { SettledScene } from './coordinator.ts';
+import type { SettledScene } from './landing-round.ts';
 
 /**
  * Reads back what was pushed: our commit is the tip or below it and has the tested tree. Anything else pauses the target
