@@ -22,8 +22,10 @@ const LAYERS: Readonly<Record<string, number>> = {
   ledger: 3,
   workspaces: 3,
   children: 3.5,
+  candidates: 3.5,
   queues: 4,
   pipeline: 4,
+  inspect: 4,
   'config.ts': 5,
   'deps.ts': 5,
   api: 6,
@@ -151,9 +153,9 @@ describe('one importer a vendor', () => {
   });
 });
 
-test('the table of stages names what stands in src/pipeline', () => {
-  const entries = new Set(readdirSync(join(ROOT, 'src/pipeline')).map((entry) => entry.replace(/\.ts$/, '')));
-  expect(STAGES.filter(({ stage }) => !entries.has(stage))).toEqual([]);
+test('src/pipeline holds the stages of the table, each a file or a folder, the table, and what they share', () => {
+  const entries = readdirSync(join(ROOT, 'src/pipeline')).map((entry) => entry.replace(/\.ts$/, ''));
+  expect(entries.toSorted()).toEqual([...STAGES.map(({ stage }) => stage), 'stages', 'support'].toSorted());
 });
 
 describe('P2: one writer of state', () => {

@@ -12,7 +12,7 @@ import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
-import type { SubmitRunDeps } from '../pipeline/submit-run.ts';
+import type { SubmitRunDeps } from '../pipeline/submit-run/submit-run.ts';
 import type { QueueBackend } from '../queues/queue-backend.ts';
 import type { EventFeed } from './event-feed.ts';
 

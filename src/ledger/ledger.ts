@@ -2,9 +2,9 @@ import type { Database, Tx } from '../database/database.ts';
 import { codedDatabaseError } from '../database/faults.ts';
 import type { SendHint } from '../database/hints.ts';
 import { GroupCommit } from '../lib/group-commit.ts';
-import { type AttemptEnd, endAttempts } from './attempts.ts';
-import { type Claim, type ClaimedTask, claimTasks } from './claims.ts';
-import { appendLogs, type NewLogChunk } from './logs.ts';
+import { type AttemptEnd, endAttempts } from './attempts/attempts.ts';
+import { type Claim, type ClaimedTask, claimTasks } from './attempts/claims.ts';
+import { appendLogs, type NewLogChunk } from './attempts/logs.ts';
 
 const MAX_BATCH = 100;
 

@@ -1,8 +1,8 @@
 import { hasCode } from '../contract/errors.ts';
-import { admitGates, admitTasks, type Dispatched, handBackAll, requeueDue } from '../ledger/admission.ts';
+import { admitGates, admitTasks, type Dispatched, handBackAll, requeueDue } from '../ledger/attempts/admission.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
-import type { Publisher } from './ports.ts';
+import type { Publisher } from './support/ports.ts';
 
 export interface DispatchDeps {
   ledger: Ledger;

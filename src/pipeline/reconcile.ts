@@ -1,5 +1,3 @@
-import { acquireLease, assertLease, type HeldLease, releaseLease } from '../ledger/leases.ts';
-import type { Ledger } from '../ledger/ledger.ts';
 import {
   expireQueued,
   forgetDispatches,
@@ -9,9 +7,11 @@ import {
   suspectLostDispatches,
   takeBackFromLeftPools,
   unblockOverlooked,
-} from '../ledger/repair.ts';
-import { expireOverdue } from '../ledger/stop-patches.ts';
-import { reapWorkers } from '../ledger/workers.ts';
+} from '../ledger/fleet/repair.ts';
+import { reapWorkers } from '../ledger/fleet/workers.ts';
+import { expireOverdue } from '../ledger/landing/stop-patches.ts';
+import { acquireLease, assertLease, type HeldLease, releaseLease } from '../ledger/leases.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
 
 export interface ReconcileTimes {

@@ -8,8 +8,12 @@ export const STAGES = [
     writes: 'run RUNNING, tasks QUEUED or BLOCKED',
   },
   { stage: 'dispatch', role: 'scheduler', reads: 'tasks QUEUED, gates PENDING', writes: 'dispatch marks, messages' },
-  { stage: 'run-task', role: 'worker', reads: 'a message', writes: 'task VALIDATING with a patch, or its failure' },
-  { stage: 'check-patch', role: 'worker', reads: 'a captured change', writes: 'patch STAGED or QUARANTINED' },
+  {
+    stage: 'run-task',
+    role: 'worker',
+    reads: 'a message',
+    writes: 'task VALIDATING with a patch STAGED or QUARANTINED, or its failure',
+  },
   {
     stage: 'land-patches',
     role: 'scheduler',

@@ -1,17 +1,17 @@
+import { assertSupported, readPolicy } from '../candidates/read-policy.ts';
 import { type ErrorCode, hasCode, SluiceError } from '../contract/errors.ts';
 import type { RunDao } from '../dao/run-dao.ts';
 import type { TargetDao } from '../dao/target-dao.ts';
 import type { RunRow } from '../entities/run.ts';
 import type { TargetRow } from '../entities/target.ts';
 import type { Mirrors } from '../git/mirrors.ts';
-import { cancelSuperseded } from '../ledger/cancel.ts';
+import { observeTip } from '../ledger/landing/targets.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { refuseRun, startRun } from '../ledger/start-run.ts';
-import { observeTip } from '../ledger/targets.ts';
+import { cancelSuperseded } from '../ledger/runs/cancel.ts';
+import { refuseRun, startRun } from '../ledger/runs/start-run.ts';
 import { type BackoffPolicy, fullJitterMs } from '../lib/backoff.ts';
 import type { Log } from '../lib/log.ts';
 import { machineFault } from '../lib/machine-fault.ts';
-import { assertSupported, readPolicy } from './read-policy.ts';
 
 export interface StartRunsDeps {
   ledger: Ledger;

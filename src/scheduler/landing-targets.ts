@@ -1,6 +1,6 @@
 import { hasCode } from '../contract/errors.ts';
+import { activeTargets } from '../ledger/landing/targets.ts';
 import { acquireLease, type HeldLease, releaseLease } from '../ledger/leases.ts';
-import { activeTargets } from '../ledger/targets.ts';
 import type { Component } from '../lib/component.ts';
 import { machineFault } from '../lib/machine-fault.ts';
 import { Ticker } from '../lib/ticker.ts';

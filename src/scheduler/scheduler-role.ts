@@ -1,8 +1,8 @@
 import type { Deps } from '../deps.ts';
 import { hintListener, untilDatabaseAnswers, verdictKeyAgreed } from '../deps.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
-import { declareTools } from '../ledger/breakers.ts';
-import { declareRepositories } from '../ledger/targets.ts';
+import { declareTools } from '../ledger/attempts/breakers.ts';
+import { declareRepositories } from '../ledger/landing/targets.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
 import { Ticker } from '../lib/ticker.ts';

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { LoneConnection } from '../database/lone-connection.ts';
-import { heartbeat, noteStall } from '../ledger/workers.ts';
+import { heartbeat, noteStall } from '../ledger/fleet/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { FromHeartbeat, HeartbeatSetup, ToHeartbeat } from './heartbeat.ts';
 import type { HeldAttempt } from './held-work.ts';

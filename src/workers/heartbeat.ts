@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { HeldWork as LedgerHeldWork } from '../ledger/workers.ts';
+import type { HeldWork as LedgerHeldWork } from '../ledger/fleet/workers.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import type { HeldAttempt, HeldWork } from './held-work.ts';

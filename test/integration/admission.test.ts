@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
-import { admitGates, admitTasks, capacity, type Dispatched, requeueDue } from '../../src/ledger/admission.ts';
-import { endAttempts } from '../../src/ledger/attempts.ts';
-import { declareTools } from '../../src/ledger/breakers.ts';
-import { cancelSuperseded, cancelTask, pauseRun, resumeRun } from '../../src/ledger/cancel.ts';
-import { claimTasks } from '../../src/ledger/claims.ts';
-import { setBudget } from '../../src/ledger/costs.ts';
-import { expireQueued } from '../../src/ledger/repair.ts';
-import { declareRepositories } from '../../src/ledger/targets.ts';
+import { admitGates, admitTasks, capacity, type Dispatched, requeueDue } from '../../src/ledger/attempts/admission.ts';
+import { endAttempts } from '../../src/ledger/attempts/attempts.ts';
+import { declareTools } from '../../src/ledger/attempts/breakers.ts';
+import { claimTasks } from '../../src/ledger/attempts/claims.ts';
+import { setBudget } from '../../src/ledger/attempts/costs.ts';
+import { expireQueued } from '../../src/ledger/fleet/repair.ts';
+import { declareRepositories } from '../../src/ledger/landing/targets.ts';
+import { cancelSuperseded, cancelTask, pauseRun, resumeRun } from '../../src/ledger/runs/cancel.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
 import { attemptEnd, claimOf, toolSettings } from '../support/ledger-words.ts';
 

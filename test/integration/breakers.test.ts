@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
-import { admitTasks, nameProbes } from '../../src/ledger/admission.ts';
-import { declareTools, recordFact, resetBreaker, tripBreaker } from '../../src/ledger/breakers.ts';
-import { cancelTask } from '../../src/ledger/cancel.ts';
-import { claimTasks } from '../../src/ledger/claims.ts';
-import { forgetDispatches, suspectLostDispatches } from '../../src/ledger/repair.ts';
-import { readStanding } from '../../src/ledger/standing.ts';
+import { admitTasks, nameProbes } from '../../src/ledger/attempts/admission.ts';
+import { readStanding } from '../../src/ledger/attempts/admission-state.ts';
+import { declareTools, recordFact, resetBreaker, tripBreaker } from '../../src/ledger/attempts/breakers.ts';
+import { claimTasks } from '../../src/ledger/attempts/claims.ts';
+import { forgetDispatches, suspectLostDispatches } from '../../src/ledger/fleet/repair.ts';
+import { cancelTask } from '../../src/ledger/runs/cancel.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
 import { claimOf, toolSettings } from '../support/ledger-words.ts';
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
 import type { LandingView } from '../../src/domain/landing/view.ts';
-import { admitTasks } from '../../src/ledger/admission.ts';
-import { declareTools, tripBreaker } from '../../src/ledger/breakers.ts';
-import { pauseRun } from '../../src/ledger/cancel.ts';
-import { declareRepositories, pauseTarget } from '../../src/ledger/targets.ts';
-import { explain } from '../../src/pipeline/explain/explain.ts';
-import type { Explained } from '../../src/pipeline/explain/explain-context.ts';
+import { explain } from '../../src/inspect/explain/explain.ts';
+import type { Explained } from '../../src/inspect/explain/explain-context.ts';
+import { admitTasks } from '../../src/ledger/attempts/admission.ts';
+import { declareTools, tripBreaker } from '../../src/ledger/attempts/breakers.ts';
+import { declareRepositories, pauseTarget } from '../../src/ledger/landing/targets.ts';
+import { pauseRun } from '../../src/ledger/runs/cancel.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
 import { toolSettings } from '../support/ledger-words.ts';
 

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { pathMatcher } from '../../src/contract/glob.ts';
 import { patchInputSchema } from '../../src/contract/patch-input.ts';
 import { policySchema } from '../../src/contract/policy.ts';
-import type { ClaimedTask } from '../../src/ledger/claims.ts';
-import type { NewPatch } from '../../src/ledger/record-patch.ts';
+import type { ClaimedTask } from '../../src/ledger/attempts/claims.ts';
+import type { NewPatch } from '../../src/ledger/attempts/record-patch.ts';
 import { readyMadePatch } from '../../src/pipeline/run-task/ready-made-patch.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 

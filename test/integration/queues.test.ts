@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TcpProxy } from '../../chaos/tcp-proxy.ts';
-import { claimTasks } from '../../src/ledger/claims.ts';
+import { claimTasks } from '../../src/ledger/attempts/claims.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { dispatch } from '../../src/pipeline/dispatch.ts';
 import { QueueConsumer } from '../../src/queues/consumer.ts';

@@ -1,21 +1,21 @@
 import { expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
 import { VerdictSeal } from '../../src/domain/verdict-seal.ts';
-import { admitTasks } from '../../src/ledger/admission.ts';
-import { endAttempts } from '../../src/ledger/attempts.ts';
-import { declareTools } from '../../src/ledger/breakers.ts';
-import { cancelTask } from '../../src/ledger/cancel.ts';
-import { claimTasks } from '../../src/ledger/claims.ts';
-import { endGate, failGates } from '../../src/ledger/gates.ts';
+import { admitTasks } from '../../src/ledger/attempts/admission.ts';
+import { endAttempts } from '../../src/ledger/attempts/attempts.ts';
+import { declareTools } from '../../src/ledger/attempts/breakers.ts';
+import { claimTasks } from '../../src/ledger/attempts/claims.ts';
 import {
   forgetDispatches,
   recountRollUps,
   suspectLostDispatches,
   takeBackFromLeftPools,
   unblockOverlooked,
-} from '../../src/ledger/repair.ts';
-import { rollUp } from '../../src/ledger/roll-up.ts';
-import { buryWorker, drainWorker, heartbeat, noteStall, reapWorkers } from '../../src/ledger/workers.ts';
+} from '../../src/ledger/fleet/repair.ts';
+import { buryWorker, drainWorker, heartbeat, noteStall, reapWorkers } from '../../src/ledger/fleet/workers.ts';
+import { endGate, failGates } from '../../src/ledger/landing/gates.ts';
+import { cancelTask } from '../../src/ledger/runs/cancel.ts';
+import { rollUp } from '../../src/ledger/runs/roll-up.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { RECONCILE_TIMES, Reconciler } from '../../src/pipeline/reconcile.ts';
 import { ledgerCase } from '../support/ledger-case.ts';

@@ -1,7 +1,7 @@
-import type { AttemptEnd } from '../../src/ledger/attempts.ts';
-import type { ToolSettings } from '../../src/ledger/breakers.ts';
-import type { Claim } from '../../src/ledger/claims.ts';
-import type { NewPatch } from '../../src/ledger/record-patch.ts';
+import type { AttemptEnd } from '../../src/ledger/attempts/attempts.ts';
+import type { ToolSettings } from '../../src/ledger/attempts/breakers.ts';
+import type { Claim } from '../../src/ledger/attempts/claims.ts';
+import type { NewPatch } from '../../src/ledger/attempts/record-patch.ts';
 
 /** What a worker says to the ledger, with sound defaults. */
 export function claimOf(id: string, workerId: string, dispatch = 1): Claim {

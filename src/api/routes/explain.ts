@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { explain } from '../../pipeline/explain/explain.ts';
+import { explain } from '../../inspect/explain/explain.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 
 export function explainRoutes(api: Api, { database, daos }: ApiDeps): void {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { capacity } from '../../ledger/admission.ts';
+import { capacity } from '../../ledger/attempts/admission.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 
 export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {

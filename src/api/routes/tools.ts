@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { whyToolHolds } from '../../domain/wait.ts';
-import { resetBreaker, tripBreaker } from '../../ledger/breakers.ts';
-import { readStanding } from '../../ledger/standing.ts';
+import { readStanding } from '../../ledger/attempts/admission-state.ts';
+import { resetBreaker, tripBreaker } from '../../ledger/attempts/breakers.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { breakerObject } from '../representation.ts';
 

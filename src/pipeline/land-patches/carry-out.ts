@@ -1,6 +1,6 @@
 import type { LandingStep } from '../../domain/landing/planner.ts';
-import { requestGate, withdrawGates } from '../../ledger/gates.ts';
-import { concludeUnlanded, supersedeLandedElsewhere } from '../../ledger/stop-patches.ts';
+import { requestGate, withdrawGates } from '../../ledger/landing/gates.ts';
+import { concludeUnlanded, supersedeLandedElsewhere } from '../../ledger/landing/stop-patches.ts';
 import { newId } from '../../lib/id.ts';
 import { land } from './land.ts';
 import type { LandingScene } from './landing-round.ts';

@@ -1,3 +1,5 @@
+import type { Composer } from '../../candidates/compose.ts';
+import type { Compositions } from '../../candidates/compositions.ts';
 import type { Daos } from '../../dao/all.ts';
 import { sealedPart } from '../../dao/gate-verdict-dao.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
@@ -18,8 +20,6 @@ import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
 import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
-import type { Composer } from './compose.ts';
-import type { Compositions } from './compositions.ts';
 
 type RunOnTip = EndedRun & { tipCommit: string };
 

@@ -1,3 +1,4 @@
+import type { CompositionScene, Compositions } from '../../candidates/compositions.ts';
 import type { Policy } from '../../contract/policy.ts';
 import type { Daos } from '../../dao/all.ts';
 import type { LandingPlan } from '../../domain/landing/planner.ts';
@@ -9,8 +10,7 @@ import type { Mirrors } from '../../git/mirrors.ts';
 import type { HeldLease } from '../../ledger/leases.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Log } from '../../lib/log.ts';
-import type { CrashPoint, RepositoryBook } from '../ports.ts';
-import type { CompositionScene, Compositions } from './compositions.ts';
+import type { CrashPoint, RepositoryBook } from '../support/ports.ts';
 import type { Knowledge } from './knowledge.ts';
 
 export interface LandingDeps {

@@ -1,5 +1,5 @@
-import { settleApplied, settleCleared, settleLate } from '../../ledger/landing.ts';
-import { pauseTarget } from '../../ledger/targets.ts';
+import { settleApplied, settleCleared, settleLate } from '../../ledger/landing/intents.ts';
+import { pauseTarget } from '../../ledger/landing/targets.ts';
 import type { SettledScene } from './landing-round.ts';
 
 /**

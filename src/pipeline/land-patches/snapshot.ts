@@ -1,7 +1,7 @@
+import { treesOf } from '../../candidates/compositions.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import { gateDigest } from '../../domain/gates-in-force.ts';
 import type { Composition, LandingSnapshot } from '../../domain/landing/snapshot.ts';
-import { treesOf } from './compositions.ts';
 import type { LandingScene } from './landing-round.ts';
 
 /** What is assumed of a target before it has any gate runs: three in twenty: caution first. */

@@ -1,5 +1,5 @@
 import type { LandingStep } from '../../domain/landing/planner.ts';
-import { stopPatch } from '../../ledger/stop-patches.ts';
+import { stopPatch } from '../../ledger/landing/stop-patches.ts';
 import type { LandingScene } from './landing-round.ts';
 
 export type StopStep = Extract<LandingStep, { kind: 'block' | 'quarantine' }>;

@@ -1,8 +1,8 @@
 import { SluiceError } from '../../contract/errors.ts';
 import type { TargetFault, TargetRow } from '../../entities/target.ts';
+import { clearTargetFault, noteTargetFault } from '../../ledger/landing/targets.ts';
 import { assertLease, type HeldLease } from '../../ledger/leases.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { clearTargetFault, noteTargetFault } from '../../ledger/targets.ts';
 import { machineFault } from '../../lib/machine-fault.ts';
 
 const MAX_MESSAGE_CHARS = 2_000;

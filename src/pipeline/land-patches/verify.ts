@@ -1,6 +1,6 @@
 import type { PatchRow } from '../../entities/patch.ts';
-import { noteLostPatch, verifyPatches } from '../../ledger/landing.ts';
-import { pauseTarget } from '../../ledger/targets.ts';
+import { noteLostPatch, verifyPatches } from '../../ledger/landing/intents.ts';
+import { pauseTarget } from '../../ledger/landing/targets.ts';
 import type { SettledScene } from './landing-round.ts';
 
 /**

@@ -1,3 +1,5 @@
+import { composeOnTip } from '../../candidates/compose.ts';
+import { readPolicy } from '../../candidates/read-policy.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { pathMatcher } from '../../contract/glob.ts';
 import type { Policy } from '../../contract/policy.ts';
@@ -7,11 +9,9 @@ import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { treeWithPinned } from '../../git/tree-entries.ts';
 import { writeCommit } from '../../git/write-commit.ts';
-import type { ClaimedGate } from '../../ledger/claims.ts';
-import { gateValues } from '../gate-values.ts';
-import { composeOnTip } from '../land-patches/compose.ts';
-import type { GateVariables, RepositoryBook } from '../ports.ts';
-import { readPolicy } from '../read-policy.ts';
+import type { ClaimedGate } from '../../ledger/attempts/claims.ts';
+import { gateValues } from '../support/gate-values.ts';
+import type { GateVariables, RepositoryBook } from '../support/ports.ts';
 
 export interface RebuildDeps {
   patches: PatchDao;

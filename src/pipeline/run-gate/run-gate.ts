@@ -6,9 +6,9 @@ import { hasNetwork } from '../../domain/gates-in-force.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { landedObjects } from '../../git/mirror-folder.ts';
 import type { Mirrors } from '../../git/mirrors.ts';
-import type { ClaimedGate } from '../../ledger/claims.ts';
-import { claimGate } from '../../ledger/claims.ts';
-import { endGate, type GateEnd } from '../../ledger/gates.ts';
+import type { ClaimedGate } from '../../ledger/attempts/claims.ts';
+import { claimGate } from '../../ledger/attempts/claims.ts';
+import { endGate, type GateEnd } from '../../ledger/landing/gates.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Log } from '../../lib/log.ts';
 import { machineFault } from '../../lib/machine-fault.ts';
@@ -21,9 +21,9 @@ import type { Preparation } from '../../workspaces/prepare.ts';
 import { letClockTick } from '../../workspaces/seal.ts';
 import { renewChild, type Slot } from '../../workspaces/slot.ts';
 import type { SlotRack } from '../../workspaces/slots.ts';
-import { OutputLog } from '../output-log.ts';
-import { persist } from '../persist.ts';
-import type { CrashPoint, HeldWorkRegistry, OnMachineFault } from '../ports.ts';
+import { OutputLog } from '../support/output-log.ts';
+import { persist } from '../support/persist.ts';
+import type { CrashPoint, HeldWorkRegistry, OnMachineFault } from '../support/ports.ts';
 import { type RebuildDeps, type RebuiltCandidate, rebuildCandidate } from './rebuild-candidate.ts';
 
 export interface RunGateDeps extends RebuildDeps {

@@ -1,3 +1,5 @@
+import { checkPatch } from '../../candidates/check-patch.ts';
+import { readPolicy } from '../../candidates/read-policy.ts';
 import type { PatchFormat } from '../../contract/patch-input.ts';
 import { POLICY_PATH, type Policy } from '../../contract/policy.ts';
 import { commonPath, type Refusal } from '../../domain/path-rules.ts';
@@ -5,10 +7,8 @@ import { contentInsteadOfPointer } from '../../git/lfs.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import type { TreeChange } from '../../git/tree-changes.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
-import type { NewPatch } from '../../ledger/record-patch.ts';
+import type { NewPatch } from '../../ledger/attempts/record-patch.ts';
 import { redactDeep, redactedBytes, redactor } from '../../lib/redact.ts';
-import { checkPatch } from '../check-patch.ts';
-import { readPolicy } from '../read-policy.ts';
 
 export interface PatchOrigin {
   format: PatchFormat;

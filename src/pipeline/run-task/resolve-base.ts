@@ -1,9 +1,9 @@
+import { assertSupported, readPolicy } from '../../candidates/read-policy.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import type { Policy } from '../../contract/policy.ts';
 import type { Mirror } from '../../git/mirror.ts';
-import type { ClaimedTask } from '../../ledger/claims.ts';
+import type { ClaimedTask } from '../../ledger/attempts/claims.ts';
 import { poll } from '../../lib/clock.ts';
-import { assertSupported, readPolicy } from '../read-policy.ts';
 
 export interface TaskBase {
   commit: string;

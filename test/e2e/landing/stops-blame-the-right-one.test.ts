@@ -2,7 +2,7 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../../src/database/database.ts';
-import { endGate } from '../../../src/ledger/gates.ts';
+import { endGate } from '../../../src/ledger/landing/gates.ts';
 import { eventually } from '../../support/eventually.ts';
 import { LandingStory, startForStories } from '../../support/landing-story.ts';
 import { type RunningSluice, shell, specOf } from '../../support/run-sluice.ts';

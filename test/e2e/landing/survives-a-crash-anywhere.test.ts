@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { startAll } from '../../../src/lib/component.ts';
-import type { CrashPointName } from '../../../src/pipeline/ports.ts';
+import type { CrashPointName } from '../../../src/pipeline/support/ports.ts';
 import { createSchedulerRole } from '../../../src/scheduler/scheduler-role.ts';
 import { createWorkerRole } from '../../../src/workers/worker-role.ts';
 import { LandingStory, startForStories } from '../../support/landing-story.ts';

@@ -2,7 +2,7 @@ import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { NO_TOLERANCE } from '../../../src/domain/landing/flake-tolerance.ts';
-import { openIntent } from '../../../src/ledger/landing.ts';
+import { openIntent } from '../../../src/ledger/landing/intents.ts';
 import { acquireLease } from '../../../src/ledger/leases.ts';
 import { startAll } from '../../../src/lib/component.ts';
 import { createSchedulerRole } from '../../../src/scheduler/scheduler-role.ts';

@@ -1,0 +1,142 @@
+import { readPolicy } from '../candidates/read-policy.ts';
+import type { Daos } from '../dao/all.ts';
+import { type EverPassed, sealedPart } from '../dao/gate-verdict-dao.ts';
+import { gateMeaning, gatesInForce } from '../domain/gates-in-force.ts';
+import type { VerdictSeal } from '../domain/verdict-seal.ts';
+import type { IntendedPatch, LandingIntentRow } from '../entities/landing-intent.ts';
+import type { Mirror, Tip } from '../git/mirror.ts';
+import type { Mirrors } from '../git/mirrors.ts';
+import { changedPaths } from '../git/tree-changes.ts';
+
+export interface AuditedProof {
+  gate: string;
+  digest: string;
+  tree_id: string;
+  /** The execution that was green; null when there is no such verdict. */
+  gate_id: string | null;
+  /** What is wrong with the verdict; null when it holds. */
+  problem: string | null;
+}
+
+/** One commit that Sluice gave the branch. */
+export interface AuditedCommit {
+  commit: string;
+  patch_id: string;
+  tree_id: string;
+  landed_at: string;
+  on_branch: boolean;
+  proofs: AuditedProof[];
+  /** With `prove: batch`: the last commit of its push, whose tree was tested with this one in it. */
+  proven_by: string;
+  proven: boolean;
+  /** What is missing; null when it is proven. */
+  problem: string | null;
+}
+
+export interface Audit {
+  target_id: string;
+  tip_commit: string;
+  commits: AuditedCommit[];
+  proven: boolean;
+}
+
+export interface AuditDeps {
+  daos: Daos;
+  mirrors: Mirrors;
+  /** Without its key what is sealed counts as it is. */
+  seal: VerdictSeal;
+}
+
+/** Looks again at every commit that Sluice landed, oldest first: its tree by git's own word, its verdicts by the ledger's. */
+export async function auditTarget(deps: AuditDeps, targetId: string): Promise<Audit> {
+  const { daos, mirrors } = deps;
+  const target = await daos.targets.get(targetId);
+  const mirror = mirrors.of(target.url);
+  const tip = await mirror.fetchTip(target.branch);
+  const commits: AuditedCommit[] = [];
+  for (const intent of await daos.intents.findApplied(targetId)) {
+    commits.push(...(await auditIntent(deps, { mirror, tip, intent })));
+  }
+  return { target_id: targetId, tip_commit: tip.commit, commits, proven: commits.every(({ proven }) => proven) };
+}
+
+async function auditIntent(
+  { daos, seal }: AuditDeps,
+  { mirror, tip, intent }: { mirror: Mirror; tip: Tip; intent: LandingIntentRow },
+): Promise<AuditedCommit[]> {
+  const verdicts = await daos.verdicts.findEverPassed(intent.proofs.map(({ tree }) => tree));
+  const sealedSince = (await daos.installation.current()).sealed_since ?? null;
+  const problemOf = (verdict: EverPassed): string | null => {
+    if (!verdict.executed) return 'has a verdict without an execution behind it';
+    const mustHold = sealedSince !== null && verdict.created_at >= sealedSince;
+    return mustHold && !seal.holds(sealedPart(verdict), verdict.seal)
+      ? 'has a verdict that was not sealed by this daemon'
+      : null;
+  };
+  const proofs = intent.proofs.map(({ tree, digest, gate, gate_id: named }): AuditedProof => {
+    const known = verdicts.filter((verdict) => verdict.tree_id === tree && verdict.digest === digest);
+    // An older Sluice did not write down which execution it went by, or knew a verdict by its newest one alone.
+    const meant = known.filter(({ gate_id }) => gate_id === named);
+    const counted = meant.length > 0 ? meant : known;
+    const verdict = counted.find((one) => problemOf(one) === null) ?? counted[0];
+    const problem = verdict === undefined ? 'has no green verdict' : problemOf(verdict);
+    return { gate, digest, tree_id: tree, gate_id: verdict?.gate_id ?? null, problem };
+  });
+  const each = intent.prove === 'every_commit';
+  const whole = {
+    broken: proofs.find(({ problem }) => problem !== null),
+    trees: proofs.map(({ tree_id }) => tree_id),
+  };
+  const audited: AuditedCommit[] = [];
+  for (const [index, patch] of intent.patches.entries()) {
+    audited.push(await auditOne(patch, intent.patches[index - 1]?.commit ?? intent.old_tip));
+  }
+  return audited;
+
+  async function auditOne({ patch_id, commit, tree }: IntendedPatch, parent: string): Promise<AuditedCommit> {
+    const here = await mirror.has(commit);
+    const provenTree = each ? tree : intent.tree_id;
+    const unasked = here ? await gateNotAsked(mirror, { intent, parent, provenTree }) : undefined;
+    const problem =
+      here && (await mirror.treeOf(commit)) !== tree
+        ? `the commit does not have the tree ${tree}`
+        : whole.broken !== undefined
+          ? `gate ${whole.broken.gate} ${whole.broken.problem} on ${whole.broken.tree_id}`
+          : whole.trees.includes(provenTree)
+            ? unasked === undefined
+              ? null
+              : `the policy of its parent asks for gate ${unasked}, which did not run on ${provenTree}`
+            : `no gate was asked about the tree ${provenTree}`;
+    return {
+      commit,
+      patch_id,
+      tree_id: tree,
+      landed_at: intent.settled_at!.toISOString(),
+      on_branch: await mirror.contains(tip.commit, commit),
+      proofs: proofs.filter(({ tree_id }) => tree_id === provenTree || proofs.length === 1),
+      proven_by: each ? commit : intent.new_commit,
+      proven: problem === null,
+      problem,
+    };
+  }
+}
+
+/**
+ * A gate that the policy of a commit's parent puts in force and that was not among the proofs of its landing; undefined when
+ * there is none, or when the parent is not at hand any more.
+ */
+async function gateNotAsked(
+  mirror: Mirror,
+  { intent, parent, provenTree }: { intent: LandingIntentRow; parent: string; provenTree: string },
+): Promise<string | undefined> {
+  if (!(await mirror.has(parent)) || !(await mirror.has(intent.old_tip))) return undefined;
+  const { policy } = await readPolicy(mirror, parent);
+  if (policy === null) return undefined;
+  const touched = (await changedPaths(mirror, intent.old_tip, provenTree)).map(({ path }) => path);
+  const asked = new Set(
+    intent.proofs.filter(({ tree }) => tree === provenTree).map(({ digest, meaning }) => meaning ?? digest),
+  );
+  return gatesInForce(policy.gates, touched).find(
+    (gate) => !gate.advisory && !asked.has(gateMeaning(gate, policy.prepare)),
+  )?.name;
+}

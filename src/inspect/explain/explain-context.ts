@@ -1,0 +1,33 @@
+import type { Daos } from '../../dao/all.ts';
+import type { Database } from '../../database/database.ts';
+import type { Standing } from '../../domain/admission.ts';
+import type { Explanation } from '../../domain/wait.ts';
+import { capacity, type PoolCapacity } from '../../ledger/attempts/admission.ts';
+import { readStanding } from '../../ledger/attempts/admission-state.ts';
+
+export interface ExplainDeps {
+  database: Database;
+  daos: Daos;
+}
+
+/** What many answers go by is read once for all of them. */
+export interface ExplainScene extends ExplainDeps {
+  standing: () => Promise<Standing>;
+  capacity: (kind: 'task' | 'gate') => Promise<PoolCapacity[]>;
+}
+
+export interface Explained extends Explanation {
+  id: string;
+  kind: 'run' | 'workstream' | 'task' | 'patch' | 'gate' | 'worker' | 'tool' | 'target';
+  state: string;
+}
+
+export function sceneOf(deps: ExplainDeps): ExplainScene {
+  const { database } = deps;
+  const read: { standing?: Promise<Standing>; task?: Promise<PoolCapacity[]>; gate?: Promise<PoolCapacity[]> } = {};
+  return {
+    ...deps,
+    standing: () => (read.standing ??= readStanding(database)),
+    capacity: (kind) => (read[kind] ??= capacity(database, kind)),
+  };
+}

@@ -1,0 +1,93 @@
+import { sql, type Tx } from '../../database/database.ts';
+import type { RepositoryStanding, RunHold, Standing, ToolStanding } from '../../domain/admission.ts';
+import { liveStates } from '../../domain/lifecycle.ts';
+
+const IN_FLIGHT = sql`state = 'RUNNING' or (state = 'QUEUED' and dispatched_at is not null)`;
+
+/**
+ * What admission decides by. Nothing is locked: a breaker that opens meanwhile hands back at the claim what was admitted.
+ */
+export async function readStanding(tx: Tx): Promise<Standing> {
+  return {
+    tools: await readTools(tx),
+    repositories: await readRepositories(tx),
+    runs: [...(await readWaitingForKey(tx)), ...(await readSpent(tx))],
+  };
+}
+
+/**
+ * `probe`: the cooldown is over, or HALF_OPEN has no probe any more. The named one counts only while it runs or its
+ * message is on its way, so a lost message, a refused claim or a cancel frees the name by itself.
+ */
+function readTools(tx: Tx): Promise<ToolStanding[]> {
+  return tx.query<ToolStanding>(sql`
+    with flight as (
+      select tool, count(*)::int as in_flight, count(*) filter (where state = 'QUEUED')::int as unclaimed
+      from tasks where ${IN_FLIGHT} group by tool
+    )
+    select b.breaker_id, b.tool_name as tool, b.state, b.reason, b.tripped_by, b.probe_task_id, b.concurrency,
+           b.rate_max, b.rate_per_seconds, b.usd_per_day,
+           case when b.state = 'CLOSED' then 'all'
+                when b.tripped_by is not null then 'none'
+                when b.state = 'OPEN' and b.opened_at + make_interval(secs => b.cooldown_seconds) <= now() then 'probe'
+                when b.state = 'HALF_OPEN' and not exists (
+                  select 1 from tasks t where t.task_id = b.probe_task_id and (
+                    (t.state = 'RUNNING' and t.attempt = b.probe_attempt)
+                    or (t.state = 'QUEUED' and t.dispatched_at is not null and t.attempt + 1 = b.probe_attempt))
+                ) then 'probe'
+                else 'none' end as admits,
+           case when b.state = 'OPEN' then ${iso(sql`b.opened_at + make_interval(secs => b.cooldown_seconds)`)} end as probe_at,
+           coalesce(f.in_flight, 0) as in_flight, coalesce(f.unclaimed, 0) as unclaimed,
+           coalesce(s.n, 0) as recent_starts,
+           ${iso(sql`s.oldest + make_interval(secs => b.rate_per_seconds)`)} as rate_free_at,
+           coalesce(c.usd, 0) as usd_today,
+           ${iso(sql`(date_trunc('day', now() at time zone 'UTC') + interval '1 day') at time zone 'UTC'`)} as day_turns_at
+    from circuit_breakers b
+    left join flight f on f.tool = b.tool_name
+    left join tool_costs c on c.tool_name = b.tool_name and c.day = (now() at time zone 'UTC')::date
+    left join lateral (
+      select count(*)::int as n, min(started_at) as oldest from tool_starts
+      where tool_name = b.tool_name and started_at > now() - make_interval(secs => b.rate_per_seconds)
+    ) s on b.rate_max is not null
+    order by b.breaker_id`);
+}
+
+function readRepositories(tx: Tx): Promise<RepositoryStanding[]> {
+  return tx.query<RepositoryStanding>(sql`
+    with flight as (
+      select target_id, count(*)::int as n from tasks where ${IN_FLIGHT} group by target_id
+    )
+    select r.repository, r.concurrency, coalesce(sum(f.n), 0)::int as in_flight, array_agg(g.target_id) as target_ids
+    from repositories r
+    join targets g on g.repository = r.repository
+    left join flight f on f.target_id = g.target_id
+    where r.concurrency is not null
+    group by r.repository, r.concurrency`);
+}
+
+/** Live runs with a key behind as many older ones as may hold it. */
+async function readWaitingForKey(tx: Tx): Promise<RunHold[]> {
+  const live = sql`concurrency_key is not null and state = any (${liveStates('run')}::text[])`;
+  const rows = await tx.query<{ run_id: string; key: string; max: number; holders: string[] }>(sql`
+    with placed as (
+      select run_id, concurrency_key as key, concurrency_max as max,
+             row_number() over (partition by concurrency_key order by key_since, run_id) as place,
+             max(concurrency_max) over (partition by concurrency_key) as widest
+      from runs where ${live}
+    ), first as (
+      select key, array_agg(run_id order by place) as run_ids from placed where place <= widest group by key
+    )
+    select p.run_id, p.key, p.max, f.run_ids[1:p.max] as holders
+    from placed p join first f on f.key = p.key where p.place > p.max`);
+  return rows.map((row) => ({ code: 'run_key', ...row }));
+}
+
+async function readSpent(tx: Tx): Promise<RunHold[]> {
+  const rows = await tx.query<{ run_id: string; budget_usd: number; cost_usd: number }>(sql`
+    select run_id, budget_usd, cost_usd from runs where state = 'RUNNING' and cost_usd >= budget_usd`);
+  return rows.map((row) => ({ code: 'run_budget', ...row }));
+}
+
+function iso(instant: ReturnType<typeof sql>): ReturnType<typeof sql> {
+  return sql`to_char((${instant}) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+}

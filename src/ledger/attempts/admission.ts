@@ -1,0 +1,225 @@
+import { sql, type Tx } from '../../database/database.ts';
+import { type Candidate, Rooms, type ToolStanding } from '../../domain/admission.ts';
+import { toRows, transition } from '../transition.ts';
+import { readStanding } from './admission-state.ts';
+
+/** A queue message in the making: ids and the queue, nothing else. */
+export interface Dispatched {
+  id: string;
+  dispatch: number;
+  pool: string;
+  /** What Bull Board shows: the tool's or the gate's name. */
+  name: string;
+}
+
+export type DispatchedKind = 'task' | 'gate';
+
+/** Where messages come from: the table (as `t`), its key, and the state in which a row waits for its claim. */
+export const DISPATCHED = {
+  task: { table: sql.table('tasks'), key: sql.ref('t.task_id'), waiting: 'QUEUED' },
+  gate: { table: sql.table('test_gates'), key: sql.ref('t.gate_id'), waiting: 'PENDING' },
+} as const;
+
+interface PoolRoom {
+  pool: string;
+  room: number;
+}
+
+const ACTOR = 'dispatcher';
+
+/** RETRYING→QUEUED for every task whose delay is over. */
+export async function requeueDue(tx: Tx): Promise<number> {
+  const due = await tx.query<{ task_id: string }>(sql`
+    select task_id from tasks where state = 'RETRYING' and (available_at is null or available_at <= now())
+    order by available_at limit 1000`);
+  const moved = await transition(tx, {
+    kind: 'task',
+    from: ['RETRYING'],
+    to: 'QUEUED',
+    rows: toRows(due.map(({ task_id }) => task_id)),
+    actor: ACTOR,
+  });
+  return moved.length;
+}
+
+/** More rounds would mean that each full tool or repository is found out one by one: the next dispatch goes on. */
+const MAX_ROUNDS = 20;
+
+/**
+ * The one place that decides what may start now: room in the pool (a bounded window ahead of the slots), the run's pause,
+ * key and budget, the tool's breaker, concurrency, rate and budget, the repository's cap; then rank. Marks what it admits; the
+ * caller publishes after the commit. One dispatcher at a time, so that every limit is exact.
+ */
+export async function admitTasks(tx: Tx): Promise<Dispatched[]> {
+  await lockAdmission(tx);
+  const pools = await roomByPool(tx, 'task');
+  if (pools.length === 0) return [];
+  const standing = await readStanding(tx);
+  const rooms = new Rooms(standing);
+  const heldRuns = standing.runs.map(({ run_id }) => run_id);
+  const admitted: Dispatched[] = [];
+  for (const { pool, room } of pools) {
+    const chosen = await chooseFromPool(tx, { pool, room, rooms, heldRuns });
+    admitted.push(...(await markDispatched(tx, chosen)));
+  }
+  await nameProbes(tx, standing.tools, admitted);
+  return admitted;
+}
+
+/** The row that every installation has: who holds it is the only one who admits. */
+async function lockAdmission(tx: Tx): Promise<void> {
+  await tx.query(sql`select 1 from installation for update`);
+}
+
+/** In rank order; what is full is left out of the next look, so that nobody waits behind a task that cannot go. */
+async function chooseFromPool(
+  tx: Tx,
+  { pool, room, rooms, heldRuns }: { pool: string; room: number; rooms: Rooms; heldRuns: readonly string[] },
+): Promise<string[]> {
+  const chosen: string[] = [];
+  for (let round = 0; round < MAX_ROUNDS && chosen.length < room; round += 1) {
+    const candidates = await tx.query<Candidate>(sql`
+      select t.task_id, t.tool, t.target_id from tasks t
+      where t.state = 'QUEUED' and t.dispatched_at is null and t.pool = ${pool}
+        and t.task_id <> all (${chosen}::text[]) and t.tool <> all (${rooms.fullTools}::text[])
+        and coalesce(t.target_id, '') <> all (${rooms.fullTargets}::text[]) and t.run_id <> all (${[...heldRuns]}::text[])
+        and (t.budget_usd is null or t.cost_usd < t.budget_usd)
+        and exists (select 1 from runs r where r.run_id = t.run_id and r.state = 'RUNNING')
+      order by t.ranked_at, t.task_id limit ${room - chosen.length}`);
+    if (candidates.length === 0) break;
+    chosen.push(...rooms.choose(candidates, room - chosen.length).map(({ task_id }) => task_id));
+  }
+  return chosen;
+}
+
+function markDispatched(tx: Tx, taskIds: readonly string[]): Promise<Dispatched[]> {
+  return tx.query<Dispatched>(sql`
+    with locked as (
+      select task_id from tasks
+      where task_id = any (${[...taskIds]}::text[]) and state = 'QUEUED' and dispatched_at is null
+      order by task_id for update skip locked
+    )
+    update tasks t set dispatched_at = now(), dispatch = t.dispatch + 1, updated_at = now()
+    where t.task_id = any (array(select task_id from locked))
+    returning t.task_id as id, t.dispatch, t.pool, t.tool as name`);
+}
+
+/** Gate executions go the same way; slots for gates are their own. */
+export async function admitGates(tx: Tx): Promise<Dispatched[]> {
+  const admitted: Dispatched[] = [];
+  for (const { pool, room } of await roomByPool(tx, 'gate')) {
+    const batch = await tx.query<Dispatched>(sql`
+      with chosen as (
+        select gate_id from test_gates
+        where state = 'PENDING' and dispatched_at is null and pool = ${pool}
+        order by created_at, gate_id limit ${room} for update skip locked
+      )
+      update test_gates g set dispatched_at = now(), dispatch = g.dispatch + 1, updated_at = now()
+      from chosen c where g.gate_id = c.gate_id
+      returning g.gate_id as id, g.dispatch, g.pool, g.test_suite as name`);
+    admitted.push(...batch);
+  }
+  return admitted;
+}
+
+/** A claim that was refused for now (breaker, pause): the task waits in the ledger again. */
+export async function handBack(tx: Tx, { taskId, dispatch }: { taskId: string; dispatch: number }): Promise<void> {
+  await tx.query(sql`
+    update tasks set dispatched_at = null, updated_at = now()
+    where task_id = ${taskId} and dispatch = ${dispatch} and state = 'QUEUED'`);
+}
+
+/**
+ * Takes back what was dispatched and did not get through; it waits in the ledger again. A claim that names this dispatch is
+ * refused from now on. Gives what had not been claimed yet.
+ */
+export async function handBackAll(
+  tx: Tx,
+  kind: DispatchedKind,
+  dispatched: readonly Pick<Dispatched, 'id' | 'dispatch'>[],
+): Promise<{ id: string; run_id: string | null; state: string }[]> {
+  const { table, key, waiting } = DISPATCHED[kind];
+  return tx.query(sql`
+    update ${table} t set dispatched_at = null, updated_at = now()
+    from unnest(${dispatched.map(({ id }) => id)}::text[], ${dispatched.map(({ dispatch }) => dispatch)}::int[]) as d(id, dispatch)
+    where ${key} = d.id and t.dispatch = d.dispatch and t.state = ${waiting} and t.dispatched_at is not null
+    returning ${key} as id, t.run_id, t.state`);
+}
+
+export interface PoolCapacity {
+  pool: string;
+  slots: number;
+  /** Dispatched or running, whoever holds it. */
+  in_flight: number;
+  /** The part of it that takes room of those slots. */
+  taken: number;
+  free: number;
+}
+
+/**
+ * What workers that take work offer, pool by pool, and how much of it is taken: what a draining or silent one still holds
+ * takes nothing of it. A pool that is left with messages alone has no slots.
+ */
+export async function capacity(tx: Tx, kind: DispatchedKind): Promise<PoolCapacity[]> {
+  const slots = kind === 'task' ? sql.ref('w.task_slots') : sql.ref('w.gate_slots');
+  const work =
+    kind === 'task'
+      ? sql`select pool, state = 'RUNNING' as running, worker_id from tasks
+            where state = 'RUNNING' or (state = 'QUEUED' and dispatched_at is not null)`
+      : sql`select pool, state = 'RUNNING' as running, worker_id from test_gates
+            where state = 'RUNNING' or (state = 'PENDING' and dispatched_at is not null)`;
+  return tx.query<PoolCapacity>(sql`
+    with taking as (
+      select w.* from workers w where w.state in ('IDLE', 'BUSY') and not w.draining
+    ), offered as (
+      select pool, sum(${slots})::int as slots from taking w, unnest(w.pools) as pool group by pool
+    ), used as (
+      select pool, count(*)::int as in_flight, count(*) filter (where not running or ours)::int as taken,
+             count(*) filter (where running and ours)::int as running
+      from (select *, exists (select 1 from taking w where w.worker_id = found.worker_id) as ours
+            from (${work}) as found) as work
+      group by pool
+    )
+    select pool, coalesce(o.slots, 0) as slots, coalesce(u.in_flight, 0) as in_flight, coalesce(u.taken, 0) as taken,
+           greatest(0, coalesce(o.slots, 0) - coalesce(u.running, 0)) as free
+    from offered o full join used u using (pool)
+    order by pool`);
+}
+
+/** As much again as there are slots stands ready in the queue, so that no slot waits for the next round. */
+async function roomByPool(tx: Tx, kind: DispatchedKind): Promise<PoolRoom[]> {
+  return (await capacity(tx, kind))
+    .map(({ pool, slots, taken }) => ({ pool, room: 2 * slots - taken }))
+    .filter(({ room }) => room > 0);
+}
+
+/**
+ * OPEN→HALF_OPEN with the admitted task as the one whose next attempt decides. Not where somebody has stopped the tool since it
+ * was looked at: then the claim refuses what was admitted.
+ */
+export async function nameProbes(
+  tx: Tx,
+  tools: readonly ToolStanding[],
+  admitted: readonly Dispatched[],
+): Promise<void> {
+  for (const { breaker_id, tool, state } of tools.filter(({ admits }) => admits === 'probe')) {
+    const probe = admitted.find(({ name }) => name === tool);
+    if (probe === undefined) continue;
+    const name = sql`probe_task_id = ${probe.id},
+      probe_attempt = (select attempt + 1 from tasks where task_id = ${probe.id})`;
+    if (state === 'OPEN') {
+      await transition(tx, {
+        kind: 'breaker',
+        from: ['OPEN'],
+        to: 'HALF_OPEN',
+        rows: toRows([breaker_id], 'cooldown_over', { task_id: probe.id }),
+        actor: ACTOR,
+        set: sql`, ${name}`,
+        where: sql`and t.tripped_by is null`,
+      });
+    } else {
+      await tx.query(sql`update circuit_breakers set ${name}, updated_at = now()
+        where breaker_id = ${breaker_id} and state = 'HALF_OPEN' and tripped_by is null`);
+    }
+  }
+}

@@ -1,0 +1,250 @@
+import { sql, type Tx } from '../../database/database.ts';
+import { failureFingerprint } from '../../domain/failure-fingerprint.ts';
+import { isMendable } from '../../domain/mendable.ts';
+import {
+  afterFailure,
+  type FailureClass,
+  type NextStep,
+  RETRY_BACKOFF,
+  SAME_FAILURE_TWICE,
+} from '../../domain/retry.ts';
+import { fullJitterMs } from '../../lib/backoff.ts';
+import { countRefusedEndings } from '../refused-writes.ts';
+import { cancelDependants, unlockDependants } from '../runs/dependants.ts';
+import { toRows, transition } from '../transition.ts';
+import { type BreakerFact, freeProbes, recordFact } from './breakers.ts';
+import { recordCosts } from './costs.ts';
+import { type NewPatch, recordPatch, supersedeUnlanded } from './record-patch.ts';
+
+export type AttemptEnding =
+  /** `notes`: what a person should know, such as new files that `.gitignore` left out. */
+  | { kind: 'unchanged'; notes?: Readonly<Record<string, unknown>> | null }
+  | { kind: 'patch'; patch: NewPatch; mayRetry: boolean }
+  | {
+      kind: 'failed';
+      failure: FailureClass;
+      reason: string;
+      evidence: Readonly<Record<string, unknown>>;
+      /** `limited`: when the tool asked to be called again. */
+      retryAfterMs?: number;
+    };
+
+export interface AttemptEnd {
+  taskId: string;
+  workerId: string;
+  attempt: number;
+  tool: string;
+  exitCode: number | null;
+  baseCommit: string | null;
+  /** What the attempt cost by the tool's own report; null: it said nothing. */
+  costUsd: number | null;
+  fact: BreakerFact['fact'] | null;
+  ending: AttemptEnding;
+}
+
+const ACTOR = 'worker';
+const FENCE = sql`and t.attempt = (w.data ->> 'attempt')::int`;
+const FACTS_OF_ATTEMPT = sql`, exit_code = (w.data ->> 'exitCode')::int,
+  base_commit = coalesce(w.data ->> 'baseCommit', t.base_commit)`;
+
+/** Ends attempts in one transaction. Per end: false when the fence refused it, and then nothing of it was written. */
+export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<boolean[]> {
+  const unchanged = ends.filter(({ ending }) => ending.kind === 'unchanged');
+  const accepted = await endUnchanged(tx, unchanged);
+  for (const end of ends) {
+    if (end.ending.kind === 'patch' && (await endWithPatch(tx, end, end.ending))) accepted.add(end.taskId);
+    if (end.ending.kind === 'failed' && (await endFailed(tx, end, end.ending))) accepted.add(end.taskId);
+  }
+  const taken = ends.filter(({ taskId }) => accepted.has(taskId));
+  for (const end of taken) if (end.fact !== null) await recordFact(tx, { ...end, fact: end.fact });
+  await freeProbes(
+    tx,
+    taken.filter(({ fact }) => fact === null),
+  );
+  // Of those that came too late as well: the money is spent.
+  await recordCosts(tx, ends);
+  const refused = ends.filter(({ taskId }) => !accepted.has(taskId));
+  await countRefusedEndings(
+    tx,
+    refused.map((end) => ({ ...end, id: end.taskId })),
+  );
+  return ends.map(({ taskId }) => accepted.has(taskId));
+}
+
+async function endUnchanged(tx: Tx, ends: readonly AttemptEnd[]): Promise<Set<string>> {
+  if (ends.length === 0) return new Set();
+  const moved = await transition(tx, {
+    kind: 'task',
+    from: ['RUNNING'],
+    to: 'VALIDATING',
+    rows: ends.map((end) => ({
+      id: end.taskId,
+      detail: end.ending.kind === 'unchanged' ? (end.ending.notes ?? undefined) : undefined,
+      data: { ...end, ending: undefined },
+    })),
+    actor: ACTOR,
+    where: FENCE,
+    set: sql`${FACTS_OF_ATTEMPT}, evidence = coalesce(w.detail, t.evidence)`,
+  });
+  const ids = moved.map(({ id }) => id);
+  await supersedeUnlanded(tx, { taskIds: ids });
+  await completeTasks(tx, ids, 'unchanged');
+  return new Set(ids);
+}
+
+/** VALIDATING→COMPLETED, and in the same transaction what waited for it goes on. */
+export async function completeTasks(tx: Tx, ids: readonly string[], reason?: string): Promise<void> {
+  const completed = await transition(tx, {
+    kind: 'task',
+    from: ['VALIDATING'],
+    to: 'COMPLETED',
+    rows: toRows(ids, reason),
+    actor: ACTOR,
+  });
+  if (completed.length > 0)
+    await unlockDependants(
+      tx,
+      completed.map(({ id }) => id),
+    );
+}
+
+async function endWithPatch(
+  tx: Tx,
+  end: AttemptEnd,
+  { patch, mayRetry }: Extract<AttemptEnding, { kind: 'patch' }>,
+): Promise<boolean> {
+  const moved = await transition(tx, {
+    kind: 'task',
+    from: ['RUNNING'],
+    to: 'VALIDATING',
+    rows: [{ id: end.taskId, detail: patch.notes ?? undefined, data: { ...end, ending: undefined } }],
+    actor: ACTOR,
+    where: FENCE,
+    set: sql`${FACTS_OF_ATTEMPT}, evidence = coalesce(w.detail, t.evidence)`,
+  });
+  if (moved.length === 0) return false;
+  const patchId = await recordPatch(tx, { taskId: end.taskId, attempt: end.attempt, patch });
+  if (patch.refusal !== null) {
+    const evidence = { patch_id: patchId, reason: patch.refusal.reason, ...patch.refusal.evidence };
+    const retries = mayRetry && isMendable(patch.refusal.reason);
+    await sendBack(tx, { taskId: end.taskId, reason: 'patch_quarantined', evidence, mayRetry: retries });
+  }
+  return true;
+}
+
+async function endFailed(
+  tx: Tx,
+  end: AttemptEnd,
+  { failure, reason, evidence, retryAfterMs }: Extract<AttemptEnding, { kind: 'failed' }>,
+): Promise<boolean> {
+  const [task] = await tx.query<FailingTask>(sql`
+    select retry_count, max_retries, interruptions, failure_fingerprint from tasks
+    where task_id = ${end.taskId} and attempt = ${end.attempt} and state = 'RUNNING' for update`);
+  if (task === undefined) return false;
+  // Only what the tool itself said: its own faults are its breaker's business, and a remote that is away says the same as well.
+  const telling = end.exitCode !== null && end.fact !== 'fault' && failure !== 'interrupted';
+  const fingerprint = telling ? failureFingerprint({ reason, evidence }) : null;
+  const next = afterFailure(
+    failure,
+    {
+      retryCount: task.retry_count,
+      maxRetries: task.max_retries,
+      interruptions: task.interruptions,
+      sameAsBefore: fingerprint !== null && fingerprint === task.failure_fingerprint,
+      retryAfterMs,
+    },
+    (failures) => fullJitterMs(RETRY_BACKOFF, failures),
+  );
+  const known = failure === 'interrupted' ? task.failure_fingerprint : fingerprint;
+  await moveOn(tx, { end, next, reason, evidence, fingerprint: known });
+  return true;
+}
+
+interface FailingTask {
+  retry_count: number;
+  max_retries: number;
+  interruptions: number;
+  failure_fingerprint: string | null;
+}
+
+async function moveOn(
+  tx: Tx,
+  step: {
+    end: AttemptEnd;
+    next: NextStep;
+    reason: string;
+    evidence: Readonly<Record<string, unknown>>;
+    fingerprint: string | null;
+  },
+): Promise<void> {
+  const { end, next, reason, evidence, fingerprint } = step;
+  const rows = [{ id: end.taskId, reason, detail: evidence, data: { ...end, ending: undefined } }];
+  const move = { kind: 'task', rows, actor: ACTOR, where: FENCE } as const;
+  const facts = sql`${FACTS_OF_ATTEMPT}, evidence = w.detail, failure_fingerprint = ${fingerprint}`;
+  switch (next.to) {
+    case 'QUEUED':
+      await transition(tx, {
+        ...move,
+        from: ['RUNNING'],
+        to: 'QUEUED',
+        set: sql`, interruptions = t.interruptions + 1`,
+      });
+      return;
+    case 'RETRYING':
+      await transition(tx, {
+        ...move,
+        from: ['RUNNING'],
+        to: 'RETRYING',
+        set: sql`${facts}, retry_count = t.retry_count + ${next.usesRetry ? 1 : 0},
+          available_at = now() + make_interval(secs => ${next.delayMs / 1000}::float8)`,
+      });
+      return;
+    case 'FAILED': {
+      const why = next.reason ?? reason;
+      const detail = why === reason ? evidence : { ...evidence, last_reason: reason };
+      const last = [{ ...rows[0]!, reason: why, detail }];
+      await transition(tx, { ...move, rows: last, from: ['RUNNING'], to: 'FAILED', set: facts });
+      await cancelDependants(tx, [end.taskId]);
+      return;
+    }
+    default:
+      next satisfies never;
+  }
+}
+
+/**
+ * VALIDATING→RETRYING with the evidence while retries are left, else FAILED: its patch was quarantined, conflicts or is
+ * red. A ready-made patch may not retry: the same bytes would fail again. Nor may a tool whose change was stopped for the
+ * same thing twice running.
+ */
+export async function sendBack(
+  tx: Tx,
+  back: { taskId: string; reason: string; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
+): Promise<void> {
+  const { taskId, reason, evidence, mayRetry } = back;
+  // What conflicts depends on what others landed meanwhile, not on the tool alone.
+  const fingerprint = reason.endsWith(':conflict') ? null : failureFingerprint({ reason, evidence });
+  const rows = [{ id: taskId, reason, detail: evidence }];
+  const move = { kind: 'task', from: ['VALIDATING'], actor: 'ledger' } as const;
+  const set = sql`, evidence = w.detail, failure_fingerprint = ${fingerprint}`;
+  const retried = mayRetry
+    ? await transition(tx, {
+        ...move,
+        rows,
+        to: 'RETRYING',
+        where: sql`and t.retry_count < t.max_retries
+          and (${fingerprint}::text is null or t.failure_fingerprint is distinct from ${fingerprint})`,
+        set: sql`${set}, retry_count = t.retry_count + 1, available_at = now()`,
+      })
+    : [];
+  if (retried.length > 0) return;
+  const [task] = await tx.query<FailingTask>(sql`
+    select retry_count, max_retries, interruptions, failure_fingerprint from tasks where task_id = ${taskId}`);
+  const hadRetries = mayRetry && task !== undefined && task.retry_count < task.max_retries;
+  const repeated = hadRetries && fingerprint !== null && task.failure_fingerprint === fingerprint;
+  const last = repeated
+    ? [{ id: taskId, reason: SAME_FAILURE_TWICE, detail: { ...evidence, last_reason: reason } }]
+    : rows;
+  const failed = await transition(tx, { ...move, rows: last, to: 'FAILED', set });
+  if (failed.length > 0) await cancelDependants(tx, [taskId]);
+}

@@ -1,0 +1,184 @@
+import { SluiceError } from '../../contract/errors.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import type { ToolLimits } from '../../domain/admission.ts';
+import type { BreakerState } from '../../domain/lifecycles/breaker.ts';
+import { newId } from '../../lib/id.ts';
+import { recordCreated, recordNote, toRows, transition } from '../transition.ts';
+
+/** A tool as the configuration declares it. */
+export interface ToolSettings extends ToolLimits {
+  tool: string;
+}
+
+/** What one attempt says of its tool. Neutral: it ended for another reason. */
+export interface BreakerFact {
+  tool: string;
+  taskId: string;
+  attempt: number;
+  fact: 'success' | 'fault' | 'neutral';
+}
+
+const ACTOR = 'breaker';
+const OPENS = sql`, opened_at = now(), counts_from = now(), probe_task_id = null, probe_attempt = null`;
+const CLOSES = sql`, failure_count = 0, opened_at = null, counts_from = now(), tripped_by = null,
+  probe_task_id = null, probe_attempt = null`;
+
+/** One row a declared tool; known ones keep their state and take the new settings. Of tools that are not declared here nothing is said. */
+export async function declareTools(tx: Tx, settings: readonly ToolSettings[]): Promise<void> {
+  await insertTools(tx, {
+    settings,
+    known: sql`do update
+      set failure_threshold = excluded.failure_threshold, cooldown_seconds = excluded.cooldown_seconds,
+          concurrency = excluded.concurrency, rate_max = excluded.rate_max,
+          rate_per_seconds = excluded.rate_per_seconds, usd_per_day = excluded.usd_per_day, updated_at = now()`,
+  });
+}
+
+/** Rows for tools that have none, so that no tool is without a breaker and limits; known ones stay as they are. */
+export async function makeToolsKnown(tx: Tx, settings: readonly ToolSettings[]): Promise<void> {
+  await insertTools(tx, { settings, known: sql`do nothing` });
+}
+
+async function insertTools(
+  tx: Tx,
+  { settings, known }: { settings: readonly ToolSettings[]; known: ReturnType<typeof sql> },
+): Promise<void> {
+  for (const tool of settings) {
+    const made = await tx.query<{ breaker_id: string; inserted: boolean }>(sql`
+      insert into circuit_breakers (breaker_id, tool_name, state, failure_threshold, cooldown_seconds, concurrency,
+                                    rate_max, rate_per_seconds, usd_per_day)
+      values (${newId('brk')}, ${tool.tool}, 'CLOSED', ${tool.failure_threshold}, ${tool.cooldown_seconds},
+              ${tool.concurrency}, ${tool.rate_max}, ${tool.rate_per_seconds}, ${tool.usd_per_day})
+      on conflict (tool_name) ${known}
+      returning breaker_id, (xmax = 0) as inserted`);
+    const ids = made.filter(({ inserted }) => inserted).map(({ breaker_id }) => breaker_id);
+    if (ids.length > 0) await recordCreated(tx, { kind: 'breaker', state: 'CLOSED', ids, runId: null, actor: ACTOR });
+  }
+}
+
+/**
+ * Lets the row decide: consecutive faults open it, while HALF_OPEN only the named probe counts. A success writes nothing
+ * where there is nothing to reset, else this row would be the hottest of the system.
+ */
+export async function recordFact(tx: Tx, { tool, taskId, attempt, fact }: BreakerFact): Promise<void> {
+  const isProbe = sql`probe_task_id = ${taskId} and probe_attempt = ${attempt}`;
+  // A late word from before the last opening or closing says nothing of the tool as it is now.
+  const beganInTime = sql`(counts_from is null
+    or counts_from <= (select started_at from tasks where task_id = ${taskId}))`;
+  if (fact === 'fault') {
+    await tx.query(sql`
+      update circuit_breakers set failure_count = failure_count + 1, last_failure_at = now(), updated_at = now()
+      where tool_name = ${tool} and ((state = 'CLOSED' and ${beganInTime}) or (state = 'HALF_OPEN' and ${isProbe}))`);
+    await openWhereDue(tx, { tool, isProbe });
+    return;
+  }
+  if (fact === 'success') {
+    await tx.query(sql`
+      update circuit_breakers set failure_count = 0, updated_at = now()
+      where tool_name = ${tool} and state = 'CLOSED' and failure_count <> 0 and ${beganInTime}`);
+    await transition(tx, {
+      kind: 'breaker',
+      from: ['HALF_OPEN'],
+      to: 'CLOSED',
+      rows: toRows(await breakerIds(tx, tool), 'probe_succeeded', { task_id: taskId, attempt }),
+      actor: ACTOR,
+      where: sql`and t.probe_task_id = ${taskId} and t.probe_attempt = ${attempt}`,
+      set: CLOSES,
+    });
+    return;
+  }
+  await freeProbes(tx, [{ taskId, attempt }]);
+}
+
+/** Probes that ended without saying anything: the next admitted task of the tool is the probe. */
+export async function freeProbes(tx: Tx, ended: readonly { taskId: string; attempt: number }[]): Promise<void> {
+  if (ended.length === 0) return;
+  await tx.query(sql`
+    update circuit_breakers b set probe_task_id = null, probe_attempt = null, updated_at = now()
+    from unnest(${ended.map(({ taskId }) => taskId)}::text[], ${ended.map(({ attempt }) => attempt)}::int[]) as e(task_id, attempt)
+    where b.state = 'HALF_OPEN' and b.probe_task_id = e.task_id and b.probe_attempt = e.attempt`);
+}
+
+interface BreakerOrder {
+  tool: string;
+  actor: string;
+  reason: string;
+}
+
+/** Any state→CLOSED by hand: what was counted is forgotten. Throws `entity.not_found`; nothing when it is closed and clean. */
+export async function resetBreaker(tx: Tx, { tool, actor, reason }: BreakerOrder): Promise<void> {
+  const breaker = await lockBreaker(tx, tool);
+  if (breaker.state !== 'CLOSED') {
+    const rows = toRows([breaker.breaker_id], reason);
+    const from = ['OPEN', 'HALF_OPEN'] as const;
+    await transition(tx, { kind: 'breaker', from, to: 'CLOSED', rows, actor, forced: true, set: CLOSES });
+    return;
+  }
+  await tx.query(
+    sql`update circuit_breakers set failure_count = 0, counts_from = now(), updated_at = now() where tool_name = ${tool}`,
+  );
+  await note(tx, breaker, { actor, reason });
+}
+
+/** Any state→OPEN by hand. No probe is sent until somebody resets it: who stopped the tool decides when it goes on. */
+export async function tripBreaker(tx: Tx, { tool, actor, reason }: BreakerOrder): Promise<void> {
+  const breaker = await lockBreaker(tx, tool);
+  if (breaker.state !== 'OPEN') {
+    const rows = toRows([breaker.breaker_id], reason);
+    const from = ['CLOSED', 'HALF_OPEN'] as const;
+    const set = sql`${OPENS}, tripped_by = ${actor}`;
+    await transition(tx, { kind: 'breaker', from, to: 'OPEN', rows, actor, forced: true, set });
+    return;
+  }
+  await tx.query(sql`
+    update circuit_breakers set tripped_by = ${actor}, reason = ${reason}, updated_at = now() where tool_name = ${tool}`);
+  await note(tx, breaker, { actor, reason });
+}
+
+async function lockBreaker(tx: Tx, tool: string): Promise<{ breaker_id: string; state: BreakerState }> {
+  const [breaker] = await tx.query<{ breaker_id: string; state: BreakerState }>(sql`
+    select breaker_id, state from circuit_breakers where tool_name = ${tool} for update`);
+  if (breaker === undefined) throw new SluiceError('entity.not_found', `there is no tool ${tool} with a breaker`);
+  return breaker;
+}
+
+function note(
+  tx: Tx,
+  { breaker_id: id, state }: { breaker_id: string; state: BreakerState },
+  { actor, reason }: { actor: string; reason: string },
+): Promise<void> {
+  return recordNote(tx, { kind: 'breaker', id, runId: null, state, reason, actor, detail: {} });
+}
+
+async function openWhereDue(
+  tx: Tx,
+  { tool, isProbe }: { tool: string; isProbe: ReturnType<typeof sql> },
+): Promise<void> {
+  const ids = await breakerIds(tx, tool);
+  const set = OPENS;
+  await transition(tx, {
+    kind: 'breaker',
+    from: ['HALF_OPEN'],
+    to: 'OPEN',
+    rows: toRows(ids, 'probe_failed'),
+    actor: ACTOR,
+    where: sql`and ${isProbe}`,
+    set,
+  });
+  await transition(tx, {
+    kind: 'breaker',
+    from: ['CLOSED'],
+    to: 'OPEN',
+    rows: toRows(ids, 'consecutive_faults'),
+    actor: ACTOR,
+    where: sql`and t.failure_count >= t.failure_threshold`,
+    set,
+  });
+}
+
+async function breakerIds(tx: Tx, tool: string): Promise<string[]> {
+  const rows = await tx.query<{ breaker_id: string }>(
+    sql`select breaker_id from circuit_breakers where tool_name = ${tool}`,
+  );
+  return rows.map(({ breaker_id }) => breaker_id);
+}

@@ -1,0 +1,149 @@
+import type { PatchFormat } from '../../contract/patch-input.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import { UNLANDED_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
+import { newId } from '../../lib/id.ts';
+import { storableText } from '../../lib/storable.ts';
+import { KEEP_DETAIL, recordCreated, toRows, transition } from '../transition.ts';
+
+const ACTOR = 'worker';
+
+/** The change that an attempt made, ready for the ledger. */
+export interface NewPatch {
+  patch_format: PatchFormat;
+  content: Buffer | null;
+  diff: Buffer | null;
+  file_path: string | null;
+  paths: string[];
+  size_bytes: number | null;
+  binary: boolean;
+  base_commit: string;
+  commit_id: string | null;
+  tree_id: string | null;
+  message: string;
+  author_name: string;
+  author_email: string;
+  authored_at: string;
+  /** Null: STAGED. Otherwise QUARANTINED, and why. */
+  refusal: { reason: string; evidence: Readonly<Record<string, unknown>> } | null;
+  /** How it was read and what it leaves out; the evidence of a patch that is STAGED. */
+  notes: Readonly<Record<string, unknown>> | null;
+}
+
+/**
+ * PENDING→VALIDATING→STAGED or QUARANTINED for what an attempt made; every unlanded patch that its task had is SUPERSEDED.
+ * Gives the patch's id.
+ */
+export async function recordPatch(
+  tx: Tx,
+  { taskId, attempt, patch }: { taskId: string; attempt: number; patch: NewPatch },
+): Promise<string> {
+  const recorded = await takeRecorded(tx, taskId);
+  const patchId = recorded ?? newId('patch');
+  await supersedeUnlanded(tx, { taskIds: [taskId], except: patchId });
+  const write = recorded === undefined ? insertPatch : completeRecorded;
+  await write(tx, { patchId, taskId, attempt, patch: storablePatch(patch) });
+  await checkPatch(tx, patchId, patch);
+  return patchId;
+}
+
+/** A ready-made patch was recorded when its run was submitted. */
+async function takeRecorded(tx: Tx, taskId: string): Promise<string | undefined> {
+  const [row] = await tx.query<{ patch_id: string }>(sql`
+    select patch_id from patches where task_id = ${taskId} and state = 'PENDING' for update`);
+  return row?.patch_id;
+}
+
+/** Names come from callers and tools: what PostgreSQL refuses in text must not keep an ending from being written. */
+function storablePatch(patch: NewPatch): NewPatch {
+  return {
+    ...patch,
+    file_path: patch.file_path === null ? null : storableText(patch.file_path),
+    paths: patch.paths.map(storableText),
+    message: storableText(patch.message),
+    author_name: storableText(patch.author_name),
+    author_email: storableText(patch.author_email),
+  };
+}
+
+interface WrittenPatch {
+  patchId: string;
+  taskId: string;
+  attempt: number;
+  patch: NewPatch;
+}
+
+async function completeRecorded(tx: Tx, { patchId, attempt, patch }: WrittenPatch): Promise<void> {
+  await tx.query(sql`
+    update patches p
+    set file_path = ${patch.file_path}, paths = ${patch.paths}::text[], attempt = ${attempt}, content = ${patch.content},
+        diff = ${patch.diff}, size_bytes = ${patch.size_bytes}, "binary" = ${patch.binary}, base_commit = ${patch.base_commit}, commit_id = ${patch.commit_id}, tree_id = ${patch.tree_id},
+        message = ${patch.message}, author_name = ${patch.author_name}, author_email = ${patch.author_email},
+        authored_at = ${patch.authored_at}::timestamptz, expires_at = r.expires_at, updated_at = now()
+    from runs r where p.patch_id = ${patchId} and r.run_id = p.run_id`);
+}
+
+async function insertPatch(tx: Tx, { patchId, taskId, attempt, patch }: WrittenPatch): Promise<void> {
+  const [row] = await tx.query<{ run_id: string }>(sql`
+    insert into patches (patch_id, task_id, run_id, target_id, state, file_path, paths, patch_format, scope, priority,
+                         attempt, content, diff, size_bytes, "binary", land, base_commit, commit_id, tree_id, message,
+                         author_name, author_email, authored_at, expires_at, reverts_patch_id)
+    select ${patchId}, t.task_id, t.run_id, t.target_id, 'PENDING', ${patch.file_path}, ${patch.paths}::text[],
+           ${patch.patch_format}, t.scope, t.priority, ${attempt}, ${patch.content}, ${patch.diff}, ${patch.size_bytes}, ${patch.binary}, r.land,
+           ${patch.base_commit}, ${patch.commit_id}, ${patch.tree_id}, ${patch.message}, ${patch.author_name}, ${patch.author_email},
+           ${patch.authored_at}::timestamptz, r.expires_at,
+           (select p.reverts_patch_id from patches p
+            where p.task_id = t.task_id and p.reverts_patch_id is not null limit 1)
+    from tasks t join runs r on r.run_id = t.run_id
+    where t.task_id = ${taskId}
+    returning run_id`);
+  const runId = row?.run_id ?? null;
+  await recordCreated(tx, { kind: 'patch', state: 'PENDING', ids: [patchId], runId, actor: ACTOR });
+}
+
+/** PENDING→VALIDATING→STAGED or QUARANTINED: what was found out before the transaction is written down in one. */
+async function checkPatch(
+  tx: Tx,
+  patch_id: string,
+  { refusal, notes }: Pick<NewPatch, 'refusal' | 'notes'>,
+): Promise<void> {
+  const actor = 'check-patch';
+  await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'VALIDATING', rows: toRows([patch_id]), actor });
+  if (refusal === null) {
+    const set = sql`, staged_at = now(), evidence = w.detail`;
+    const rows = toRows([patch_id], undefined, notes ?? undefined);
+    await transition(tx, { kind: 'patch', from: ['VALIDATING'], to: 'STAGED', rows, actor, set });
+  } else {
+    await transition(tx, {
+      kind: 'patch',
+      from: ['VALIDATING'],
+      to: 'QUARANTINED',
+      rows: toRows([patch_id], refusal.reason, refusal.evidence),
+      actor,
+      set: sql`, evidence = w.detail`,
+    });
+  }
+}
+
+/** A completing attempt replaces every patch of its task that has not landed. */
+export async function supersedeUnlanded(
+  tx: Tx,
+  { taskIds, except = '' }: { taskIds: readonly string[]; except?: string },
+): Promise<void> {
+  const old = await tx.query<{ patch_id: string }>(sql`
+    select patch_id from patches
+    where task_id = any (${[...taskIds]}::text[]) and state = any (${[...UNLANDED_PATCH_STATES]}::text[])
+      and intent_id is null and patch_id <> ${except}`);
+  await transition(tx, {
+    kind: 'patch',
+    from: UNLANDED_PATCH_STATES,
+    to: 'SUPERSEDED',
+    rows: toRows(
+      old.map(({ patch_id }) => patch_id),
+      'newer_attempt',
+      except === '' ? undefined : { superseded_by: except },
+    ),
+    actor: ACTOR,
+    where: sql`and t.intent_id is null`,
+    set: KEEP_DETAIL,
+  });
+}

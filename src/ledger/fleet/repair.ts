@@ -1,0 +1,173 @@
+import { sql, type Tx } from '../../database/database.ts';
+import { capacity, DISPATCHED, type DispatchedKind, handBackAll } from '../attempts/admission.ts';
+import { cancelDependants } from '../runs/dependants.ts';
+import { queueTasks } from '../runs/start-run.ts';
+import { RECONCILER, recordRepairs, toRows, transition } from '../transition.ts';
+
+/** A message that seems to have got lost on its way. */
+export interface LostDispatch {
+  kind: DispatchedKind;
+  id: string;
+  dispatch: number;
+}
+
+/** A slot is emptied after the end of what ran there is written. */
+const CLEANED_UP = sql`interval '10 seconds'`;
+/** A pool that took something within this time is at work; messages of one queue may overtake each other by as much. */
+const QUIET = sql`interval '2 seconds'`;
+
+/**
+ * What was dispatched `olderThanMs` ago and not claimed though its pool has a free slot, and though either nothing of the
+ * pool began lately or something that was dispatched later is running already. The queue is never asked.
+ */
+export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promise<LostDispatch[]> {
+  const suspects: LostDispatch[] = [];
+  for (const kind of ['task', 'gate'] as const) {
+    const pools = (await capacity(tx, kind)).filter(({ free }) => free > 0).map(({ pool }) => pool);
+    if (pools.length === 0) continue;
+    const { table, key, waiting } = DISPATCHED[kind];
+    const rows = await tx.query<Omit<LostDispatch, 'kind'>>(sql`
+      select ${key} as id, t.dispatch from ${table} t
+      where t.state = ${waiting} and t.pool = any (${pools}::text[])
+        and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
+        and (not exists (select 1 from ${table} r
+                         where r.pool = t.pool and (r.state = 'RUNNING' and r.started_at > now() - ${QUIET}
+                                                    or r.completed_at > now() - ${CLEANED_UP}))
+             or exists (select 1 from ${table} r
+                        where r.state = 'RUNNING' and r.pool = t.pool and r.dispatched_at > t.dispatched_at + ${QUIET}))`);
+    suspects.push(...rows.map((row) => ({ kind, ...row })));
+  }
+  return suspects;
+}
+
+/** Lets the dispatcher send them again, under a number that no older message has. A message that comes late is refused. */
+export async function forgetDispatches(tx: Tx, lost: readonly LostDispatch[]): Promise<number> {
+  let forgotten = 0;
+  for (const kind of ['task', 'gate'] as const) {
+    const rows = await handBackAll(
+      tx,
+      kind,
+      lost.filter((dispatch) => dispatch.kind === kind),
+    );
+    await recordRepairs(tx, { kind, cause: 'dispatch_lost', rows });
+    forgotten += rows.length;
+  }
+  return forgotten;
+}
+
+/**
+ * What was dispatched to a pool that all workers have left waits in the ledger again: it would hold places of its tool and
+ * repository that others could use. No repair, for nothing is broken; its message is refused if it is taken after all.
+ */
+export async function takeBackFromLeftPools(tx: Tx, olderThanMs: number): Promise<number> {
+  let taken = 0;
+  for (const kind of ['task', 'gate'] as const) {
+    const left = (await capacity(tx, kind)).filter(({ slots }) => slots === 0).map(({ pool }) => pool);
+    if (left.length === 0) continue;
+    const { table, key, waiting } = DISPATCHED[kind];
+    const stranded = await tx.query<{ id: string; dispatch: number }>(sql`
+      select ${key} as id, t.dispatch from ${table} t
+      where t.state = ${waiting} and t.pool = any (${left}::text[])
+        and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)`);
+    taken += (await handBackAll(tx, kind, stranded)).length;
+  }
+  return taken;
+}
+
+/** QUEUED→FAILED for tasks that waited longer than they may. In a paused run nobody's time runs out. */
+export async function expireQueued(tx: Tx): Promise<number> {
+  const late = await tx.query<{ task_id: string }>(sql`
+    select t.task_id from tasks t join runs r on r.run_id = t.run_id
+    where t.state = 'QUEUED' and t.queue_expires_at < now() and r.state = 'RUNNING' order by t.task_id limit 1000`);
+  const ids = late.map(({ task_id }) => task_id);
+  const where = sql`and t.queue_expires_at < now()`;
+  const rows = toRows(ids, 'queue_timeout');
+  const failed = await transition(tx, {
+    kind: 'task',
+    from: ['QUEUED'],
+    to: 'FAILED',
+    rows,
+    actor: 'queue-timeout',
+    where,
+  });
+  if (failed.length > 0) {
+    await cancelDependants(
+      tx,
+      failed.map(({ id }) => id),
+    );
+  }
+  return failed.length;
+}
+
+/**
+ * Counts anew where the counters of a workstream or run say that something is still to come and every row below has ended
+ * and been counted. Gives how many it put right; the roll-up then ends them.
+ */
+export async function recountRollUps(tx: Tx): Promise<number> {
+  const workstreams = await tx.query<{ id: string; run_id: string; state: string }>(sql`
+    with counted as (
+      select w.workstream_id, count(*)::int as ended, count(*) filter (where t.state = 'FAILED')::int as failed,
+             count(*) filter (where t.state = 'CANCELLED')::int as cancelled
+      from workstreams w join tasks t on t.workstream_id = w.workstream_id
+      where w.state = 'RUNNING'
+      group by w.workstream_id, w.tasks_ended, w.tasks_total
+      having bool_and(t.rolled_up) and (w.tasks_ended <> count(*) or w.tasks_total <> count(*))
+    )
+    update workstreams w
+    set tasks_total = c.ended, tasks_ended = c.ended, tasks_failed = c.failed, tasks_cancelled = c.cancelled, updated_at = now()
+    from counted c where w.workstream_id = c.workstream_id
+    returning w.workstream_id as id, w.run_id, w.state`);
+  await recordRepairs(tx, { kind: 'workstream', cause: 'roll_up_stuck', rows: workstreams });
+  const runs = await tx.query<{ id: string; run_id: string; state: string }>(sql`
+    with counted as (
+      select r.run_id, count(*)::int as ended,
+             count(*) filter (where w.critical and w.state <> 'COMPLETED')::int as critical_failed
+      from runs r join workstreams w on w.run_id = r.run_id
+      where r.state = 'RUNNING'
+      group by r.run_id, r.workstreams_ended, r.workstreams_total
+      having bool_and(w.rolled_up) and (r.workstreams_ended <> count(*) or r.workstreams_total <> count(*))
+    )
+    update runs r
+    set workstreams_total = c.ended, workstreams_ended = c.ended, critical_failed = c.critical_failed, updated_at = now()
+    from counted c where r.run_id = c.run_id
+    returning r.run_id as id, r.run_id, r.state`);
+  await recordRepairs(tx, { kind: 'run', cause: 'roll_up_stuck', rows: runs });
+  return workstreams.length + runs.length;
+}
+
+/** BLOCKED→PENDING→QUEUED for tasks whose every dependency is COMPLETED, whatever their counter says. */
+export async function unblockOverlooked(tx: Tx): Promise<number> {
+  const overlooked = await tx.query<{ task_id: string }>(sql`
+    select t.task_id from tasks t join workstreams w on w.workstream_id = t.workstream_id
+    where t.state = 'BLOCKED' and w.state = 'RUNNING'
+      and not exists (
+        select 1 from task_dependencies d join tasks p on p.task_id = d.depends_on_id
+        where d.task_id = t.task_id and p.state <> 'COMPLETED')
+    order by t.task_id limit 1000`);
+  const unblocked = await transition(tx, {
+    kind: 'task',
+    from: ['BLOCKED'],
+    to: 'PENDING',
+    rows: toRows(
+      overlooked.map(({ task_id }) => task_id),
+      'dependency_overlooked',
+    ),
+    actor: RECONCILER,
+    set: sql`, open_dependencies = 0`,
+  });
+  const ids = unblocked.map(({ id }) => id);
+  await tx.query(sql`
+    update task_dependencies set satisfied_at = now() where task_id = any (${ids}::text[]) and satisfied_at is null`);
+  await queueTasks(tx, ids);
+  return ids.length;
+}
+
+/** What no limit looks at any more: starts outside their window, and what tools cost on days long past. */
+export async function pruneToolUse(tx: Tx): Promise<void> {
+  await tx.query(sql`delete from tool_costs where day < (now() at time zone 'UTC')::date - 90`);
+  await tx.query(sql`
+    delete from tool_starts s
+    where not exists (
+      select 1 from circuit_breakers b
+      where b.tool_name = s.tool_name and s.started_at > now() - make_interval(secs => b.rate_per_seconds))`);
+}

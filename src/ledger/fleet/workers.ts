@@ -1,0 +1,244 @@
+import { SluiceError } from '../../contract/errors.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import type { GateValues } from '../../domain/gates-in-force.ts';
+import { liveStates } from '../../domain/lifecycle.ts';
+import type { WorkerState } from '../../domain/lifecycles/worker.ts';
+import { afterFailure } from '../../domain/retry.ts';
+import { storableJson } from '../../lib/storable.ts';
+import { freeProbes } from '../attempts/breakers.ts';
+import { failGates } from '../landing/gates.ts';
+import { countRefused } from '../refused-writes.ts';
+import { cancelDependants } from '../runs/dependants.ts';
+import { RECONCILER, recordCreated, recordNote, toRows, transition } from '../transition.ts';
+
+export interface NewWorker {
+  workerId: string;
+  hostname: string;
+  pid: number;
+  pools: readonly string[];
+  taskSlots: number;
+  gateSlots: number;
+  confinement: 'bubblewrap' | 'user' | 'none';
+  /** By the repository's address. */
+  gateValues: Readonly<Record<string, GateValues>>;
+}
+
+export async function registerWorker(tx: Tx, worker: NewWorker): Promise<void> {
+  await tx.query(sql`
+    insert into workers (worker_id, state, hostname, pid, pools, task_slots, gate_slots,
+                         confinement, gate_values, last_heartbeat)
+    values (${worker.workerId}, 'IDLE', ${worker.hostname}, ${worker.pid}, ${[...worker.pools]}::text[],
+            ${worker.taskSlots}, ${worker.gateSlots}, ${worker.confinement},
+            ${storableJson(worker.gateValues)}::jsonb, now())`);
+  await recordCreated(tx, { kind: 'worker', state: 'IDLE', ids: [worker.workerId], runId: null, actor: 'worker' });
+}
+
+export interface Heartbeat {
+  workerId: string;
+  /** Tasks and gates that the main thread holds. Others are not renewed: nobody works on them. */
+  heldIds: readonly string[];
+  leaseMs: number;
+  /** True while work waits that this worker should take and does not. */
+  starving: boolean;
+}
+
+/** What the worker still holds; undefined when the ledger has given it up and it must stop everything. */
+export interface HeldWork {
+  draining: boolean;
+  /** `task_…` and `gate_…` ids with the attempt that holds them. */
+  held: { id: string; attempt: number }[];
+}
+
+/** One batched write: the worker's row, IDLE or BUSY as it is, and the leases of all its tasks and gates. */
+export async function heartbeat(
+  tx: Tx,
+  { workerId, heldIds, leaseMs, starving }: Heartbeat,
+): Promise<HeldWork | undefined> {
+  const [worker] = await tx.query<{ state: WorkerState; draining: boolean }>(sql`
+    update workers set last_heartbeat = now(), updated_at = now(),
+           stalled_since = null,
+           starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end
+    where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')
+    returning state, draining`);
+  if (worker === undefined) {
+    await countRefused(tx, [workerId]);
+    return undefined;
+  }
+  const busy = heldIds.length > 0;
+  const wanted = busy ? 'BUSY' : 'IDLE';
+  if (worker.state !== wanted) {
+    const from = worker.state === 'UNHEALTHY' ? (['UNHEALTHY'] as const) : ([busy ? 'IDLE' : 'BUSY'] as const);
+    await transition(tx, { kind: 'worker', from, to: wanted, rows: toRows([workerId]), actor: 'worker' });
+  }
+  const lease = sql`lease_expires_at = now() + make_interval(secs => ${leaseMs / 1000}::float8)`;
+  const held = await tx.query<{ id: string; attempt: number }>(sql`
+    with renewed_tasks as (
+      update tasks set ${lease}
+      where worker_id = ${workerId} and state = 'RUNNING' and task_id = any (${[...heldIds]}::text[])
+      returning task_id as id, attempt
+    ), renewed_gates as (
+      update test_gates set ${lease}
+      where worker_id = ${workerId} and state = 'RUNNING' and gate_id = any (${[...heldIds]}::text[])
+      returning gate_id as id, attempt
+    )
+    select id, attempt from renewed_tasks union all select id, attempt from renewed_gates`);
+  return { draining: worker.draining, held };
+}
+
+/** The main thread of a worker stands still: no lease is renewed, and what it runs is suspected. */
+export async function noteStall(tx: Tx, workerId: string): Promise<void> {
+  await tx.query(sql`
+    update workers set stalled_since = coalesce(stalled_since, now())
+    where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')`);
+}
+
+/** A worker that goes in peace. What it still held goes back to the queue. */
+export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
+  await transition(tx, {
+    kind: 'worker',
+    from: ['IDLE', 'BUSY', 'UNHEALTHY'],
+    to: 'STOPPED',
+    rows: toRows([workerId], 'stopped'),
+    actor: 'worker',
+    set: sql`, stopped_at = now()`,
+  });
+  await takeBackWork(tx, { whose: sql`worker_id = ${workerId}`, cause: 'worker_stopped', actor: 'worker' });
+}
+
+/**
+ * A worker whose process is known to be gone, its children ended: DEAD at once, without waiting for its lease. Nothing when
+ * its row has ended already. `crashed`: by itself, so that what it ran is suspected.
+ */
+export async function buryWorker(tx: Tx, { workerId, crashed }: { workerId: string; crashed: boolean }): Promise<void> {
+  if (crashed) await noteStall(tx, workerId);
+  const reason = crashed ? 'crashed' : 'process_ended';
+  const move = { kind: 'worker', rows: toRows([workerId], reason), actor: 'supervisor' } as const;
+  await transition(tx, { ...move, from: ['IDLE', 'BUSY'], to: 'UNHEALTHY' });
+  await transition(tx, { ...move, from: ['UNHEALTHY'], to: 'DEAD', set: sql`, stopped_at = now()` });
+  await takeBackWork(tx, { whose: sql`worker_id = ${workerId}`, cause: 'worker_lost', actor: 'supervisor' });
+}
+
+/** Asks a worker to take no more; its next heartbeat hears of it. Throws `entity.not_found`, `state.changed`. */
+export async function drainWorker(
+  tx: Tx,
+  { workerId, actor, reason }: { workerId: string; actor: string; reason: string },
+): Promise<void> {
+  const [worker] = await tx.query<{ state: WorkerState }>(sql`
+    update workers set draining = true, reason = ${reason}, updated_at = now()
+    where worker_id = ${workerId} and state = any (${liveStates('worker')}::text[]) returning state`);
+  if (worker !== undefined) {
+    const note = {
+      kind: 'worker',
+      id: workerId,
+      runId: null,
+      state: worker.state,
+      reason: 'drain',
+      actor,
+      detail: { reason },
+    } as const;
+    return recordNote(tx, note);
+  }
+  const [known] = await tx.query<{ state: WorkerState }>(sql`select state from workers where worker_id = ${workerId}`);
+  if (known === undefined) throw new SluiceError('entity.not_found', `there is no worker ${workerId}`);
+  throw new SluiceError('state.changed', `the worker is ${known.state}`, { facts: { state: known.state } });
+}
+
+/** RUNNING by nobody who could end it: its worker's row is gone, or has ended. */
+const NOBODYS = sql`(worker_id is null or worker_id in (select worker_id from workers where state in ('DEAD', 'STOPPED')))`;
+
+export interface Reaped {
+  unhealthy: number;
+  dead: number;
+  tasks: number;
+  gates: number;
+}
+
+/** Judges the living by the database's clock: silent for long UNHEALTHY, for a lease DEAD; what they held goes back. */
+export async function reapWorkers(
+  tx: Tx,
+  { unhealthyAfterMs, deadAfterMs }: { unhealthyAfterMs: number; deadAfterMs: number },
+): Promise<Reaped> {
+  const silent = await tx.query<{ worker_id: string; is_dead: boolean }>(sql`
+    select worker_id, last_heartbeat < now() - make_interval(secs => ${deadAfterMs / 1000}::float8) as is_dead
+    from workers
+    where state in ('IDLE', 'BUSY', 'UNHEALTHY')
+      and last_heartbeat < now() - make_interval(secs => ${unhealthyAfterMs / 1000}::float8)
+    order by worker_id`);
+  const stillSilent = sql`and t.last_heartbeat < now() - make_interval(secs => ${unhealthyAfterMs / 1000}::float8)`;
+  const unhealthy = await transition(tx, {
+    kind: 'worker',
+    from: ['IDLE', 'BUSY'],
+    to: 'UNHEALTHY',
+    rows: toRows(
+      silent.map(({ worker_id }) => worker_id),
+      'silent',
+    ),
+    actor: RECONCILER,
+    where: stillSilent,
+  });
+  const dead = await transition(tx, {
+    kind: 'worker',
+    from: ['UNHEALTHY'],
+    to: 'DEAD',
+    rows: toRows(
+      silent.filter(({ is_dead }) => is_dead).map(({ worker_id }) => worker_id),
+      'lease_expired',
+    ),
+    actor: RECONCILER,
+    where: sql`and t.last_heartbeat < now() - make_interval(secs => ${deadAfterMs / 1000}::float8)`,
+    set: sql`, stopped_at = now()`,
+  });
+  const actor = RECONCILER;
+  const expired = await takeBackWork(tx, { whose: sql`lease_expires_at < now()`, cause: 'worker_lost', actor });
+  const orphaned = await takeBackWork(tx, { whose: NOBODYS, cause: 'orphaned', actor });
+  return {
+    unhealthy: unhealthy.length,
+    dead: dead.length,
+    tasks: expired.tasks + orphaned.tasks,
+    gates: expired.gates + orphaned.gates,
+  };
+}
+
+/**
+ * RUNNING→QUEUED without using up a retry; a task over which workers hang or crash FAILS soon, one that is interrupted for
+ * other reasons in the end.
+ */
+async function takeBackWork(
+  tx: Tx,
+  { whose, cause, actor }: { whose: ReturnType<typeof sql>; cause: string; actor: string },
+): Promise<{ tasks: number; gates: number }> {
+  const tasks = await tx.query<{ task_id: string; attempt: number; interruptions: number; deaths: number }>(sql`
+    select task_id, attempt, interruptions, worker_deaths + (worker_id in (
+             select worker_id from workers where stalled_since is not null))::int as deaths
+    from tasks where state = 'RUNNING' and ${whose} order by task_id for update`);
+  for (const { task_id, attempt, interruptions, deaths } of tasks) {
+    const next = afterFailure(
+      'interrupted',
+      { interruptions, workerDeaths: deaths, retryCount: 0, maxRetries: 0, sameAsBefore: false },
+      () => 0,
+    );
+    if (next.to === 'FAILED') {
+      const rows = toRows([task_id], next.reason, { cause });
+      await transition(tx, { kind: 'task', from: ['RUNNING'], to: 'FAILED', rows, actor });
+      await cancelDependants(tx, [task_id]);
+    } else {
+      await transition(tx, {
+        kind: 'task',
+        from: ['RUNNING'],
+        to: 'QUEUED',
+        rows: [{ id: task_id, reason: cause, data: { deaths } }],
+        actor,
+        set: sql`, interruptions = t.interruptions + 1, worker_deaths = (w.data ->> 'deaths')::int`,
+      });
+    }
+    await freeProbes(tx, [{ taskId: task_id, attempt }]);
+  }
+  const gates = await tx.query<{ gate_id: string }>(sql`
+    select gate_id from test_gates where state = 'RUNNING' and ${whose}`);
+  const lost = await failGates(tx, {
+    gateIds: gates.map(({ gate_id }) => gate_id),
+    outcome: 'lost',
+    actor,
+  });
+  return { tasks: tasks.length, gates: lost.length };
+}

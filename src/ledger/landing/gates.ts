@@ -1,0 +1,114 @@
+import type { GateDefinition } from '../../contract/policy.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import type { GateOutcome } from '../../domain/lifecycles/gate.ts';
+import type { VerdictSeal } from '../../domain/verdict-seal.ts';
+import { storableJson } from '../../lib/storable.ts';
+import { assertLease, type HeldLease } from '../leases.ts';
+import { countRefusedEndings } from '../refused-writes.ts';
+import { recordCreated, toRows, transition } from '../transition.ts';
+
+export interface NewGate {
+  gate_id: string;
+  target_id: string;
+  definition: GateDefinition;
+  digest: string;
+  tree_id: string;
+  tip_commit: string;
+  patch_ids: readonly string[];
+  pinned: boolean;
+  /** The patch on whose account it runs: its task owns the row. */
+  owner: string;
+}
+
+/** Queues one execution. False when one is live on that (tree, digest) already: it will do. */
+export async function requestGate(tx: Tx, lease: HeldLease, gate: NewGate): Promise<boolean> {
+  await assertLease(tx, lease);
+  const made = await tx.query<{ run_id: string | null }>(sql`
+    insert into test_gates (gate_id, task_id, run_id, target_id, state, test_suite, timeout_seconds, definition, pool,
+                            digest, tree_id, tip_commit, patch_ids, pinned, advisory)
+    select ${gate.gate_id}, p.task_id, p.run_id, ${gate.target_id}, 'PENDING', ${gate.definition.name},
+           ${gate.definition.timeout_seconds}, ${storableJson(gate.definition)}::jsonb, ${gate.definition.pool},
+           ${gate.digest}, ${gate.tree_id}, ${gate.tip_commit}, ${[...gate.patch_ids]}::text[], ${gate.pinned},
+           ${gate.definition.advisory}
+    from patches p where p.patch_id = ${gate.owner} and p.state = 'STAGED'
+    on conflict do nothing
+    returning run_id`);
+  if (made.length === 0) return false;
+  const runId = made[0]!.run_id;
+  await recordCreated(tx, { kind: 'gate', state: 'PENDING', ids: [gate.gate_id], runId, actor: 'coordinator' });
+  return true;
+}
+
+export interface GateEnd {
+  gateId: string;
+  workerId: string;
+  attempt: number;
+  exitCode: number | null;
+  /** `passed`, or why not. Only passed and red are verdicts. */
+  outcome: 'passed' | Exclude<GateOutcome, 'withdrawn'>;
+  results: Readonly<Record<string, unknown>>;
+}
+
+/** RUNNING→PASSED or FAILED and the verdict in one transaction; false when the fence refused it. */
+export async function endGate(tx: Tx, end: GateEnd, seal: VerdictSeal): Promise<boolean> {
+  const passed = end.outcome === 'passed';
+  const reason = passed ? null : end.outcome;
+  const rows = [
+    { id: end.gateId, reason, detail: end.results, data: { attempt: end.attempt, exitCode: end.exitCode } },
+  ];
+  const moved = await transition(tx, {
+    kind: 'gate',
+    from: ['RUNNING'],
+    to: passed ? 'PASSED' : 'FAILED',
+    rows,
+    actor: 'worker',
+    where: sql`and t.attempt = (w.data ->> 'attempt')::int`,
+    set: sql`, exit_code = (w.data ->> 'exitCode')::int, outcome = w.reason, test_results = w.detail`,
+  });
+  if (moved.length === 0) {
+    await countRefusedEndings(tx, [{ ...end, id: end.gateId }]);
+    return false;
+  }
+  if (passed || end.outcome === 'red') await recordVerdict(tx, { gateId: end.gateId, passed, seal });
+  return true;
+}
+
+/** What the execution decided; on record as a flake where another one has decided otherwise. */
+async function recordVerdict(
+  tx: Tx,
+  { gateId, passed, seal }: { gateId: string; passed: boolean; seal: VerdictSeal },
+): Promise<void> {
+  const [gate] = await tx.query<{ treeId: string; digest: string }>(
+    sql`select tree_id as "treeId", digest from test_gates where gate_id = ${gateId}`,
+  );
+  const signed = passed ? seal.sign({ ...gate!, gateId }) : null;
+  await tx.query(sql`
+    insert into gate_verdicts (tree_id, digest, gate_id, passed, flaky, gate_name, seal)
+    select g.tree_id, g.digest, g.gate_id, ${passed},
+           exists (select 1 from gate_verdicts v
+                   where v.tree_id = g.tree_id and v.digest = g.digest and v.passed <> ${passed}),
+           g.test_suite, ${signed}::text
+    from test_gates g where g.gate_id = ${gateId}`);
+}
+
+/** PENDING or RUNNING→FAILED(withdrawn): nobody waits for it any more. Gives the ones that moved. */
+export async function withdrawGates(tx: Tx, lease: HeldLease, gateIds: readonly string[]): Promise<string[]> {
+  await assertLease(tx, lease);
+  return failGates(tx, { gateIds, outcome: 'withdrawn', actor: 'coordinator' });
+}
+
+/** Executions that ended with no word from their worker. */
+export async function failGates(
+  tx: Tx,
+  { gateIds, outcome, actor }: { gateIds: readonly string[]; outcome: 'withdrawn' | 'lost'; actor: string },
+): Promise<string[]> {
+  const moved = await transition(tx, {
+    kind: 'gate',
+    from: ['PENDING', 'BLOCKED', 'RUNNING'],
+    to: 'FAILED',
+    rows: toRows(gateIds, outcome),
+    actor,
+    set: sql`, outcome = w.reason`,
+  });
+  return moved.map(({ id }) => id);
+}

@@ -1,0 +1,208 @@
+import { type GreenVerdict, HAS_EXECUTION, sealedPart } from '../../dao/gate-verdict-dao.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import { type FlakeTolerance, greensDecide } from '../../domain/landing/flake-tolerance.ts';
+import type { VerdictSeal } from '../../domain/verdict-seal.ts';
+import type { IntendedPatch, IntendedProof } from '../../entities/landing-intent.ts';
+import { newId } from '../../lib/id.ts';
+import { storableJson } from '../../lib/storable.ts';
+import { completeTasks } from '../attempts/attempts.ts';
+import { assertLease, type HeldLease } from '../leases.ts';
+import { toRows, transition } from '../transition.ts';
+import { NOT_LANDING, REMOVED } from './stop-patches.ts';
+
+const ACTOR = 'coordinator';
+
+export interface NewIntent {
+  targetId: string;
+  oldTip: string;
+  newCommit: string;
+  treeId: string;
+  prove: 'every_commit' | 'batch';
+  /** In landing order. */
+  patches: readonly IntendedPatch[];
+  /** Every (tree, digest) that must have passed. None is no proof. */
+  proofs: readonly (IntendedProof & { tolerance: FlakeTolerance })[];
+}
+
+/**
+ * Writes down what is about to be pushed, by compare-and-set on STAGED and on green verdicts for every proof. Undefined
+ * when one of them does not hold (any more); then nothing is written. While it stands, nobody else can move its patches.
+ */
+export async function openIntent(
+  tx: Tx,
+  { lease, seal }: { lease: HeldLease; seal: VerdictSeal },
+  intent: NewIntent,
+): Promise<string | undefined> {
+  await assertLease(tx, lease);
+  const proofs = await provenBy(tx, intent, seal);
+  if (proofs === undefined) return undefined;
+  // Whoever was told that the target is paused must not see it land any more.
+  const open = await tx.query(sql`
+    select 1 from targets where target_id = ${intent.targetId} and paused_at is null for share`);
+  if (open.length === 0) return undefined;
+  const ids = intent.patches.map(({ patch_id }) => patch_id);
+  const free = await tx.query(sql`
+    select patch_id from patches
+    where patch_id = any (${ids}::text[]) and state = 'STAGED' and intent_id is null
+    order by patch_id for update`);
+  if (free.length !== ids.length) return undefined;
+  const intentId = newId('intent');
+  await tx.query(sql`
+    insert into landing_intents (intent_id, target_id, epoch, old_tip, new_commit, tree_id, prove, proofs, patches)
+    values (${intentId}, ${intent.targetId}, ${lease.epoch}, ${intent.oldTip}, ${intent.newCommit}, ${intent.treeId},
+            ${intent.prove}, ${storableJson(proofs)}::jsonb, ${storableJson(intent.patches)}::jsonb)`);
+  await tx.query(sql`
+    update patches set intent_id = ${intentId}, updated_at = now() where patch_id = any (${ids}::text[])`);
+  return intentId;
+}
+
+/**
+ * A wrong plan can waste time; that it lands nothing untested is made sure of here. Each proof comes back with the execution
+ * behind it; undefined when one has none, or its verdict was not sealed by this daemon.
+ */
+async function provenBy(
+  tx: Tx,
+  { targetId, proofs, treeId, patches, prove }: NewIntent,
+  seal: VerdictSeal,
+): Promise<IntendedProof[] | undefined> {
+  const trees = prove === 'every_commit' ? patches.map(({ tree }) => tree) : [treeId];
+  if (trees.length === 0 || !trees.every((tree) => proofs.some((proof) => proof.tree === tree))) return undefined;
+  // What an operator has forgiven, by letting landing go on or by staging the patch again, counts no more.
+  const green = await tx.query<GreenVerdict & { greens: number; reds: number }>(sql`
+    select v.tree_id, v.digest, v.gate_id, v.seal, runs.greens, runs.reds
+    from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[],
+                ${proofs.map(({ tolerance }) => tolerance.excusedFromMs / 1_000)}::float8[],
+                ${proofs.map(({ tolerance }) => tolerance.excusedBeforeMs / 1_000)}::float8[])
+           as p(tree, digest, excused_from, excused_before)
+    join gate_verdicts v on v.tree_id = p.tree and v.digest = p.digest and v.passed
+    join targets a on a.target_id = ${targetId}
+    cross join lateral (
+      select count(*) filter (where g.state = 'PASSED')::int as greens,
+             count(*) filter (where g.outcome in ('red', 'timeout')
+                                and not (g.created_at >= to_timestamp(p.excused_from)
+                                         and g.created_at < to_timestamp(p.excused_before))
+                                and g.completed_at >= coalesce(a.resumed_at, '-infinity')
+                                and g.created_at >= coalesce(q.staged_at, '-infinity'))::int as reds
+      from test_gates g left join patches q on q.patch_id = g.patch_ids[cardinality(g.patch_ids)]
+      where g.tree_id = v.tree_id and g.digest = v.digest) runs
+    where ${HAS_EXECUTION}`);
+  const proven = proofs.map(({ tolerance, ...proof }) => {
+    const verdict = green
+      .filter(({ tree_id, digest }) => tree_id === proof.tree && digest === proof.digest)
+      .find((known) => seal.holds(sealedPart(known), known.seal));
+    if (verdict === undefined || !greensDecide(verdict, tolerance)) return undefined;
+    return { ...proof, gate_id: verdict.gate_id, seal: verdict.seal ?? null };
+  });
+  return proven.every((proof) => proof !== undefined) ? proven : undefined;
+}
+
+/**
+ * The pushed commit is on the branch: STAGED→APPLIED, and the intent is settled. Safe to call twice. Gives the patches
+ * that could not be moved: the branch holds them and the ledger says otherwise, so a person must look.
+ */
+export async function settleApplied(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
+  await assertLease(tx, lease);
+  const patches = await settle(tx, intentId, 'applied');
+  return applyPatches(tx, { intentId, patches, where: sql`and t.intent_id = ${intentId}` });
+}
+
+async function applyPatches(
+  tx: Tx,
+  { intentId, patches, where }: { intentId: string; patches: readonly IntendedPatch[]; where: ReturnType<typeof sql> },
+): Promise<string[]> {
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'APPLIED',
+    rows: patches.map(({ patch_id, commit, tree }) => ({
+      id: patch_id,
+      detail: { commit, tree, intent_id: intentId },
+      data: { commit, tree },
+    })),
+    actor: ACTOR,
+    where,
+    set: sql`, applied_at = now(), landed_commit = w.data ->> 'commit', landed_tree = w.data ->> 'tree'`,
+  });
+  return patches.map(({ patch_id }) => patch_id).filter((id) => !moved.some((row) => row.id === id));
+}
+
+/** The push did not happen: the patches are free again, STAGED as they were. */
+export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
+  await assertLease(tx, lease);
+  await settle(tx, intentId, 'cleared');
+  await tx.query(sql`update patches set intent_id = null, updated_at = now() where intent_id = ${intentId}`);
+  return [];
+}
+
+/**
+ * A push that was given up arrived all the same: what was cleared is applied. Gives the patches that have moved on since, as
+ * `settleApplied` does; undefined when the same commit was pushed again since and is known by that.
+ */
+export async function settleLate(tx: Tx, lease: HeldLease, intentId: string): Promise<string[] | undefined> {
+  await assertLease(tx, lease);
+  // The same commit may have been pushed again since, and be known by that.
+  const unknown = await tx.query(sql`
+    select 1 from landing_intents i, jsonb_to_recordset(i.patches) as p(patch_id text, commit text)
+    where i.intent_id = ${intentId} and not exists (
+      select 1 from patches landed where landed.patch_id = p.patch_id and landed.landed_commit = p.commit)`);
+  if (unknown.length === 0) return undefined;
+  const [late] = await tx.query<{ patches: IntendedPatch[] }>(sql`
+    update landing_intents set outcome = 'applied', settled_at = now()
+    where intent_id = ${intentId} and outcome = 'cleared' returning patches`);
+  return applyPatches(tx, { intentId, patches: late?.patches ?? [], where: NOT_LANDING });
+}
+
+async function settle(tx: Tx, intentId: string, outcome: 'applied' | 'cleared'): Promise<IntendedPatch[]> {
+  const settled = await tx.query<{ patches: IntendedPatch[] }>(sql`
+    update landing_intents set outcome = ${outcome}, settled_at = now()
+    where intent_id = ${intentId} and settled_at is null returning patches`);
+  return settled[0]?.patches ?? [];
+}
+
+/** APPLIED→VERIFIED; in the same transaction its task is COMPLETED and what waited for it goes on. */
+export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly string[]): Promise<void> {
+  await assertLease(tx, lease);
+  const verified = await transition(tx, {
+    kind: 'patch',
+    from: ['APPLIED'],
+    to: 'VERIFIED',
+    rows: toRows(patchIds),
+    actor: ACTOR,
+    set: sql`, verified_at = now()`,
+  });
+  if (verified.length === 0) return;
+  await rollBackReverted(
+    tx,
+    verified.map(({ id }) => id),
+  );
+  const tasks = await tx.query<{ task_id: string }>(sql`
+    update tasks t set landed_commit = p.landed_commit, updated_at = now()
+    from patches p where p.task_id = t.task_id and p.patch_id = any (${verified.map(({ id }) => id)}::text[])
+    returning t.task_id`);
+  await completeTasks(
+    tx,
+    tasks.map(({ task_id }) => task_id),
+    'landed',
+  );
+}
+
+/** What these patches take back is ROLLED_BACK in the transaction that verifies them. */
+async function rollBackReverted(tx: Tx, verifiedIds: readonly string[]): Promise<void> {
+  const reverted = await tx.query<{ patch_id: string; by: string }>(sql`
+    select reverts_patch_id as patch_id, patch_id as by from patches
+    where patch_id = any (${[...verifiedIds]}::text[]) and reverts_patch_id is not null`);
+  await transition(tx, {
+    kind: 'patch',
+    from: ['APPLIED', 'VERIFIED'],
+    to: 'ROLLED_BACK',
+    rows: reverted.map(({ patch_id, by }) => ({ id: patch_id, reason: 'reverted', detail: { by } })),
+    actor: ACTOR,
+  });
+}
+
+/** Notes what was found wrong with a landed patch; its state stays until an operator has looked. */
+export async function noteLostPatch(tx: Tx, lease: HeldLease, patchId: string): Promise<void> {
+  await assertLease(tx, lease);
+  await tx.query(sql`
+    update patches set reason = ${REMOVED}, updated_at = now() where patch_id = ${patchId} and state = 'APPLIED'`);
+}

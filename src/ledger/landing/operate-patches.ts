@@ -1,0 +1,127 @@
+import { SluiceError } from '../../contract/errors.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import { UNLANDED_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
+import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
+import { sendBack } from '../attempts/attempts.ts';
+import { assertNotLanding, cancelTask } from '../runs/cancel.ts';
+import { reopenForPatch } from '../runs/retry.ts';
+import { KEEP_DETAIL, recordNote, toRows, transition } from '../transition.ts';
+
+/** What an operator does to one patch: who, and why. */
+export interface PatchOrder {
+  patchId: string;
+  actor: string;
+  reason: string;
+}
+
+interface SteeredPatch {
+  patch_id: string;
+  task_id: string;
+  run_id: string | null;
+  state: string;
+  reason: string | null;
+  commit_id: string | null;
+}
+
+/** Before all, behind all, or between: higher lands first. Only of a patch that waits to land. */
+export async function prioritizePatch(tx: Tx, order: PatchOrder & { priority: number }): Promise<void> {
+  const patch = await lock(tx, order.patchId);
+  if (patch.state !== 'STAGED') throw notIn(patch, 'STAGED');
+  await tx.query(sql`
+    update patches set priority = ${order.priority}, updated_at = now() where patch_id = ${order.patchId}`);
+  await note(tx, patch, order, `priority ${order.priority}`);
+  await lookAfresh(tx, patch.patch_id);
+}
+
+/** BLOCKED→STAGED, at the end of its line: what was held against it counts no more. Its task waits for it again. */
+export async function requeuePatch(tx: Tx, order: PatchOrder): Promise<void> {
+  const patch = await lock(tx, order.patchId);
+  if (patch.state !== 'BLOCKED') throw notIn(patch, 'BLOCKED');
+  await stageAgain(tx, patch, order);
+}
+
+/**
+ * Lets exactly this content pass the rules that may be waived: protected paths, limits, the second proof of pinned ones. A
+ * patch that was stopped goes back to its line.
+ */
+export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
+  const patch = await lock(tx, order.patchId);
+  // What never became a commit was not looked at: there is nothing to approve.
+  const waivable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '') && patch.commit_id !== null;
+  if (patch.state === 'QUARANTINED' && !waivable) {
+    throw new SluiceError('state.changed', `nobody can approve a patch that is ${patch.reason}`, {
+      facts: { patch_id: patch.patch_id, reason: patch.reason },
+    });
+  }
+  if (!['QUARANTINED', 'BLOCKED', 'STAGED'].includes(patch.state)) throw notIn(patch, 'QUARANTINED, BLOCKED or STAGED');
+  await tx.query(sql`
+    update patches set approved_at = now(), approved_by = ${order.actor}, updated_at = now()
+    where patch_id = ${order.patchId}`);
+  await note(tx, patch, order, 'approved');
+  await lookAfresh(tx, patch.patch_id);
+  if (patch.state !== 'STAGED') await stageAgain(tx, patch, order);
+}
+
+/** A patch that has not landed is EXPIRED; the task that waited for it FAILED. */
+export async function dropPatch(tx: Tx, order: PatchOrder): Promise<void> {
+  const patch = await lock(tx, order.patchId);
+  // Nobody has made it a commit yet: the task that would must not come to it any more.
+  if (patch.state === 'PENDING') {
+    await cancelTask(tx, patch.task_id, { actor: order.actor, reason: order.reason });
+    return;
+  }
+  const [dropped] = await transition(tx, {
+    kind: 'patch',
+    from: UNLANDED_PATCH_STATES,
+    to: 'EXPIRED',
+    rows: toRows([order.patchId], 'dropped', { reason: order.reason }),
+    actor: order.actor,
+    set: KEEP_DETAIL,
+  });
+  if (dropped === undefined) throw notIn(patch, UNLANDED_PATCH_STATES.join(', '));
+  const evidence = { patch_id: order.patchId, reason: order.reason };
+  await sendBack(tx, { taskId: patch.task_id, reason: 'patch_dropped', evidence, mayRetry: false });
+}
+
+async function stageAgain(tx: Tx, patch: SteeredPatch, { actor, reason }: PatchOrder): Promise<void> {
+  await reopenForPatch(tx, patch.task_id, { actor, reason });
+  await lookAfresh(tx, patch.patch_id);
+  const rows = toRows([patch.patch_id], reason);
+  const set = sql`, staged_at = now(), evidence = null`;
+  if (patch.state === 'BLOCKED') {
+    await transition(tx, { kind: 'patch', from: ['BLOCKED'], to: 'STAGED', rows, actor, set });
+  } else {
+    await transition(tx, { kind: 'patch', from: ['QUARANTINED'], to: 'VALIDATING', rows, actor });
+    await transition(tx, { kind: 'patch', from: ['VALIDATING'], to: 'STAGED', rows, actor, set });
+  }
+  // The reason of the last stop must not stand on a patch that waits.
+  await tx.query(sql`update patches set reason = null where patch_id = ${patch.patch_id}`);
+}
+
+/** The coordinator looks at the branch afresh: the operator may just have pushed. */
+async function lookAfresh(tx: Tx, patchId: string): Promise<void> {
+  await tx.query(sql`
+    update targets set steered_at = now(), updated_at = now()
+    where target_id = (select target_id from patches where patch_id = ${patchId})`);
+}
+
+/** Throws `entity.not_found`, and `patch.landing` while an intent names it or it waits to be verified. */
+async function lock(tx: Tx, patchId: string): Promise<SteeredPatch> {
+  await assertNotLanding(tx, sql`p.patch_id = ${patchId}`, 'patch.landing');
+  const [patch] = await tx.query<SteeredPatch>(sql`
+    select patch_id, task_id, run_id, state, reason, commit_id from patches where patch_id = ${patchId} for update`);
+  if (patch === undefined) throw new SluiceError('entity.not_found', `there is no patch ${patchId}`);
+  return patch;
+}
+
+function note(tx: Tx, patch: SteeredPatch, { actor, reason }: PatchOrder, what: string): Promise<void> {
+  const detail = { reason };
+  const { patch_id: id, run_id: runId, state } = patch;
+  return recordNote(tx, { kind: 'patch', id, runId, state, reason: what, actor, detail });
+}
+
+function notIn(patch: SteeredPatch, wanted: string): SluiceError {
+  return new SluiceError('state.changed', `the patch is ${patch.state}, not ${wanted}`, {
+    facts: { patch_id: patch.patch_id, state: patch.state },
+  });
+}

@@ -1,0 +1,129 @@
+import { sql, type Tx } from '../../database/database.ts';
+import { isMendable } from '../../domain/mendable.ts';
+import { completeTasks, sendBack } from '../attempts/attempts.ts';
+import { assertLease, type HeldLease } from '../leases.ts';
+import { KEEP_DETAIL, toRows, transition } from '../transition.ts';
+import { unpauseTarget } from './targets.ts';
+
+const ACTOR = 'coordinator';
+/** On a landed patch that somebody took off the branch, until an operator has looked. */
+export const REMOVED = 'removed_from_branch';
+/** A patch that an intent names is nobody else's to move. */
+export const NOT_LANDING = sql`and t.intent_id is null`;
+
+/** STAGED→SUPERSEDED because the branch holds the change already; its task is done. */
+export async function supersedeLandedElsewhere(
+  tx: Tx,
+  lease: HeldLease,
+  { patchId, tip }: { patchId: string; tip: string },
+): Promise<void> {
+  await assertLease(tx, lease);
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'SUPERSEDED',
+    rows: toRows([patchId], 'already_on_branch', { tip }),
+    actor: ACTOR,
+    set: KEEP_DETAIL,
+    where: NOT_LANDING,
+  });
+  if (moved.length === 0) return;
+  const taskId = await taskOf(tx, patchId);
+  await tx.query(sql`update tasks set landed_commit = ${tip}, updated_at = now() where task_id = ${taskId}`);
+  await completeTasks(tx, [taskId], 'already_on_branch');
+}
+
+/** STAGED→EXPIRED: its gates are green, and it was not to land. Its task is done. */
+export async function concludeUnlanded(
+  tx: Tx,
+  lease: HeldLease,
+  { patchId, tip }: { patchId: string; tip: string },
+): Promise<void> {
+  await assertLease(tx, lease);
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'EXPIRED',
+    rows: toRows([patchId], 'proven_not_to_land', { tip }),
+    actor: ACTOR,
+    set: KEEP_DETAIL,
+    where: NOT_LANDING,
+  });
+  if (moved.length > 0) await completeTasks(tx, [await taskOf(tx, patchId)], 'proven_not_to_land');
+}
+/**
+ * An operator has looked and lets landing go on. Patches that somebody took off the branch before they were verified are
+ * ROLLED_BACK and their tasks FAILED: nothing waits for them for ever.
+ */
+export async function resumeTarget(
+  tx: Tx,
+  { targetId, actor, reason }: { targetId: string; actor: string; reason: string },
+): Promise<void> {
+  const removed = await tx.query<{ patch_id: string }>(sql`
+    select patch_id from patches where target_id = ${targetId} and state = 'APPLIED' and reason = ${REMOVED}`);
+  const ids = removed.map(({ patch_id }) => patch_id);
+  await transition(tx, { kind: 'patch', from: ['APPLIED'], to: 'ROLLED_BACK', rows: toRows(ids, REMOVED), actor });
+  for (const patchId of ids) {
+    const evidence = { patch_id: patchId, reason };
+    await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: REMOVED, evidence, mayRetry: false });
+  }
+  await unpauseTarget(tx, targetId);
+}
+
+/** STAGED patches of runs that wanted them landed by now are EXPIRED, their tasks FAILED. */
+export async function expireOverdue(tx: Tx): Promise<number> {
+  const overdue = await tx.query<{ patch_id: string; expires_at: string }>(sql`
+    select patch_id, expires_at from patches where state = 'STAGED' and intent_id is null and expires_at < now() limit 500`);
+  const expired = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to: 'EXPIRED',
+    rows: overdue.map(({ patch_id, expires_at }) => ({ id: patch_id, reason: 'too_old', detail: { expires_at } })),
+    actor: 'patch-expiry',
+    set: KEEP_DETAIL,
+    where: NOT_LANDING,
+  });
+  for (const { id } of expired) {
+    const taskId = await taskOf(tx, id);
+    await sendBack(tx, { taskId, reason: 'patch_expired', evidence: { patch_id: id }, mayRetry: false });
+  }
+  return expired.length;
+}
+
+/**
+ * STAGED→BLOCKED by a gate or a conflict, or QUARANTINED because the policy of the tip does not let it pass as it would land
+ * there; its task goes back with the evidence.
+ */
+export async function stopPatch(
+  tx: Tx,
+  lease: HeldLease,
+  stop: {
+    patchId: string;
+    to: 'BLOCKED' | 'QUARANTINED';
+    reason: string;
+    evidence: Readonly<Record<string, unknown>>;
+    mayRetry: boolean;
+  },
+): Promise<void> {
+  await assertLease(tx, lease);
+  const { patchId, to, reason, mayRetry } = stop;
+  const moved = await transition(tx, {
+    kind: 'patch',
+    from: ['STAGED'],
+    to,
+    rows: toRows([patchId], reason, stop.evidence),
+    actor: ACTOR,
+    where: NOT_LANDING,
+    set: sql`, evidence = w.detail`,
+  });
+  if (moved.length === 0) return;
+  const evidence = { patch_id: patchId, reason, ...stop.evidence };
+  const why = to === 'BLOCKED' ? `patch_blocked:${reason}` : 'patch_quarantined';
+  const retries = mayRetry && isMendable(reason);
+  await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: why, evidence, mayRetry: retries });
+}
+
+async function taskOf(tx: Tx, patchId: string): Promise<string> {
+  const [patch] = await tx.query<{ task_id: string }>(sql`select task_id from patches where patch_id = ${patchId}`);
+  return patch!.task_id;
+}

@@ -1,0 +1,97 @@
+import type { Policy } from '../../contract/policy.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import type { LandingView } from '../../domain/landing/view.ts';
+import type { TargetFault, TargetRow } from '../../entities/target.ts';
+import { storableJson } from '../../lib/storable.ts';
+
+export interface ObservedTip {
+  targetId: string;
+  commit: string;
+  tree: string;
+  policy: Policy | null;
+  policyError: string | null;
+}
+
+export interface RepositorySettings {
+  repository: string;
+  /** Null: any number of tasks at once. */
+  concurrency: number | null;
+}
+
+/** The repositories of the configuration; one that is not in it any more has no cap. */
+export async function declareRepositories(tx: Tx, settings: readonly RepositorySettings[]): Promise<void> {
+  await tx.query(sql`
+    insert into repositories (repository, concurrency)
+    select repository, concurrency from jsonb_to_recordset(${storableJson(settings)}::jsonb)
+      as r(repository text, concurrency int) order by repository
+    on conflict (repository) do update set concurrency = excluded.concurrency, updated_at = now()`);
+  await tx.query(sql`
+    update repositories set concurrency = null, updated_at = now()
+    where concurrency is not null and repository <> all (${settings.map(({ repository }) => repository)}::text[])`);
+}
+
+/** A target that nothing was submitted to yet, so that it can be paused before its first patch. */
+export async function makeTargetKnown(
+  tx: Tx,
+  target: Pick<TargetRow, 'target_id' | 'repository' | 'branch' | 'url'>,
+): Promise<void> {
+  await tx.query(sql`
+    insert into targets (target_id, repository, branch, url)
+    values (${target.target_id}, ${target.repository}, ${target.branch}, ${target.url})
+    on conflict (target_id) do nothing`);
+}
+
+/** What somebody saw at the remote: the tip and the policy that stands there. */
+export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
+  await tx.query(sql`
+    update targets
+    set tip_commit = ${tip.commit}, tip_tree = ${tip.tree}, policy_error = ${tip.policyError}, observed_at = now(),
+        policy = ${tip.policy === null ? null : storableJson(tip.policy)}::jsonb, fault = null, updated_at = now()
+    where target_id = ${tip.targetId}
+      and (fault is not null or tip_commit is distinct from ${tip.commit} or policy_error is distinct from ${tip.policyError} or policy is null)`);
+}
+
+/** Why the coordinator cannot do its work there. */
+export async function noteTargetFault(tx: Tx, targetId: string, fault: TargetFault): Promise<void> {
+  await tx.query(sql`
+    update targets set fault = ${storableJson(fault)}::jsonb, updated_at = now() where target_id = ${targetId}`);
+}
+
+export async function clearTargetFault(tx: Tx, targetId: string): Promise<void> {
+  await tx.query(sql`
+    update targets set fault = null, updated_at = now() where target_id = ${targetId} and fault is not null`);
+}
+
+/** What the coordinator sees in its queue, for people who ask. */
+export async function showLanding(tx: Tx, targetId: string, view: LandingView): Promise<void> {
+  await tx.query(sql`
+    update targets set landing = ${storableJson(view)}::jsonb, updated_at = now() where target_id = ${targetId}`);
+}
+
+/** Nothing more lands there until somebody resumes it. The first reason stays. */
+export async function pauseTarget(
+  tx: Tx,
+  { targetId, actor, reason }: { targetId: string; actor: string; reason: string },
+): Promise<void> {
+  await tx.query(sql`
+    update targets set paused_at = now(), paused_by = ${actor}, pause_reason = ${reason}, updated_at = now()
+    where target_id = ${targetId} and paused_at is null`);
+}
+
+/** For `resumeTarget`, which also settles what the pause was about. */
+export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
+  await tx.query(sql`
+    update targets
+    set paused_at = null, paused_by = null, pause_reason = null, resumed_at = now(), updated_at = now()
+    where target_id = ${targetId}`);
+}
+
+/** Targets with something to do: patches that wait, land or must be verified, gates that live. */
+export async function activeTargets(tx: Tx): Promise<string[]> {
+  const rows = await tx.query<{ target_id: string }>(sql`
+    select target_id from patches where state in ('STAGED', 'APPLIED')
+    union select target_id from landing_intents where settled_at is null
+    union select target_id from test_gates where state in ('PENDING', 'RUNNING', 'BLOCKED')
+    order by target_id`);
+  return rows.map(({ target_id }) => target_id);
+}

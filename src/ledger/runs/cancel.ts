@@ -1,0 +1,164 @@
+import { SluiceError } from '../../contract/errors.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import { liveStates } from '../../domain/lifecycle.ts';
+import { UNLANDED_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
+import { KEEP_DETAIL, toRows, transition } from '../transition.ts';
+import { cancelDependants } from './dependants.ts';
+
+interface Order {
+  /** Who asks. */
+  actor: string;
+  reason?: string;
+}
+
+/** A run that is paused dispatches nothing more; what runs ends, what is staged still lands. */
+export async function pauseRun(tx: Tx, runId: string, { actor, reason }: Order): Promise<void> {
+  const rows = toRows([runId], reason ?? 'paused');
+  const moved = await transition(tx, { kind: 'run', from: ['RUNNING'], to: 'PAUSED', rows, actor });
+  if (moved.length === 0) throw await notIn(tx, runId, 'RUNNING');
+}
+
+export async function resumeRun(tx: Tx, runId: string, { actor, reason }: Order): Promise<void> {
+  const rows = toRows([runId], reason);
+  const moved = await transition(tx, { kind: 'run', from: ['PAUSED'], to: 'RUNNING', rows, actor });
+  if (moved.length === 0) throw await notIn(tx, runId, 'PAUSED');
+  // The time of the pause is nobody's wait.
+  await tx.query(sql`
+    update tasks set queue_expires_at = now() + make_interval(secs => queue_timeout_seconds), updated_at = now()
+    where run_id = ${runId} and state = 'QUEUED' and queue_timeout_seconds is not null`);
+}
+
+/**
+ * FAILED with the reason `cancelled`, and with it everything of the run that has not ended. While one of its patches is
+ * between intent and verification: `run.landing`. Gives the tasks that ran, so that their workers hear of it.
+ */
+export async function cancelRun(tx: Tx, runId: string, { actor, reason }: Order): Promise<string[]> {
+  await assertNotLanding(tx, sql`p.run_id = ${runId}`, 'run.landing');
+  const moved = await transition(tx, {
+    kind: 'run',
+    from: ['INITIALIZING', 'RUNNING', 'PAUSED'],
+    to: 'FAILED',
+    rows: toRows([runId], 'cancelled', { reason }),
+    actor,
+  });
+  if (moved.length === 0) throw await notIn(tx, runId, 'INITIALIZING, RUNNING or PAUSED');
+  const tasks = await tx.query<{ task_id: string }>(sql`
+    select task_id from tasks where run_id = ${runId} and state = any (${liveStates('task')}::text[])`);
+  const cancelled = await transition(tx, {
+    kind: 'task',
+    from: liveStates('task'),
+    to: 'CANCELLED',
+    rows: toRows(
+      tasks.map(({ task_id }) => task_id),
+      'cancelled',
+    ),
+    actor,
+  });
+  await expirePatches(tx, { taskIds: cancelled.map(({ id }) => id), reason: 'cancelled', actor });
+  await cancelWorkstreams(tx, runId, actor);
+  return cancelled.filter(({ from_state }) => from_state === 'RUNNING').map(({ id }) => id);
+}
+
+/**
+ * The older live runs with the key of one that supersedes are cancelled. Gives the tasks that ran. Throws `run.landing` while
+ * a patch of one is being landed: that landing is let come to its end.
+ */
+export async function cancelSuperseded(tx: Tx, runId: string): Promise<string[]> {
+  const older = await tx.query<{ run_id: string }>(sql`
+    select o.run_id from runs r join runs o on o.concurrency_key = r.concurrency_key
+    where r.run_id = ${runId} and r.supersede and (r.supersedes_others or o.submitted_by = r.submitted_by)
+      and (o.key_since, o.run_id) < (r.key_since, r.run_id)
+      and o.state = any (${liveStates('run')}::text[])
+    order by o.key_since, o.run_id`);
+  const running: string[] = [];
+  for (const { run_id } of older) {
+    running.push(...(await cancelRun(tx, run_id, { actor: 'scheduler', reason: `superseded by ${runId}` })));
+  }
+  return running;
+}
+
+async function cancelWorkstreams(tx: Tx, runId: string, actor: string): Promise<void> {
+  const rows = await tx.query<{ workstream_id: string }>(sql`
+    select workstream_id from workstreams where run_id = ${runId} and state = any (${liveStates('workstream')}::text[])`);
+  await transition(tx, {
+    kind: 'workstream',
+    from: liveStates('workstream'),
+    to: 'CANCELLED',
+    rows: toRows(
+      rows.map(({ workstream_id }) => workstream_id),
+      'cancelled',
+    ),
+    actor,
+  });
+}
+
+/** One task CANCELLED, its dependants with it. Gives true when it was running. */
+export async function cancelTask(tx: Tx, taskId: string, { actor, reason }: Order): Promise<boolean> {
+  await assertNotLanding(tx, sql`p.task_id = ${taskId}`, 'patch.landing');
+  const [moved] = await transition(tx, {
+    kind: 'task',
+    from: liveStates('task'),
+    to: 'CANCELLED',
+    rows: toRows([taskId], 'cancelled', { reason }),
+    actor,
+  });
+  if (moved === undefined) {
+    const [task] = await tx.query<{ state: string }>(sql`select state from tasks where task_id = ${taskId}`);
+    if (task === undefined) throw new SluiceError('entity.not_found', `there is no task ${taskId}`);
+    throw new SluiceError('state.changed', `the task is ${task.state}: it has ended`, { facts: { state: task.state } });
+  }
+  await expirePatches(tx, { taskIds: [taskId], reason: 'cancelled', actor });
+  await cancelDependants(tx, [taskId]);
+  return moved.from_state === 'RUNNING';
+}
+
+export async function expirePatches(
+  tx: Tx,
+  { taskIds, reason, actor }: { taskIds: readonly string[]; reason: string; actor: string },
+): Promise<void> {
+  const patches = await tx.query<{ patch_id: string }>(sql`
+    select patch_id from patches
+    where task_id = any (${[...taskIds]}::text[]) and state = any (${[...UNLANDED_PATCH_STATES]}::text[])`);
+  await transition(tx, {
+    kind: 'patch',
+    from: UNLANDED_PATCH_STATES,
+    to: 'EXPIRED',
+    rows: toRows(
+      patches.map(({ patch_id }) => patch_id),
+      reason,
+      { cancelled_by: actor },
+    ),
+    actor,
+    where: sql`and t.intent_id is null`,
+    set: KEEP_DETAIL,
+  });
+  // One that was staged and named by an intent since the first look: all of this is rolled back.
+  await assertNotLanding(tx, sql`p.task_id = any (${[...taskIds]}::text[])`, 'patch.landing');
+}
+
+/**
+ * Locks the patches, so that no intent can be written between this look and the cancel; then nobody may be between
+ * intent and VERIFIED.
+ */
+export async function assertNotLanding(
+  tx: Tx,
+  which: ReturnType<typeof sql>,
+  code: 'run.landing' | 'patch.landing',
+): Promise<void> {
+  const patches = await tx.query<{ patch_id: string; state: string; intent_id: string | null }>(sql`
+    select p.patch_id, p.state, p.intent_id from patches p where ${which} order by p.patch_id for update`);
+  const landing = patches.find(
+    ({ state, intent_id }) => state === 'APPLIED' || (state === 'STAGED' && intent_id !== null),
+  );
+  if (landing === undefined) return;
+  throw new SluiceError(code, `patch ${landing.patch_id} is being landed: try again in a moment`, {
+    retryable: true,
+    facts: { patch_id: landing.patch_id },
+  });
+}
+
+async function notIn(tx: Tx, runId: string, wanted: string): Promise<SluiceError> {
+  const [run] = await tx.query<{ state: string }>(sql`select state from runs where run_id = ${runId}`);
+  if (run === undefined) return new SluiceError('entity.not_found', `there is no run ${runId}`);
+  return new SluiceError('state.changed', `the run is ${run.state}, not ${wanted}`, { facts: { state: run.state } });
+}

@@ -1,0 +1,245 @@
+import { SluiceError } from '../../contract/errors.ts';
+import { sql, type Tx } from '../../database/database.ts';
+import { toRows, transition } from '../transition.ts';
+
+interface Order {
+  actor: string;
+  reason: string;
+}
+
+/**
+ * An operator's hand: brings the task of a patch back to VALIDATING, whether it failed or is about to run again. The run and
+ * the workstream go on with it, and what was cancelled because of it waits again. A task that completed or was cancelled
+ * stays what it is: `state.changed`.
+ */
+export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Promise<void> {
+  const [task] = await tx.query<{ state: string }>(sql`select state from tasks where task_id = ${taskId} for update`);
+  if (task?.state === 'VALIDATING') return;
+  const rows = toRows([taskId], 'patch_taken_up_again');
+  // A new attempt that was to come, or runs: the fence refuses what it would write.
+  await transition(tx, {
+    kind: 'task',
+    from: ['RETRYING', 'QUEUED', 'RUNNING'],
+    to: 'FAILED',
+    rows,
+    actor: order.actor,
+  });
+  const [reopened] = await transition(tx, {
+    kind: 'task',
+    from: ['FAILED'],
+    to: 'VALIDATING',
+    rows: toRows([taskId], order.reason),
+    actor: order.actor,
+    forced: true,
+  });
+  if (reopened === undefined) {
+    throw new SluiceError('state.changed', `the task of the patch is ${task?.state ?? 'gone'}`, {
+      facts: { task_id: taskId, state: task?.state },
+    });
+  }
+  await reopenAbove(tx, taskId, order);
+  await uncount(tx, [taskId]);
+  await waitAgain(tx, taskId, order);
+}
+
+/**
+ * An operator's hand: FAILED or CANCELLED→QUEUED, with all retries again and its history kept. Run, workstream and dependants
+ * go on as above. What still lacks something that it depends on stays: `state.changed` names it.
+ */
+export async function redriveTask(tx: Tx, taskId: string, order: Order): Promise<void> {
+  const [task] = await tx.query<{ state: string; name: string; workstream_waits: boolean }>(sql`
+    select t.state, t.name, w.open_dependencies > 0 as workstream_waits
+    from tasks t join workstreams w on w.workstream_id = t.workstream_id
+    where t.task_id = ${taskId} for update of t`);
+  if (task === undefined) throw new SluiceError('entity.not_found', `there is no task ${taskId}`);
+  if (task.state !== 'FAILED' && task.state !== 'CANCELLED') {
+    throw new SluiceError('state.changed', `the task is ${task.state}, not FAILED or CANCELLED`, {
+      facts: { state: task.state },
+    });
+  }
+  const lacking = await tx.query<{ depends_on_id: string }>(sql`
+    select depends_on_id from task_dependencies where task_id = ${taskId} and satisfied_at is null order by 1`);
+  if (lacking.length > 0 || task.workstream_waits) {
+    const what = lacking[0]?.depends_on_id ?? 'another workstream';
+    throw new SluiceError('state.changed', `the task depends on ${what}, which has not landed: retry that first`, {
+      facts: { depends_on: lacking.map(({ depends_on_id }) => depends_on_id) },
+    });
+  }
+  await transition(tx, {
+    kind: 'task',
+    from: ['FAILED', 'CANCELLED'],
+    to: 'QUEUED',
+    rows: toRows([taskId], order.reason),
+    actor: order.actor,
+    forced: true,
+    set: sql`, retry_count = 0, interruptions = 0, failure_fingerprint = null`,
+  });
+  await reopenAbove(tx, taskId, order);
+  await uncount(tx, [taskId]);
+  await waitAgain(tx, taskId, order);
+}
+
+/** Every FAILED task of a run, oldest first. `state.changed` when there is none. */
+export async function redriveRun(tx: Tx, runId: string, order: Order): Promise<string[]> {
+  const failed = await tx.query<{ task_id: string }>(sql`
+    select task_id from tasks where run_id = ${runId} and state = 'FAILED' order by task_id`);
+  if (failed.length === 0) throw new SluiceError('state.changed', 'the run has no task that FAILED');
+  for (const { task_id } of failed) await redriveTask(tx, task_id, order);
+  return failed.map(({ task_id }) => task_id);
+}
+
+/**
+ * The workstream and the run of a task go on, if they had ended. Both are locked before they are looked at, in the order of
+ * the roll-up: it may be ending them at this moment.
+ */
+async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
+  const [workstream] = await tx.query<{ workstream_id: string; run_id: string }>(sql`
+    select w.workstream_id, w.run_id from tasks t join workstreams w on w.workstream_id = t.workstream_id
+    where t.task_id = ${taskId} for update of w`);
+  const { workstream_id: workstreamId, run_id: runId } = workstream!;
+  const [run] = await tx.query<{ state: string; reason: string | null; started: boolean }>(sql`
+    select state, reason, started_at is not null as started from runs where run_id = ${runId} for update`);
+  const { state, reason: endedBy, started } = run!;
+  if (state === 'COMPLETED' || endedBy === 'cancelled') {
+    const how = state === 'COMPLETED' ? 'COMPLETED' : 'cancelled';
+    throw new SluiceError('state.changed', `the run is ${how}: submit the change as a new one`, {
+      facts: { run_id: runId },
+    });
+  }
+  if (!started) {
+    throw new SluiceError('state.changed', 'the run has not started: there is nothing to take up again', {
+      facts: { run_id: runId, state },
+    });
+  }
+  await uncountWorkstreams(tx, [workstreamId]);
+  await transition(tx, {
+    kind: 'workstream',
+    from: ['FAILED', 'CANCELLED', 'ABANDONED'],
+    to: 'RUNNING',
+    rows: toRows([workstreamId], reason),
+    actor,
+    forced: true,
+  });
+  await transition(tx, {
+    kind: 'run',
+    from: ['FAILED'],
+    to: 'RUNNING',
+    rows: toRows([runId], reason),
+    actor,
+    forced: true,
+    // Whoever holds its key by now goes on first.
+    set: sql`, key_since = now()`,
+  });
+  await awaitWorkstream(tx, workstreamId, { actor, reason });
+}
+
+/** What hung on the task, CANCELLED because it failed, hangs on it again, unless something else that it needs has failed too. */
+async function waitAgain(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
+  const alive = new Set([taskId]);
+  for (let found = [taskId]; found.length > 0; ) {
+    const hanging = await tx.query<{ task_id: string; needs: string[] }>(sql`
+      select t.task_id, array(
+               select n.depends_on_id from task_dependencies n join tasks p on p.task_id = n.depends_on_id
+               where n.task_id = t.task_id and p.state in ('FAILED', 'CANCELLED')
+             ) as needs
+      from task_dependencies d join tasks t on t.task_id = d.task_id
+      where d.depends_on_id = any (${found}::text[]) and t.state = 'CANCELLED' and t.reason = 'dependency_failed'
+      order by t.task_id`);
+    found = hanging.filter(({ needs }) => needs.every((need) => alive.has(need))).map(({ task_id }) => task_id);
+    const rows = toRows(found, reason);
+    await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows, actor, forced: true });
+    await uncount(tx, found);
+    for (const id of found) alive.add(id);
+  }
+}
+
+/**
+ * Workstreams that were ABANDONED because this one failed wait for it again, with their tasks, level by level; not those that
+ * need another one as well that has failed.
+ */
+async function awaitWorkstream(tx: Tx, workstreamId: string, order: Order): Promise<void> {
+  const alive = new Set([workstreamId]);
+  for (let found = [workstreamId]; found.length > 0; ) {
+    const hanging = await tx.query<{ workstream_id: string; needs: string[] }>(sql`
+      select w.workstream_id, array(
+               select n.depends_on_id from workstream_dependencies n
+               join workstreams p on p.workstream_id = n.depends_on_id
+               where n.workstream_id = w.workstream_id and p.state in ('FAILED', 'CANCELLED', 'ABANDONED')
+             ) as needs
+      from workstream_dependencies d join workstreams w on w.workstream_id = d.workstream_id
+      where d.depends_on_id = any (${found}::text[]) and w.state = 'ABANDONED' and w.reason = 'dependency_failed'
+      order by w.workstream_id`);
+    found = hanging
+      .filter(({ needs }) => needs.every((need) => alive.has(need)))
+      .map(({ workstream_id }) => workstream_id);
+    await waitForAnother(tx, found, order);
+    for (const id of found) alive.add(id);
+  }
+}
+
+async function waitForAnother(tx: Tx, ids: readonly string[], { actor, reason }: Order): Promise<void> {
+  if (ids.length === 0) return;
+  await uncountWorkstreams(tx, ids);
+  const rows = toRows(ids, reason);
+  await transition(tx, { kind: 'workstream', from: ['ABANDONED'], to: 'BLOCKED', rows, actor, forced: true });
+  const tasks = await tx.query<{ task_id: string }>(sql`
+    select task_id from tasks
+    where workstream_id = any (${[...ids]}::text[]) and state = 'CANCELLED' and reason = 'dependency_failed' order by task_id`);
+  const taskIds = tasks.map(({ task_id }) => task_id);
+  const waiting = toRows(taskIds, reason);
+  await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows: waiting, actor, forced: true });
+  await uncount(tx, taskIds);
+  // As before their workstream began: it sorts them into those that wait and those that may start.
+  await transition(tx, { kind: 'task', from: ['BLOCKED'], to: 'PENDING', rows: waiting, actor });
+}
+
+async function uncountWorkstreams(tx: Tx, ids: readonly string[]): Promise<void> {
+  await tx.query(sql`
+    with uncounted as (
+      update workstreams set rolled_up = false, updated_at = now()
+      where workstream_id = any (${[...ids]}::text[]) and rolled_up
+      returning run_id, critical, state
+    ), counts as (
+      select run_id, count(*)::int as ended,
+             count(*) filter (where critical and state <> 'COMPLETED')::int as critical_failed
+      from uncounted group by run_id
+    )
+    update runs r
+    set workstreams_ended = r.workstreams_ended - c.ended, critical_failed = r.critical_failed - c.critical_failed,
+        updated_at = now()
+    from counts c where r.run_id = c.run_id`);
+}
+
+/** Takes tasks that do not stand ended any more out of the counts of those that do. */
+async function uncount(tx: Tx, taskIds: readonly string[]): Promise<void> {
+  await tx.query(sql`
+    with before as (
+      -- What it was counted as stands in its last ending: only the two that can be reopened.
+      select t.task_id, t.workstream_id, t.run_id, last.from_state
+      from tasks t cross join lateral (
+        select from_state from state_transitions
+        where kind = 'task' and entity_id = t.task_id and from_state in ('FAILED', 'CANCELLED')
+        order by transition_id desc limit 1
+      ) last
+      where t.task_id = any (${[...taskIds]}::text[]) and t.rolled_up
+      order by t.task_id for update of t
+    ), marked as (
+      update tasks t set rolled_up = false from before b where t.task_id = b.task_id
+    ), of_workstream as (
+      select workstream_id, count(*)::int as n, count(*) filter (where from_state = 'FAILED')::int as failed,
+             count(*) filter (where from_state = 'CANCELLED')::int as cancelled
+      from before group by workstream_id
+    ), workstream_counts as (
+      update workstreams w
+      set tasks_ended = w.tasks_ended - c.n, tasks_failed = w.tasks_failed - c.failed,
+          tasks_cancelled = w.tasks_cancelled - c.cancelled, updated_at = now(),
+          progress_percentage = 100 * (w.tasks_ended - c.n) / greatest(1, w.tasks_total)
+      from of_workstream c where w.workstream_id = c.workstream_id
+    ), of_run as (
+      select run_id, count(*)::int as n from before group by run_id
+    )
+    update runs r
+    set tasks_ended = r.tasks_ended - c.n, updated_at = now(),
+        progress_percentage = 100 * (r.tasks_ended - c.n) / greatest(1, r.tasks_total)
+    from of_run c where r.run_id = c.run_id`);
+}

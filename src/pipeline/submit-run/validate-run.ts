@@ -1,0 +1,133 @@
+import type { Problem } from '../../contract/errors.ts';
+import { SluiceError } from '../../contract/errors.ts';
+import { LIMITS } from '../../contract/fields.ts';
+import { describeProblems, guess, pathText, problemsIn } from '../../contract/parse.ts';
+import { patchBytes, patchInputSchema } from '../../contract/patch-input.ts';
+import {
+  commandInputSchema,
+  type RunSpec,
+  readableSpec,
+  runSpecSchema,
+  type TaskSpec,
+} from '../../contract/run-spec.ts';
+import { graphProblems } from '../../domain/spec-graph.ts';
+import { valueAt } from '../../tools/placeholders.ts';
+import type { CommandTool } from '../../tools/tool.ts';
+import type { RepositoryBook, Tools } from '../support/ports.ts';
+
+export interface ValidateRunDeps {
+  tools: Tools;
+  repositories: RepositoryBook;
+  allowCommands: boolean;
+}
+
+const OUR_TRAILER = /^sluice-(run|task|patch)\s*:/im;
+
+/**
+ * The spec, checked whole; throws `spec.invalid` with every problem and its path, of its form and of what it refers to
+ * alike. Writes nothing.
+ */
+export function validateRun(deps: ValidateRunDeps, document: unknown): RunSpec {
+  const parsed = runSpecSchema.safeParse(document);
+  const formal = parsed.success ? [] : problemsIn(parsed.error, runSpecSchema);
+  // What can be read of a malformed document is checked as well: all problems come in one answer.
+  const spec = parsed.success ? parsed.data : readableSpec(document);
+  const further = [
+    ...unstorable(spec, []),
+    ...graphProblems(spec),
+    ...placeProblems(deps, spec),
+    ...taskProblems(deps, spec),
+  ];
+  const known = new Set(formal.map(({ path }) => path));
+  const problems = [...formal, ...further.filter(({ path }) => !known.has(path))];
+  if (parsed.success && problems.length === 0) return parsed.data;
+  throw new SluiceError('spec.invalid', `run spec: ${describeProblems(problems)}`, { problems });
+}
+
+/** Text that would not come back as it was. A patch's content may hold anything: it is kept as bytes. */
+function unstorable(value: unknown, path: readonly PropertyKey[]): Problem[] {
+  if (typeof value === 'string') {
+    if (path.at(-1) === 'content' || (!value.includes('\0') && value.isWellFormed())) return [];
+    return [{ path: pathText(path), message: 'holds NUL or a lone surrogate' }];
+  }
+  if (typeof value !== 'object' || value === null) return [];
+  const entries = Array.isArray(value) ? value.entries() : Object.entries(value);
+  return [...entries].flatMap(([key, item]) => unstorable(item, [...path, key]));
+}
+
+function placeProblems({ repositories, allowCommands }: ValidateRunDeps, spec: RunSpec): Problem[] {
+  const problems: Problem[] = [];
+  try {
+    repositories.resolve(spec.repository);
+  } catch (error) {
+    problems.push({ path: 'repository', message: (error as Error).message });
+  }
+  if (spec.extra_gates.length > 0 && !allowCommands) {
+    problems.push({ path: 'extra_gates', message: 'gates of a run are free commands: not allowed here' });
+  }
+  const tasks = spec.workstreams.reduce((sum, workstream) => sum + workstream.tasks.length, 0);
+  if (tasks > LIMITS.tasksPerRun) {
+    problems.push({ path: 'workstreams', message: `${tasks} tasks: at most ${LIMITS.tasksPerRun} in one run` });
+  }
+  return problems;
+}
+
+function taskProblems(deps: ValidateRunDeps, spec: RunSpec): Problem[] {
+  return spec.workstreams.flatMap((workstream, w) =>
+    workstream.tasks.flatMap((task, t) => {
+      const at = ['workstreams', w, 'tasks', t] as const;
+      const problem = (key: PropertyKey[], message: string): Problem => ({ path: pathText([...at, ...key]), message });
+      const trailer = OUR_TRAILER.test(task.message ?? '')
+        ? [problem(['message'], 'holds a trailer that Sluice writes itself')]
+        : [];
+      return [...trailer, ...toolProblems(deps, task, problem)];
+    }),
+  );
+}
+
+function toolProblems(
+  { tools, allowCommands }: ValidateRunDeps,
+  task: TaskSpec,
+  problem: (key: PropertyKey[], message: string) => Problem,
+): Problem[] {
+  // Not a text, or missing: its form was told already.
+  if (task.tool === '') return [];
+  if (task.tool === 'patch') return patchProblems(task.input, problem);
+  const tool = tools.find(task.tool);
+  if (tool === undefined) {
+    return [problem(['tool'], `there is no tool ${task.tool}${guess(task.tool, tools.names())}`)];
+  }
+  if (task.tool !== 'command') return inputProblems(tool, task.input, problem);
+  if (!allowCommands) return [problem(['tool'], 'free commands are not allowed here: declare a tool')];
+  const parsed = commandInputSchema.safeParse(task.input);
+  return parsed.success ? [] : parsed.error.issues.map(({ path, message }) => problem(['input', ...path], message));
+}
+
+/** A placeholder without a value would run the tool with an empty prompt; a key that nothing reads is a misspelt one. */
+function inputProblems(
+  { name, placeholders, inputKeys }: CommandTool,
+  input: Readonly<Record<string, unknown>>,
+  problem: (key: PropertyKey[], message: string) => Problem,
+): Problem[] {
+  if (placeholders.length === 0 && inputKeys.length === 0) return [];
+  const given = Object.keys(input);
+  const used = [...new Set([...placeholders.map((path) => path.split('.')[0]!), ...inputKeys])];
+  const missing = placeholders.filter((path) => valueAt(input, path) === undefined);
+  return [
+    ...missing.map((path) =>
+      problem(['input', ...path.split('.')], `the tool ${name} needs it, and it is not given${guess(path, given)}`),
+    ),
+    ...given
+      .filter((key) => !used.includes(key))
+      .map((key) => problem(['input', key], `the tool ${name} does not use this key${guess(key, used)}`)),
+  ];
+}
+
+function patchProblems(input: unknown, problem: (key: PropertyKey[], message: string) => Problem): Problem[] {
+  const parsed = patchInputSchema.safeParse(input);
+  if (!parsed.success) return parsed.error.issues.map(({ path, message }) => problem(['input', ...path], message));
+  const sizeBytes = patchBytes(parsed.data).length;
+  return sizeBytes > LIMITS.patchBytes
+    ? [problem(['input'], `the patch has ${sizeBytes} bytes: at most ${LIMITS.patchBytes}`)]
+    : [];
+}

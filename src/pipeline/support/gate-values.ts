@@ -1,0 +1,14 @@
+import type { GateValues } from '../../domain/gates-in-force.ts';
+import type { VerdictSeal } from '../../domain/verdict-seal.ts';
+import type { GateVariables } from './ports.ts';
+
+/** What tells whether the variables of a repository's gates hold the same on two workers. Nothing without a key. */
+export function gateValues(
+  { seal, gateVariables }: { seal: VerdictSeal; gateVariables: GateVariables },
+  url: string,
+): GateValues {
+  const hashes = Object.entries(gateVariables(url)).map(
+    ([name, value]) => [name, seal.hashOf(url, name, value)] as const,
+  );
+  return Object.fromEntries(hashes.filter((entry): entry is [string, string] => entry[1] !== null));
+}
