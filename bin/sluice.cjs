@@ -16,4 +16,8 @@ import(url.pathToFileURL(fs.existsSync(source) ? source : compiled).href)
   .then((cli) => cli.main(process.argv.slice(2), process.env))
   .then((code) => {
     process.exit(code);
+  })
+  .catch((error) => {
+    console.error(error);
+    process.exit(1);
   });
