@@ -166,3 +166,19 @@ describe('P2: one writer of state', () => {
     expect(writers).toEqual(['src/ledger/transition.ts']);
   });
 });
+
+test('the files and functions that ARCHITECTURE.md names are there', () => {
+  const page = readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8');
+  const named = [...page.matchAll(/`(?:src\/)?((?:[a-z]+\/)[\w/-]+\.ts)(?:: (\w+))?`/g)].map(([, path, name]) => [
+    path!,
+    name,
+  ]);
+  expect(named.length).toBeGreaterThan(20);
+  const wrong = named.filter(([path, name]) => {
+    const source = SOURCES.find((known) => known === `src/${path}`);
+    if (source === undefined) return path!.split('/')[0]! in LAYERS;
+    const exported = new RegExp(`^export (?:async )?(?:function|class|const) ${name}\\b`, 'm');
+    return name !== undefined && !exported.test(readFileSync(join(ROOT, source), 'utf8'));
+  });
+  expect(wrong).toEqual([]);
+});
