@@ -29,7 +29,7 @@ export interface QueuedTask {
 }
 
 export interface PoolFacts {
-  /** Slots of living workers that serve the pool; 0: nobody does. */
+  /** Slots of living workers that serve the pool. */
   slots: number;
   free: number;
   /** Workers of the pool that take nothing though work waits. */
@@ -46,15 +46,15 @@ export function whyQueued(task: QueuedTask, standing: Standing, pool: PoolFacts)
     const facts = { run_id: task.run_id, reason: task.run_reason };
     return wait('run_paused', `its run is paused (${task.run_reason ?? 'no reason given'})`, {
       facts,
-      when: 'when somebody resumes the run',
+      when: 'when an operator resumes the run',
     });
   }
   const runHold = standing.runs.find(({ run_id }) => run_id === task.run_id);
   if (runHold !== undefined) return whyRunHolds(runHold);
   if (task.budget_usd !== null && task.cost_usd >= task.budget_usd) {
     const facts = { cost_usd: task.cost_usd, budget_usd: task.budget_usd };
-    const sentence = `its attempts have cost ${usd(task.cost_usd)} of the ${usd(task.budget_usd)} that it may`;
-    return wait('task_budget', sentence, { facts, when: 'when somebody raises its budget' });
+    const sentence = `it has reached its budget (${usd(task.cost_usd)} of ${usd(task.budget_usd)})`;
+    return wait('task_budget', sentence, { facts, when: 'when an operator raises its budget' });
   }
   const tool = standing.tools.find(({ tool: name }) => name === task.tool);
   const repository = standing.repositories.find(({ target_ids }) => target_ids.includes(task.target_id ?? ''));
@@ -82,27 +82,27 @@ function whyPool(task: QueuedTask, { slots, free, starving, before }: PoolFacts)
   if (task.dispatched_for_seconds !== null) {
     const ago = `${Math.round(task.dispatched_for_seconds)} s ago`;
     const sentence = `it was given to the queue ${ago}; a worker of the pool ${task.pool} takes it as soon as a slot is free`;
-    return wait('dispatched', sentence, { facts, when: 'when a worker claims it; it is sent again if nobody does' });
+    return wait('dispatched', sentence, { facts, when: 'when a worker claims it; it is sent again if none does' });
   }
   if (free > 0 && before === 0) {
     return wait('next', 'it is the next of its pool to be dispatched', { facts, when: NEXT_DISPATCH });
   }
-  const sentence = `${count(before, 'task')} of the pool ${task.pool} ${before === 1 ? 'stands' : 'stand'} before it for ${count(slots, 'slot')}`;
+  const sentence = `${count(before, 'task')} of the pool ${task.pool} ${before === 1 ? 'is' : 'are'} ranked before it, for ${count(slots, 'slot')}`;
   return wait('pool_full', sentence, { facts, when: 'when a slot is free and it is its turn' });
 }
 
 function whyRunHolds(hold: RunHold): Explanation {
   if (hold.code === 'run_budget') {
     const { cost_usd, budget_usd, run_id } = hold;
-    const sentence = `its run has cost ${usd(cost_usd)} of the ${usd(budget_usd)} that it may`;
+    const sentence = `its run has reached its budget (${usd(cost_usd)} of ${usd(budget_usd)})`;
     return wait('run_budget', sentence, {
       facts: { run_id, cost_usd, budget_usd },
-      when: 'when somebody raises the budget of the run',
+      when: 'when an operator raises the budget of the run',
     });
   }
   const { run_id, key, max, holders } = hold;
   const who = holders.join(', ');
-  const sentence = `${count(max, 'run')} with the key ${key} may go at once, and ${who} ${holders.length === 1 ? 'does' : 'do'}`;
+  const sentence = `the key ${key} is at its limit of ${count(max, 'run')}, held by ${who}`;
   return wait('run_key', sentence, { facts: { run_id, key, max, holders }, when: `when ${who} has ended` });
 }
 
@@ -123,10 +123,10 @@ export function whyToolHolds(tool: ToolStanding): Explanation | undefined {
       };
       if (tool.tripped_by !== null) {
         const sentence = `${tool.tripped_by} stopped the tool ${name} (${tool.reason})`;
-        return wait('tool_breaker', sentence, { facts, when: 'when somebody resets the breaker' });
+        return wait('tool_breaker', sentence, { facts, when: 'when an operator resets the breaker' });
       }
       if (tool.state === 'HALF_OPEN') {
-        const sentence = `the breaker of ${name} lets one probe through, ${tool.probe_task_id}, and waits for what comes of it`;
+        const sentence = `the breaker of ${name} is half open and waits for the result of its probe ${tool.probe_task_id}`;
         return wait('tool_breaker', sentence, { facts, when: `when ${tool.probe_task_id} has ended` });
       }
       const sentence = `the breaker of ${name} is open (${tool.reason})`;
@@ -134,18 +134,18 @@ export function whyToolHolds(tool: ToolStanding): Explanation | undefined {
     }
     case 'tool_budget': {
       const facts = { tool: name, usd_today: tool.usd_today, usd_per_day: tool.usd_per_day };
-      const sentence = `the tool ${name} has cost ${usd(tool.usd_today)} today of the ${usd(tool.usd_per_day ?? 0)} that it may`;
+      const sentence = `the tool ${name} has reached its daily budget (${usd(tool.usd_today)} of ${usd(tool.usd_per_day ?? 0)})`;
       return wait('tool_budget', sentence, { facts, ...again, when: 'when the day turns (UTC)' });
     }
     case 'tool_rate': {
       const { rate_max: max, rate_per_seconds: per, recent_starts, unclaimed } = tool;
       const facts = { tool: name, max, per_seconds: per, recent_starts, unclaimed };
-      const sentence = `the tool ${name} may begin ${max} times in ${per} s, and has`;
+      const sentence = `the tool ${name} is at its rate limit (${max} starts in ${per} s)`;
       return wait('tool_rate', sentence, { facts, ...again, when: 'when the oldest start leaves the window' });
     }
     case 'tool_concurrency': {
       const facts = { tool: name, concurrency: tool.concurrency, in_flight: tool.in_flight };
-      const sentence = `the tool ${name} may run ${count(tool.concurrency ?? 0, 'time')} at once, and does`;
+      const sentence = `the tool ${name} is at its concurrency limit (${tool.in_flight} of ${tool.concurrency ?? 0})`;
       return wait('tool_concurrency', sentence, { facts, when: 'when one of its tasks has ended' });
     }
     default:
@@ -154,7 +154,7 @@ export function whyToolHolds(tool: ToolStanding): Explanation | undefined {
 }
 
 function repositoryFull({ repository, concurrency, in_flight }: RepositoryStanding): Explanation {
-  const sentence = `${count(concurrency, 'task')} may run on the repository ${repository} at once, and ${in_flight === 1 ? 'does' : 'do'}`;
+  const sentence = `the repository ${repository} is at its concurrency limit (${in_flight} of ${concurrency})`;
   return wait('repository_concurrency', sentence, {
     facts: { repository, concurrency, in_flight },
     when: 'when one of its tasks has ended',

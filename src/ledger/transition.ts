@@ -59,7 +59,7 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
   if (rows.length === 0) return [];
   const { table, key, runId, attempt } = TABLES[kind];
   const keyOf = sql.ref(`t.${key}`);
-  // Said twice: the join alone, with a size that is guessed, may read the whole table.
+  // The id filter is repeated because the planner misestimates the list of rows and would otherwise scan the table.
   const ids = rows.map(({ id }) => id);
   return tx.query<Moved>(sql`
     with wanted as (
@@ -109,7 +109,7 @@ function endingColumns(kind: Kind, to: string): RawBuilder<unknown> {
   }
 }
 
-/** Only what runs has a worker. Who comes back to the queue (a retry, an interruption) keeps his rank in it. */
+/** Only what runs has a worker. A requeued task keeps its original `ranked_at`, so a retry does not lose its place. */
 function taskColumns(to: string): RawBuilder<unknown> {
   if (to === 'RUNNING') return sql``;
   const left = sql`, worker_id = null, lease_expires_at = null`;

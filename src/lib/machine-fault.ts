@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { runChild } from './process.ts';
 
-/** What no work of anybody can help: this machine is out of something. */
+/** A resource of this host that is exhausted. Retrying here cannot succeed. */
 export type MachineFault = 'disk_full' | 'out_of_files' | 'out_of_memory' | 'out_of_processes';
 
 const CODES: Readonly<Record<string, MachineFault>> = {

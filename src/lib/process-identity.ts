@@ -12,7 +12,7 @@ export async function identityOf(pid: number): Promise<ProcessIdentity> {
   return { pid, startTicks: await startTicks(pid) };
 }
 
-/** The same at once, for who must not give the process time to do anything. */
+/** Synchronous variant of `identityOf`, for callers that must record the identity before the process can run. */
 export function identityNow(pid: number): ProcessIdentity {
   return { pid, startTicks: ticksIn(readStatNow(pid)) };
 }

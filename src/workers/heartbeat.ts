@@ -103,7 +103,7 @@ export class Heartbeat implements Component {
         onRefused();
         break;
       case 'unreachable':
-        // Children run on: whoever reaps us must have been in contact for a whole lease himself.
+        // Children keep running: the reconciler reaps workers only after it has itself been connected for a full lease.
         log.warn({ message: message.message }, 'heartbeat.unreachable');
         break;
       case 'stalled':

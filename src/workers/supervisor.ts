@@ -52,7 +52,7 @@ interface WorkerDeath {
   crashed: boolean;
 }
 
-/** So long after its own start a supervisor tries again what did not begin for a passing reason. */
+/** For this long after start-up, the supervisor retries workers that failed with a transient error. */
 const BEGIN_WITHIN_MS = 30_000;
 const RESTART = { baseMs: 200, capMs: 10_000 };
 /** A worker that lived this long was healthy: the next restart starts its backoff anew. */

@@ -74,7 +74,7 @@ export function createWorkerRole(
     if (hint.startsWith('cancel:')) held.abort(hint.slice('cancel:'.length), 'cancelled');
   });
   let faults: number[] = [];
-  /** Once is enough where the machine says so itself. Words can be made up by whoever names a file: of those it takes some. */
+  /** One fault is enough if the host confirms it. Messages can be forged through file names, so unconfirmed faults need several. */
   const endIfOut = async (fault: MachineFault): Promise<void> => {
     const now = performance.now();
     faults = [...faults.filter((at) => now - at < FAULTS_WITHIN_MS), now];

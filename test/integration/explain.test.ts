@@ -96,7 +96,7 @@ describe('P10: a task', () => {
     const spent = await on.build.run({ budget_usd: 2, cost_usd: 2.5 });
     expect(await why((await on.build.task({ run_id: spent.run_id })).task_id)).toMatchObject({
       code: 'run_budget',
-      sentence: 'waits: its run has cost $2.50 of the $2.00 that it may.',
+      sentence: 'waits: its run has reached its budget ($2.50 of $2.00).',
     });
     const poor = await on.build.task({ budget_usd: 1, cost_usd: 1 });
     expect(await why(poor.task_id)).toMatchObject({ code: 'task_budget', facts: { budget_usd: 1 } });
@@ -130,7 +130,7 @@ describe('P10: a task', () => {
     expect(await why(task.task_id)).toMatchObject({
       sentence: 'waits: ada stopped the tool agent (too dear).',
       again_at: null,
-      again_when: 'when somebody resets the breaker',
+      again_when: 'when an operator resets the breaker',
     });
     expect(await why('agent')).toMatchObject({
       kind: 'tool',
@@ -167,7 +167,7 @@ describe('P10: a task', () => {
     await on.build.task({ pool: 'gpu', ranked_at: ago(60) });
     expect(await why(task.task_id)).toMatchObject({
       code: 'pool_full',
-      sentence: 'waits: 1 task of the pool gpu stands before it for 1 slot.',
+      sentence: 'waits: 1 task of the pool gpu is ranked before it, for 1 slot.',
     });
     await on.db.database.query(sql`delete from tasks where task_id <> ${task.task_id}`);
     await on.write(admitTasks);
@@ -211,7 +211,7 @@ describe('P10: a task', () => {
 
   test('ended: why, and what a hand may do', async () => {
     const task = await on.build.task({ state: 'FAILED', reason: 'same_failure_twice', attempt: 2 });
-    expect(await why(task.task_id)).toMatchObject({ code: 'failed', again_when: 'when somebody retries it' });
+    expect(await why(task.task_id)).toMatchObject({ code: 'failed', again_when: 'when an operator retries it' });
   });
 });
 
@@ -290,7 +290,7 @@ describe('P10: a patch and its gates', () => {
     expect(await why(pending.patch_id)).toMatchObject({ code: 'not_built' });
     expect(await why((await on.build.patch({ state: 'APPLIED' })).patch_id)).toMatchObject({ code: 'to_verify' });
     const held = await on.build.patch({ state: 'QUARANTINED', reason: 'protected_path' });
-    expect(await why(held.patch_id)).toMatchObject({ again_when: 'when somebody approves or drops it' });
+    expect(await why(held.patch_id)).toMatchObject({ again_when: 'when an operator approves or drops it' });
     expect(await why((await on.build.patch({ state: 'BLOCKED', reason: 'conflict' })).patch_id)).toMatchObject({
       code: 'patch_blocked',
     });

@@ -27,7 +27,7 @@ export function toolRoutes(api: Api, { database, daos, ledger }: ApiDeps): void 
 
   const steer = {
     reset: [resetBreaker, 'Closes the breaker and forgets what was counted.'],
-    trip: [tripBreaker, 'Stops the tool fleet-wide until somebody resets it; its tasks wait and lose no retry.'],
+    trip: [tripBreaker, 'Stops the tool fleet-wide until an operator resets it; its tasks wait and lose no retry.'],
   } as const;
   for (const [action, [write, description]] of Object.entries(steer)) {
     api.post(

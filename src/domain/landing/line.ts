@@ -48,7 +48,7 @@ export function lineOf(snapshot: LandingSnapshot): Line {
     }
     const flies = inFlight.has(patch.patchId);
     if (!flies) for (const earlier of returned.splice(0)) place(line, snapshot, earlier);
-    // What was doubted and found green: in its old place it would undo what is under test now, so it goes behind that.
+    // A cleared suspect rejoins behind the prefixes under test; at its old position it would invalidate them.
     if (!flies && inFlight.size > 0 && snapshot.wasCleared(patch.patchId)) returned.push(patch);
     else place(line, snapshot, patch);
   }

@@ -230,7 +230,7 @@ function widestGap(positions: readonly number[]): number | undefined {
   return best?.middle;
 }
 
-/** The line before those who are tried apart: most of them are what they look like, and nobody behind waits for them. */
+/** Schedules prefixes of the queue before isolated suspects: most suspects are bad, and no other patch depends on their result. */
 function inOrder(hearings: readonly Hearing[], ofLine: readonly Trial[]): Trial[] {
   const urgent = hearings.filter((hearing) => hearing.urgent);
   const patient = hearings.filter((hearing) => !hearing.urgent);
@@ -254,7 +254,7 @@ function startTrials(trials: readonly Trial[], snapshot: LandingSnapshot): Landi
   });
 }
 
-/** What nobody waits for any more makes room. An advisory gate that runs may tell its story. */
+/** Withdraws gate runs whose result is no longer needed. Running advisory gates are left to finish. */
 function withdrawObsolete(line: Line, trials: readonly Trial[], snapshot: LandingSnapshot): LandingStep[] {
   const apart = new Set(line.apart.map(({ patchId }) => patchId));
   const wanted = new Set(

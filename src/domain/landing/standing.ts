@@ -11,7 +11,7 @@ export type Standing =
 
 /** The gate itself is at fault: what proves nothing blocks. */
 const PROVES_NOTHING: readonly GateOutcome[] = ['unproven', 'tainted'];
-/** An innocent patch is as likely as this to be taken for a bad one by flakes alone. */
+/** Accepted probability of blocking a good patch because of flaky gates. */
 const TOLERATED = 1e-4;
 
 export function requiredProofs(candidate: Candidate): Proof[] {

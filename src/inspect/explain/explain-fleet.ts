@@ -24,7 +24,7 @@ function whyWorker(worker: WorkerRow, facts: Explanation['facts']): Explanation 
       `it was not heard of since ${heard} (${worker.reason}); its work went back to the queue`,
       facts,
     );
-  if (worker.state === 'STOPPED') return stands('stopped', `it ended in peace (${worker.reason})`, facts);
+  if (worker.state === 'STOPPED') return stands('stopped', `it stopped cleanly (${worker.reason})`, facts);
   if (worker.state === 'UNHEALTHY') return silentWorker(worker, null) ?? stands('unhealthy', 'it is silent', facts);
   if (worker.draining)
     return stands(

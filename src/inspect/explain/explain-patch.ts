@@ -30,13 +30,13 @@ async function whyPatch(deps: ExplainScene, patch: PatchRow): Promise<Explanatio
         'patch_blocked',
         `stopped: ${patch.reason}`,
         facts,
-        'when its task tries again, or somebody requeues or drops it',
+        'when its task tries again, or an operator requeues or drops it',
       );
     case 'QUARANTINED': {
       const approvable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '');
       const hand = approvable
-        ? 'when somebody approves or drops it'
-        : 'when its task tries again, or somebody drops it';
+        ? 'when an operator approves or drops it'
+        : 'when its task tries again, or an operator drops it';
       return stands('patch_quarantined', `kept from landing: ${patch.reason}`, facts, hand);
     }
     case 'VERIFIED':

@@ -27,7 +27,7 @@ async function whyRun(deps: ExplainScene, run: RunRow): Promise<Explanation> {
       return wait(
         'run_paused',
         `it is paused (${run.reason ?? 'no reason given'}); what runs ends, what is staged lands`,
-        { facts, when: 'when somebody resumes it' },
+        { facts, when: 'when an operator resumes it' },
       );
     case 'RUNNING':
       return whyTasksWait(deps, {
@@ -42,7 +42,7 @@ async function whyRun(deps: ExplainScene, run: RunRow): Promise<Explanation> {
         'failed',
         `it ended: ${run.reason}`,
         { ...facts, reason: run.reason, evidence: run.evidence },
-        'when somebody retries its failed tasks',
+        'when an operator retries its failed tasks',
       );
     default:
       return run.state satisfies never;

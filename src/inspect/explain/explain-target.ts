@@ -26,7 +26,7 @@ export function whyTargetHolds(target: TargetRow): Explanation | undefined {
     const facts = { target_id, paused_by, paused_at: paused_at.toISOString(), pause_reason };
     return wait('target_paused', `landing on ${target_id} is paused by ${paused_by} (${pause_reason})`, {
       facts,
-      when: 'when somebody resumes the target',
+      when: 'when an operator resumes the target',
     });
   }
   if (fault) {

@@ -44,7 +44,7 @@ async function whyTask(deps: ExplainScene, task: TaskRow): Promise<Explanation> 
         retry_count: task.retry_count,
       };
       const sentence = `${word}: ${task.reason}, after ${task.attempt} attempts`;
-      return stands(word, sentence, facts, 'when somebody retries it');
+      return stands(word, sentence, facts, 'when an operator retries it');
     }
     default:
       return task.state satisfies never;

@@ -141,7 +141,7 @@ async function endFailed(
     select retry_count, max_retries, interruptions, failure_fingerprint from tasks
     where task_id = ${end.taskId} and attempt = ${end.attempt} and state = 'RUNNING' for update`);
   if (task === undefined) return false;
-  // Only what the tool itself said: its own faults are its breaker's business, and a remote that is away says the same as well.
+  // Fingerprints only failures that the tool reported. The breaker handles faults of the tool; an unreachable remote repeats one message through no fault of the task.
   const telling = end.exitCode !== null && end.fact !== 'fault' && failure !== 'interrupted';
   const fingerprint = telling ? failureFingerprint({ reason, evidence }) : null;
   const next = afterFailure(

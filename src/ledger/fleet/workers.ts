@@ -92,7 +92,7 @@ export async function noteStall(tx: Tx, workerId: string): Promise<void> {
     where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')`);
 }
 
-/** A worker that goes in peace. What it still held goes back to the queue. */
+/** Marks a worker STOPPED after a clean shutdown and requeues what it still held. What it still held goes back to the queue. */
 export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
   await transition(tx, {
     kind: 'worker',
@@ -143,7 +143,7 @@ export async function drainWorker(
   throw new SluiceError('state.changed', `the worker is ${known.state}`, { facts: { state: known.state } });
 }
 
-/** RUNNING by nobody who could end it: its worker's row is gone, or has ended. */
+/** Orphans: tasks and gates RUNNING on a worker that no longer exists or has ended. */
 const NOBODYS = sql`(worker_id is null or worker_id in (select worker_id from workers where state in ('DEAD', 'STOPPED')))`;
 
 export interface Reaped {

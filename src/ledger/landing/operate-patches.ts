@@ -49,7 +49,7 @@ export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
   // What never became a commit was not looked at: there is nothing to approve.
   const waivable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '') && patch.commit_id !== null;
   if (patch.state === 'QUARANTINED' && !waivable) {
-    throw new SluiceError('state.changed', `nobody can approve a patch that is ${patch.reason}`, {
+    throw new SluiceError('state.changed', `a patch that is ${patch.reason} cannot be approved`, {
       facts: { patch_id: patch.patch_id, reason: patch.reason },
     });
   }
