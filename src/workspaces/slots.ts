@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode } from '../contract/errors.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { poll } from '../lib/clock.ts';
 import { readIdentity, tryLock } from '../lib/file-lock.ts';
 import { type Log, silentLog } from '../lib/log.ts';
-import { identityNow, identityOf, isRunning, type ProcessIdentity } from '../lib/process-identity.ts';
+import { machineFault } from '../lib/machine-fault.ts';
+import { identityNow, identityOf, isRunning } from '../lib/process-identity.ts';
 import { checkOut } from './checkout.ts';
 import { cleanSlot, emptySlot, endLeftovers } from './clean-slot.ts';
 import { renewChild, type Slot, slotAt } from './slot.ts';
@@ -18,6 +18,8 @@ const LOCK_WAIT_MS = 20;
 const SPOILT = ['EPERM', 'EACCES', 'ENOTDIR', 'ELOOP'];
 const MAX_SPOILT = 1_000;
 const BROKEN_FOR_MS = 3_600_000;
+/** A name is written within a moment of its file. */
+const NAMELESS_MS = 60_000;
 
 /**
  * The slots below one data folder, shared by all worker processes of a machine. A slot belongs to the process whose
@@ -66,6 +68,8 @@ export class SlotRack {
     if (problem === undefined) return first;
     let other: Slot;
     try {
+      // Where the machine is out of something, no slot is better than another.
+      if (machineFault(problem) !== undefined) throw problem;
       other = await this.#take();
     } catch {
       await this.release(first);
@@ -89,16 +93,22 @@ export class SlotRack {
     const owner = JSON.stringify(await identityOf(process.pid));
     for (let number = 1; ; number += 1) {
       const { dir } = slotAt(this.#root, number);
-      const mark = join(dir, 'owner');
       try {
         await mkdir(dir, { recursive: true });
-        await writeFile(mark, owner, { flag: 'wx' });
-        return slotAt(this.#root, number, await this.#uidOf(number));
+        const mark = await open(join(dir, 'owner'), 'wx');
+        try {
+          await mark.writeFile(owner);
+          return slotAt(this.#root, number, await this.#uidOf(number));
+        } catch (error) {
+          // No room for the name, or no user for the slot.
+          await rm(join(dir, 'owner'), { force: true });
+          throw error;
+        } finally {
+          await mark.close();
+        }
       } catch (error) {
         const { code = '', message } = error as NodeJS.ErrnoException;
         if (code === 'EEXIST') continue;
-        // Where there is no user for it.
-        if (hasCode(error, 'sandbox.unavailable') || hasCode(error, 'machine.fault')) await rm(mark, { force: true });
         if (!SPOILT.includes(code) || number > MAX_SPOILT) throw error;
         await this.#setAside(number, message);
       }
@@ -160,8 +170,7 @@ export class SlotRack {
       const freed: number[] = [];
       for (const number of numbers) {
         const slot = slotAt(this.#root, number);
-        const owner = await readOwner(slot);
-        if (owner === undefined || (await isRunning(owner))) continue;
+        if (!(await isAbandoned(slot))) continue;
         if (await this.#vacate(slot)) freed.push(number);
       }
       return freed;
@@ -184,8 +193,13 @@ export class SlotRack {
   }
 }
 
-function readOwner(slot: Slot): Promise<ProcessIdentity | undefined> {
-  return readIdentity(join(slot.dir, 'owner'));
+/** Its owner died, or before it could write its name. */
+async function isAbandoned(slot: Slot): Promise<boolean> {
+  const mark = join(slot.dir, 'owner');
+  const owner = await readIdentity(mark);
+  if (owner !== undefined) return !(await isRunning(owner));
+  const nameless = await stat(mark).catch(() => undefined);
+  return nameless !== undefined && Date.now() - nameless.mtimeMs > NAMELESS_MS;
 }
 
 async function faultOf(work: () => Promise<void>): Promise<Error | undefined> {

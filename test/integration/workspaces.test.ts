@@ -1,4 +1,4 @@
-import { access, lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, lstat, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -439,6 +439,18 @@ describe('slots', () => {
     expect(await rack.sweep()).toEqual([left.number]);
     await expect.poll(() => processesWithVariable(`TMPDIR=${left.tmp}`)).toEqual([]);
     expect(await rack.sweep()).toEqual([]);
+  });
+
+  test('P8: a slot whose owner died before it wrote its name is swept after a while', async () => {
+    const folder = join(dataDir, 'nameless');
+    const nameless = join(folder, 'slots', '1');
+    await mkdir(nameless, { recursive: true });
+    await writeFile(join(nameless, 'owner'), '');
+    const own = new SlotRack(folder);
+    expect(await own.sweep()).toEqual([]);
+    const longAgo = new Date(Date.now() - 120_000);
+    await utimes(join(nameless, 'owner'), longAgo, longAgo);
+    expect(await own.sweep()).toEqual([1]);
   });
 
   test('the slot of a living process is left alone', async () => {
