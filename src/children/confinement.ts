@@ -128,10 +128,15 @@ export class Confinement implements Component {
   async #findUsers(where: Parameters<typeof OtherUsers.prepare>[0]): Promise<void> {
     try {
       this.#users = await OtherUsers.prepare(where);
+      const closed = await this.#users.closedFolders();
+      if (closed.length > 0) this.#addProblem(`the users of slots cannot run programs in ${closed.join(', ')}`);
     } catch (error) {
-      const problem = `no other user to run as: ${(error as Error).message}`;
-      this.#problem = this.#problem === null ? problem : `${this.#problem}; ${problem}`;
+      this.#addProblem(`no other user to run as: ${(error as Error).message}`);
     }
+  }
+
+  #addProblem(problem: string): void {
+    this.#problem = this.#problem === null ? problem : `${this.#problem}; ${problem}`;
   }
 
   get #confinesAll(): boolean {
@@ -161,13 +166,11 @@ export class Confinement implements Component {
     // A sandbox ends what is in it by itself.
     const needsGroup = box === undefined || this.#groups?.keeps(limits);
     const group = needsGroup ? await this.#groups?.open(limits) : undefined;
-    const byProcess = await limitsArgv(
-      group?.limitsMemory ? { ...limits, memory_bytes: undefined } : limits,
-      searchPath,
-    );
-    const around = [...(group?.argv ?? []), ...byProcess, ...(await this.#asUserOf(slot)), ...sandboxed];
     const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: box !== undefined });
     try {
+      const perProcess = group?.limitsMemory ? { ...limits, memory_bytes: undefined } : limits;
+      const byProcess = await limitsArgv(perProcess, searchPath);
+      const around = [...(group?.argv ?? []), ...byProcess, ...(await this.#asUserOf(slot)), ...sandboxed];
       const result = await runChild({
         ...spec,
         argv: [...around, ...argv],

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 import { runChild } from '../lib/process.ts';
 import { processesOfUser } from '../lib/process-identity.ts';
@@ -19,6 +19,8 @@ const PASSAGES = ['slots', 'mirrors', join('mirrors', 'worker')];
 const CLOSED_FOLDERS = ['prepared', 'git', join('mirrors', 'scheduler')];
 const CLOSED_FILES = ['local.token', 'verdict.key'];
 const KILL_ALL = ['/bin/sh', '-c', 'kill -9 -1'];
+/** Prints those of its arguments that are no folders which it can enter. */
+const NAME_CLOSED = ['/bin/sh', '-c', 'for folder do test -x "$folder" || echo "$folder"; done', 'sh'];
 const MAX_KILL_ROUNDS = 20;
 /** Slots are numbered from 1. */
 const NO_SLOT = 0;
@@ -59,6 +61,16 @@ export class OtherUsers {
     await users.#probe(['test', '-x', place]);
     if (box !== undefined) await users.#probe([box, ...PROBE_BOX, '--', 'true']);
     return users;
+  }
+
+  /** Folders of the search path that these users cannot enter: what stands there is `Permission denied` to a child. */
+  async closedFolders(): Promise<string[]> {
+    const folders = [...new Set(this.#searchPath.split(delimiter))].filter((folder) => existsSync(folder));
+    const argv = [...this.argv(await this.idOf(NO_SLOT)), ...NAME_CLOSED, ...folders];
+    return (await this.#run(argv)).stdout
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => line !== '');
   }
 
   async #probe(command: readonly string[]): Promise<void> {

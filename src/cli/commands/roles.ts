@@ -93,8 +93,9 @@ async function up(context: CliContext, options: FleetOptions): Promise<void> {
       ready: () => {
         context.stderr.write(`Sluice is up: ${api.url} (board: ${api.url}/board)\n`);
         context.stderr.write(`Its token stands in ${localTokenFile(settings.dataDir)}\n`);
-        const danger = DANGERS[confinement.state.kind];
-        if (danger !== null) context.stderr.write(`NOTHING IS CONFINED: ${danger}\n`);
+        const { kind, problem } = confinement.state;
+        const words = [problem, DANGERS[kind]].filter((each) => each !== null).join('; ');
+        if (kind !== 'bubblewrap') context.stderr.write(`NOTHING IS CONFINED: ${words}\n`);
         process.send?.({ kind: 'ready', url: api.url, databaseUrl, workers: supervisor.pids });
       },
     });
