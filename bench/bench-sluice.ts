@@ -46,8 +46,8 @@ export async function startBenchSluice(options: {
   ]);
   const holdGates = async (held: boolean): Promise<void> => {
     await deps.ledger.write((tx) => tx.query(sql`update workers set gate_slots = ${held ? 0 : gateSlots}`));
-    deps.ledger.hint('dispatch');
-    deps.ledger.hint('landing');
+    deps.wakeUps.send('dispatch');
+    deps.wakeUps.send('landing');
   };
   return { client: new SluiceClient({ url: api.url, token: api.localToken }), daos: deps.daos, holdGates, stop };
 }

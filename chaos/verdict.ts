@@ -89,7 +89,7 @@ async function judgeBranch(
     ...expected.flatMap(({ file }) => (file === null || lines.has(file) ? [] : [`${file} is not on the branch`])),
     ...(await branch.redCommits()).map((commit) => `the branch was red at ${commit}`),
   ];
-  const audit = await client.audit('app@main');
+  const audit = await client.targets.audit('app@main');
   wrong.push(
     ...audit.commits
       .filter(({ proven }) => !proven)

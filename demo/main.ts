@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { styleText } from 'node:util';
 import { watchRun } from '../src/cli/watch-run.ts';
-import type { BreakerObject, RunObject } from '../src/client/objects.ts';
 import { SluiceClient } from '../src/client/sluice-client.ts';
+import type { BreakerObject, RunObject } from '../src/contract/objects.ts';
 import { poll } from '../src/lib/clock.ts';
 import { type DaemonProcess, startDaemon } from './daemon-process.ts';
 import { mainRun } from './main-run.ts';
@@ -33,7 +33,7 @@ try {
   daemon = await startDaemon(root, folder);
   say(`The daemon runs at ${daemon.url}, two worker processes with it.`);
   const client = new SluiceClient({ url: daemon.url, token: daemon.token });
-  const { items: workers } = await client.workers();
+  const { items: workers } = await client.workers.list();
   say(`${CONFINEMENT[workers[0]?.confinement ?? 'none']}\n`);
   const submitted = await client.runs.submit(await mainRun(target));
   const watching = watchRun(cliContext(), client, submitted.id);
@@ -59,12 +59,12 @@ try {
 async function cancelWhatTheBreakerHolds(client: SluiceClient, run: RunObject): Promise<BreakerObject> {
   const open = await poll(
     async () =>
-      (await client.breakers()).items.find(({ tool_name, state }) => tool_name === 'crasher' && state === 'OPEN'),
+      (await client.breakers.list()).items.find(({ tool_name, state }) => tool_name === 'crasher' && state === 'OPEN'),
     { everyMs: 200, limitMs: BREAKER_LIMIT_MS },
   );
   if (open === undefined) throw new Error('the breaker of the crashing tool did not open');
   const waiting = (await client.tasks.list({ run: run.id, tool: 'crasher', state: 'QUEUED' })).items;
-  for (const { id } of waiting) await client.tasks.cancel(id, 'its tool is broken');
+  for (const { id } of waiting) await client.tasks.cancel(id, { reason: 'its tool is broken' });
   return open;
 }
 

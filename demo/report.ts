@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { plain } from '../src/cli/table.ts';
-import type { BreakerObject, PatchObject, RunObject } from '../src/client/objects.ts';
+import type { BreakerObject, ExpandedRunObject, PatchObject } from '../src/contract/objects.ts';
 import { EXPECTATIONS, type Expectation } from './main-run.ts';
 import { run } from './shell.ts';
 import type { TargetRepository } from './target-repository.ts';
@@ -8,7 +8,11 @@ import type { TargetRepository } from './target-repository.ts';
 const EVIDENCE_LINES = 8;
 
 /** Prints what landed and what was stopped and why. Gives every outcome that is not as it should be. */
-export async function report(run: RunObject, breaker: BreakerObject, target: TargetRepository): Promise<string[]> {
+export async function report(
+  run: ExpandedRunObject,
+  breaker: BreakerObject,
+  target: TargetRepository,
+): Promise<string[]> {
   const faults = EXPECTATIONS.flatMap((expected) => faultOf(expected, run));
   if (run.state !== 'COMPLETED') faults.push(`the run is ${run.state}, not COMPLETED`);
   if (breaker.state !== 'OPEN') faults.push(`the breaker is ${breaker.state}, not OPEN`);
@@ -25,7 +29,7 @@ export async function report(run: RunObject, breaker: BreakerObject, target: Tar
   return faults;
 }
 
-function faultOf({ task: name, state, patch: expected }: Expectation, run: RunObject): string[] {
+function faultOf({ task: name, state, patch: expected }: Expectation, run: ExpandedRunObject): string[] {
   const task = run.tasks?.find((candidate) => candidate.name === name);
   const patch = patchOf(run, task?.id);
   const faults: string[] = [];
@@ -37,7 +41,7 @@ function faultOf({ task: name, state, patch: expected }: Expectation, run: RunOb
   return faults;
 }
 
-function stoppedLine({ task: name, what }: Expectation, run: RunObject): void {
+function stoppedLine({ task: name, what }: Expectation, run: ExpandedRunObject): void {
   const task = run.tasks?.find((candidate) => candidate.name === name);
   const patch = patchOf(run, task?.id);
   const why = patch === undefined ? task?.reason : `${patch.state}: ${patch.reason}`;
@@ -60,7 +64,7 @@ function tellingLines(output: string): string[] {
   return lines.slice(Math.max(0, start), Math.max(0, start) + EVIDENCE_LINES);
 }
 
-function patchOf(run: RunObject, taskId: string | undefined): PatchObject | undefined {
+function patchOf(run: ExpandedRunObject, taskId: string | undefined): PatchObject | undefined {
   return run.patches?.findLast(({ task_id }) => task_id === taskId);
 }
 

@@ -4,11 +4,12 @@ import { hasCode, SluiceError } from './contract/errors.ts';
 import { createDaos, type Daos } from './dao/all.ts';
 import { Database } from './database/database.ts';
 import { EmbeddedPostgres } from './database/embedded-postgres.ts';
-import { HintListener, HintSender } from './database/hints.ts';
 import { assertSchemaCurrent, migrateUp } from './database/migrator.ts';
+import { WakeUpListener, WakeUpSender } from './database/wake-ups.ts';
 import { planLanding } from './domain/landing/planner.ts';
 import { NamedRepositories } from './domain/repository-book.ts';
 import { VerdictSeal } from './domain/verdict-seal.ts';
+import type { WakeUp } from './domain/wake-up.ts';
 import { Mirrors } from './git/mirrors.ts';
 import { OPEN_ACCESS, type RemoteAccess, remoteAccess } from './git/remote-access.ts';
 import { Git } from './git/run-git.ts';
@@ -30,7 +31,7 @@ export interface Deps {
   database: Database;
   daos: Daos;
   ledger: Ledger;
-  hints: HintSender;
+  wakeUps: WakeUpSender;
   queueBackend: QueueBackend;
   publisher: QueuePublisher;
   tools: ToolRegistry;
@@ -49,7 +50,7 @@ const CONNECT_EVERY_MS = 1_000;
 /** Plugs the parts together; nothing is connected yet. */
 export function createDeps(settings: Settings, log: Log, databaseUrl: string, poolSize = 10): Deps {
   const database = new Database({ url: databaseUrl, poolSize });
-  const hints = new HintSender(database, log);
+  const wakeUps = new WakeUpSender(database, log);
   const queueBackend = createQueueBackend({ redisUrl: settings.redisUrl, databaseUrl });
   const searchPath = settings.environment.PATH ?? '/usr/local/bin:/usr/bin:/bin';
   const repositories = new NamedRepositories({
@@ -70,8 +71,8 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
     log,
     database,
     daos: createDaos(database),
-    ledger: new Ledger(database, hints.send),
-    hints,
+    ledger: new Ledger(database, wakeUps.send),
+    wakeUps,
     queueBackend,
     publisher: new QueuePublisher(queueBackend),
     tools: new ToolRegistry(settings.file.tools),
@@ -85,7 +86,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
 
 /** What must stand before a role starts, in order. */
 export function foundation(deps: Deps, { migrate }: { migrate: boolean }): Component[] {
-  return [databaseReady(deps, migrate), deps.hints, toolsKnown(deps), queuesReady(deps), deps.publisher];
+  return [databaseReady(deps, migrate), deps.wakeUps, toolsKnown(deps), queuesReady(deps), deps.publisher];
 }
 
 /** The embedded server, when no database was given; its address is known once it runs. */
@@ -94,8 +95,8 @@ export function embeddedServer(settings: Settings, log: Log): EmbeddedPostgres {
   return new EmbeddedPostgres({ dataDir: settings.dataDir, log, searchPath });
 }
 
-export function hintListener(deps: Deps, onHint: (hint: string) => void): HintListener {
-  return new HintListener({ url: deps.database.url, log: deps.log, onHint });
+export function wakeUpListener(deps: Deps, onWakeUp: (wakeUp: WakeUp) => void): WakeUpListener {
+  return new WakeUpListener({ url: deps.database.url, log: deps.log, onWakeUp });
 }
 
 /** Waits for a database that is still starting, with a line a try; then `database.unreachable`. */

@@ -42,7 +42,7 @@ export async function measureDrain(
   const { daos } = sluice;
   const targetId = `${git.remote}@main`;
   await daos.targets.create({ target_id: targetId, repository: git.remote, branch: 'main', url: git.remote });
-  await sluice.client.steerTarget(targetId, 'pause', 'until all wait');
+  await sluice.client.targets.pause(targetId, { reason: 'until all wait' });
   // Nothing is proven before the start: the only slots for gates are taken away until then.
   await sluice.holdGates(true);
   for (let n = 0; n < patches; n += 1) {
@@ -54,7 +54,7 @@ export async function measureDrain(
   }
   const waiting = (states: string[]) => daos.patches.count({ state: { $in: states as never } });
   await until(async () => (await waiting(['STAGED'])) === patches);
-  await sluice.client.steerTarget(targetId, 'resume', 'go');
+  await sluice.client.targets.resume(targetId, { reason: 'go' });
   const startedAt = performance.now();
   await sluice.holdGates(false);
   await until(async () => (await waiting(['VERIFIED', 'BLOCKED'])) === patches);

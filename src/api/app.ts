@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import { fastify } from 'fastify';
 import {
   jsonSchemaTransform,
+  jsonSchemaTransformObject,
   serializerCompiler,
   validatorCompiler,
   type ZodTypeProvider,
@@ -9,6 +10,7 @@ import {
 import { SluiceError } from '../contract/errors.ts';
 import { LIMITS } from '../contract/fields.ts';
 import type { QueueBoard } from '../queues/board.ts';
+import { actionRoutes } from './actions.ts';
 import type { Api, ApiDeps } from './api-deps.ts';
 import { ANONYMOUS, type Auth, type Caller } from './auth.ts';
 import { assertOwnOrigin, setSafetyHeaders } from './browser-safety.ts';
@@ -71,10 +73,12 @@ export async function createApp(
   await api.register(swagger, {
     openapi: { openapi: '3.1.0', info: { title: 'Sluice', version } },
     transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
   });
   await api.register(async (routes: Api) => {
     const pipeline = [runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, explainRoutes];
-    for (const add of [healthRoutes, ...pipeline, fleetRoutes, toolRoutes, statsRoutes]) add(routes, deps);
+    for (const add of [healthRoutes, ...pipeline, fleetRoutes, toolRoutes, statsRoutes, actionRoutes])
+      add(routes, deps);
     routes.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   });
   await api.register(async (boardApp) => {

@@ -1,17 +1,18 @@
+import type { QueuedTargetObject } from '../contract/answers.ts';
 import type { Daos } from '../dao/all.ts';
 import { lostGateOf } from '../domain/landing/view.ts';
 import type { TargetRow } from '../entities/target.ts';
-import { type ApiObject, targetObject } from './representation.ts';
+import { present } from './present.ts';
 
 const SHOWN = 200;
 
 /** A target with its queue as the coordinator saw it last: who is under test, on what, and who waits for whom. */
-export async function targetWithQueue(daos: Daos, target: TargetRow): Promise<ApiObject> {
+export async function targetWithQueue(daos: Daos, target: TargetRow): Promise<QueuedTargetObject> {
   const queue = await daos.patches.findQueue(target.target_id, SHOWN);
   const live = await daos.gates.findLive(target.target_id);
   const places = new Map((target.landing?.line ?? []).map((place) => [place.patch_id, place]));
   return {
-    ...targetObject(target),
+    ...present.target(target),
     red_tip: target.landing?.red_tip ?? null,
     lost_gate: lostGateOf(target.landing),
     slots: target.landing?.slots ?? null,
@@ -20,8 +21,19 @@ export async function targetWithQueue(daos: Daos, target: TargetRow): Promise<Ap
       const gates = live
         .filter((gate) => gate.tree_id === tree_id && tree_id !== null)
         .map((gate) => ({ gate_id: gate.gate_id, gate: gate.test_suite, state: gate.state, pinned: gate.pinned }));
-      const subject = message.split('\n')[0];
-      return { patch_id, task_id, run_id, priority, staged_at, subject, place, tree_id, behind, gates };
+      const subject = message.split('\n')[0]!;
+      return {
+        patch_id,
+        task_id,
+        run_id: run_id!,
+        priority,
+        staged_at: staged_at!.toISOString(),
+        subject,
+        place,
+        tree_id,
+        behind,
+        gates,
+      };
     }),
   };
 }

@@ -1,7 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { type LogObject, logObject, type Page, pageOf } from '../contract/answers.ts';
 import type { LogChunkRow } from '../entities/log-chunk.ts';
 import { sleep } from '../lib/clock.ts';
+import { PROBLEMS } from './schemas.ts';
 import { type SseMessage, sendEvents } from './sse.ts';
 
 export const logQuery = z.object({
@@ -12,6 +14,9 @@ export const logQuery = z.object({
   limit: z.coerce.number().int().min(1).max(1_000).default(500),
   follow: z.stringbool().default(false),
 });
+
+/** Chunks as a page; with `follow` they come as server-sent events. */
+export const logResponse = { 200: pageOf(logObject), ...PROBLEMS };
 
 export interface LogSource {
   read: (after: string, limit: number) => Promise<LogChunkRow[]>;
@@ -29,7 +34,7 @@ export async function logAnswer(
   reply: FastifyReply,
   query: z.output<typeof logQuery>,
   source: LogSource,
-): Promise<unknown> {
+): Promise<Page<LogObject> | undefined> {
   if (!query.follow) {
     const chunks = await source.read(query.after, query.limit);
     return { items: chunks.map(chunkObject), next_cursor: chunks.at(-1)?.chunk_id ?? null };
@@ -37,7 +42,7 @@ export async function logAnswer(
   const closed = new AbortController();
   request.raw.once('close', () => closed.abort());
   await sendEvents(reply, follow(source, query, closed.signal));
-  return reply;
+  return undefined;
 }
 
 /** Asks whether it has ended before it reads, so that the last words are never missed. */
@@ -60,6 +65,6 @@ async function* follow(
   }
 }
 
-function chunkObject({ chunk_id, attempt, stream, text, created_at }: LogChunkRow) {
-  return { id: chunk_id, attempt, stream, text, created_at };
+function chunkObject({ chunk_id, attempt, stream, text, created_at }: LogChunkRow): LogObject {
+  return { id: chunk_id, attempt, stream, text, created_at: created_at.toISOString() };
 }

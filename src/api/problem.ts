@@ -1,18 +1,7 @@
 import type { FastifyError, FastifyReply } from 'fastify';
+import type { Problem } from '../contract/answers.ts';
 import { ERROR_CODES, SluiceError } from '../contract/errors.ts';
 import { codedDatabaseError } from '../database/faults.ts';
-
-/** RFC 9457. `code` is stable; `errors` stands there for documents with several problems. */
-export interface ProblemDetails {
-  type: string;
-  title: string;
-  status: number;
-  code: string;
-  detail: string;
-  retryable: boolean;
-  errors?: readonly { path: string; message: string }[];
-  facts?: Readonly<Record<string, unknown>>;
-}
 
 export function toSluiceError(error: unknown): SluiceError {
   const coded = codedDatabaseError(error);
@@ -33,7 +22,7 @@ export function toSluiceError(error: unknown): SluiceError {
   return new SluiceError('internal.error', 'something went wrong that should not: the log says what', { cause: error });
 }
 
-export function toProblem(error: SluiceError): ProblemDetails {
+export function toProblem(error: SluiceError): Problem {
   const [status, title] = ERROR_CODES[error.code];
   const { code, message: detail, retryable, problems, facts } = error;
   return {
@@ -43,8 +32,8 @@ export function toProblem(error: SluiceError): ProblemDetails {
     code,
     detail,
     retryable,
-    ...(problems.length > 0 ? { errors: problems } : {}),
-    ...(Object.keys(facts).length > 0 ? { facts } : {}),
+    ...(problems.length > 0 ? { errors: [...problems] } : {}),
+    ...(Object.keys(facts).length > 0 ? { facts: { ...facts } } : {}),
   };
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { FastifyReply } from 'fastify';
+import type { EventObject } from '../contract/answers.ts';
 import type { TransitionEvent } from '../dao/transition-dao.ts';
 
 const BEAT_EVERY_MS = 10_000;
@@ -49,8 +50,12 @@ export async function* asMessages(
 }
 
 /** `run.RUNNING`, `patch.STAGED`: the kind of object and the state it took. */
-export function toMessage({ cursor, ...event }: TransitionEvent): SseMessage {
-  return { id: cursor, event: `${event.kind}.${event.to_state}`, data: { id: cursor, ...event } };
+function toMessage(event: TransitionEvent): SseMessage {
+  return { id: event.cursor, event: `${event.kind}.${event.to_state}`, data: toEvent(event) };
+}
+
+export function toEvent({ cursor, ...event }: TransitionEvent): EventObject {
+  return { id: cursor, ...event };
 }
 
 function formatMessage({ id, event, data }: SseMessage): string {

@@ -1,6 +1,7 @@
-import type { ConfigFile, ConfinementDefinition } from '../contract/config-schema.ts';
+import type { ChildLimits, ConfigFile, ConfinementDefinition } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { PrepareDefinition } from '../contract/policy.ts';
+import type { ConfinementKind } from '../contract/states.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { type ChildResult, type ChildSpec, runChild } from '../lib/process.ts';
@@ -9,7 +10,6 @@ import { ControlGroups } from './control-groups.ts';
 import { OtherUsers } from './other-users.ts';
 import { watchProcesses } from './process-limit.ts';
 import {
-  type ChildLimits,
   endingInside,
   findBubblewrap,
   findGrace,
@@ -53,7 +53,7 @@ export interface ConfinementSettings {
 /** How children are kept apart from the machine. */
 export interface ConfinementState {
   /** `user`: not confined, but each slot has a user of its own. */
-  kind: 'bubblewrap' | 'user' | 'none';
+  kind: ConfinementKind;
   /** Why there is no sandbox; null where there is, or where the operator wants none. */
   problem: string | null;
 }

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { ChildLimits } from '../contract/config-schema.ts';
 import { poll } from '../lib/clock.ts';
 import { identityOf, isRunning } from '../lib/process-identity.ts';
-import type { ChildLimits } from './sandbox.ts';
 
 /** Enters the group that its first argument names, then becomes the rest. */
 const ENTER = ['/bin/sh', '-c', 'group="$1"; shift; echo 0 > "$group/cgroup.procs" && exec "$@"', 'sh'];

@@ -2,16 +2,10 @@ import { constants as files } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
+import type { ChildLimits } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import { type ChildEnding, type ChildResult, runChild } from '../lib/process.ts';
 import type { VisiblePlaces } from './visible-places.ts';
-
-/** Of each process, but for `processes`, which counts all that a child has started. */
-export interface ChildLimits {
-  memory_bytes?: number | undefined;
-  file_size_bytes?: number | undefined;
-  processes?: number | undefined;
-}
 
 /** What one child sees beside what all of them see. */
 export interface SandboxView {

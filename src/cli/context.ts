@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { tokenFor } from '../client/local-token.ts';
 import { SluiceClient } from '../client/sluice-client.ts';
 import type { Environment } from '../config.ts';
@@ -30,4 +30,9 @@ export function print(context: CliContext, command: Command, data: unknown, text
   const { output } = command.optsWithGlobals<GlobalOptions>();
   const said = output === 'json' ? JSON.stringify(data, null, 2) : text();
   if (said !== '') context.stdout.write(`${said}\n`);
+}
+
+/** `--state`, refused where it names no state of the object. */
+export function stateOption(states: readonly string[]): Option {
+  return new Option('--state <state>', 'only those in this state').choices(states);
 }

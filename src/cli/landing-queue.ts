@@ -1,8 +1,8 @@
-import type { QueueEntry, TargetObject } from '../client/objects.ts';
+import type { QueuedTargetObject, QueueEntry } from '../contract/answers.ts';
 import { plain, table } from './table.ts';
 
 /** A landing queue for people: the tip, what stops it, who is under test with what, and who waits for whom. */
-export function landingQueue(target: TargetObject): string {
+export function landingQueue(target: QueuedTargetObject): string {
   const head = [`${plain(target.id)} at ${target.tip_commit?.slice(0, 12) ?? '(not seen yet)'}`];
   if (target.paused_at !== null) head.push(`paused: ${plain(target.pause_reason)}`);
   if (target.fault) head.push(`nothing can land: ${plain(target.fault.message)}`);

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { PatchObject, RunObject, TaskObject } from '../client/objects.ts';
+import type { ExpandedRunObject, PatchObject, TaskObject } from '../contract/objects.ts';
 import { coloured, plain } from './table.ts';
 
 const BAR_WIDTH = 24;
@@ -7,7 +7,7 @@ const BAR_WIDTH = 24;
 const MAX_TASK_LINES = 30;
 
 /** A run as a tree: workstreams, their tasks, what became of each patch. Needs the run with everything expanded. */
-export function runTree(run: RunObject): string {
+export function runTree(run: ExpandedRunObject): string {
   const lines = [`${styleText('bold', plain(run.name))} ${run.id} ${coloured(run.state)}${because(run.reason)}`];
   lines.push(
     `${bar(run.progress_percentage)} ${run.progress_percentage} %  ${run.tasks_ended}/${run.tasks_total} tasks`,

@@ -1,6 +1,7 @@
 import { createLogUpdate } from 'log-update';
-import type { EventObject, RunObject } from '../client/objects.ts';
 import type { SluiceClient } from '../client/sluice-client.ts';
+import type { EventObject } from '../contract/answers.ts';
+import type { ExpandedRunObject } from '../contract/objects.ts';
 import { sleep } from '../lib/clock.ts';
 import type { CliContext } from './context.ts';
 import { runTree } from './run-tree.ts';
@@ -10,7 +11,7 @@ const REDRAW_MS = 250;
 const WHOLE = ['workstreams', 'tasks', 'patches', 'gates'] as const;
 
 /** Shows a run until it has ended: a live tree on a terminal, a line an event elsewhere. Words go to standard error. */
-export async function watchRun(context: CliContext, client: SluiceClient, runId: string): Promise<RunObject> {
+export async function watchRun(context: CliContext, client: SluiceClient, runId: string): Promise<ExpandedRunObject> {
   if (!context.stderr.isTTY) {
     for await (const event of client.runs.watch(runId)) context.stderr.write(`${eventLine(event)}\n`);
     return client.runs.get(runId, { expand: WHOLE });

@@ -150,6 +150,8 @@ export function credentialNames(
 
 export type ConfigFile = z.output<typeof configSchema>;
 export type ConfigFileInput = z.input<typeof configSchema>;
+export type Credentials = z.output<typeof credentialsSchema>;
+export type ChildLimits = z.output<typeof limitsSchema>;
 export type ConfinementDefinition = z.output<typeof confinementSchema>;
 export type ToolDefinition = z.output<typeof toolSchema>;
 

@@ -54,6 +54,8 @@ export const policySchema = z
 
 export type GateDefinition = z.output<typeof gateSchema>;
 export type PrepareDefinition = z.output<typeof prepareSchema>;
+/** Whether each commit is proven by itself, or the last one of a push for all. */
+export type Prove = Policy['landing']['prove'];
 export type Policy = z.output<typeof policySchema>;
 
 /** The file itself is protected in every repository, whatever it says. */

@@ -1,10 +1,10 @@
 import type { EntityClass, EntityManager, EntitySchema, FilterQuery, RequiredEntityData } from '@mikro-orm/postgresql';
 import { SluiceError } from '../contract/errors.ts';
-import type { RawBuilder, Tx } from '../database/database.ts';
+import type { RawBuilder, Reader } from '../database/database.ts';
 import { codedDatabaseError } from '../database/faults.ts';
 import { newId } from '../lib/id.ts';
 
-export interface EntitySource extends Tx {
+export interface EntitySource extends Reader {
   fork(): EntityManager;
 }
 

@@ -1,5 +1,5 @@
+import type { PatchState } from '../contract/states.ts';
 import { sql } from '../database/database.ts';
-import type { PatchState } from '../domain/lifecycles/patch.ts';
 import { Patch, type PatchRow } from '../entities/patch.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 

@@ -1,7 +1,7 @@
 import type { GateDefinition } from '../contract/policy.ts';
+import type { RunState } from '../contract/states.ts';
 import { sql } from '../database/database.ts';
 import { liveStates } from '../domain/lifecycle.ts';
-import type { RunState } from '../domain/lifecycles/run.ts';
 import { Run, type RunRow } from '../entities/run.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 

@@ -1,6 +1,6 @@
+import type { TaskState } from '../contract/states.ts';
 import { sql } from '../database/database.ts';
 import { liveStates } from '../domain/lifecycle.ts';
-import type { TaskState } from '../domain/lifecycles/task.ts';
 import { Task, type TaskRow } from '../entities/task.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 

@@ -1,8 +1,8 @@
 import type { GateDefinition } from '../contract/policy.ts';
+import type { GateOutcome, GateState } from '../contract/states.ts';
 import { sql } from '../database/database.ts';
 import type { FlakeHistory, GateHealth } from '../domain/landing/flake-tolerance.ts';
 import { liveStates } from '../domain/lifecycle.ts';
-import type { GateOutcome, GateState } from '../domain/lifecycles/gate.ts';
 import { TestGate, type TestGateRow } from '../entities/test-gate.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 

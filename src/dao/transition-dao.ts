@@ -1,3 +1,4 @@
+import type { EventObject } from '../contract/answers.ts';
 import { sql } from '../database/database.ts';
 import { StateTransition, type StateTransitionRow } from '../entities/state-transition.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
@@ -5,17 +6,8 @@ import { BaseDao, type EntitySource } from './base-dao.ts';
 /** Place of a transition in the order of commits: `<xid>-<transition_id>`; also the id of its event. */
 export type TransitionCursor = string;
 
-export interface TransitionEvent {
+export interface TransitionEvent extends Omit<EventObject, 'id'> {
   cursor: TransitionCursor;
-  kind: string;
-  entity_id: string;
-  run_id: string | null;
-  attempt: number | null;
-  from_state: string | null;
-  to_state: string;
-  reason: string | null;
-  actor: string;
-  at: string;
 }
 
 export class TransitionDao extends BaseDao<StateTransitionRow> {

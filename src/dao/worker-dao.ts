@@ -1,6 +1,6 @@
+import type { WorkerState } from '../contract/states.ts';
 import { sql } from '../database/database.ts';
 import type { GateValues } from '../domain/gates-in-force.ts';
-import type { WorkerState } from '../domain/lifecycles/worker.ts';
 import { Worker, type WorkerRow } from '../entities/worker.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 

@@ -1,4 +1,4 @@
-import type { WorkstreamState } from '../domain/lifecycles/workstream.ts';
+import type { WorkstreamState } from '../contract/states.ts';
 import { Workstream, type WorkstreamRow } from '../entities/workstream.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 

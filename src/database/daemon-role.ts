@@ -1,5 +1,5 @@
 import { SluiceError } from '../contract/errors.ts';
-import { sql, type Tx } from './database.ts';
+import { type Reader, sql } from './database.ts';
 import { sqlState } from './faults.ts';
 
 /** What happened stays as it was written: these rows are added, and nobody but the owner of the tables changes one. */
@@ -13,7 +13,7 @@ const INSUFFICIENT_PRIVILEGE = '42501';
  * Lets a role run schedulers, workers and the API on a schema that another one owns; makes it when it is missing, without a
  * password. Later migrations grant it their tables too. Throws `config.invalid` where the role that asks may not.
  */
-export async function grantDaemonRole(tx: Tx, role: string): Promise<void> {
+export async function grantDaemonRole(tx: Reader, role: string): Promise<void> {
   try {
     const known = await tx.query(sql`select 1 from pg_roles where rolname = ${role}`);
     if (known.length === 0) await tx.query(sql`create role ${sql.id(role)} login`);
@@ -28,7 +28,7 @@ export async function grantDaemonRole(tx: Tx, role: string): Promise<void> {
 }
 
 /** After migrations, by the owner: what they made is its own alone. */
-export async function grantAgain(tx: Tx): Promise<void> {
+export async function grantAgain(tx: Reader): Promise<void> {
   const [row] = await tx.query<{ role: string | null }>(sql`select daemon_role as role from installation`);
   const [owns] = await tx.query<{ owns: boolean }>(
     sql`select pg_catalog.pg_get_userbyid(relowner) = current_user as owns from pg_catalog.pg_class
@@ -37,7 +37,7 @@ export async function grantAgain(tx: Tx): Promise<void> {
   if (row?.role && owns?.owns) await grantTables(tx, row.role);
 }
 
-async function grantTables(tx: Tx, role: string): Promise<void> {
+async function grantTables(tx: Reader, role: string): Promise<void> {
   const to = sql.id(role);
   await tx.query(sql`grant usage on schema public to ${to}`);
   await tx.query(sql`grant select, insert, update, delete on all tables in schema public to ${to}`);
@@ -53,7 +53,7 @@ async function grantTables(tx: Tx, role: string): Promise<void> {
  * A queue in PostgreSQL makes its own schema and must own it. One that another role made goes: all that it says stands in the
  * ledger, which tells it to the next queue.
  */
-async function handOverQueue(tx: Tx, role: string): Promise<void> {
+async function handOverQueue(tx: Reader, role: string): Promise<void> {
   const [here] = await tx.query<{ database: string; owner: string | null }>(sql`
     select current_database() as database,
            (select pg_get_userbyid(nspowner) from pg_namespace where nspname = ${QUEUE_SCHEMA}) as owner`);

@@ -1,6 +1,7 @@
 import { type EntityManager, MikroORM } from '@mikro-orm/postgresql';
 import type { RawBuilder } from 'kysely';
 import { SluiceError } from '../contract/errors.ts';
+import type { WakeUp } from '../domain/wake-up.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
@@ -9,9 +10,14 @@ import { type OrmOptions, ormOptions } from './orm-options.ts';
 
 export { type RawBuilder, sql } from 'kysely';
 
-/** Where a statement runs: inside one transaction, or by itself. */
-export interface Tx {
+/** Runs statements: inside one transaction, or each by itself. */
+export interface Reader {
   query<Row>(statement: RawBuilder<Row>): Promise<Row[]>;
+}
+
+/** One transaction. Wake-ups are sent after its commit, each once; a rollback or a new try forgets them. */
+export interface Tx extends Reader {
+  wake(...wakeUps: WakeUp[]): void;
 }
 
 const MAX_TRIES = 8;
@@ -19,7 +25,7 @@ const CONFLICT_BACKOFF = { baseMs: 5, capMs: 250 };
 const SERIALIZATION_FAULTS = ['40001', '40P01'];
 
 /** One pool of connections to PostgreSQL. */
-export class Database implements Component, Tx {
+export class Database implements Component, Reader {
   readonly name = 'database';
   readonly url: string;
   readonly #options: OrmOptions;
@@ -56,7 +62,7 @@ export class Database implements Component, Tx {
   }
 
   /** All or nothing. A deadlock or serialisation failure runs `work` again, so it must have no other effect. */
-  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  async transaction<T>(work: (transaction: Reader) => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       try {
         // Kysely's own transaction: it gives the connection back also when COMMIT or ROLLBACK finds it dead.

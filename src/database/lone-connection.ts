@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect, type RawBuilder } from 'kysely';
 import { Pool } from 'pg';
+import { SluiceError } from '../contract/errors.ts';
 import { answeringSocket } from './answering-socket.ts';
 import type { Tx } from './database.ts';
 
@@ -28,6 +29,10 @@ export class LoneConnection {
     return this.#kysely.transaction().execute((transaction) =>
       work({
         query: async <Row>(statement: RawBuilder<Row>) => (await statement.execute(transaction)).rows,
+        wake: (...wakeUps) => {
+          // Its one user, the heartbeat, moves nothing that a stage waits for.
+          if (wakeUps.length > 0) throw new SluiceError('internal.error', `no wake-up is sent from here: ${wakeUps}`);
+        },
       }),
     );
   }

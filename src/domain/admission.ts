@@ -1,4 +1,4 @@
-import type { BreakerState } from './lifecycles/breaker.ts';
+import type { BreakerState } from '../contract/states.ts';
 
 /** What the configuration says of a tool's breaker and limits. Null: no limit. */
 export interface ToolLimits {

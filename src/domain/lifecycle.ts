@@ -1,11 +1,20 @@
 import { SluiceError } from '../contract/errors.ts';
-import { BREAKER_EDGES, BREAKER_FORCED_EDGES, type BreakerState } from './lifecycles/breaker.ts';
-import { GATE_EDGES, type GateState } from './lifecycles/gate.ts';
-import { PATCH_EDGES, type PatchState } from './lifecycles/patch.ts';
-import { RUN_EDGES, RUN_FORCED_EDGES, type RunState } from './lifecycles/run.ts';
-import { TASK_EDGES, TASK_FORCED_EDGES, type TaskState } from './lifecycles/task.ts';
-import { WORKER_EDGES, type WorkerState } from './lifecycles/worker.ts';
-import { WORKSTREAM_EDGES, WORKSTREAM_FORCED_EDGES, type WorkstreamState } from './lifecycles/workstream.ts';
+import type {
+  BreakerState,
+  GateState,
+  PatchState,
+  RunState,
+  TaskState,
+  WorkerState,
+  WorkstreamState,
+} from '../contract/states.ts';
+import { BREAKER_EDGES, BREAKER_FORCED_EDGES } from './lifecycles/breaker.ts';
+import { GATE_EDGES } from './lifecycles/gate.ts';
+import { PATCH_EDGES } from './lifecycles/patch.ts';
+import { RUN_EDGES, RUN_FORCED_EDGES } from './lifecycles/run.ts';
+import { TASK_EDGES, TASK_FORCED_EDGES } from './lifecycles/task.ts';
+import { WORKER_EDGES } from './lifecycles/worker.ts';
+import { WORKSTREAM_EDGES, WORKSTREAM_FORCED_EDGES } from './lifecycles/workstream.ts';
 
 /** The state of each kind of object that has a lifecycle. */
 export interface StateOf {

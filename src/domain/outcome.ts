@@ -1,8 +1,4 @@
-import type { RunState } from './lifecycles/run.ts';
-import type { TaskState } from './lifecycles/task.ts';
-import type { WorkstreamState } from './lifecycles/workstream.ts';
-
-export type Outcome = 'succeeded' | 'failed' | 'cancelled';
+import type { RunState, WorkstreamState } from '../contract/states.ts';
 
 interface Ended {
   total: number;
@@ -28,11 +24,4 @@ export function runEnding(
 /** Whole percent, 100 only when everything has ended. */
 export function progressPercentage({ total, ended }: Ended): number {
   return total === 0 ? 0 : Math.floor((100 * ended) / total);
-}
-
-export function outcomeOf(state: TaskState | RunState | WorkstreamState, reason: string | null): Outcome | null {
-  if (state === 'COMPLETED') return 'succeeded';
-  if (state === 'CANCELLED' || state === 'ABANDONED') return 'cancelled';
-  if (state === 'FAILED') return reason === 'cancelled' ? 'cancelled' : 'failed';
-  return null;
 }

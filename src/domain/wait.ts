@@ -1,6 +1,6 @@
+import type { RunState } from '../contract/states.ts';
 import type { RepositoryStanding, RunHold, Standing, ToolStanding } from './admission.ts';
 import { toolHold } from './admission.ts';
-import type { RunState } from './lifecycles/run.ts';
 
 /** Why something is where it is: a stable code, one sentence, the same as data, and when it is looked at again. */
 export interface Explanation {

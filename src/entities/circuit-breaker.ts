@@ -1,5 +1,5 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
-import { BREAKER_STATES, type BreakerState } from '../domain/lifecycles/breaker.ts';
+import { BREAKER_STATES, type BreakerState } from '../contract/states.ts';
 import { auditColumns, inList, instant } from './columns.ts';
 
 export const CircuitBreaker = defineEntity({

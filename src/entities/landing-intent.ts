@@ -1,4 +1,5 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import type { Prove } from '../contract/policy.ts';
 import { instant } from './columns.ts';
 
 export interface IntendedPatch {
@@ -39,7 +40,7 @@ export const LandingIntent = defineEntity({
     new_commit: p.text(),
     tree_id: p.text(),
     /** `every_commit`: the tree of each commit was proven; `batch`: that of the last one. */
-    prove: p.text().$type<'every_commit' | 'batch'>().default('every_commit'),
+    prove: p.text().$type<Prove>().default('every_commit'),
     proofs: p.json().$type<IntendedProof[]>().defaultRaw(`'[]'::jsonb`),
     patches: p.json().$type<IntendedPatch[]>(),
     outcome: p.text().$type<'applied' | 'cleared'>().nullable(),

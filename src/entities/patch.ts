@@ -1,6 +1,6 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import { PATCH_FORMATS, type PatchFormat } from '../contract/patch-input.ts';
-import { PATCH_STATES, type PatchState } from '../domain/lifecycles/patch.ts';
+import { PATCH_STATES, type PatchState } from '../contract/states.ts';
 import { auditColumns, inList, instant, jsonObject, textArray } from './columns.ts';
 import { Task } from './task.ts';
 

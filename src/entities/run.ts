@@ -1,7 +1,6 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import type { GateDefinition } from '../contract/policy.ts';
-import { RUN_STATES, type RunState } from '../domain/lifecycles/run.ts';
-import type { Outcome } from '../domain/outcome.ts';
+import { type Outcome, RUN_STATES, type RunState } from '../contract/states.ts';
 import { auditColumns, inList, instant, jsonObject } from './columns.ts';
 
 export const Run = defineEntity({

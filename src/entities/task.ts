@@ -1,6 +1,5 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
-import { TASK_STATES, type TaskState } from '../domain/lifecycles/task.ts';
-import type { Outcome } from '../domain/outcome.ts';
+import { type Outcome, TASK_STATES, type TaskState } from '../contract/states.ts';
 import { auditColumns, inList, instant, jsonObject, textArray } from './columns.ts';
 import { Worker } from './worker.ts';
 import { Workstream } from './workstream.ts';

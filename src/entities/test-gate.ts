@@ -1,6 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import type { GateDefinition } from '../contract/policy.ts';
-import { GATE_OUTCOMES, GATE_STATES, type GateOutcome, type GateState } from '../domain/lifecycles/gate.ts';
+import type { ConfinementKind } from '../contract/states.ts';
+import { GATE_OUTCOMES, GATE_STATES, type GateOutcome, type GateState } from '../contract/states.ts';
 import { auditColumns, inList, instant, jsonObject, textArray } from './columns.ts';
 import { Task } from './task.ts';
 import { Worker } from './worker.ts';
@@ -67,7 +68,7 @@ export const TestGate = defineEntity({
     pinned: p.boolean().default(false),
     advisory: p.boolean().default(false),
     /** What stood around it when it ran: `bubblewrap` or `none`. */
-    confinement: p.text().nullable(),
+    confinement: p.text().$type<ConfinementKind>().nullable(),
     /** The worker that ran it; it may be gone since. */
     claimed_by: p.text().nullable(),
     attempt: p.integer().default(0),

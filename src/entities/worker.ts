@@ -1,6 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
+import type { ConfinementKind } from '../contract/states.ts';
+import { WORKER_STATES, type WorkerState } from '../contract/states.ts';
 import type { GateValues } from '../domain/gates-in-force.ts';
-import { WORKER_STATES, type WorkerState } from '../domain/lifecycles/worker.ts';
 import { auditColumns, inList, instant, textArray } from './columns.ts';
 
 export const Worker = defineEntity({
@@ -36,7 +37,7 @@ export const Worker = defineEntity({
     /** Since when its main thread stands still: whatever it does hangs. */
     stalled_since: instant().nullable(),
     /** How it keeps children apart: `bubblewrap`, `user` or `none`; null where an older Sluice did not say. */
-    confinement: p.text().nullable(),
+    confinement: p.text().$type<ConfinementKind>().nullable(),
     /** Keyed hashes of the variables that it gives to gates, by the repository's address and name. */
     gate_values: p.json().$type<Record<string, GateValues>>().defaultRaw(`'{}'::jsonb`),
     version: p.integer().default(1),

@@ -1,6 +1,5 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
-import { WORKSTREAM_STATES, type WorkstreamState } from '../domain/lifecycles/workstream.ts';
-import type { Outcome } from '../domain/outcome.ts';
+import { type Outcome, WORKSTREAM_STATES, type WorkstreamState } from '../contract/states.ts';
 import { auditColumns, inList, instant } from './columns.ts';
 import { Run } from './run.ts';
 

@@ -1,14 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Credentials } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import { runChild } from '../lib/process.ts';
-
-/** How a repository lets us in. The secret itself is in nobody's configuration. */
-export type Credentials =
-  | { token_env: string; username?: string }
-  | { token_command: readonly string[]; username?: string }
-  | { ssh_key_file: string; known_hosts_file: string };
 
 /** Lets git in at one remote: variables for the calls that speak to it, and what must not stand in any log. */
 export interface RemoteAccess {

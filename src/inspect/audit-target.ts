@@ -1,4 +1,5 @@
 import { readPolicy } from '../candidates/read-policy.ts';
+import type { AuditedCommit, AuditedProof, AuditObject } from '../contract/answers.ts';
 import type { Daos } from '../dao/all.ts';
 import { type EverPassed, sealedPart } from '../dao/gate-verdict-dao.ts';
 import { gateMeaning, gatesInForce } from '../domain/gates-in-force.ts';
@@ -8,38 +9,6 @@ import type { Mirror, Tip } from '../git/mirror.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import { changedPaths } from '../git/tree-changes.ts';
 
-export interface AuditedProof {
-  gate: string;
-  digest: string;
-  tree_id: string;
-  /** The execution that was green; null when there is no such verdict. */
-  gate_id: string | null;
-  /** What is wrong with the verdict; null when it holds. */
-  problem: string | null;
-}
-
-/** One commit that Sluice gave the branch. */
-export interface AuditedCommit {
-  commit: string;
-  patch_id: string;
-  tree_id: string;
-  landed_at: string;
-  on_branch: boolean;
-  proofs: AuditedProof[];
-  /** With `prove: batch`: the last commit of its push, whose tree was tested with this one in it. */
-  proven_by: string;
-  proven: boolean;
-  /** What is missing; null when it is proven. */
-  problem: string | null;
-}
-
-export interface Audit {
-  target_id: string;
-  tip_commit: string;
-  commits: AuditedCommit[];
-  proven: boolean;
-}
-
 export interface AuditDeps {
   daos: Daos;
   mirrors: Mirrors;
@@ -48,7 +17,7 @@ export interface AuditDeps {
 }
 
 /** Looks again at every commit that Sluice landed, oldest first: its tree by git's own word, its verdicts by the ledger's. */
-export async function auditTarget(deps: AuditDeps, targetId: string): Promise<Audit> {
+export async function auditTarget(deps: AuditDeps, targetId: string): Promise<AuditObject> {
   const { daos, mirrors } = deps;
   const target = await daos.targets.get(targetId);
   const mirror = mirrors.of(target.url);

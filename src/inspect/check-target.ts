@@ -1,23 +1,16 @@
 import { readPolicy } from '../candidates/read-policy.ts';
+import type { TargetCheckObject } from '../contract/answers.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { TargetDao } from '../dao/target-dao.ts';
-import { type PolicyWarning, policyWarnings } from '../domain/policy-warnings.ts';
+import { policyWarnings } from '../domain/policy-warnings.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import { listTree } from '../git/tree-changes.ts';
-
-export interface TargetCheck {
-  target_id: string;
-  tip_commit: string;
-  /** What is wrong with the policy; null when it can be read. */
-  policy_error: string | null;
-  warnings: PolicyWarning[];
-}
 
 /** Reads the policy at the branch's tip and says what it probably does not mean. Throws `repository.unreadable`, `branch.missing`. */
 export async function checkTarget(
   { targets, mirrors }: { targets: TargetDao; mirrors: Mirrors },
   targetId: string,
-): Promise<TargetCheck> {
+): Promise<TargetCheckObject> {
   const target = await targets.find(targetId);
   if (target === undefined) throw new SluiceError('entity.not_found', `there is no target ${targetId}`);
   const mirror = mirrors.of(target.url);

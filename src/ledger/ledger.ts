@@ -1,6 +1,7 @@
 import type { Database, Tx } from '../database/database.ts';
 import { codedDatabaseError } from '../database/faults.ts';
-import type { SendHint } from '../database/hints.ts';
+import type { SendWakeUp } from '../database/wake-ups.ts';
+import type { WakeUp } from '../domain/wake-up.ts';
 import { GroupCommit } from '../lib/group-commit.ts';
 import { type AttemptEnd, endAttempts } from './attempts/attempts.ts';
 import { type Claim, type ClaimedTask, claimTasks } from './attempts/claims.ts';
@@ -9,19 +10,19 @@ import { appendLogs, type NewLogChunk } from './attempts/logs.ts';
 const MAX_BATCH = 100;
 
 /**
- * The only writer of state. Each call is one transaction; hints go out after its commit. The hot paths (claim, end of an
+ * The only writer of state. Each call is one transaction; wake-ups go out after its commit. The hot paths (claim, end of an
  * attempt, logs) share transactions between concurrent callers.
  */
 export class Ledger {
-  readonly hint: SendHint;
   readonly #database: Database;
+  readonly #send: SendWakeUp;
   readonly #claims: GroupCommit<Claim, ClaimedTask | undefined>;
   readonly #ends: GroupCommit<AttemptEnd, boolean>;
   readonly #logs: GroupCommit<NewLogChunk[], undefined>;
 
-  constructor(database: Database, hint: SendHint) {
+  constructor(database: Database, send: SendWakeUp) {
     this.#database = database;
-    this.hint = hint;
+    this.#send = send;
     this.#claims = new GroupCommit({
       keyOf: ({ id }) => id,
       commit: (claims) => this.write((tx) => claimTasks(tx, claims)),
@@ -43,11 +44,24 @@ export class Ledger {
 
   /** All or nothing; driver errors come out coded. */
   async write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    let wakeUps = new Set<WakeUp>();
+    let result: T;
     try {
-      return await this.#database.transaction(work);
+      result = await this.#database.transaction((transaction) => {
+        const wanted = new Set<WakeUp>();
+        wakeUps = wanted;
+        return work({
+          query: (statement) => transaction.query(statement),
+          wake: (...names) => {
+            for (const name of names) wanted.add(name);
+          },
+        });
+      });
     } catch (error) {
       throw codedDatabaseError(error);
     }
+    for (const wakeUp of wakeUps) this.#send(wakeUp);
+    return result;
   }
 
   claimTask(claim: Claim): Promise<ClaimedTask | undefined> {
@@ -55,12 +69,8 @@ export class Ledger {
   }
 
   /** False when the fence refused it: the attempt is somebody else's now. */
-  async endAttempt(end: AttemptEnd): Promise<boolean> {
-    const accepted = await this.#ends.submit(end);
-    this.hint('roll-up');
-    this.hint('dispatch');
-    if (end.ending.kind === 'patch') this.hint('landing');
-    return accepted;
+  endAttempt(end: AttemptEnd): Promise<boolean> {
+    return this.#ends.submit(end);
   }
 
   appendLogs(chunks: NewLogChunk[]): Promise<undefined> {

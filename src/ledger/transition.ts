@@ -1,5 +1,6 @@
 import { type RawBuilder, sql, type Tx } from '../database/database.ts';
 import { assertEdge, isTerminal, type Kind, type StateOf } from '../domain/lifecycle.ts';
+import { stagesWokenBy } from '../domain/wake-up.ts';
 import { storableJson } from '../lib/storable.ts';
 
 export interface TransitionRow {
@@ -61,7 +62,7 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
   const keyOf = sql.ref(`t.${key}`);
   // The id filter is repeated because the planner misestimates the list of rows and would otherwise scan the table.
   const ids = rows.map(({ id }) => id);
-  return tx.query<Moved>(sql`
+  const moved = await tx.query<Moved>(sql`
     with wanted as (
       select w.id, w.reason, w.detail, w.data
       from jsonb_to_recordset(${storableJson(rows)}::jsonb) as w(id text, reason text, detail jsonb, data jsonb)
@@ -86,6 +87,11 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
       from moved order by id
     )
     select id, from_state, run_id, attempt from moved order by id`);
+  for (const { id, from_state } of moved) {
+    tx.wake(...stagesWokenBy(kind, from_state as StateOf[K], to));
+    if (kind === 'task' && to === 'CANCELLED' && from_state === 'RUNNING') tx.wake(`cancel:${id}`);
+  }
+  return moved;
 }
 
 /** `completed_at` and `outcome` follow from the state, so no caller can forget them. */
@@ -119,7 +125,7 @@ function taskColumns(to: string): RawBuilder<unknown> {
     queue_expires_at = now() + make_interval(secs => t.queue_timeout_seconds)`;
 }
 
-/** The same rule as `domain/outcome.ts`, where the reason is a column. */
+/** A run or task that FAILED because it was cancelled has the outcome `cancelled`. */
 function outcomeColumn(to: string): RawBuilder<unknown> {
   if (to === 'COMPLETED') return sql`'succeeded'`;
   if (to === 'FAILED') return sql`case when w.reason = 'cancelled' then 'cancelled' else 'failed' end`;
@@ -135,6 +141,7 @@ export async function recordCreated<K extends Kind>(
     insert into state_transitions (kind, entity_id, run_id, to_state, actor)
     select ${created.kind}, id, ${created.runId}, ${created.state}, ${created.actor}
     from unnest(${[...created.ids]}::text[]) as id`);
+  tx.wake(...stagesWokenBy(created.kind, undefined, created.state));
 }
 
 /** What the reconciler put right on objects that stay in their state: a row of the audit each, with the cause. */
@@ -151,6 +158,7 @@ export async function recordRepairs(
     insert into state_transitions (kind, entity_id, run_id, from_state, to_state, reason, actor)
     select ${kind}, r.id, r.run_id, r.state, r.state, ${cause}, ${RECONCILER}
     from jsonb_to_recordset(${storableJson(rows)}::jsonb) as r(id text, run_id text, state text)`);
+  tx.wake('dispatch', 'landing', 'roll-up');
 }
 
 /** What an operator did to an object that stays in its state. */

@@ -13,7 +13,7 @@ export interface TickerOptions {
 const FAULT_BACKOFF: BackoffPolicy = { baseMs: 200, capMs: 5_000 };
 
 /**
- * Runs a round every `everyMs`, and at once on `hint`; rounds never overlap, hints during a round give one more round. A
+ * Runs a round every `everyMs`, and at once on `wake`; rounds never overlap, wake-ups during a round give one more round. A
  * round that throws is logged and tried again with backoff.
  */
 export class Ticker implements Component {
@@ -21,7 +21,7 @@ export class Ticker implements Component {
   readonly #options: TickerOptions;
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
-  #hinted = false;
+  #woken = false;
   #wake: (() => void) | undefined;
 
   constructor(options: TickerOptions) {
@@ -33,8 +33,8 @@ export class Ticker implements Component {
     this.#running ??= this.#loop();
   }
 
-  hint(): void {
-    this.#hinted = true;
+  wake(): void {
+    this.#woken = true;
     this.#wake?.();
   }
 
@@ -48,19 +48,19 @@ export class Ticker implements Component {
     const { tick, log, everyMs } = this.#options;
     let faults = 0;
     while (!this.#abort.signal.aborted) {
-      this.#hinted = false;
+      this.#woken = false;
       let waitMs = everyMs;
       try {
-        if ((await tick(this.#abort.signal)) === 'again') this.#hinted = true;
+        if ((await tick(this.#abort.signal)) === 'again') this.#woken = true;
         faults = 0;
       } catch (error) {
         if (this.#abort.signal.aborted) return;
         faults += 1;
         waitMs = Math.max(everyMs, fullJitterMs(FAULT_BACKOFF, faults));
-        this.#hinted = false;
+        this.#woken = false;
         log.error({ err: error, faults }, `${this.name}.failed`);
       }
-      if (!this.#hinted) await this.#pause(waitMs);
+      if (!this.#woken) await this.#pause(waitMs);
     }
   }
 
@@ -74,7 +74,7 @@ export class Ticker implements Component {
         resolve();
       }
       this.#wake = done;
-      if (this.#abort.signal.aborted || this.#hinted) done();
+      if (this.#abort.signal.aborted || this.#woken) done();
     });
   }
 }

@@ -115,7 +115,6 @@ export class Reconciler {
     if (ended + mended + counts.taken_back === 0) return;
     if (mended > 0) this.#log.warn({ redispatched: counts.redispatched, recounted: deep }, 'reconciler.repaired');
     if (ended > 0) this.#log.info({ expired: counts.expired, timed_out: counts.timed_out }, 'reconciler.expired');
-    this.#hintAll();
   }
 
   /** Counters that drifted; none should, so it is looked for seldom. */
@@ -136,11 +135,6 @@ export class Reconciler {
     });
     if (reaped.unhealthy + reaped.dead + reaped.tasks + reaped.gates === 0) return;
     this.#log.warn(reaped, 'reconciler.reaped');
-    this.#hintAll();
-  }
-
-  #hintAll(): void {
-    for (const hint of ['dispatch', 'landing', 'roll-up']) this.#ledger.hint(hint);
   }
 }
 

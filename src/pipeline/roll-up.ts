@@ -3,8 +3,5 @@ import { rollUp } from '../ledger/runs/roll-up.ts';
 
 /** Stage: endings of tasks count upwards until workstreams and runs end. */
 export async function rollUpEndings(ledger: Ledger): Promise<'again' | undefined> {
-  const more = await ledger.write(rollUp);
-  if (!more) return undefined;
-  ledger.hint('dispatch');
-  return 'again';
+  return (await ledger.write(rollUp)) ? 'again' : undefined;
 }

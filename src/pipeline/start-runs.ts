@@ -89,7 +89,6 @@ export class StartRuns {
       moved = true;
       log.info({ runId: run_id, targetId }, 'run.started');
     }
-    ledger.hint('dispatch');
     return moved;
   }
 
@@ -97,9 +96,7 @@ export class StartRuns {
   async #supersedeOlder(runId: string): Promise<boolean> {
     const { ledger } = this.#deps;
     try {
-      const running = await ledger.write((tx) => cancelSuperseded(tx, runId));
-      for (const taskId of running) ledger.hint(`cancel:${taskId}`);
-      for (const hint of ['roll-up', 'landing']) ledger.hint(hint);
+      await ledger.write((tx) => cancelSuperseded(tx, runId));
       return true;
     } catch (error) {
       if (hasCode(error, 'run.landing') || hasCode(error, 'patch.landing')) return false;

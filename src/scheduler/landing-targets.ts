@@ -42,9 +42,9 @@ export class LandingTargets implements Component {
     await this.#renew.start();
   }
 
-  hint(): void {
-    this.#discover.hint();
-    for (const { lease, ticker } of this.#targets.values()) if (lease !== undefined) ticker.hint();
+  wake(): void {
+    this.#discover.wake();
+    for (const { lease, ticker } of this.#targets.values()) if (lease !== undefined) ticker.wake();
   }
 
   async stop(): Promise<void> {

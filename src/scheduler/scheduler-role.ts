@@ -1,5 +1,6 @@
 import type { Deps } from '../deps.ts';
-import { hintListener, untilDatabaseAnswers, verdictKeyAgreed } from '../deps.ts';
+import { untilDatabaseAnswers, verdictKeyAgreed, wakeUpListener } from '../deps.ts';
+import { isStage, type WokenStage } from '../domain/wake-up.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import { declareTools } from '../ledger/attempts/breakers.ts';
 import { declareRepositories } from '../ledger/landing/targets.ts';
@@ -12,7 +13,7 @@ import { rollUpEndings } from '../pipeline/roll-up.ts';
 import { StartRuns } from '../pipeline/start-runs.ts';
 import { LandingTargets } from './landing-targets.ts';
 
-/** Hints wake a stage at once; these are only the backstop. */
+/** Wake-ups start a round at once; these intervals are only the backstop. */
 const POLL_MS = 1_000;
 const RECONCILE_MS = 1_000;
 
@@ -27,16 +28,16 @@ export function createSchedulerRole(deps: Deps): Component[] {
     new Ticker({ name, everyMs, log, tick });
 
   const tickers = {
-    'start-run': ticker('start-runs', POLL_MS, () => startRuns.round()),
+    'start-runs': ticker('start-runs', POLL_MS, () => startRuns.round()),
     dispatch: ticker('dispatch', POLL_MS, () => dispatch({ ledger, publisher, log })),
     'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger)),
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
   };
   const { crashPoint, planLanding: plan } = deps;
   const landing = new LandingTargets({ ledger, daos, mirrors, repositories, seal, plan, crashPoint, log }, holder);
-  const listener = hintListener(deps, (hint) => {
-    if (hint === 'landing') landing.hint();
-    else if (Object.hasOwn(tickers, hint)) tickers[hint as keyof typeof tickers].hint();
+  const woken: Record<WokenStage, { wake(): void }> = { ...tickers, landing };
+  const listener = wakeUpListener(deps, (wakeUp) => {
+    if (isStage(wakeUp)) woken[wakeUp].wake();
   });
   const release = { name: 'reconciler', start: async () => {}, stop: () => reconciler.release() };
   return [

@@ -1,5 +1,5 @@
 import CircuitBreaker from 'opossum';
-import type { BreakerState } from '../domain/lifecycles/breaker.ts';
+import type { BreakerState } from '../contract/states.ts';
 import type { ToolFact } from './tool.ts';
 
 /** State in, facts out. */

@@ -4,7 +4,8 @@ import { namedVariables } from '../children/environment.ts';
 import { credentialNames } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
-import { hintListener, verdictKeyAgreed } from '../deps.ts';
+import { verdictKeyAgreed, wakeUpListener } from '../deps.ts';
+import { cancelledBy } from '../domain/wake-up.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import { buryWorker, registerWorker, stopWorker } from '../ledger/fleet/workers.ts';
@@ -70,8 +71,9 @@ export function createWorkerRole(
     onRefused: () => end('lease_lost'),
     onDrain: () => end('drained'),
   });
-  const listener = hintListener(deps, (hint) => {
-    if (hint.startsWith('cancel:')) held.abort(hint.slice('cancel:'.length), 'cancelled');
+  const listener = wakeUpListener(deps, (wakeUp) => {
+    const cancelled = cancelledBy(wakeUp);
+    if (cancelled !== undefined) held.abort(cancelled, 'cancelled');
   });
   let faults: number[] = [];
   /** One fault is enough if the host confirms it. Messages can be forged through file names, so unconfirmed faults need several. */
@@ -218,14 +220,12 @@ function registration(
         });
       });
       registered = true;
-      for (const hint of ['dispatch', 'landing', 'roll-up']) ledger.hint(hint);
     },
     async stop() {
       if (!registered) return;
       registered = false;
       await slots.close();
       await ledger.write((tx) => stopWorker(tx, workerId));
-      ledger.hint('dispatch');
     },
   };
 }

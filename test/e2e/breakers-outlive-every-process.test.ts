@@ -122,7 +122,7 @@ test('P10: twenty workers, one broken tool: it trips once for all, nothing more 
 
 test('tripped and reset over the API, with the reason on record', async () => {
   const sluice = await startSluice({ config: flaky(3_600) });
-  const tripped = await sluice.client.steerBreaker('flaky', 'trip', 'it burns money');
+  const tripped = await sluice.client.breakers.trip('flaky', { reason: 'it burns money' });
   expect(tripped).toMatchObject({
     state: 'OPEN',
     tripped_by: expect.stringMatching(/^local-.* tok_/),
@@ -131,8 +131,10 @@ test('tripped and reset over the API, with the reason on record', async () => {
   const { id } = await sluice.client.runs.submit(specOf(git.remote, [task('held', 'true')]));
   await eventually('the reason', async () => (await sluice.client.explain('flaky')).facts.waiting === 1);
   expect((await sluice.client.tools()).items).toMatchObject([{ id: 'flaky', waits: expect.stringContaining('local') }]);
-  await sluice.client.steerBreaker('flaky', 'reset', 'mended');
+  await sluice.client.breakers.reset('flaky', { reason: 'mended' });
   await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
-  await expect(sluice.client.steerBreaker('nobody', 'trip', 'x')).rejects.toMatchObject({ code: 'entity.not_found' });
+  await expect(sluice.client.breakers.trip('nobody', { reason: 'x' })).rejects.toMatchObject({
+    code: 'entity.not_found',
+  });
   await sluice.stop();
 });

@@ -40,7 +40,7 @@ test('P9: a worker that an operator drains ends what it holds, takes no more, an
   const before = await eventually('two workers', async () => ((await living()).length === 2 ? living() : undefined));
   const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('long', 'sleep 3; echo long > long.txt')]));
   const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
-  const drained = await sluice.client.drainWorker(task.worker_id!, 'a new kernel');
+  const drained = await sluice.client.workers.drain(task.worker_id!, { reason: 'a new kernel' });
   expect(drained).toMatchObject({ draining: true });
   await eventually('its end', async () => (await daos.workers.get(task.worker_id!)).state === 'STOPPED');
   expect(await daos.tasks.get(task.task_id)).toMatchObject({ attempt: 1, interruptions: 0 });

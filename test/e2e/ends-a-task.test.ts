@@ -51,7 +51,7 @@ describe('a cancel ends whatever the child does', () => {
       for await (const { text } of sluice.client.tasks.logs(task.id)) if (text.includes('ready')) return true;
       return false;
     });
-    await sluice.client.tasks.cancel(task.id, 'enough');
+    await sluice.client.tasks.cancel(task.id, { reason: 'enough' });
     const slots = join(sluice.settings.dataDir, 'slots');
     const left = async () => [...(await processesWithVariable(marker)), ...(await processesWorkingIn(slots))];
     await eventually('nothing of it', async () => (await left()).length === 0, 10_000);

@@ -93,11 +93,11 @@ test('a push that the remote refuses pauses the target in its words; resumed, th
   const { id } = await sluice.client.runs.submit(specOf(own.remote, [shell('any', 'echo x > x')]));
   const targetId = `${own.remote}@main`;
   await eventually('the pause', async () =>
-    (await sluice.client.target(targetId)).pause_reason?.includes('main is frozen'),
+    (await sluice.client.targets.get(targetId)).pause_reason?.includes('main is frozen'),
   );
   expect((await sluice.deps.daos.patches.findByRun(id))[0]).toMatchObject({ state: 'STAGED', intent_id: null });
   await rm(hook);
-  await sluice.client.steerTarget(targetId, 'resume', 'thawed');
+  await sluice.client.targets.resume(targetId, { reason: 'thawed' });
   await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
   expect(await sluice.deps.daos.gates.findByRun(id)).toHaveLength(1);
   await own.remove();
@@ -113,7 +113,7 @@ test.each(['before the push', 'after the push'] as const)(
     await first.client.runs.submit(specOf(own.remote, [shell('warm-up', 'true')]));
     const targetId = `${own.remote}@main`;
     await eventually('the target', async () => first.deps.daos.targets.find(targetId));
-    await first.client.steerTarget(targetId, 'pause', 'to die in between');
+    await first.client.targets.pause(targetId, { reason: 'to die in between' });
     const { id } = await first.client.runs.submit(specOf(own.remote, [shell('any', 'echo x > x')]));
     await eventually('a green gate', async () => (await first.deps.daos.gates.findByState('PASSED'))[0]);
     const [patch] = await first.deps.daos.patches.findQueue(targetId, 1);
@@ -128,7 +128,7 @@ test.each(['before the push', 'after the push'] as const)(
     await first.stop();
 
     const again = await startSluice({ databaseUrl, workers: [], scheduler: false });
-    await again.client.steerTarget(targetId, 'resume', 'went away');
+    await again.client.targets.resume(targetId, { reason: 'went away' });
     const lease = await eventually('the lease', async () =>
       again.deps.ledger.write((tx) => acquireLease(tx, { name: `dead:${targetId}`, holder: 'dead', ttlMs: 60_000 })),
     );

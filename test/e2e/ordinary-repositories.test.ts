@@ -99,10 +99,10 @@ test('a repository in SHA-256: a tool, a patch with a rename, a conflict, a roll
   const more = await sluice.finish(specOf(git.remote, [patch]));
   expect(more.patch('p')).toMatchObject({ state: 'VERIFIED' });
   await sluice.finish(specOf(git.remote, [conflict]));
-  const run = await sluice.client.patches.rollback(more.patch('p')!.id, 'not wanted');
+  const run = await sluice.client.patches.rollback(more.patch('p')!.id, { reason: 'not wanted' });
   await eventually('the rollback', async () => (await sluice.client.runs.get(run.id)).state === 'COMPLETED');
   expect(await git.read('x')).toBe('x');
-  expect(await sluice.client.audit(`${git.remote}@main`)).toMatchObject({ proven: true });
+  expect(await sluice.client.targets.audit(`${git.remote}@main`)).toMatchObject({ proven: true });
   await git.remove();
 });
 

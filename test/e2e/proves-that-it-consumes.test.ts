@@ -28,7 +28,7 @@ test('a busy worker with a backlog behind it and an empty slot for gates has not
     ),
   );
   await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
-  const [worker] = (await sluice.client.workers()).items;
+  const [worker] = (await sluice.client.workers.list()).items;
   expect(worker).toMatchObject({ id: sluice.workerIds[0], starving_since: null });
   for (const { attempt, interruptions } of (await sluice.whole(id)).run.tasks!)
     expect([attempt, interruptions]).toEqual([1, 0]);
@@ -61,7 +61,7 @@ if (hasRedis) {
     await eventually('ready again', async () => (await ready()).checks.consuming!.ok);
     await eventually('the end', async () => (await rest.client.runs.get(long)).state === 'COMPLETED');
     expect((await rest.whole(long)).task('long')).toMatchObject({ attempt: 1, interruptions: 0 });
-    expect((await rest.client.workers()).items).toMatchObject([{ id: worker.workerIds[0], starving_since: null }]);
+    expect((await rest.client.workers.list()).items).toMatchObject([{ id: worker.workerIds[0], starving_since: null }]);
     await worker.stop();
     await rest.stop();
     await proxy.stop();

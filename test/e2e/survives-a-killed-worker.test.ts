@@ -75,7 +75,10 @@ test('P9: a worker that stands still is ended by its supervisor, and another one
   process.kill(victim.pid!, 'SIGSTOP');
   await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
   await eventually('its end', async () => !(await isAlive(victim.pid!)), 30_000);
-  await eventually('a full house', async () => (await sluice.client.workers()).items.filter(isWorking).length === 2);
+  await eventually(
+    'a full house',
+    async () => (await sluice.client.workers.list()).items.filter(isWorking).length === 2,
+  );
 });
 
 test('P8: a daemon killed with SIGKILL goes on with the same run when it is started again', async () => {

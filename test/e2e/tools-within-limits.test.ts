@@ -101,7 +101,7 @@ describe('costs and budgets', () => {
     });
     await eventually('the reason', async () => (await sluice.client.explain(next.id)).code === 'run_budget');
     expect(await sluice.client.explain(id)).toMatchObject({ code: 'run_budget', state: 'RUNNING' });
-    await sluice.client.runs.setBudget(id, { usd: 10, reason: 'worth it' });
+    await sluice.client.runs.budget(id, { usd: 10, reason: 'worth it' });
     await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
     expect((await sluice.whole(id)).task('next')).toMatchObject({ retry_count: 0, attempt: 1 });
   });

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
+import { allActions } from '../../src/contract/actions.ts';
+import { taskObject } from '../../src/contract/objects.ts';
 import type { TokenScope } from '../../src/contract/tokens.ts';
 import { sql } from '../../src/database/database.ts';
 import { hashToken, newTokenSecret } from '../../src/domain/token.ts';
@@ -76,7 +78,10 @@ describe('runs', () => {
       async () => (await sluice.client.tasks.list({ run: id, state: 'RUNNING' })).items[0],
     );
     const tip = await git.tip();
-    expect(await sluice.client.runs.cancel(id, 'wrong')).toMatchObject({ state: 'FAILED', outcome: 'cancelled' });
+    expect(await sluice.client.runs.cancel(id, { reason: 'wrong' })).toMatchObject({
+      state: 'FAILED',
+      outcome: 'cancelled',
+    });
     const worker = sluice.workerIds[0]!;
     await eventually(
       'the worker idle',
@@ -168,9 +173,41 @@ describe('operations', () => {
   test('liveness, readiness and the description of the API', async () => {
     expect(await (await call('/healthz')).json()).toEqual({ status: 'ok' });
     expect(await (await call('/readyz')).json()).toMatchObject({ status: 'ready', checks: { database: { ok: true } } });
-    const openapi = (await (await call('/openapi.json')).json()) as { openapi: string; paths: object };
-    expect(openapi.openapi).toBe('3.1.0');
-    expect(Object.keys(openapi.paths)).toEqual(expect.arrayContaining(['/v1/runs', '/v1/patches/{id}/diff']));
+  });
+
+  test('the description names the answer of every route, and every action of the table has its route', async () => {
+    interface Operation {
+      responses: Record<string, { content?: Record<string, { schema: object }> }>;
+    }
+    const described = (await (await call('/openapi.json')).json()) as {
+      openapi: string;
+      paths: Record<string, Record<string, Operation>>;
+      components: { schemas: Record<string, { properties: object }> };
+    };
+    expect(described.openapi).toBe('3.1.0');
+    const operations = Object.entries(described.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ name: `${method} ${path}`, ...operation })),
+    );
+    const unanswered = operations.filter(({ responses }) =>
+      Object.entries(responses).every(([status, { content }]) => status !== '204' && content === undefined),
+    );
+    expect(unanswered.map(({ name }) => name)).toEqual([]);
+    const posts = operations.map(({ name }) => name).filter((name) => name.startsWith('post'));
+    const actions = allActions().map(({ collection, name }) => `post /v1/${collection}/{id}/${name}`);
+    expect(posts.toSorted()).toEqual([...actions, 'post /v1/patches', 'post /v1/runs'].toSorted());
+    expect(Object.keys(described.components.schemas.Task!.properties).toSorted()).toEqual(
+      Object.keys(taskObject.shape).toSorted(),
+    );
+  });
+
+  test('columns that the schemas do not name stay inside', async () => {
+    const { run } = await sluice.finish(specOf(git.remote, [shell('a', 'true')]));
+    const shown = [run, run.tasks![0]!, await sluice.client.targets.get(run.target_id)].map((object) =>
+      Object.keys(object),
+    );
+    for (const hidden of ['version', 'rolled_up', 'lease_expires_at', 'spec_digest', 'policy', 'url', 'landing']) {
+      expect(shown.flat()).not.toContain(hidden);
+    }
   });
 
   test('Bull Board shows the live queues and steers nothing', async () => {
@@ -186,9 +223,12 @@ describe('operations', () => {
   });
 
   test('the fleet', async () => {
-    expect((await sluice.client.workers()).items[0]).toMatchObject({ id: sluice.workerIds[0], pools: ['default'] });
-    expect((await sluice.client.breakers()).items).toEqual([]);
-    expect((await sluice.client.targets()).items[0]).toMatchObject({
+    expect((await sluice.client.workers.list()).items[0]).toMatchObject({
+      id: sluice.workerIds[0],
+      pools: ['default'],
+    });
+    expect((await sluice.client.breakers.list()).items).toEqual([]);
+    expect((await sluice.client.targets.list()).items[0]).toMatchObject({
       id: `${git.remote}@main`,
       tip_commit: expect.any(String),
     });
@@ -271,7 +311,7 @@ describe('tokens', () => {
       return found.state === 'RUNNING' ? found : undefined;
     });
     const refused = (asked: Promise<unknown>) => expect(asked).rejects.toMatchObject({ code: 'auth.refused' });
-    await refused(mine.client.runs.cancel(run.id, 'mine now'));
+    await refused(mine.client.runs.cancel(run.id, { reason: 'mine now' }));
     await refused(mine.client.tasks.cancel(task.id));
     await refused(mine.client.runs.submit(specOf(git.remote, [shell('a', 'true')], { priority: 1 })));
     const successor = await mine.client.runs.submit(keyed('mine', true));
@@ -280,8 +320,8 @@ describe('tokens', () => {
       return waiting.state === 'QUEUED' && (await sluice.client.explain(waiting.id)).code === 'run_key';
     });
     expect((await sluice.client.runs.get(run.id)).state).toBe('RUNNING');
-    await mine.client.runs.cancel(successor.id, 'own');
-    await theirs.client.runs.cancel(run.id, 'own');
+    await mine.client.runs.cancel(successor.id, { reason: 'own' });
+    await theirs.client.runs.cancel(run.id, { reason: 'own' });
   });
 
   test('names are unique while they are in use', async () => {

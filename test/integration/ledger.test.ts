@@ -52,6 +52,25 @@ describe('P2: a transition', () => {
     expect(await on.db.daos.transitions.findByEntity(run_id)).toEqual([]);
   });
 
+  test('wake-ups go out after the commit, each once; a rollback sends none', async () => {
+    const { run_id } = await on.build.run();
+    const tasks = [await on.build.task({ run_id }), await on.build.runningTask({ run_id })];
+    const queued = toRows(tasks.map(({ task_id }) => task_id));
+    const cancel = { kind: 'task', from: ['QUEUED', 'RUNNING'], to: 'CANCELLED', rows: queued, actor: 'test' } as const;
+    on.db.wakeUps.length = 0;
+    const failed = on.write(async (tx) => {
+      await transition(tx, cancel);
+      throw new Error('rolled back');
+    });
+    await expect(failed).rejects.toThrow('rolled back');
+    expect(on.db.wakeUps).toEqual([]);
+    await on.write(async (tx) => {
+      await transition(tx, cancel);
+      expect(on.db.wakeUps).toEqual([]);
+    });
+    expect(on.db.wakeUps.toSorted()).toEqual([`cancel:${tasks[1]!.task_id}`, 'dispatch', 'roll-up']);
+  });
+
   test('refuses an edge that the lifecycle does not have, naming both states', async () => {
     const move = { kind: 'patch', from: ['PENDING'], to: 'VERIFIED', rows: toRows(['x']), actor: 'x' } as const;
     await expect(on.write((tx) => transition(tx, move))).rejects.toMatchObject({
@@ -235,8 +254,8 @@ describe('cancel', () => {
     const patch = await on.build.patch({
       task_id: (await on.build.task({ workstream_id: task.workstream_id, state: 'VALIDATING' })).task_id,
     });
-    const running = await on.write((tx) => cancelRun(tx, task.run_id!, { actor: 'ada', reason: 'wrong spec' }));
-    expect(running).toEqual([task.task_id]);
+    await on.write((tx) => cancelRun(tx, task.run_id!, { actor: 'ada', reason: 'wrong spec' }));
+    expect(on.db.wakeUps).toContain(`cancel:${task.task_id}`);
     expect(await on.db.daos.runs.get(task.run_id!)).toMatchObject({
       state: 'FAILED',
       reason: 'cancelled',

@@ -5,7 +5,7 @@ import { readStanding } from '../../src/ledger/attempts/admission-state.ts';
 import { endAttempts } from '../../src/ledger/attempts/attempts.ts';
 import { recordPatch } from '../../src/ledger/attempts/record-patch.ts';
 import { cancelRun, pauseRun, resumeRun } from '../../src/ledger/runs/cancel.ts';
-import { redriveRun, redriveTask } from '../../src/ledger/runs/retry.ts';
+import { retryRun, retryTask } from '../../src/ledger/runs/retry.ts';
 import { rollUp } from '../../src/ledger/runs/roll-up.ts';
 import { refuseRun } from '../../src/ledger/runs/start-run.ts';
 import { sleep } from '../../src/lib/clock.ts';
@@ -32,7 +32,7 @@ async function failedRun(given: Partial<RunRow> = {}) {
 
 test('a failed task runs again with all its retries, its run and dependants go on, its history stays', async () => {
   const { run, first, second } = await failedRun();
-  await on.write((tx) => redriveTask(tx, first.task_id, ORDER));
+  await on.write((tx) => retryTask(tx, first.task_id, ORDER));
   expect(await on.db.daos.tasks.get(first.task_id)).toMatchObject({
     state: 'QUEUED',
     retry_count: 0,
@@ -61,7 +61,7 @@ test('a roll-up that ends the workstream at this moment is waited for: what goes
   let redriven: Promise<void> | undefined;
   await on.write(async (tx) => {
     await rollUp(tx);
-    redriven = on.write((other) => redriveTask(other, first.task_id, ORDER));
+    redriven = on.write((other) => retryTask(other, first.task_id, ORDER));
     await sleep(200);
   });
   await redriven;
@@ -81,7 +81,7 @@ test('nor is it by a roll-up that looked at the counts before and ends the works
   await on.write((tx) => resumeRun(tx, run.run_id, { actor: 'ada' }));
   let rolledUp: Promise<unknown> | undefined;
   await on.write(async (tx) => {
-    await redriveTask(tx, task_id, ORDER);
+    await retryTask(tx, task_id, ORDER);
     rolledUp = on.write(rollUp);
     await sleep(200);
   });
@@ -92,21 +92,21 @@ test('nor is it by a roll-up that looked at the counts before and ends the works
 
 test('a run’s failed tasks go together; a run without any, or a cancelled one, is refused', async () => {
   const { run, first } = await failedRun();
-  expect(await on.write((tx) => redriveRun(tx, run.run_id, ORDER))).toEqual([first.task_id]);
-  await expect(on.write((tx) => redriveRun(tx, run.run_id, ORDER))).rejects.toMatchObject({ code: 'state.changed' });
+  expect(await on.write((tx) => retryRun(tx, run.run_id, ORDER))).toEqual([first.task_id]);
+  await expect(on.write((tx) => retryRun(tx, run.run_id, ORDER))).rejects.toMatchObject({ code: 'state.changed' });
   await on.write((tx) => cancelRun(tx, run.run_id, { actor: 'ada' }));
-  await expect(on.write((tx) => redriveTask(tx, first.task_id, ORDER))).rejects.toMatchObject({
+  await expect(on.write((tx) => retryTask(tx, first.task_id, ORDER))).rejects.toMatchObject({
     code: 'state.changed',
   });
 });
 
 test('what still lacks its dependency is refused, and says which', async () => {
   const { first, second } = await failedRun();
-  await expect(on.write((tx) => redriveTask(tx, second.task_id, ORDER))).rejects.toMatchObject({
+  await expect(on.write((tx) => retryTask(tx, second.task_id, ORDER))).rejects.toMatchObject({
     code: 'state.changed',
     facts: { depends_on: [first.task_id] },
   });
-  await expect(on.write((tx) => redriveTask(tx, 'task_none', ORDER))).rejects.toMatchObject({
+  await expect(on.write((tx) => retryTask(tx, 'task_none', ORDER))).rejects.toMatchObject({
     code: 'entity.not_found',
   });
 });
@@ -157,12 +157,12 @@ test('a workstream that waited for two takes up its wait only when neither has f
   for (let i = 0; i < 5; i += 1) await on.write(rollUp);
   expect((await on.db.daos.workstreams.get(both.workstream_id)).state).toBe('ABANDONED');
   const taskState = async () => (await on.db.daos.tasks.get(waiting.task_id)).state;
-  await on.write((tx) => redriveTask(tx, first.task_id, ORDER));
+  await on.write((tx) => retryTask(tx, first.task_id, ORDER));
   expect([(await on.db.daos.workstreams.get(both.workstream_id)).state, await taskState()]).toEqual([
     'ABANDONED',
     'CANCELLED',
   ]);
-  await on.write((tx) => redriveTask(tx, second.task_id, ORDER));
+  await on.write((tx) => retryTask(tx, second.task_id, ORDER));
   expect([(await on.db.daos.workstreams.get(both.workstream_id)).state, await taskState()]).toEqual([
     'BLOCKED',
     'PENDING',
@@ -173,7 +173,7 @@ test('a run that never started has nothing to take up again', async () => {
   const run = await on.build.run({ state: 'INITIALIZING' });
   const task = await on.build.task({ run_id: run.run_id, state: 'PENDING' });
   await on.write((tx) => refuseRun(tx, { runId: run.run_id, reason: 'branch.missing', detail: {} }));
-  await expect(on.write((tx) => redriveTask(tx, task.task_id, ORDER))).rejects.toMatchObject({ code: 'state.changed' });
+  await expect(on.write((tx) => retryTask(tx, task.task_id, ORDER))).rejects.toMatchObject({ code: 'state.changed' });
   expect((await on.db.daos.tasks.get(task.task_id)).state).toBe('CANCELLED');
 });
 
@@ -198,7 +198,7 @@ test('a rollback that is tried again still says what it rolls back', async () =>
 test('one that is taken up again asks for its key anew: who holds it by now goes on', async () => {
   const { run, first } = await failedRun({ concurrency_key: 'deploy', concurrency_max: 1 });
   const later = await on.build.run({ concurrency_key: 'deploy', concurrency_max: 1 });
-  await on.write((tx) => redriveTask(tx, first.task_id, ORDER));
+  await on.write((tx) => retryTask(tx, first.task_id, ORDER));
   const { runs } = await readStanding(on.db.database);
   expect(runs).toMatchObject([{ code: 'run_key', run_id: run.run_id, holders: [later.run_id] }]);
 });

@@ -1,6 +1,7 @@
 import { inject } from 'vitest';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
+import type { WakeUp } from '../../src/domain/wake-up.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
 import { newId } from '../../src/lib/id.ts';
 import { withAdmin } from './admin-connection.ts';
@@ -11,7 +12,8 @@ export interface TestDatabase {
   database: Database;
   daos: Daos;
   ledger: Ledger;
-  hints: string[];
+  /** Sent by the ledger, in order. */
+  wakeUps: WakeUp[];
 }
 
 /** A database of its own for this file, cloned from the migrated template; dropped at its end. */
@@ -20,9 +22,9 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   const database = new Database({ url });
   await database.start();
   atTheEnd(() => database.stop());
-  const hints: string[] = [];
-  const ledger = new Ledger(database, (hint) => hints.push(hint));
-  return { url, database, daos: createDaos(database), ledger, hints };
+  const wakeUps: WakeUp[] = [];
+  const ledger = new Ledger(database, (wakeUp) => wakeUps.push(wakeUp));
+  return { url, database, daos: createDaos(database), ledger, wakeUps };
 }
 
 /** Only the address: for tests that start processes of their own. */

@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { PatchObject } from '../../src/client/objects.ts';
+import type { PatchObject } from '../../src/contract/objects.ts';
 import type { PatchInput } from '../../src/contract/patch-input.ts';
 import type { Policy } from '../../src/contract/policy.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
@@ -160,11 +160,11 @@ export class LandingStory {
     if ((await targets.find(this.targetId)) === undefined) {
       await targets.create({ target_id: this.targetId, repository: remote, branch: 'main', url: remote });
     }
-    await this.sluice.client.steerTarget(this.targetId, 'pause', 'a story');
+    await this.sluice.client.targets.pause(this.targetId, { reason: 'a story' });
   }
 
   async resume(): Promise<void> {
-    await this.sluice.client.steerTarget(this.targetId, 'resume', 'a story');
+    await this.sluice.client.targets.resume(this.targetId, { reason: 'a story' });
   }
 
   /** The subjects on the branch, without what was there before. */
@@ -177,7 +177,7 @@ export class LandingStory {
     await this.release();
     const { daos } = this.sluice.deps;
     // 1. Every value that Sluice gave the branch is a tree with green verdicts.
-    const audit = await this.sluice.client.audit(this.targetId);
+    const audit = await this.sluice.client.targets.audit(this.targetId);
     expect(audit.commits.filter(({ proven }) => !proven)).toEqual([]);
     const values = (await this.git.git(['reflog', 'show', '--format=%H', 'main'], this.git.remote)).split('\n');
     const given = (await daos.intents.findApplied(this.targetId)).filter(({ new_commit }) =>

@@ -2,10 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApiRole } from '../../src/api/api-role.ts';
-import type { PatchObject, RunObject, TaskObject } from '../../src/client/objects.ts';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { loadSettings, type Settings } from '../../src/config.ts';
 import { type ConfigFileInput, configSchema } from '../../src/contract/config-schema.ts';
+import type { ExpandedRunObject, PatchObject, TaskObject } from '../../src/contract/objects.ts';
 import type { RunSpecInput } from '../../src/contract/run-spec.ts';
 import { createDeps, type Deps, foundation } from '../../src/deps.ts';
 import { type Component, startAll } from '../../src/lib/component.ts';
@@ -31,7 +31,7 @@ export interface RunningSluice {
 }
 
 export interface FinishedRun {
-  run: RunObject;
+  run: ExpandedRunObject;
   task(name: string): TaskObject;
   /** The newest patch of a task. */
   patch(name: string): PatchObject | undefined;
@@ -100,7 +100,7 @@ export async function startSluice(options: SluiceOptions = {}): Promise<RunningS
   };
 }
 
-function finished(run: RunObject): FinishedRun {
+function finished(run: ExpandedRunObject): FinishedRun {
   const task = (name: string): TaskObject => {
     const found = run.tasks?.find((candidate) => candidate.name === name);
     if (found === undefined) throw new Error(`the run has no task ${name}`);

@@ -1,7 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { type EventObject, eventObject, type Page, pageOf } from '../../contract/answers.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
-import { asMessages, sendEvents, toMessage } from '../sse.ts';
+import { PROBLEMS } from '../schemas.ts';
+import { asMessages, sendEvents, toEvent } from '../sse.ts';
 
 const CURSOR = /^\d{1,18}-\d{1,18}$/;
 const query = z.object({
@@ -17,6 +19,7 @@ export function eventRoutes(api: Api, deps: ApiDeps): void {
         description: 'State transitions of everything, in commit order.',
         tags: ['events'],
         querystring: query,
+        response: { 200: pageOf(eventObject), ...PROBLEMS },
       },
     },
     (request, reply) => answer(deps, { request, reply, ...request.query }),
@@ -29,6 +32,7 @@ export function eventRoutes(api: Api, deps: ApiDeps): void {
         tags: ['events'],
         params: z.object({ id: z.string() }),
         querystring: query,
+        response: { 200: pageOf(eventObject), ...PROBLEMS },
       },
     },
     async (request, reply) => {
@@ -41,16 +45,16 @@ export function eventRoutes(api: Api, deps: ApiDeps): void {
 async function answer(
   { feed }: ApiDeps,
   call: { request: FastifyRequest; reply: FastifyReply; runId?: string; after: string; limit: number },
-): Promise<unknown> {
+): Promise<Page<EventObject> | undefined> {
   const { request, reply, runId, limit } = call;
   const resumed = request.headers['last-event-id'];
   const after = typeof resumed === 'string' && CURSOR.test(resumed) ? resumed : call.after;
   if (!(request.headers.accept ?? '').includes('text/event-stream')) {
     const events = await feed.page(after, { runId, limit });
-    return { items: events.map((event) => toMessage(event).data), next_cursor: events.at(-1)?.cursor ?? after };
+    return { items: events.map(toEvent), next_cursor: events.at(-1)?.cursor ?? after };
   }
   const closed = new AbortController();
   request.raw.once('close', () => closed.abort());
   await sendEvents(reply, asMessages(feed.follow(after, { runId, signal: closed.signal })));
-  return reply;
+  return undefined;
 }

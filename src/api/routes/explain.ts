@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { explanation } from '../../contract/answers.ts';
 import { explain } from '../../inspect/explain/explain.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
+import { PROBLEMS } from '../schemas.ts';
 
 export function explainRoutes(api: Api, { database, daos }: ApiDeps): void {
   api.get(
@@ -11,6 +13,7 @@ export function explainRoutes(api: Api, { database, daos }: ApiDeps): void {
           'Why a run, task, patch, gate, worker, target or tool is where it is: a code, one sentence, the same as data, and when it is looked at again.',
         tags: ['explain'],
         params: z.object({ id: z.string().min(1) }),
+        response: { 200: explanation, ...PROBLEMS },
       },
     },
     async ({ params }) => explain({ database, daos }, params.id),

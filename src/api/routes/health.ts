@@ -1,20 +1,30 @@
+import { z } from 'zod';
+import { type CheckObject, readiness } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { assertSchemaCurrent } from '../../database/migrator.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 
-type Check = { ok: true } | { ok: false; code: string; detail: string };
+const alive = z.strictObject({ status: z.literal('ok') });
 
 export function healthRoutes(api: Api, deps: ApiDeps): void {
   const open = { config: { scope: 'none' } } as const;
-  api.get('/healthz', { ...open, schema: { description: 'The process answers.', tags: ['health'] } }, async () => ({
-    status: 'ok',
-  }));
+  api.get(
+    '/healthz',
+    { ...open, schema: { description: 'The process answers.', tags: ['health'], response: { 200: alive } } },
+    async () => ({
+      status: 'ok' as const,
+    }),
+  );
 
   api.get(
     '/readyz',
     {
       ...open,
-      schema: { description: 'Database, schema and queue can be used, and workers take what waits.', tags: ['health'] },
+      schema: {
+        description: 'Database, schema and queue can be used, and workers take what waits.',
+        tags: ['health'],
+        response: { 200: readiness, 503: readiness },
+      },
     },
     async (_request, reply) => {
       const checks = {
@@ -47,7 +57,7 @@ async function assertConsuming({ daos }: ApiDeps): Promise<void> {
   });
 }
 
-async function check(probe: () => Promise<void>): Promise<Check> {
+async function check(probe: () => Promise<void>): Promise<CheckObject> {
   try {
     await probe();
     return { ok: true };

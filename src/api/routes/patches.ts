@@ -1,17 +1,17 @@
 import { z } from 'zod';
-import * as field from '../../contract/fields.ts';
+import { pageOf, submittedPatch } from '../../contract/answers.ts';
+import { patchObject } from '../../contract/objects.ts';
 import { parseDocument } from '../../contract/parse.ts';
 import { submitPatchSchema } from '../../contract/patch-input.ts';
-import { PATCH_STATES } from '../../domain/lifecycles/patch.ts';
-import { approvePatch, dropPatch, prioritizePatch, requeuePatch } from '../../ledger/landing/operate-patches.ts';
-import { rollBack } from '../../pipeline/submit-run/roll-back.ts';
+import { PATCH_STATES } from '../../contract/states.ts';
 import { submitRun } from '../../pipeline/submit-run/submit-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { mayOutrank } from '../auth.ts';
-import { pageQuery, toPage } from '../paging.ts';
-import { patchObject, runObject, taskObject } from '../representation.ts';
+import { present } from '../present.ts';
+import { idParam, keyHeader, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
 
-const idParam = z.object({ id: z.string() });
+/** Text in the description of the API, bytes in the answer: a diff may hold any encoding. */
+const BYTES = z.string() as unknown as z.ZodType<Buffer>;
 
 export function patchRoutes(api: Api, deps: ApiDeps): void {
   const { daos } = deps;
@@ -22,8 +22,9 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
       schema: {
         description: 'One ready-made patch, without the nesting of a run spec.',
         tags: ['patches'],
-        headers: z.looseObject({ 'idempotency-key': z.string().min(1).max(200).optional() }),
+        headers: keyHeader,
         body: z.unknown(),
+        response: { 200: submittedPatch, 201: submittedPatch, ...PROBLEMS },
       },
     },
     async (request, reply) => {
@@ -42,7 +43,7 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
       const [recorded] = await daos.patches.findByRun(run.run_id);
       return reply
         .code(created ? 201 : 200)
-        .send({ run: runObject(run), task: taskObject(written!), patch: patchObject(recorded!) });
+        .send({ run: present.run(run), task: present.task(written!), patch: present.patch(recorded!) });
     },
   );
 
@@ -58,73 +59,17 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
           task: z.string().optional(),
           state: z.enum(PATCH_STATES).optional(),
         }),
+        response: { 200: pageOf(patchObject), ...PROBLEMS },
       },
     },
     async ({ query: { run, task, state, ...page } }) =>
-      toPage((await daos.patches.pageOf({ run, task, state }, page)).map(patchObject), page.limit),
+      toPage((await daos.patches.pageOf({ run, task, state }, page)).map(present.patch), page.limit),
   );
 
-  api.get('/v1/patches/:id', { schema: { tags: ['patches'], params: idParam } }, async ({ params }) =>
-    patchObject(await daos.patches.get(params.id)),
-  );
-
-  const orderBody = { reason: z.string().min(1).max(2_000) };
-  const steer = {
-    approve: [
-      approvePatch,
-      'Lets exactly this content pass protected paths, limits and the second proof of pinned files.',
-    ],
-    requeue: [requeuePatch, 'A blocked patch goes back to its line; what was held against it counts no more.'],
-    drop: [dropPatch, 'A patch that has not landed is given up, and the task that waited for it fails.'],
-  } as const;
-  for (const [action, [write, description]] of Object.entries(steer)) {
-    api.post(
-      `/v1/patches/:id/${action}`,
-      {
-        config: { scope: 'operate' },
-        schema: { description, tags: ['patches'], params: idParam, body: z.strictObject(orderBody) },
-      },
-      async ({ params, body, actor }) => {
-        await deps.ledger.write((tx) => write(tx, { patchId: params.id, actor, reason: body.reason }));
-        for (const hint of ['landing', 'dispatch', 'roll-up']) deps.ledger.hint(hint);
-        return patchObject(await daos.patches.get(params.id));
-      },
-    );
-  }
-
-  api.post(
-    '/v1/patches/:id/prioritize',
-    {
-      config: { scope: 'operate' },
-      schema: {
-        description: 'Where a waiting patch stands in its line: higher lands first. What is proven stays proven.',
-        tags: ['patches'],
-        params: idParam,
-        body: z.strictObject({ ...orderBody, priority: field.priority }),
-      },
-    },
-    async ({ params, body, actor }) => {
-      await deps.ledger.write((tx) => prioritizePatch(tx, { patchId: params.id, actor, ...body }));
-      deps.ledger.hint('landing');
-      return patchObject(await daos.patches.get(params.id));
-    },
-  );
-
-  api.post(
-    '/v1/patches/:id/rollback',
-    {
-      config: { scope: 'operate' },
-      schema: {
-        description: 'Submits a run that takes a landed patch back, ahead of the queue and through the same gates.',
-        tags: ['patches'],
-        params: idParam,
-        body: z.strictObject(orderBody),
-      },
-    },
-    async ({ params, body, actor }, reply) => {
-      const run = await rollBack(deps, { patchId: params.id, actor, reason: body.reason });
-      return reply.code(201).send(runObject(run));
-    },
+  api.get(
+    '/v1/patches/:id',
+    { schema: { tags: ['patches'], params: idParam, response: { 200: patchObject, ...PROBLEMS } } },
+    async ({ params }) => present.patch(await daos.patches.get(params.id)),
   );
 
   api.get(
@@ -134,6 +79,7 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
         description: 'The change as git writes it, or the bytes as they came when it never became one.',
         tags: ['patches'],
         params: idParam,
+        response: { 200: { description: 'The diff.', content: { 'text/x-diff': { schema: BYTES } } }, ...PROBLEMS },
       },
     },
     async ({ params }, reply) => {

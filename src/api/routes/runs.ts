@@ -1,23 +1,18 @@
 import { z } from 'zod';
+import { pageOf } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
-import { usd } from '../../contract/fields.ts';
+import { type ExpandedRunObject, expandedRunObject, runObject } from '../../contract/objects.ts';
+import { RUN_STATES } from '../../contract/states.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
-import { RUN_STATES } from '../../domain/lifecycles/run.ts';
 import type { RunRow } from '../../entities/run.ts';
-import { setBudget } from '../../ledger/attempts/costs.ts';
-import { cancelRun, pauseRun, resumeRun } from '../../ledger/runs/cancel.ts';
-import { redriveRun } from '../../ledger/runs/retry.ts';
 import { submitRun } from '../../pipeline/submit-run/submit-run.ts';
 import { validateRun } from '../../pipeline/submit-run/validate-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
-import { assertOwn, mayOutrank } from '../auth.ts';
-import { pageQuery, toPage } from '../paging.ts';
-import { type ApiObject, gateObject, patchObject, runObject, taskObject, workstreamObject } from '../representation.ts';
+import { mayOutrank } from '../auth.ts';
+import { present } from '../present.ts';
+import { idParam, keyHeader, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
 
 const EXPANSIONS = ['workstreams', 'tasks', 'patches', 'gates'] as const;
-const idParam = z.object({ id: z.string() });
-const orderBody = z.strictObject({ reason: z.string().min(1).max(2_000) });
-const reasonBody = z.strictObject({ reason: z.string().max(2_000).optional() }).nullish();
 
 export function runRoutes(api: Api, deps: ApiDeps): void {
   api.post(
@@ -28,19 +23,24 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
         description: 'Submit a run spec. With `dry_run` it is only checked.',
         tags: ['runs'],
         querystring: z.object({ dry_run: z.stringbool().default(false) }),
-        headers: z.looseObject({ 'idempotency-key': z.string().min(1).max(200).optional() }),
+        headers: keyHeader,
         body: z.unknown(),
+        response: {
+          200: z.union([runObject, z.strictObject({ valid: z.literal(true) })]),
+          201: runObject,
+          ...PROBLEMS,
+        },
       },
     },
     async (request, reply) => {
       if (request.query.dry_run) {
         validateRun(deps.submit, request.body);
-        return { valid: true };
+        return reply.send({ valid: true as const });
       }
       const idempotencyKey = request.headers['idempotency-key'];
       const order = { spec: request.body, idempotencyKey, actor: request.actor, outranks: mayOutrank(request.caller) };
       const { run, created } = await submitRun(deps.submit, order);
-      return reply.code(created ? 201 : 200).send(runObject(run));
+      return reply.code(created ? 201 : 200).send(present.run(run));
     },
   );
 
@@ -58,13 +58,14 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
             .regex(/^[^=]+=/, 'a label is given as key=value')
             .optional(),
         }),
+        response: { 200: pageOf(runObject), ...PROBLEMS },
       },
     },
     async ({ query: { state, label, ...page } }) => {
       const [key, ...value] = (label ?? '').split('=');
       const filter = { state, label: label === undefined ? undefined : { key: key!, value: value.join('=') } };
       const runs = await deps.daos.runs.pageOf(filter, page);
-      return toPage(runs.map(runObject), page.limit);
+      return toPage(runs.map(present.run), page.limit);
     },
   );
 
@@ -76,79 +77,12 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
         tags: ['runs'],
         params: idParam,
         querystring: z.object({ expand: z.string().default('') }),
+        response: { 200: expandedRunObject, ...PROBLEMS },
       },
     },
     async ({ params, query }) => {
       const run = await deps.daos.runs.get(params.id);
-      return { ...runObject(run), ...(await expansions(deps, run, query.expand)) };
-    },
-  );
-
-  for (const [action, steer] of Object.entries({ pause: pauseRun, resume: resumeRun })) {
-    api.post(
-      `/v1/runs/:id/${action}`,
-      { config: { scope: 'operate' }, schema: { tags: ['runs'], params: idParam, body: reasonBody } },
-      async ({ params, body, actor }) => {
-        await deps.ledger.write((tx) => steer(tx, params.id, { actor, reason: body?.reason }));
-        for (const hint of ['dispatch', 'roll-up']) deps.ledger.hint(hint);
-        return runObject(await deps.daos.runs.get(params.id));
-      },
-    );
-  }
-
-  api.post(
-    '/v1/runs/:id/cancel',
-    {
-      config: { scope: 'submit' },
-      schema: {
-        description: 'Ends the run and all of it that has not ended.',
-        tags: ['runs'],
-        params: idParam,
-        body: reasonBody,
-      },
-    },
-    async ({ params, body, actor, caller }) => {
-      assertOwn(caller, (await deps.daos.runs.get(params.id)).submitted_by, 'cancelling runs');
-      const running = await deps.ledger.write((tx) => cancelRun(tx, params.id, { actor, reason: body?.reason }));
-      for (const taskId of running) deps.ledger.hint(`cancel:${taskId}`);
-      for (const hint of ['roll-up', 'landing']) deps.ledger.hint(hint);
-      return runObject(await deps.daos.runs.get(params.id));
-    },
-  );
-
-  api.post(
-    '/v1/runs/:id/retry',
-    {
-      config: { scope: 'operate' },
-      schema: {
-        description: 'Every failed task of the run again, with all its retries; what they did before stays on record.',
-        tags: ['runs'],
-        params: idParam,
-        body: orderBody,
-      },
-    },
-    async ({ params, body, actor }) => {
-      await deps.ledger.write((tx) => redriveRun(tx, params.id, { actor, reason: body.reason }));
-      for (const hint of ['dispatch', 'roll-up']) deps.ledger.hint(hint);
-      return runObject(await deps.daos.runs.get(params.id));
-    },
-  );
-
-  api.post(
-    '/v1/runs/:id/budget',
-    {
-      config: { scope: 'operate' },
-      schema: {
-        description: 'What the run may cost from now on; what waited for it goes on.',
-        tags: ['runs'],
-        params: idParam,
-        body: orderBody.extend({ usd }),
-      },
-    },
-    async ({ params, body, actor }) => {
-      await deps.ledger.write((tx) => setBudget(tx, 'run', { id: params.id, actor, ...body }));
-      deps.ledger.hint('dispatch');
-      return runObject(await deps.daos.runs.get(params.id));
+      return { ...present.run(run), ...(await expansions(deps, run, query.expand)) };
     },
   );
 
@@ -156,7 +90,12 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
     '/v1/runs/:id',
     {
       config: { scope: 'operate' },
-      schema: { description: 'Deletes an ended run with all that hangs on it.', tags: ['runs'], params: idParam },
+      schema: {
+        description: 'Deletes an ended run with all that hangs on it.',
+        tags: ['runs'],
+        params: idParam,
+        response: { 204: z.undefined(), ...PROBLEMS },
+      },
     },
     async ({ params }, reply) => {
       const run = await deps.daos.runs.get(params.id);
@@ -171,18 +110,20 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
   );
 }
 
-async function expansions({ daos }: ApiDeps, run: RunRow, expand: string): Promise<Record<string, ApiObject[]>> {
+type Expansions = Pick<ExpandedRunObject, (typeof EXPANSIONS)[number]>;
+
+async function expansions({ daos }: ApiDeps, run: RunRow, expand: string): Promise<Expansions> {
   const wanted = expand.split(',').filter((name) => name !== '');
   const strange = wanted.find((name) => !(EXPANSIONS as readonly string[]).includes(name));
   if (strange !== undefined) {
     throw new SluiceError('body.invalid', `expand: ${strange} is none of ${EXPANSIONS.join(', ')}`);
   }
-  const read: Record<(typeof EXPANSIONS)[number], () => Promise<ApiObject[]>> = {
-    workstreams: async () => (await daos.workstreams.findByRun(run.run_id)).map(workstreamObject),
-    tasks: async () => (await daos.tasks.findByRun(run.run_id)).map(taskObject),
-    patches: async () => (await daos.patches.findByRun(run.run_id)).map(patchObject),
-    gates: async () => (await daos.gates.findByRun(run.run_id)).map(gateObject),
+  const read = {
+    workstreams: async () => (await daos.workstreams.findByRun(run.run_id)).map(present.workstream),
+    tasks: async () => (await daos.tasks.findByRun(run.run_id)).map(present.task),
+    patches: async () => (await daos.patches.findByRun(run.run_id)).map(present.patch),
+    gates: async () => (await daos.gates.findByRun(run.run_id)).map(present.gate),
   };
   const entries = EXPANSIONS.filter((name) => wanted.includes(name)).map(async (name) => [name, await read[name]()]);
-  return Object.fromEntries(await Promise.all(entries));
+  return Object.fromEntries(await Promise.all(entries)) as Expansions;
 }

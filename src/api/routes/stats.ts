@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { statistics } from '../../contract/answers.ts';
 import { capacity } from '../../ledger/attempts/admission.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
+import { PROBLEMS } from '../schemas.ts';
 
 export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
   api.get(
@@ -18,6 +20,7 @@ export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
             .max(30 * 86_400)
             .default(3_600),
         }),
+        response: { 200: statistics, ...PROBLEMS },
       },
     },
     async ({ query: { window_seconds } }) => ({

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { AuditObject } from '../../client/objects.ts';
+import type { AuditObject } from '../../contract/answers.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { table } from '../table.ts';
@@ -10,7 +10,7 @@ export function auditCommand(program: Command, context: CliContext): void {
     .description('every commit that Sluice landed: tree, gates, verdicts; exit 1 at the first unproven one')
     .argument('<target>')
     .action(async (id: string, _options: unknown, command: Command) => {
-      const audit = await clientOf(context, command).audit(id);
+      const audit = await clientOf(context, command).targets.audit(id);
       print(context, command, audit, () => auditTable(audit));
       const unproven = audit.commits.find(({ proven }) => !proven);
       if (unproven === undefined) return;

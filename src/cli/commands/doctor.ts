@@ -2,9 +2,9 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type ConfinementState, confinementOf, DANGERS } from '../../children/confinement.ts';
-import type { TargetCheckObject } from '../../client/objects.ts';
 import type { SluiceClient } from '../../client/sluice-client.ts';
 import { loadSettings, type Settings } from '../../config.ts';
+import type { TargetCheckObject } from '../../contract/answers.ts';
 import { branchesOf, type MirrorSize, sizeOfMirror } from '../../git/maintain-mirror.ts';
 import { silentLog } from '../../lib/log.ts';
 import { slotsAside } from '../../workspaces/slots-aside.ts';
@@ -63,7 +63,7 @@ export function doctorCommand(program: Command, context: CliContext): void {
 /** Null where no daemon answers. */
 async function policiesOf(client: SluiceClient): Promise<TargetCheckObject[] | null> {
   try {
-    const { items } = await client.targets();
+    const { items } = await client.targets.list();
     return await Promise.all(items.map(({ id, tip_commit }) => checkOf(client, { id, tip: tip_commit ?? '' })));
   } catch {
     return null;
@@ -73,7 +73,7 @@ async function policiesOf(client: SluiceClient): Promise<TargetCheckObject[] | n
 /** A remote that is away hides the policy of its own target alone. */
 async function checkOf(client: SluiceClient, { id, tip }: { id: string; tip: string }): Promise<TargetCheckObject> {
   try {
-    return await client.checkTarget(id);
+    return await client.targets.check(id);
   } catch (error) {
     return { target_id: id, tip_commit: tip, policy_error: (error as Error).message, warnings: [] };
   }

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
-import { type CliContext, clientOf, print } from '../context.ts';
+import { WORKER_STATES, type WorkerState } from '../../contract/states.ts';
+import { actionCommands } from '../action-commands.ts';
+import { type CliContext, clientOf, print, stateOption } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
 /** The workers, the tools and their breakers. */
@@ -8,9 +10,9 @@ export function fleetCommands(program: Command, context: CliContext): void {
   worker
     .command('list')
     .description('worker processes, newest first')
-    .option('--state <state>')
-    .action(async (options: { state?: string }, command: Command) => {
-      const page = await clientOf(context, command).workers({ ...options, limit: 100 });
+    .addOption(stateOption(WORKER_STATES))
+    .action(async (options: { state?: WorkerState }, command: Command) => {
+      const page = await clientOf(context, command).workers.list({ ...options, limit: 100 });
       print(context, command, page, () =>
         table(
           ['WORKER', 'STATE', 'POOLS', 'SLOTS', 'HOST', 'REFUSED'],
@@ -25,15 +27,7 @@ export function fleetCommands(program: Command, context: CliContext): void {
         ),
       );
     });
-  worker
-    .command('drain')
-    .description('let a worker take no more, and stop when it is empty')
-    .argument('<worker>')
-    .requiredOption('--reason <text>', 'kept in the audit')
-    .action(async (id: string, { reason }: { reason: string }, command: Command) => {
-      const drained = await clientOf(context, command).drainWorker(id, reason);
-      print(context, command, drained, () => `${drained.id} draining`);
-    });
+  actionCommands(worker, context, 'workers');
 
   program
     .command('tool')
@@ -58,7 +52,7 @@ export function fleetCommands(program: Command, context: CliContext): void {
 
   const breaker = program.command('breaker').description('what stops a broken tool for all');
   breaker.command('list').action(async (_options: unknown, command: Command) => {
-    const page = await clientOf(context, command).breakers();
+    const page = await clientOf(context, command).breakers.list();
     print(context, command, page, () =>
       table(
         ['TOOL', 'STATE', 'FAULTS', 'REASON', 'TRIPPED BY'],
@@ -72,15 +66,5 @@ export function fleetCommands(program: Command, context: CliContext): void {
       ),
     );
   });
-  for (const action of ['reset', 'trip'] as const) {
-    breaker
-      .command(action)
-      .description(action === 'trip' ? 'stop a tool for all, until a reset' : 'let a tool go on')
-      .argument('<tool>')
-      .requiredOption('--reason <text>', 'kept in the audit')
-      .action(async (tool: string, { reason }: { reason: string }, command: Command) => {
-        const steered = await clientOf(context, command).steerBreaker(tool, action, reason);
-        print(context, command, steered, () => `${plain(steered.tool_name)} ${steered.state}`);
-      });
-  }
+  actionCommands(breaker, context, 'breakers');
 }

@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { SluiceError } from '../../contract/errors.ts';
 import { PATCH_FORMATS, type PatchFormat } from '../../contract/patch-input.ts';
+import { GATE_STATES, type GateState, PATCH_STATES, type PatchState } from '../../contract/states.ts';
+import { actionCommands } from '../action-commands.ts';
 import { wholeNumber } from '../amounts.ts';
-import { type CliContext, clientOf, print } from '../context.ts';
+import { type CliContext, clientOf, print, stateOption } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 import { fields, printLogs, RAW, writeForeign } from './task.ts';
 
@@ -50,9 +52,9 @@ export function patchCommands(program: Command, context: CliContext): void {
     .command('list')
     .option('--run <run>')
     .option('--task <task>')
-    .option('--state <state>')
+    .addOption(stateOption(PATCH_STATES))
     .option('--limit <n>', 'how many', '50')
-    .action(async (options: { run?: string; task?: string; state?: string; limit: string }, command: Command) => {
+    .action(async (options: { run?: string; task?: string; state?: PatchState; limit: string }, command: Command) => {
       const page = await clientOf(context, command).patches.list({ ...options, limit: Number(options.limit) });
       print(context, command, page, () =>
         table(
@@ -86,53 +88,16 @@ export function patchCommands(program: Command, context: CliContext): void {
       else writeForeign(context.stdout, diff.toString('utf8'), command);
     });
 
-  for (const [action, what] of Object.entries(STEERING)) {
-    patch
-      .command(action)
-      .description(what)
-      .argument('<patch>')
-      .requiredOption('--reason <text>', 'kept in the audit')
-      .action(async (id: string, { reason }: { reason: string }, command: Command) => {
-        const steered = await clientOf(context, command).patches.steer(id, action as keyof typeof STEERING, reason);
-        print(context, command, steered, () => `${steered.id} ${coloured(steered.state)}`);
-      });
-  }
-
-  patch
-    .command('prioritize')
-    .description('where it stands in its line: higher lands first')
-    .argument('<patch>')
-    .requiredOption('--priority <n>', 'a whole number', Number)
-    .requiredOption('--reason <text>', 'kept in the audit')
-    .action(async (id: string, order: { priority: number; reason: string }, command: Command) => {
-      const steered = await clientOf(context, command).patches.prioritize(id, order);
-      print(context, command, steered, () => `${steered.id} ${order.priority}`);
-    });
-
-  patch
-    .command('rollback')
-    .description('submit a run that takes a landed patch back, and print its id')
-    .argument('<patch>')
-    .requiredOption('--reason <text>', 'kept in the commit')
-    .action(async (id: string, { reason }: { reason: string }, command: Command) => {
-      const run = await clientOf(context, command).patches.rollback(id, reason);
-      print(context, command, run, () => run.id);
-    });
+  actionCommands(patch, context, 'patches');
 }
-
-const STEERING = {
-  approve: 'let exactly this content pass: protected paths, limits, the second proof of pinned files',
-  requeue: 'put a blocked patch back in its line',
-  drop: 'give a patch up that has not landed',
-} as const;
 
 export function gateCommands(program: Command, context: CliContext): void {
   const gate = program.command('gate').description('look at gate executions');
   gate
     .command('list')
     .option('--run <run>')
-    .option('--state <state>')
-    .action(async (options: { run?: string; state?: string }, command: Command) => {
+    .addOption(stateOption(GATE_STATES))
+    .action(async (options: { run?: string; state?: GateState }, command: Command) => {
       const page = await clientOf(context, command).gates.list(options);
       print(context, command, page, () =>
         table(
@@ -142,7 +107,7 @@ export function gateCommands(program: Command, context: CliContext): void {
             coloured(item.state),
             plain(item.test_suite),
             item.outcome ?? '',
-            item.tree_id.slice(0, 12),
+            item.tree_id?.slice(0, 12) ?? '',
           ]),
         ),
       );

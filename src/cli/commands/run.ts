@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { parse } from 'yaml';
-import type { RunObject } from '../../client/objects.ts';
 import { SluiceError } from '../../contract/errors.ts';
-import { dollars } from '../amounts.ts';
-import { type CliContext, clientOf, print } from '../context.ts';
+import type { RunObject } from '../../contract/objects.ts';
+import { RUN_STATES, type RunState } from '../../contract/states.ts';
+import { actionCommands } from '../action-commands.ts';
+import { type CliContext, clientOf, print, stateOption } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { runTree } from '../run-tree.ts';
 import { coloured, plain, table } from '../table.ts';
@@ -40,10 +41,10 @@ export function runCommands(program: Command, context: CliContext): void {
   run
     .command('list')
     .description('runs, newest first')
-    .option('--state <state>')
+    .addOption(stateOption(RUN_STATES))
     .option('--label <key=value>')
     .option('--limit <n>', 'how many', '20')
-    .action(async (options: { state?: string; label?: string; limit: string }, command: Command) => {
+    .action(async (options: { state?: RunState; label?: string; limit: string }, command: Command) => {
       const page = await clientOf(context, command).runs.list({ ...options, limit: Number(options.limit) });
       print(context, command, page, () =>
         table(
@@ -77,37 +78,7 @@ export function runCommands(program: Command, context: CliContext): void {
       leaveWith(await watchRun(context, clientOf(context, command), id));
     });
 
-  for (const action of ['pause', 'resume', 'cancel'] as const) {
-    run
-      .command(action)
-      .argument('<run>')
-      .option('--reason <text>', 'kept in the audit')
-      .action(async (id: string, options: { reason?: string }, command: Command) => {
-        const steered = await clientOf(context, command).runs[action](id, options.reason);
-        print(context, command, steered, () => `${steered.id} ${steered.state}`);
-      });
-  }
-
-  run
-    .command('retry')
-    .description('run the failed tasks again, with all their retries')
-    .argument('<run>')
-    .requiredOption('--reason <text>', 'kept in the audit')
-    .action(async (id: string, { reason }: { reason: string }, command: Command) => {
-      const retried = await clientOf(context, command).runs.retry(id, reason);
-      print(context, command, retried, () => `${retried.id} ${retried.state}`);
-    });
-
-  run
-    .command('budget')
-    .description('what the run may cost from now on; what waited for it goes on')
-    .argument('<run>')
-    .requiredOption('--usd <amount>', 'in US dollars', dollars)
-    .requiredOption('--reason <text>', 'kept in the audit')
-    .action(async (id: string, order: { usd: number; reason: string }, command: Command) => {
-      const changed = await clientOf(context, command).runs.setBudget(id, order);
-      print(context, command, changed, () => `${changed.id} $${changed.cost_usd} of $${changed.budget_usd}`);
-    });
+  actionCommands(run, context, 'runs');
 
   run
     .command('delete')

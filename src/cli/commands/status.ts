@@ -11,11 +11,11 @@ export function statusCommands(program: Command, context: CliContext): void {
     .action(async (_options: unknown, command: Command) => {
       const client = clientOf(context, command);
       const [targets, breakers, tools, stats, workers, runs] = await Promise.all([
-        client.targets(),
-        client.breakers(),
+        client.targets.list(),
+        client.breakers.list(),
         client.tools(),
         client.stats(),
-        client.workers({ limit: 100 }),
+        client.workers.list({ limit: 100 }),
         client.runs.list({ state: 'RUNNING', limit: 20 }),
       ]);
       const living = workers.items.filter(({ state }) => state !== 'DEAD' && state !== 'STOPPED');

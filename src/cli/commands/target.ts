@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { actionCommands } from '../action-commands.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { landingQueue } from '../landing-queue.ts';
@@ -7,7 +8,7 @@ import { plain, table } from '../table.ts';
 export function targetCommands(program: Command, context: CliContext): void {
   const target = program.command('target').description('where patches land');
   target.command('list').action(async (_options: unknown, command: Command) => {
-    const page = await clientOf(context, command).targets();
+    const page = await clientOf(context, command).targets.list();
     print(context, command, page, () =>
       table(
         ['TARGET', 'TIP', 'PAUSED'],
@@ -25,9 +26,9 @@ export function targetCommands(program: Command, context: CliContext): void {
     .argument('<target>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const client = clientOf(context, command);
-      const found = await client.target(id);
+      const found = await client.targets.get(id);
       // A remote that is away must not hide the queue.
-      const warnings = await client.checkTarget(id).then(
+      const warnings = await client.targets.check(id).then(
         (check) => check.warnings,
         () => [],
       );
@@ -39,21 +40,11 @@ export function targetCommands(program: Command, context: CliContext): void {
     .description('what the policy of a branch probably does not mean; exit 1 where there is something')
     .argument('<target>')
     .action(async (id: string, _options: unknown, command: Command) => {
-      const check = await clientOf(context, command).checkTarget(id);
+      const check = await clientOf(context, command).targets.check(id);
       const words = check.warnings.map(({ where, message }) => `${plain(where)}: ${plain(message)}`);
       if (check.policy_error !== null) words.unshift(plain(check.policy_error));
       print(context, command, check, () => words.join('\n') || 'nothing to say');
       if (words.length > 0) process.exitCode = EXIT.failed;
     });
-  for (const action of ['pause', 'resume'] as const) {
-    target
-      .command(action)
-      .description(action === 'pause' ? 'test on, land nothing' : 'let landing go on')
-      .argument('<target>')
-      .requiredOption('--reason <text>', 'kept in the audit')
-      .action(async (id: string, options: { reason: string }, command: Command) => {
-        const steered = await clientOf(context, command).steerTarget(id, action, options.reason);
-        print(context, command, steered, () => `${steered.id} ${steered.paused_at === null ? 'lands' : 'paused'}`);
-      });
-  }
+  actionCommands(target, context, 'targets');
 }

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
-import type { LogObject } from '../../client/objects.ts';
+import type { LogObject } from '../../contract/answers.ts';
+import { TASK_STATES, type TaskState } from '../../contract/states.ts';
 import { forTerminal } from '../../lib/terminal-text.ts';
-import { dollars } from '../amounts.ts';
-import { type CliContext, clientOf, print } from '../context.ts';
+import { actionCommands } from '../action-commands.ts';
+import { type CliContext, clientOf, print, stateOption } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
 export function taskCommands(program: Command, context: CliContext): void {
@@ -11,10 +12,10 @@ export function taskCommands(program: Command, context: CliContext): void {
   task
     .command('list')
     .option('--run <run>')
-    .option('--state <state>')
+    .addOption(stateOption(TASK_STATES))
     .option('--tool <tool>')
     .option('--limit <n>', 'how many', '50')
-    .action(async (options: { run?: string; state?: string; tool?: string; limit: string }, command: Command) => {
+    .action(async (options: { run?: string; state?: TaskState; tool?: string; limit: string }, command: Command) => {
       const page = await clientOf(context, command).tasks.list({ ...options, limit: Number(options.limit) });
       print(context, command, page, () =>
         table(
@@ -49,35 +50,7 @@ export function taskCommands(program: Command, context: CliContext): void {
       await printLogs(context, command, clientOf(context, command).tasks.logs(id, options));
     });
 
-  task
-    .command('retry')
-    .description('run a failed or cancelled task again, with all its retries')
-    .argument('<task>')
-    .requiredOption('--reason <text>', 'kept in the audit')
-    .action(async (id: string, { reason }: { reason: string }, command: Command) => {
-      const retried = await clientOf(context, command).tasks.retry(id, reason);
-      print(context, command, retried, () => `${retried.id} ${retried.state}`);
-    });
-
-  task
-    .command('budget')
-    .description('what its attempts may cost together, from now on')
-    .argument('<task>')
-    .requiredOption('--usd <amount>', 'in US dollars', dollars)
-    .requiredOption('--reason <text>', 'kept in the audit')
-    .action(async (id: string, order: { usd: number; reason: string }, command: Command) => {
-      const changed = await clientOf(context, command).tasks.setBudget(id, order);
-      print(context, command, changed, () => `${changed.id} $${changed.cost_usd} of $${changed.budget_usd}`);
-    });
-
-  task
-    .command('cancel')
-    .argument('<task>')
-    .option('--reason <text>', 'kept in the audit')
-    .action(async (id: string, options: { reason?: string }, command: Command) => {
-      const cancelled = await clientOf(context, command).tasks.cancel(id, options.reason);
-      print(context, command, cancelled, () => `${cancelled.id} ${cancelled.state}`);
-    });
+  actionCommands(task, context, 'tasks');
 }
 
 export const RAW = 'with the control sequences that a terminal would obey';

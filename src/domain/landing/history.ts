@@ -1,5 +1,5 @@
 import type { GateDefinition } from '../../contract/policy.ts';
-import type { GateOutcome } from '../lifecycles/gate.ts';
+import type { GateOutcome } from '../../contract/states.ts';
 import type { Doubt } from './snapshot.ts';
 import { speaksAgainst } from './standing.ts';
 

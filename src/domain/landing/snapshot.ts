@@ -1,6 +1,6 @@
-import type { GateDefinition } from '../../contract/policy.ts';
+import type { GateDefinition, Prove } from '../../contract/policy.ts';
+import type { GateOutcome } from '../../contract/states.ts';
 import type { Proof } from '../gates-in-force.ts';
-import type { GateOutcome } from '../lifecycles/gate.ts';
 
 /** Patches put on the tip, one commit each, in landing order; the last one is judged here. None: the tip itself. */
 export interface Candidate {
@@ -75,7 +75,7 @@ export interface LandingSnapshot {
   tipTreeId: string;
   /** Nothing lands; testing goes on. */
   paused: boolean;
-  prove: 'every_commit' | 'batch';
+  prove: Prove;
   /** Patches in one push. */
   maxBatch: number;
   /** Candidates under test at once. */

@@ -1,6 +1,6 @@
+import type { GateOutcome } from '../../contract/states.ts';
 import { backoffMs } from '../../lib/backoff.ts';
 import type { Proof } from '../gates-in-force.ts';
-import type { GateOutcome } from '../lifecycles/gate.ts';
 import type { Candidate, Doubt, LandingSnapshot, ProofState, Spoiled } from './snapshot.ts';
 
 export type Standing =

@@ -1,10 +1,11 @@
+import type { PlaceInQueue } from '../../contract/answers.ts';
 import type { LandingPlan } from './planner.ts';
 import type { LandingSnapshot } from './snapshot.ts';
 
 /** Where one patch stands, in words that need no further look-up. */
 export interface PlaceInLine {
   patch_id: string;
-  place: 'testing' | 'proven' | 'queued' | 'doubted' | 'behind' | 'behind_policy' | 'push_refused' | 'not_to_land';
+  place: PlaceInQueue;
   /** The tree that is or will be tested for it; null while it has none. */
   tree_id: string | null;
   /** What stands before it there, in landing order. */

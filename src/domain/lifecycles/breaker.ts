@@ -1,5 +1,4 @@
-export const BREAKER_STATES = ['CLOSED', 'OPEN', 'HALF_OPEN'] as const;
-export type BreakerState = (typeof BREAKER_STATES)[number];
+import type { BreakerState } from '../../contract/states.ts';
 
 export const BREAKER_EDGES = {
   CLOSED: ['OPEN'],

@@ -1,16 +1,4 @@
-export const PATCH_STATES = [
-  'PENDING',
-  'VALIDATING',
-  'QUARANTINED',
-  'STAGED',
-  'APPLIED',
-  'VERIFIED',
-  'ROLLED_BACK',
-  'SUPERSEDED',
-  'EXPIRED',
-  'BLOCKED',
-] as const;
-export type PatchState = (typeof PATCH_STATES)[number];
+import type { PatchState } from '../../contract/states.ts';
 
 export const PATCH_EDGES = {
   PENDING: ['VALIDATING', 'SUPERSEDED', 'EXPIRED'],

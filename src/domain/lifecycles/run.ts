@@ -1,5 +1,4 @@
-export const RUN_STATES = ['INITIALIZING', 'RUNNING', 'PAUSED', 'COMPLETED', 'FAILED'] as const;
-export type RunState = (typeof RUN_STATES)[number];
+import type { RunState } from '../../contract/states.ts';
 
 export const RUN_EDGES = {
   INITIALIZING: ['RUNNING', 'FAILED'],

@@ -1,15 +1,4 @@
-export const TASK_STATES = [
-  'PENDING',
-  'QUEUED',
-  'VALIDATING',
-  'RUNNING',
-  'COMPLETED',
-  'FAILED',
-  'BLOCKED',
-  'CANCELLED',
-  'RETRYING',
-] as const;
-export type TaskState = (typeof TASK_STATES)[number];
+import type { TaskState } from '../../contract/states.ts';
 
 export const TASK_EDGES = {
   PENDING: ['QUEUED', 'BLOCKED', 'CANCELLED'],

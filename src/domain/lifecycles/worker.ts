@@ -1,5 +1,4 @@
-export const WORKER_STATES = ['IDLE', 'BUSY', 'UNHEALTHY', 'DEAD', 'STOPPED'] as const;
-export type WorkerState = (typeof WORKER_STATES)[number];
+import type { WorkerState } from '../../contract/states.ts';
 
 /** A DEAD worker that returns registers a new row. */
 export const WORKER_EDGES = {

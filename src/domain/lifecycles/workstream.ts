@@ -1,15 +1,4 @@
-export const WORKSTREAM_STATES = [
-  'PENDING',
-  'INITIALIZING',
-  'RUNNING',
-  'PAUSED',
-  'BLOCKED',
-  'COMPLETED',
-  'FAILED',
-  'CANCELLED',
-  'ABANDONED',
-] as const;
-export type WorkstreamState = (typeof WORKSTREAM_STATES)[number];
+import type { WorkstreamState } from '../../contract/states.ts';
 
 export const WORKSTREAM_EDGES = {
   PENDING: ['INITIALIZING', 'BLOCKED', 'CANCELLED', 'ABANDONED'],

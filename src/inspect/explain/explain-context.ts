@@ -1,3 +1,4 @@
+import type { ExplanationObject } from '../../contract/answers.ts';
 import type { Daos } from '../../dao/all.ts';
 import type { Database } from '../../database/database.ts';
 import type { Standing } from '../../domain/admission.ts';
@@ -18,7 +19,7 @@ export interface ExplainScene extends ExplainDeps {
 
 export interface Explained extends Explanation {
   id: string;
-  kind: 'run' | 'workstream' | 'task' | 'patch' | 'gate' | 'worker' | 'tool' | 'target';
+  kind: ExplanationObject['kind'];
   state: string;
 }
 

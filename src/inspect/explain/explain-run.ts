@@ -1,4 +1,4 @@
-import type { TaskState } from '../../domain/lifecycles/task.ts';
+import type { TaskState } from '../../contract/states.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { RunRow } from '../../entities/run.ts';
 import type { TaskRow } from '../../entities/task.ts';

@@ -1,4 +1,4 @@
-import { sql, type Tx } from '../../database/database.ts';
+import { type Reader, sql } from '../../database/database.ts';
 import type { RepositoryStanding, RunHold, Standing, ToolStanding } from '../../domain/admission.ts';
 import { liveStates } from '../../domain/lifecycle.ts';
 
@@ -7,7 +7,7 @@ const IN_FLIGHT = sql`state = 'RUNNING' or (state = 'QUEUED' and dispatched_at i
 /**
  * What admission decides by. Nothing is locked: a breaker that opens meanwhile hands back at the claim what was admitted.
  */
-export async function readStanding(tx: Tx): Promise<Standing> {
+export async function readStanding(tx: Reader): Promise<Standing> {
   return {
     tools: await readTools(tx),
     repositories: await readRepositories(tx),
@@ -19,7 +19,7 @@ export async function readStanding(tx: Tx): Promise<Standing> {
  * `probe`: the cooldown is over, or HALF_OPEN has no probe any more. The named one counts only while it runs or its
  * message is on its way, so a lost message, a refused claim or a cancel frees the name by itself.
  */
-function readTools(tx: Tx): Promise<ToolStanding[]> {
+function readTools(tx: Reader): Promise<ToolStanding[]> {
   return tx.query<ToolStanding>(sql`
     with flight as (
       select tool, count(*)::int as in_flight, count(*) filter (where state = 'QUEUED')::int as unclaimed
@@ -52,7 +52,7 @@ function readTools(tx: Tx): Promise<ToolStanding[]> {
     order by b.breaker_id`);
 }
 
-function readRepositories(tx: Tx): Promise<RepositoryStanding[]> {
+function readRepositories(tx: Reader): Promise<RepositoryStanding[]> {
   return tx.query<RepositoryStanding>(sql`
     with flight as (
       select target_id, count(*)::int as n from tasks where ${IN_FLIGHT} group by target_id
@@ -66,7 +66,7 @@ function readRepositories(tx: Tx): Promise<RepositoryStanding[]> {
 }
 
 /** Live runs with a key behind as many older ones as may hold it. */
-async function readWaitingForKey(tx: Tx): Promise<RunHold[]> {
+async function readWaitingForKey(tx: Reader): Promise<RunHold[]> {
   const live = sql`concurrency_key is not null and state = any (${liveStates('run')}::text[])`;
   const rows = await tx.query<{ run_id: string; key: string; max: number; holders: string[] }>(sql`
     with placed as (
@@ -82,7 +82,7 @@ async function readWaitingForKey(tx: Tx): Promise<RunHold[]> {
   return rows.map((row) => ({ code: 'run_key', ...row }));
 }
 
-async function readSpent(tx: Tx): Promise<RunHold[]> {
+async function readSpent(tx: Reader): Promise<RunHold[]> {
   const rows = await tx.query<{ run_id: string; budget_usd: number; cost_usd: number }>(sql`
     select run_id, budget_usd, cost_usd from runs where state = 'RUNNING' and cost_usd >= budget_usd`);
   return rows.map((row) => ({ code: 'run_budget', ...row }));

@@ -1,4 +1,4 @@
-import { sql, type Tx } from '../../database/database.ts';
+import { type Reader, sql, type Tx } from '../../database/database.ts';
 import { type Candidate, Rooms, type ToolStanding } from '../../domain/admission.ts';
 import { toRows, transition } from '../transition.ts';
 import { readStanding } from './admission-state.ts';
@@ -160,7 +160,7 @@ export interface PoolCapacity {
  * What workers that take work offer, pool by pool, and how much of it is taken: what a draining or silent one still holds
  * takes nothing of it. A pool that is left with messages alone has no slots.
  */
-export async function capacity(tx: Tx, kind: DispatchedKind): Promise<PoolCapacity[]> {
+export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCapacity[]> {
   const slots = kind === 'task' ? sql.ref('w.task_slots') : sql.ref('w.gate_slots');
   const work =
     kind === 'task'

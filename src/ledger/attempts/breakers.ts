@@ -1,7 +1,7 @@
 import { SluiceError } from '../../contract/errors.ts';
+import type { BreakerState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import type { ToolLimits } from '../../domain/admission.ts';
-import type { BreakerState } from '../../domain/lifecycles/breaker.ts';
 import { newId } from '../../lib/id.ts';
 import { recordCreated, recordNote, toRows, transition } from '../transition.ts';
 

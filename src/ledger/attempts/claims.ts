@@ -1,6 +1,6 @@
 import type { GateDefinition } from '../../contract/policy.ts';
+import type { BreakerState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
-import type { BreakerState } from '../../domain/lifecycles/breaker.ts';
 import { transition } from '../transition.ts';
 import { handBack } from './admission.ts';
 

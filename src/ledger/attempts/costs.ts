@@ -59,6 +59,7 @@ export async function setBudget(tx: Tx, kind: 'run' | 'task', { id, usd, actor, 
     update ${sql.table(table)} set budget_usd = ${usd}, updated_at = now() where ${sql.ref(key)} = ${id}
     returning run_id, state`);
   if (changed === undefined) throw new SluiceError('entity.not_found', `there is no ${kind} ${id}`);
+  tx.wake('dispatch');
   const detail = { budget_usd: usd, reason };
   await recordNote(tx, { kind, id, runId: changed.run_id, state: changed.state, reason: 'budget_set', actor, detail });
 }

@@ -1,8 +1,8 @@
 import { SluiceError } from '../../contract/errors.ts';
+import type { ConfinementKind, WorkerState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import type { GateValues } from '../../domain/gates-in-force.ts';
 import { liveStates } from '../../domain/lifecycle.ts';
-import type { WorkerState } from '../../domain/lifecycles/worker.ts';
 import { afterFailure } from '../../domain/retry.ts';
 import { storableJson } from '../../lib/storable.ts';
 import { freeProbes } from '../attempts/breakers.ts';
@@ -18,7 +18,7 @@ export interface NewWorker {
   pools: readonly string[];
   taskSlots: number;
   gateSlots: number;
-  confinement: 'bubblewrap' | 'user' | 'none';
+  confinement: ConfinementKind;
   /** By the repository's address. */
   gateValues: Readonly<Record<string, GateValues>>;
 }

@@ -1,6 +1,6 @@
 import type { GateDefinition } from '../../contract/policy.ts';
+import type { GateOutcome } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
-import type { GateOutcome } from '../../domain/lifecycles/gate.ts';
 import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import { storableJson } from '../../lib/storable.ts';
 import { assertLease, type HeldLease } from '../leases.ts';
@@ -110,5 +110,6 @@ export async function failGates(
     actor,
     set: sql`, outcome = w.reason`,
   });
+  for (const { id, from_state } of moved) if (from_state === 'RUNNING') tx.wake(`cancel:${id}`);
   return moved.map(({ id }) => id);
 }

@@ -1,3 +1,4 @@
+import type { Prove } from '../../contract/policy.ts';
 import { type GreenVerdict, HAS_EXECUTION, sealedPart } from '../../dao/gate-verdict-dao.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import { type FlakeTolerance, greensDecide } from '../../domain/landing/flake-tolerance.ts';
@@ -17,7 +18,7 @@ export interface NewIntent {
   oldTip: string;
   newCommit: string;
   treeId: string;
-  prove: 'every_commit' | 'batch';
+  prove: Prove;
   /** In landing order. */
   patches: readonly IntendedPatch[];
   /** Every (tree, digest) that must have passed. None is no proof. */

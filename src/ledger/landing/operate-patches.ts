@@ -103,6 +103,7 @@ async function lookAfresh(tx: Tx, patchId: string): Promise<void> {
   await tx.query(sql`
     update targets set steered_at = now(), updated_at = now()
     where target_id = (select target_id from patches where patch_id = ${patchId})`);
+  tx.wake('landing');
 }
 
 /** Throws `entity.not_found`, and `patch.landing` while an intent names it or it waits to be verified. */

@@ -76,6 +76,7 @@ export async function pauseTarget(
   await tx.query(sql`
     update targets set paused_at = now(), paused_by = ${actor}, pause_reason = ${reason}, updated_at = now()
     where target_id = ${targetId} and paused_at is null`);
+  tx.wake('landing');
 }
 
 /** For `resumeTarget`, which also settles what the pause was about. */
@@ -84,6 +85,7 @@ export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
     update targets
     set paused_at = null, paused_by = null, pause_reason = null, resumed_at = now(), updated_at = now()
     where target_id = ${targetId}`);
+  tx.wake('landing');
 }
 
 /** Targets with something to do: patches that wait, land or must be verified, gates that live. */

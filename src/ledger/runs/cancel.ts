@@ -30,9 +30,9 @@ export async function resumeRun(tx: Tx, runId: string, { actor, reason }: Order)
 
 /**
  * FAILED with the reason `cancelled`, and with it everything of the run that has not ended. While one of its patches is
- * between intent and verification: `run.landing`. Gives the tasks that ran, so that their workers hear of it.
+ * between intent and verification: `run.landing`.
  */
-export async function cancelRun(tx: Tx, runId: string, { actor, reason }: Order): Promise<string[]> {
+export async function cancelRun(tx: Tx, runId: string, { actor, reason }: Order): Promise<void> {
   await assertNotLanding(tx, sql`p.run_id = ${runId}`, 'run.landing');
   const moved = await transition(tx, {
     kind: 'run',
@@ -56,25 +56,22 @@ export async function cancelRun(tx: Tx, runId: string, { actor, reason }: Order)
   });
   await expirePatches(tx, { taskIds: cancelled.map(({ id }) => id), reason: 'cancelled', actor });
   await cancelWorkstreams(tx, runId, actor);
-  return cancelled.filter(({ from_state }) => from_state === 'RUNNING').map(({ id }) => id);
 }
 
 /**
- * The older live runs with the key of one that supersedes are cancelled. Gives the tasks that ran. Throws `run.landing` while
+ * The older live runs with the key of one that supersedes are cancelled. Throws `run.landing` while
  * a patch of one is being landed: that landing is let come to its end.
  */
-export async function cancelSuperseded(tx: Tx, runId: string): Promise<string[]> {
+export async function cancelSuperseded(tx: Tx, runId: string): Promise<void> {
   const older = await tx.query<{ run_id: string }>(sql`
     select o.run_id from runs r join runs o on o.concurrency_key = r.concurrency_key
     where r.run_id = ${runId} and r.supersede and (r.supersedes_others or o.submitted_by = r.submitted_by)
       and (o.key_since, o.run_id) < (r.key_since, r.run_id)
       and o.state = any (${liveStates('run')}::text[])
     order by o.key_since, o.run_id`);
-  const running: string[] = [];
   for (const { run_id } of older) {
-    running.push(...(await cancelRun(tx, run_id, { actor: 'scheduler', reason: `superseded by ${runId}` })));
+    await cancelRun(tx, run_id, { actor: 'scheduler', reason: `superseded by ${runId}` });
   }
-  return running;
 }
 
 async function cancelWorkstreams(tx: Tx, runId: string, actor: string): Promise<void> {
@@ -92,8 +89,8 @@ async function cancelWorkstreams(tx: Tx, runId: string, actor: string): Promise<
   });
 }
 
-/** One task CANCELLED, its dependants with it. Gives true when it was running. */
-export async function cancelTask(tx: Tx, taskId: string, { actor, reason }: Order): Promise<boolean> {
+/** One task CANCELLED, its dependants with it. */
+export async function cancelTask(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
   await assertNotLanding(tx, sql`p.task_id = ${taskId}`, 'patch.landing');
   const [moved] = await transition(tx, {
     kind: 'task',
@@ -109,7 +106,6 @@ export async function cancelTask(tx: Tx, taskId: string, { actor, reason }: Orde
   }
   await expirePatches(tx, { taskIds: [taskId], reason: 'cancelled', actor });
   await cancelDependants(tx, [taskId]);
-  return moved.from_state === 'RUNNING';
 }
 
 export async function expirePatches(

@@ -46,7 +46,7 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
  * An operator's hand: FAILED or CANCELLED→QUEUED, with all retries again and its history kept. Run, workstream and dependants
  * go on as above. What still lacks something that it depends on stays: `state.changed` names it.
  */
-export async function redriveTask(tx: Tx, taskId: string, order: Order): Promise<void> {
+export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [task] = await tx.query<{ state: string; name: string; workstream_waits: boolean }>(sql`
     select t.state, t.name, w.open_dependencies > 0 as workstream_waits
     from tasks t join workstreams w on w.workstream_id = t.workstream_id
@@ -80,11 +80,11 @@ export async function redriveTask(tx: Tx, taskId: string, order: Order): Promise
 }
 
 /** Every FAILED task of a run, oldest first. `state.changed` when there is none. */
-export async function redriveRun(tx: Tx, runId: string, order: Order): Promise<string[]> {
+export async function retryRun(tx: Tx, runId: string, order: Order): Promise<string[]> {
   const failed = await tx.query<{ task_id: string }>(sql`
     select task_id from tasks where run_id = ${runId} and state = 'FAILED' order by task_id`);
   if (failed.length === 0) throw new SluiceError('state.changed', 'the run has no task that FAILED');
-  for (const { task_id } of failed) await redriveTask(tx, task_id, order);
+  for (const { task_id } of failed) await retryTask(tx, task_id, order);
   return failed.map(({ task_id }) => task_id);
 }
 

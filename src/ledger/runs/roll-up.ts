@@ -1,6 +1,5 @@
+import type { RunState, WorkstreamState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
-import type { RunState } from '../../domain/lifecycles/run.ts';
-import type { WorkstreamState } from '../../domain/lifecycles/workstream.ts';
 import { progressPercentage, runEnding, workstreamEnding } from '../../domain/outcome.ts';
 import { toRows, transition } from '../transition.ts';
 import { startWorkstreams } from './start-run.ts';

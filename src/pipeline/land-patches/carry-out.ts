@@ -4,7 +4,7 @@ import { concludeUnlanded, supersedeLandedElsewhere } from '../../ledger/landing
 import { newId } from '../../lib/id.ts';
 import { land } from './land.ts';
 import type { LandingScene } from './landing-round.ts';
-import { hintTasks, stopPatchOf } from './stop-patch.ts';
+import { stopPatchOf } from './stop-patch.ts';
 
 type Step<K extends LandingStep['kind']> = Extract<LandingStep, { kind: K }>;
 
@@ -27,11 +27,9 @@ async function carryOutOne(scene: LandingScene, step: LandingStep): Promise<bool
       return true;
     case 'supersede':
       await deps.ledger.write((tx) => supersedeLandedElsewhere(tx, lease, { patchId: step.patchId, tip: tip.commit }));
-      hintTasks(scene);
       return true;
     case 'conclude':
       await deps.ledger.write((tx) => concludeUnlanded(tx, lease, { patchId: step.patchId, tip: tip.commit }));
-      hintTasks(scene);
       return true;
     case 'land':
       return land(scene, step);
@@ -45,10 +43,9 @@ async function carryOutOne(scene: LandingScene, step: LandingStep): Promise<bool
 
 async function prove({ deps, lease, target, tip }: LandingScene, steps: readonly Step<'prove'>[]): Promise<void> {
   if (steps.length === 0) return;
-  const made = await deps.ledger.write(async (tx) => {
-    let count = 0;
+  await deps.ledger.write(async (tx) => {
     for (const { candidate, proof, owner } of steps) {
-      const asked = await requestGate(tx, lease, {
+      await requestGate(tx, lease, {
         gate_id: newId('gate'),
         target_id: target.target_id,
         definition: proof.gate,
@@ -59,18 +56,14 @@ async function prove({ deps, lease, target, tip }: LandingScene, steps: readonly
         pinned: proof.pinned,
         owner,
       });
-      if (asked) count += 1;
     }
-    return count;
   });
-  if (made > 0) deps.ledger.hint('dispatch');
 }
 
 async function withdraw({ deps, lease }: LandingScene, steps: readonly Step<'withdraw'>[]): Promise<void> {
   if (steps.length === 0) return;
   const gateIds = steps.map(({ gateId }) => gateId);
-  const withdrawn = await deps.ledger.write((tx) => withdrawGates(tx, lease, gateIds));
-  for (const gateId of withdrawn) deps.ledger.hint(`cancel:${gateId}`);
+  await deps.ledger.write((tx) => withdrawGates(tx, lease, gateIds));
 }
 
 function ofKind<K extends LandingStep['kind']>(steps: readonly LandingStep[], kind: K): Step<K>[] {

@@ -15,7 +15,6 @@ export async function stopPatchOf(scene: LandingScene, step: StopStep): Promise<
   const stopped = { patchId, to, reason, evidence, mayRetry: task.tool !== 'patch' } as const;
   await deps.ledger.write((tx) => stopPatch(tx, lease, stopped));
   deps.log.info({ patchId, reason }, step.kind === 'block' ? 'patch.blocked' : 'patch.quarantined');
-  hintTasks(scene);
 }
 
 /** What the gate printed is the evidence that an author, person or agent, needs. */
@@ -23,9 +22,4 @@ async function gateOutput({ deps }: LandingScene, evidence: Readonly<Record<stri
   if (typeof evidence.gate_id !== 'string') return {};
   const gate = await deps.daos.gates.find(evidence.gate_id);
   return gate === undefined ? {} : { exit_code: gate.exit_code, ...gate.test_results };
-}
-
-export function hintTasks({ deps }: Pick<LandingScene, 'deps'>): void {
-  deps.ledger.hint('dispatch');
-  deps.ledger.hint('roll-up');
 }

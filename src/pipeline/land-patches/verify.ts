@@ -27,7 +27,6 @@ export async function verifyApplied(scene: SettledScene): Promise<void> {
   if (verified.length === 0) return;
   await deps.ledger.write((tx) => verifyPatches(tx, lease, verified));
   deps.log.info({ targetId: target.target_id, patchIds: verified, tip: scene.tip.commit }, 'patches.landed');
-  for (const hint of ['dispatch', 'roll-up']) deps.ledger.hint(hint);
 }
 
 async function faultOf({ mirror, tip }: SettledScene, patch: PatchRow): Promise<string | undefined> {

@@ -65,7 +65,6 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
       () => ledger.write((tx) => endGate(tx, { gateId, workerId, attempt, ...outcome }, deps.seal)),
       signal,
     );
-    ledger.hint('landing');
     log.info({ gateId, attempt, outcome: outcome.outcome, accepted }, 'gate.ended');
   } finally {
     // Emptied after the verdict is written: nobody waits for the clean-up.

@@ -55,7 +55,6 @@ export async function submitRun(
     if (winner !== undefined) return { run: winner, created: false };
     throw error;
   }
-  deps.ledger.hint('start-run');
   return { run: await deps.runs.get(submission.run.run_id), created: true };
 }
 

@@ -88,11 +88,14 @@ describe('flakes', () => {
 test('while the tip is red nobody is blamed and the target says so; what mends it lands, and then the others', async () => {
   const story = await LandingStory.begin(sluice, { rule: '[ -e p/fix ]' });
   await story.stage(['a', 'b']);
-  await eventually('the red tip', async () => (await sluice.client.target(story.targetId)).red_tip?.outcome === 'red');
+  await eventually(
+    'the red tip',
+    async () => (await sluice.client.targets.get(story.targetId)).red_tip?.outcome === 'red',
+  );
   await story.stage(['fix']);
   await story.allUntil(['fix', 'a', 'b'], 'VERIFIED');
   expect((await story.landed())[0]).toBe('fix');
-  await eventually('the green tip', async () => (await sluice.client.target(story.targetId)).red_tip === null);
+  await eventually('the green tip', async () => (await sluice.client.targets.get(story.targetId)).red_tip === null);
   await story.end();
 });
 
@@ -117,7 +120,7 @@ describe('P3: verdicts by tree', () => {
     await sluice.client.patches.prioritize(story.idOf('b'), { priority: 10, reason: 'b first' });
     await story.started('b');
     await eventually('both proven', async () => {
-      const { queue } = await sluice.client.target(story.targetId);
+      const { queue } = await sluice.client.targets.get(story.targetId);
       return queue!.every(({ place }) => place === 'proven') && queue![0]!.patch_id === story.idOf('b');
     });
     await story.resume();
@@ -133,12 +136,12 @@ describe('P3: verdicts by tree', () => {
     await story.pause();
     await story.stage(['a', 'b']);
     await eventually('both proven', async () =>
-      (await first.client.target(story.targetId)).queue!.every(({ place }) => place === 'proven'),
+      (await first.client.targets.get(story.targetId)).queue!.every(({ place }) => place === 'proven'),
     );
     const databaseUrl = first.deps.database.url;
     await first.stop();
     const second = await startForStories({ databaseUrl, workers: [{ gateSlots: 2 }] });
-    await second.client.steerTarget(story.targetId, 'resume', 'started again');
+    await second.client.targets.resume(story.targetId, { reason: 'started again' });
     await eventually('the landing', async () => (await story.landed()).length === 2);
     expect(await story.runs()).toEqual(['a', 'a b']);
     await second.stop();
@@ -151,7 +154,7 @@ describe('P3: verdicts by tree', () => {
     await story.until('a', 'BLOCKED');
     await story.tell('mended');
     await story.forgetRuns();
-    await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the gate was at fault');
+    await sluice.client.patches.requeue(story.idOf('a'), { reason: 'the gate was at fault' });
     await story.until('a', 'VERIFIED');
     expect(await story.runs()).toEqual(['a']);
     await eventually('the run', async () => (await sluice.client.runs.get(story.runOf('a'))).state === 'COMPLETED');
@@ -164,7 +167,7 @@ describe('P7: the judge is safe', () => {
     const story = await LandingStory.begin(sluice, { policy: { protected: ['ci/**'] } });
     await story.submit('a', { files: { 'p/a': 'a\n', 'ci/run': 'x\n' } });
     expect(await story.until('a', 'QUARANTINED')).toMatchObject({ reason: 'protected_path' });
-    await sluice.client.patches.steer(story.idOf('a'), 'approve', 'looked at it');
+    await sluice.client.patches.approve(story.idOf('a'), { reason: 'looked at it' });
     await story.until('a', 'VERIFIED');
     const notes = await sluice.deps.daos.transitions.findByEntity(story.idOf('a'));
     expect(notes.map(({ reason }) => reason)).toContain('approved');
@@ -178,7 +181,7 @@ describe('P7: the judge is safe', () => {
     const input = { format: 'inline', files: [{ path: 'p/a', content: 'a\n' }] };
     const { run, patch } = await sluice.finish(specOf(story.git.remote, [{ ...task, input }]));
     expect(run.state).toBe('FAILED');
-    await expect(sluice.client.patches.steer(patch('t')!.id, 'approve', 'please')).rejects.toMatchObject({
+    await expect(sluice.client.patches.approve(patch('t')!.id, { reason: 'please' })).rejects.toMatchObject({
       code: 'state.changed',
     });
     await story.end();
@@ -192,7 +195,7 @@ describe('P7: the judge is safe', () => {
     });
     await story.submit('cheat', { files: { 'p/cheat': 'x\n', 'p/.keep': 'lax\n' } });
     expect(await story.until('cheat', 'BLOCKED')).toMatchObject({ reason: 'gate_red', evidence: { pinned: true } });
-    await sluice.client.patches.steer(story.idOf('cheat'), 'approve', 'the new rule is right');
+    await sluice.client.patches.approve(story.idOf('cheat'), { reason: 'the new rule is right' });
     await story.until('cheat', 'VERIFIED');
     await story.end();
   });
@@ -231,7 +234,7 @@ test('a cancel while a gate runs: its processes are gone, the patch is EXPIRED, 
   await story.stage(['a', 'b']);
   await story.started('a b');
   const { task_id } = await story.patch('a');
-  await sluice.client.runs.cancel(story.runOf('a'), 'changed my mind');
+  await sluice.client.runs.cancel(story.runOf('a'), { reason: 'changed my mind' });
   await eventually(
     'the end of its gate',
     async () => (await processesWithVariable(`SLUICE_TASK_ID=${task_id}`)).length === 0,

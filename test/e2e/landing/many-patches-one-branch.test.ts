@@ -31,7 +31,7 @@ describe('prefixes in parallel', () => {
     await story.hold();
     await story.stage(FOUR);
     await story.started('a');
-    const { queue } = await sluice.client.target(story.targetId);
+    const { queue } = await sluice.client.targets.get(story.targetId);
     expect(queue!.map(({ place }) => place)).toEqual(['testing', 'queued', 'queued', 'queued']);
     expect(await story.runs()).toEqual(['a']);
     await story.release();
@@ -47,7 +47,7 @@ describe('prefixes in parallel', () => {
     await story.stage(FOUR);
     await story.started('a b c d');
     await own.deps.daos.workers.update(own.workerIds[0]!, { draining: true });
-    await eventually('the smaller window', async () => (await own.client.target(story.targetId)).slots === 2);
+    await eventually('the smaller window', async () => (await own.client.targets.get(story.targetId)).slots === 2);
     await story.release();
     await story.allUntil(FOUR, 'VERIFIED');
     const gates = await own.deps.daos.gates.findBy({ target_id: story.targetId });
@@ -136,7 +136,7 @@ describe('batches', () => {
     expect(await story.runs()).toEqual(['first', 'a b c first']);
     const diff = await story.git.git(['diff', '--name-only', base, 'main'], story.git.remote);
     expect(diff.split('\n')).toEqual(['p/a', 'p/b', 'p/c', 'p/first']);
-    const audit = await sluice.client.audit(story.targetId);
+    const audit = await sluice.client.targets.audit(story.targetId);
     expect(new Set(audit.commits.slice(1).map(({ proven_by }) => proven_by)).size).toBe(1);
     await story.end();
   });
@@ -180,7 +180,7 @@ describe('conflicts', () => {
     await story.submit('theirs', { input: { format: 'git_patch', base, content: theirs } });
     await story.until('theirs', 'STAGED');
     await eventually('the place behind', async () => {
-      const { queue } = await sluice.client.target(story.targetId);
+      const { queue } = await sluice.client.targets.get(story.targetId);
       return queue?.find(({ patch_id }) => patch_id === story.idOf('theirs'))?.place === 'behind';
     });
     await story.release();

@@ -75,7 +75,7 @@ describe('http with a token', () => {
     const { run } = await sluice.finish(specOf('app', [shell('one', 'echo 1 > one.txt')]));
     expect(run.state).toBe('COMPLETED');
     expect(run.gates).toHaveLength(1);
-    expect((await sluice.client.target('app@main')).paused_at).toBeNull();
+    expect((await sluice.client.targets.get('app@main')).paused_at).toBeNull();
     await sluice.stop();
   });
 });

@@ -29,7 +29,7 @@ test('what nobody has looked at cannot be approved, and stops nobody else', asyn
   const story = await LandingStory.begin(sluice, { policy: { limits: { max_bytes: 1_000 } } });
   await story.submit('huge', { files: { 'p/huge': 'x'.repeat(10_000) } });
   expect(await story.until('huge', 'QUARANTINED')).toMatchObject({ reason: 'too_large' });
-  await expect(sluice.client.patches.steer(story.idOf('huge'), 'approve', 'please')).rejects.toMatchObject({
+  await expect(sluice.client.patches.approve(story.idOf('huge'), { reason: 'please' })).rejects.toMatchObject({
     code: 'state.changed',
   });
   await story.stage(['a']);
@@ -41,7 +41,7 @@ test('a patch that was dropped before it was checked never lands', async () => {
   const own = await startForStories({ workers: [] });
   const story = await LandingStory.begin(own);
   await story.submit('a');
-  await own.client.patches.steer(story.idOf('a'), 'drop', 'not this one');
+  await own.client.patches.drop(story.idOf('a'), { reason: 'not this one' });
   const run = await eventually('the end', async () => {
     const found = await own.client.runs.get(story.runOf('a'), { expand: ['tasks', 'patches'] });
     return found.state === 'FAILED' ? found : undefined;
@@ -73,7 +73,7 @@ test('requeued, a task takes with it what waits for it alone; what needs another
   await story.rule('[ ! -e p/b ]');
   const a = failed.tasks!.find(({ name }) => name === 'a')!;
   const patch = failed.patches!.find(({ task_id }) => task_id === a.id)!;
-  await sluice.client.patches.steer(patch.id, 'requeue', 'the rule was wrong');
+  await sluice.client.patches.requeue(patch.id, { reason: 'the rule was wrong' });
   await eventually('a to land', async () => (await sluice.client.patches.get(patch.id)).state === 'VERIFIED');
   const ended = await settled(run.id, 'FAILED');
   expect(statesOf(ended.tasks)).toEqual({ a: 'COMPLETED', b: 'FAILED', 'of-a': 'COMPLETED', 'of-both': 'CANCELLED' });
@@ -95,7 +95,7 @@ test('requeued, a workstream takes those with it that were abandoned because of 
   expect(statesOf(failed.workstreams)).toEqual({ one: 'FAILED', two: 'ABANDONED' });
   await story.rule('exit 0');
   const patch = failed.patches!.find(({ state }) => state === 'BLOCKED')!;
-  await sluice.client.patches.steer(patch.id, 'requeue', 'the rule was wrong');
+  await sluice.client.patches.requeue(patch.id, { reason: 'the rule was wrong' });
   const ended = await settled(run.id, 'COMPLETED');
   expect(statesOf(ended.workstreams)).toEqual({ one: 'COMPLETED', two: 'COMPLETED' });
   expect(statesOf(ended.tasks)).toEqual({ a: 'COMPLETED', c: 'COMPLETED', d: 'COMPLETED' });
@@ -115,8 +115,8 @@ test('a cancelled run stays cancelled: nothing of it is taken up again', async (
     const { patches } = await sluice.client.runs.get(run.id, { expand: ['patches'] });
     return patches!.find(({ state }) => state === 'BLOCKED');
   });
-  await sluice.client.runs.cancel(run.id, 'enough');
-  await expect(sluice.client.patches.steer(patch.id, 'requeue', 'still wanted')).rejects.toMatchObject({
+  await sluice.client.runs.cancel(run.id, { reason: 'enough' });
+  await expect(sluice.client.patches.requeue(patch.id, { reason: 'still wanted' })).rejects.toMatchObject({
     code: 'state.changed',
   });
   expect(await sluice.client.runs.get(run.id)).toMatchObject({ state: 'FAILED', reason: 'cancelled' });
@@ -129,7 +129,7 @@ test('P5: a push that was given up and arrives all the same is found on the bran
   await writeFile(hook, '#!/bin/sh\necho permission denied >&2\nexit 1\n');
   await chmod(hook, 0o755);
   await story.stage(['a']);
-  await eventually('the refusal', async () => (await sluice.client.target(story.targetId)).paused_at !== null);
+  await eventually('the refusal', async () => (await sluice.client.targets.get(story.targetId)).paused_at !== null);
   const [intent] = await sluice.deps.daos.intents.findCleared(story.targetId, { limit: 1 });
   await rm(hook);
   // As if the push had hung until now; its objects are in the coordinator's mirror.
@@ -162,7 +162,7 @@ test('machines that are in trouble for a while blame nobody, though the tip was 
   await story.until('first', 'VERIFIED');
   await story.tell('trouble');
   await story.stage(['a', 'b']);
-  const redTip = async () => (await sluice.client.target(story.targetId)).red_tip?.outcome === 'red';
+  const redTip = async () => (await sluice.client.targets.get(story.targetId)).red_tip?.outcome === 'red';
   await eventually('the red tip', redTip, 90_000);
   await rm(join(story.git.folder, 'control', 'trouble'));
   await story.stage(['c']);

@@ -35,7 +35,7 @@ describe('a remote that refuses a push', () => {
     });
     await story.allUntil(['a', 'b', 'c'], 'VERIFIED');
     expect(await why(story.idOf('secret'))).toContain('push_refused');
-    expect((await sluice.client.target(story.targetId)).paused_at).toBeNull();
+    expect((await sluice.client.targets.get(story.targetId)).paused_at).toBeNull();
     await story.end();
   });
 
@@ -45,11 +45,11 @@ describe('a remote that refuses a push', () => {
     await story.stage(['a']);
     await story.until('a', 'BLOCKED');
     await story.stage(['b']);
-    await eventually('the pause', async () => (await sluice.client.target(story.targetId)).paused_at !== null);
+    await eventually('the pause', async () => (await sluice.client.targets.get(story.targetId)).paused_at !== null);
     expect(await why(story.targetId)).toMatch(/no more today/);
     expect(await story.patch('b')).toMatchObject({ state: 'STAGED' });
     await rm(join(story.git.remote, 'hooks', 'pre-receive'));
-    await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the remote is well again');
+    await sluice.client.patches.requeue(story.idOf('a'), { reason: 'the remote is well again' });
     await story.resume();
     await story.allUntil(['a', 'b'], 'VERIFIED');
     await story.end();
@@ -63,7 +63,7 @@ describe('what a coordinator cannot do stands on its target', () => {
     await story.stage(['a']);
     await story.started('a');
     await story.git.git(['branch', '-m', 'main', 'elsewhere'], story.git.remote);
-    const fault = async () => (await sluice.client.target(story.targetId)).fault;
+    const fault = async () => (await sluice.client.targets.get(story.targetId)).fault;
     await eventually('the fault', async () => (await fault())?.code === 'branch.missing');
     expect(await why(story.idOf('a'))).toMatch(/no branch main/);
     expect(await why(story.targetId)).toMatch(/no branch main/);
@@ -93,7 +93,7 @@ describe('P6: a gate that is lost', () => {
           await sluice.deps.ledger
             .write((tx) => endGate(tx, { gateId: gate_id, workerId: worker_id!, attempt, ...lost }, sluice.deps.seal))
             .catch(() => {});
-          sluice.deps.ledger.hint('landing');
+          sluice.deps.wakeUps.send('landing');
         }
       });
     }, 25);
@@ -148,7 +148,7 @@ describe('P3: a change of the policy binds what stands behind it', () => {
     await story.hold();
     await story.submit('policy', { files: { '.sluice.yaml': JSON.stringify({ gates, landing: { slots: 4 } }) } });
     await story.until('policy', 'QUARANTINED');
-    await sluice.client.patches.steer(story.idOf('policy'), 'approve', 'looked at');
+    await sluice.client.patches.approve(story.idOf('policy'), { reason: 'looked at' });
     await story.until('policy', 'STAGED');
     await story.stage(['bad', 'good']);
     await eventually('the order', async () => (await why(story.idOf('bad'))).includes('changes the policy'));
@@ -166,7 +166,7 @@ describe('P3: a change of the policy binds what stands behind it', () => {
     const auditWith = async (forged: object) => {
       const proofs = intent!.proofs.map((proof) => ({ ...proof, ...forged }));
       await sluice.deps.daos.intents.update(intent!.intent_id, { proofs });
-      return (await sluice.client.audit(story.targetId)).commits[0]!;
+      return (await sluice.client.targets.audit(story.targetId)).commits[0]!;
     };
     const skipped = await auditWith({ meaning: 'another' });
     expect(skipped).toMatchObject({ proven: false, problem: expect.stringContaining('asks for gate scripted') });
@@ -246,7 +246,7 @@ test('an operator’s order looks at the branch afresh: pushed a moment ago, the
   await story.hold();
   await story.stage(['b']);
   await story.git.push({ shared: 'one\n' });
-  await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the base is mended');
+  await sluice.client.patches.requeue(story.idOf('a'), { reason: 'the base is mended' });
   await story.release();
   await story.allUntil(['a', 'b'], 'VERIFIED');
   await story.end();
@@ -254,12 +254,14 @@ test('an operator’s order looks at the branch afresh: pushed a moment ago, the
 
 test('a target can be paused before its first patch', async () => {
   const story = await LandingStory.begin(sluice);
-  await sluice.client.steerTarget(story.targetId, 'pause', 'not yet');
+  await sluice.client.targets.pause(story.targetId, { reason: 'not yet' });
   await story.stage(['a']);
   await eventually('the proof', async () => (await why(story.idOf('a'))).includes('paused'));
   await story.resume();
   await story.until('a', 'VERIFIED');
-  await expect(sluice.client.steerTarget('nothing', 'pause', 'x')).rejects.toMatchObject({ code: 'entity.not_found' });
+  await expect(sluice.client.targets.pause('nothing', { reason: 'x' })).rejects.toMatchObject({
+    code: 'entity.not_found',
+  });
   await story.end();
 });
 

@@ -82,7 +82,7 @@ describe('P4: somebody else moves the branch', () => {
     await chmod(hook, 0o755);
     await story.stage(['a', 'b']);
     await eventually('the pause', async () =>
-      (await sluice.client.target(story.targetId)).pause_reason?.includes('main is frozen'),
+      (await sluice.client.targets.get(story.targetId)).pause_reason?.includes('main is frozen'),
     );
     await story.started('a b');
     await rm(hook);
@@ -125,7 +125,7 @@ describe('by hand', () => {
     await story.hold();
     await story.stage(['a', 'b']);
     await story.started('a b');
-    await sluice.client.patches.steer(story.idOf('a'), 'drop', 'not wanted any more');
+    await sluice.client.patches.drop(story.idOf('a'), { reason: 'not wanted any more' });
     await story.release();
     await story.until('b', 'VERIFIED');
     expect(await story.patch('a')).toMatchObject({ state: 'EXPIRED', reason: 'dropped' });
@@ -139,14 +139,14 @@ describe('by hand', () => {
     await story.until('a', 'BLOCKED');
     await eventually('the failed run', async () => (await sluice.client.runs.get(story.runOf('a'))).state === 'FAILED');
     await story.tell('mended');
-    await sluice.client.patches.steer(story.idOf('a'), 'requeue', 'the rule was wrong');
+    await sluice.client.patches.requeue(story.idOf('a'), { reason: 'the rule was wrong' });
     await story.until('a', 'VERIFIED');
     const run = await eventually('the run', async () => {
       const found = await sluice.client.runs.get(story.runOf('a'));
       return found.state === 'COMPLETED' ? found : undefined;
     });
     expect(run).toMatchObject({ outcome: 'succeeded', progress_percentage: 100, tasks_ended: 1 });
-    await expect(sluice.client.patches.steer(story.idOf('a'), 'requeue', 'again')).rejects.toMatchObject({
+    await expect(sluice.client.patches.requeue(story.idOf('a'), { reason: 'again' })).rejects.toMatchObject({
       code: 'state.changed',
     });
     await story.end();
@@ -158,8 +158,8 @@ describe('by hand', () => {
     await story.allUntil(['a', 'b'], 'VERIFIED');
     await story.hold();
     await story.stage(['c']);
-    const revert = await sluice.client.patches.rollback(story.idOf('a'), 'it was wrong');
-    await expect(sluice.client.patches.rollback(story.idOf('a'), 'twice')).rejects.toMatchObject({
+    const revert = await sluice.client.patches.rollback(story.idOf('a'), { reason: 'it was wrong' });
+    await expect(sluice.client.patches.rollback(story.idOf('a'), { reason: 'twice' })).rejects.toMatchObject({
       code: 'state.changed',
     });
     await story.release();
@@ -213,7 +213,7 @@ describe('by hand', () => {
     const stop = await startAll(createSchedulerRole(deps));
     await story.stage(['a']);
     const { tree_id } = await eventually('the proof', async () => {
-      const [entry] = (await own.client.target(story.targetId)).queue!;
+      const [entry] = (await own.client.targets.get(story.targetId)).queue!;
       return entry?.place === 'proven' ? entry : undefined;
     });
     await stop();
@@ -225,8 +225,8 @@ describe('by hand', () => {
     const intent = await intentFor(story, { tree: tree_id!, digest: verdict!.digest });
     expect(await deps.ledger.write((tx) => openIntent(tx, { lease, seal: deps.seal }, intent))).toMatch(/^intent_/);
     const refused = (asked: Promise<unknown>, code: string) => expect(asked).rejects.toMatchObject({ code });
-    await refused(own.client.patches.steer(story.idOf('a'), 'drop', 'now'), 'patch.landing');
-    await refused(own.client.runs.cancel(story.runOf('a'), 'now'), 'run.landing');
+    await refused(own.client.patches.drop(story.idOf('a'), { reason: 'now' }), 'patch.landing');
+    await refused(own.client.runs.cancel(story.runOf('a'), { reason: 'now' }), 'run.landing');
     await refused(own.client.patches.prioritize(story.idOf('a'), { priority: 1, reason: 'now' }), 'patch.landing');
     // The next coordinator finds out that the push never was, and lands it.
     const again = await startAll(createSchedulerRole(deps));
@@ -244,7 +244,7 @@ describe('by hand', () => {
     const { deps } = sluice;
     const lease = (await deps.ledger.write((tx) => acquireLease(tx, { name: 'late', holder: 'late', ttlMs: 60_000 })))!;
     const { tree_id } = await eventually('the proof', async () => {
-      const [entry] = (await sluice.client.target(story.targetId)).queue!;
+      const [entry] = (await sluice.client.targets.get(story.targetId)).queue!;
       return entry?.place === 'proven' ? entry : undefined;
     });
     const [verdict] = await deps.daos.verdicts.findPassed([tree_id!]);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { outcomeOf, progressPercentage, runEnding, workstreamEnding } from '../../../src/domain/outcome.ts';
+import { progressPercentage, runEnding, workstreamEnding } from '../../../src/domain/outcome.ts';
 
 test('a workstream ends with its last task', () => {
   expect(workstreamEnding({ total: 2, ended: 1, failed: 1, cancelled: 0 })).toBeUndefined();
@@ -17,10 +17,4 @@ test('progress is whole, and 100 only at the end', () => {
   expect(progressPercentage({ total: 3, ended: 2 })).toBe(66);
   expect(progressPercentage({ total: 1_000, ended: 999 })).toBe(99);
   expect(progressPercentage({ total: 3, ended: 3 })).toBe(100);
-});
-
-test('the outcome follows from state and reason', () => {
-  expect(outcomeOf('FAILED', 'cancelled')).toBe('cancelled');
-  expect(outcomeOf('FAILED', 'tool_exit:1')).toBe('failed');
-  expect(outcomeOf('RUNNING', null)).toBeNull();
 });

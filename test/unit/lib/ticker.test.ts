@@ -5,7 +5,7 @@ import { Ticker } from '../../../src/lib/ticker.ts';
 
 const until = (check: () => boolean) => poll(async () => check() || undefined, { everyMs: 5, limitMs: 5_000 });
 
-test('a hint wakes it at once, hints during a round give exactly one more', async () => {
+test('a wake-up starts a round at once, wake-ups during a round give exactly one more', async () => {
   let rounds = 0;
   let release = (): void => {};
   const ticker = new Ticker({
@@ -19,10 +19,10 @@ test('a hint wakes it at once, hints during a round give exactly one more', asyn
   });
   await ticker.start();
   await until(() => rounds === 1);
-  ticker.hint();
+  ticker.wake();
   await until(() => rounds === 2);
-  ticker.hint();
-  ticker.hint();
+  ticker.wake();
+  ticker.wake();
   release();
   await until(() => rounds === 3);
   await ticker.stop();

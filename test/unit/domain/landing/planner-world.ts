@@ -1,8 +1,8 @@
 import { gateSchema } from '../../../../src/contract/policy.ts';
+import type { GateOutcome } from '../../../../src/contract/states.ts';
 import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../../../src/domain/landing/history.ts';
 import { type LandingPlan, planLanding } from '../../../../src/domain/landing/planner.ts';
 import type { Candidate, LandingSnapshot, LiveGate } from '../../../../src/domain/landing/snapshot.ts';
-import type { GateOutcome } from '../../../../src/domain/lifecycles/gate.ts';
 
 export interface WorldRules {
   queue: string[];

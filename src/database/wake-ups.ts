@@ -1,4 +1,5 @@
 import { Client } from 'pg';
+import type { WakeUp } from '../domain/wake-up.ts';
 import { type BackoffPolicy, fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
@@ -10,20 +11,18 @@ const CHANNEL = 'sluice';
 const RECONNECT: BackoffPolicy = { baseMs: 200, capMs: 5_000 };
 const MAX_PAYLOAD_BYTES = 7_000;
 const GATHER_MS = 5;
-/** Who only listens hears nothing of a connection that died: it asks now and then. */
+/** A connection that only listens never notices that its peer died, so it asks now and then. */
 const PROVE_EVERY_MS = 5_000;
 const END_LIMIT_MS = 1_000;
 
-/** `dispatch`, `landing`, `roll-up`, `start-run`, `cancel:<task or gate id>`: something is there to look at. */
-export type Hint = string;
-export type SendHint = (hint: Hint) => void;
+export type SendWakeUp = (wakeUp: WakeUp) => void;
 
-/** Tells other processes that something changed. A hint may be lost: whoever waits for one polls as well. */
-export class HintSender implements Component {
-  readonly name = 'hint-sender';
+/** Tells other processes that something changed. A wake-up may be lost, so every receiver polls as well. */
+export class WakeUpSender implements Component {
+  readonly name = 'wake-up-sender';
   readonly #database: Database;
   readonly #log: Log;
-  readonly #waiting = new Set<Hint>();
+  readonly #waiting = new Set<WakeUp>();
   #sending: Promise<void> | undefined;
 
   constructor(database: Database, log: Log) {
@@ -33,8 +32,8 @@ export class HintSender implements Component {
 
   async start(): Promise<void> {}
 
-  readonly send: SendHint = (hint) => {
-    this.#waiting.add(hint);
+  readonly send: SendWakeUp = (wakeUp) => {
+    this.#waiting.add(wakeUp);
     this.#sending ??= this.#flush();
   };
 
@@ -49,7 +48,7 @@ export class HintSender implements Component {
       try {
         await this.#database.query(sql`select pg_notify(${CHANNEL}, ${payload})`);
       } catch (error) {
-        this.#log.debug({ err: error }, 'hint.lost');
+        this.#log.debug({ err: error }, 'wake-up.lost');
       }
     }
     this.#sending = undefined;
@@ -57,28 +56,28 @@ export class HintSender implements Component {
 
   #takePayload(): string {
     let payload = '';
-    for (const hint of this.#waiting) {
-      if (payload !== '' && payload.length + hint.length + 1 > MAX_PAYLOAD_BYTES) break;
-      payload = payload === '' ? hint : `${payload}\n${hint}`;
-      this.#waiting.delete(hint);
+    for (const wakeUp of this.#waiting) {
+      if (payload !== '' && payload.length + wakeUp.length + 1 > MAX_PAYLOAD_BYTES) break;
+      payload = payload === '' ? wakeUp : `${payload}\n${wakeUp}`;
+      this.#waiting.delete(wakeUp);
     }
     return payload;
   }
 }
 
-/** Hears hints over a connection of its own; reconnects by itself. */
-export class HintListener implements Component {
-  readonly name = 'hint-listener';
+/** Receives wake-ups over a connection of its own; reconnects by itself. */
+export class WakeUpListener implements Component {
+  readonly name = 'wake-up-listener';
   readonly #url: string;
   readonly #log: Log;
-  readonly #onHint: (hint: Hint) => void;
+  readonly #onWakeUp: (wakeUp: WakeUp) => void;
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
 
-  constructor({ url, log, onHint }: { url: string; log: Log; onHint: (hint: Hint) => void }) {
+  constructor({ url, log, onWakeUp }: { url: string; log: Log; onWakeUp: (wakeUp: WakeUp) => void }) {
     this.#url = url;
     this.#log = log;
-    this.#onHint = onHint;
+    this.#onWakeUp = onWakeUp;
   }
 
   async start(): Promise<void> {
@@ -99,7 +98,7 @@ export class HintListener implements Component {
         });
       } catch (error) {
         faults += 1;
-        this.#log.debug({ err: error, faults }, 'hint-listener.lost');
+        this.#log.debug({ err: error, faults }, 'wake-up-listener.lost');
       }
       await sleep(fullJitterMs(RECONNECT, faults), this.#abort.signal);
     }
@@ -108,7 +107,7 @@ export class HintListener implements Component {
   async #listenUntilLost(onConnected: () => void): Promise<void> {
     const client = new Client({
       connectionString: this.#url,
-      application_name: 'sluice-hints',
+      application_name: 'sluice-wake-ups',
       connectionTimeoutMillis: PROVE_EVERY_MS,
       stream: answeringSocket(2 * PROVE_EVERY_MS),
     });
@@ -120,14 +119,14 @@ export class HintListener implements Component {
     try {
       await client.connect();
       client.on('notification', ({ payload }) => {
-        for (const hint of (payload ?? '').split('\n')) this.#onHint(hint);
+        for (const wakeUp of (payload ?? '').split('\n')) this.#onWakeUp(wakeUp as WakeUp);
       });
       await client.query(`listen ${CHANNEL}`);
       onConnected();
       const proving = setInterval(() => void client.query('select 1').catch(() => {}), PROVE_EVERY_MS);
       await lost.finally(() => clearInterval(proving));
     } finally {
-      // A goodbye that nobody answers is not waited for.
+      // A peer that is gone does not answer the goodbye.
       await Promise.race([client.end().catch(() => {}), sleep(END_LIMIT_MS)]);
     }
   }

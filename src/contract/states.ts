@@ -1,0 +1,64 @@
+/** States and outcomes by their wire names. Which state follows which is in `domain/lifecycles/`. */
+export const RUN_STATES = ['INITIALIZING', 'RUNNING', 'PAUSED', 'COMPLETED', 'FAILED'] as const;
+export type RunState = (typeof RUN_STATES)[number];
+
+export const WORKSTREAM_STATES = [
+  'PENDING',
+  'INITIALIZING',
+  'RUNNING',
+  'PAUSED',
+  'BLOCKED',
+  'COMPLETED',
+  'FAILED',
+  'CANCELLED',
+  'ABANDONED',
+] as const;
+export type WorkstreamState = (typeof WORKSTREAM_STATES)[number];
+
+export const TASK_STATES = [
+  'PENDING',
+  'QUEUED',
+  'VALIDATING',
+  'RUNNING',
+  'COMPLETED',
+  'FAILED',
+  'BLOCKED',
+  'CANCELLED',
+  'RETRYING',
+] as const;
+export type TaskState = (typeof TASK_STATES)[number];
+
+export const WORKER_STATES = ['IDLE', 'BUSY', 'UNHEALTHY', 'DEAD', 'STOPPED'] as const;
+export type WorkerState = (typeof WORKER_STATES)[number];
+
+export const PATCH_STATES = [
+  'PENDING',
+  'VALIDATING',
+  'QUARANTINED',
+  'STAGED',
+  'APPLIED',
+  'VERIFIED',
+  'ROLLED_BACK',
+  'SUPERSEDED',
+  'EXPIRED',
+  'BLOCKED',
+] as const;
+export type PatchState = (typeof PATCH_STATES)[number];
+
+export const GATE_STATES = ['PENDING', 'RUNNING', 'PASSED', 'FAILED', 'BLOCKED'] as const;
+export type GateState = (typeof GATE_STATES)[number];
+
+/** Why a gate FAILED: only `red` says something of the tree. */
+export const GATE_OUTCOMES = ['red', 'timeout', 'lost', 'unproven', 'withdrawn', 'tainted'] as const;
+export type GateOutcome = (typeof GATE_OUTCOMES)[number];
+
+export const BREAKER_STATES = ['CLOSED', 'OPEN', 'HALF_OPEN'] as const;
+export type BreakerState = (typeof BREAKER_STATES)[number];
+
+/** How what has ended came out. */
+export const OUTCOMES = ['succeeded', 'failed', 'cancelled'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** How a worker keeps children apart from its machine; `user` and `none` do not confine them. */
+export const CONFINEMENT_KINDS = ['bubblewrap', 'user', 'none'] as const;
+export type ConfinementKind = (typeof CONFINEMENT_KINDS)[number];

@@ -1,0 +1,11 @@
+import { expect, test } from 'vitest';
+import { allActions } from '../../../src/contract/actions.ts';
+
+test('only cancelling is open to those that may submit; the API checks whose it is', () => {
+  const submit = allActions().filter(({ action }) => action.scope === 'submit');
+  expect(submit.map(({ collection, name }) => `${collection}.${name}`)).toEqual(['runs.cancel', 'tasks.cancel']);
+});
+
+test('a description says in whole sentences what the action does', () => {
+  for (const { name, action } of allActions()) expect(action.description, name).toMatch(/^[A-Z][^.]*\w.*\.$/);
+});
