@@ -1,9 +1,9 @@
 import { Socket } from 'node:net';
 
 /**
- * For pg's `stream`: a socket that ends when nothing comes or goes for so long. A network that drops everything without a
- * word leaves a connection that looks alive; a query that merely gives up on it hands it back to the pool, for the next one
- * to wait on. One that ends takes all that waits on it along, and is replaced.
+ * Returns sockets for pg's `stream` that close after `silentMs` without traffic. When a network drops packets silently,
+ * a dead connection looks alive, and a query timeout alone would return it to the pool for the next query to hang on.
+ * Closing it fails every query that waits on it, and the pool replaces it.
  */
 export function answeringSocket(silentMs: number): () => Socket {
   return () => {

@@ -2,16 +2,17 @@ import { SluiceError } from '../contract/errors.ts';
 import { type Reader, sql } from './database.ts';
 import { sqlState } from './faults.ts';
 
-/** What happened stays as it was written: these rows are added, and nobody but the owner of the tables changes one. */
+/** History tables: the daemon role may add rows, but only the owner may update or delete them. */
 const APPEND_ONLY = ['gate_verdicts', 'landing_intents', 'state_transitions', 'sluice_migrations'];
-/** How an intent ended is added to it. */
+/** Columns of `landing_intents` that the daemon role may update, to settle an intent after its push. */
 const SETTLING = ['outcome', 'settled_at'];
 const QUEUE_SCHEMA = 'bullmq';
 const INSUFFICIENT_PRIVILEGE = '42501';
 
 /**
- * Lets a role run schedulers, workers and the API on a schema that another one owns; makes it when it is missing, without a
- * password. Later migrations grant it their tables too. Throws `config.invalid` where the role that asks may not.
+ * Lets a role run schedulers, workers and the API on a schema that another role owns. Creates the role, without a
+ * password, when it is missing. Later migrations grant their tables to it too. Throws `config.invalid` when the current
+ * role may not grant.
  */
 export async function grantDaemonRole(tx: Reader, role: string): Promise<void> {
   try {
@@ -22,12 +23,13 @@ export async function grantDaemonRole(tx: Reader, role: string): Promise<void> {
     await handOverQueue(tx, role);
   } catch (error) {
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
-    const message = 'this role may not grant: it must own the schema, and make roles where the other one is missing';
+    const message =
+      'this role may not grant: run the command as the owner of the schema; to create a role, it needs CREATEROLE';
     throw new SluiceError('config.invalid', message, { cause: error });
   }
 }
 
-/** After migrations, by the owner: what they made is its own alone. */
+/** Repeats the grants after migrations when run by the owner, because new tables belong to the owner alone. */
 export async function grantAgain(tx: Reader): Promise<void> {
   const [row] = await tx.query<{ role: string | null }>(sql`select daemon_role as role from installation`);
   const [owns] = await tx.query<{ owns: boolean }>(
@@ -50,8 +52,8 @@ async function grantTables(tx: Reader, role: string): Promise<void> {
 }
 
 /**
- * A queue in PostgreSQL makes its own schema and must own it. One that another role made goes: all that it says stands in the
- * ledger, which tells it to the next queue.
+ * Lets the role create the schema of a PostgreSQL queue, which must own it. Drops a schema that another role made: the
+ * ledger holds everything in it and fills the next queue.
  */
 async function handOverQueue(tx: Reader, role: string): Promise<void> {
   const [here] = await tx.query<{ database: string; owner: string | null }>(sql`

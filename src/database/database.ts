@@ -10,7 +10,7 @@ import { type OrmOptions, ormOptions } from './orm-options.ts';
 
 export { type RawBuilder, sql } from 'kysely';
 
-/** Runs statements: inside one transaction, or each by itself. */
+/** Runs statements, either inside one transaction or each on its own. */
 export interface Reader {
   query<Row>(statement: RawBuilder<Row>): Promise<Row[]>;
 }
@@ -51,17 +51,19 @@ export class Database implements Component, Reader {
     await orm?.close(true);
   }
 
-  /** A fresh EntityManager: no identity map is shared between callers. */
+  /** Returns a new EntityManager, so that callers share no identity map. */
   fork(): EntityManager {
     return this.orm.em.fork() as EntityManager;
   }
 
-  /** One statement of its own. */
+  /** Runs one statement on its own. */
   async query<Row>(statement: RawBuilder<Row>): Promise<Row[]> {
     return (await statement.execute(this.fork().getKysely())).rows;
   }
 
-  /** All or nothing. A deadlock or serialisation failure runs `work` again, so it must have no other effect. */
+  /**
+   * Runs `work` in one transaction. A deadlock or serialisation failure runs it again, so it must have no other effect.
+   */
   async transaction<T>(work: (transaction: Reader) => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       try {

@@ -16,12 +16,12 @@ import { exists, serverEnvironment, serverPrograms, unprivileged, unprivilegedUs
 
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 20_000;
-/** How often a server of another process is looked at. */
+/** Interval at which a server that another process started is checked. */
 const JOINED_LOOK_MS = 500;
 const REVIVE = { baseMs: 200, capMs: 5_000 };
-/** The kernel takes 107 bytes for a socket's path; the server adds its file's name. */
+/** The kernel allows 107 bytes for a socket's path, to which the server adds the file name. */
 const LONGEST_SOCKET_FOLDER = 85;
-/** Part of the socket's name; no port is open. */
+/** PostgreSQL puts the port in the socket's name; no TCP port is open. */
 const SOCKET_NUMBER = 5432;
 const USER = 'sluice';
 const DATABASE = 'sluice';
@@ -30,17 +30,17 @@ export interface EmbeddedPostgresOptions {
   /** The cluster lives in `<dataDir>/postgres`. */
   dataDir: string;
   log: Log;
-  /** The daemon's PATH, to find setpriv. */
+  /** The daemon's PATH, used to find setpriv. */
   searchPath: string;
-  /** Off trades safety at a power cut for speed: for throw-away databases only. */
+  /** False trades crash safety for speed; for throw-away databases only. */
   durable?: boolean;
-  /** True: it listens on a port of 127.0.0.1, for benches and tests that reach it through a proxy; else on a Unix socket alone. */
+  /** True to listen on a port of 127.0.0.1, for benches and tests that use a proxy; otherwise only on a Unix socket. */
   onLoopback?: boolean;
 }
 
 /**
- * A PostgreSQL server of our own, for one machine without one. A server that still runs from before is joined; one that ends
- * by itself is started again at the same address.
+ * A PostgreSQL server for a single host without one. Joins a server that still runs from an earlier start, and restarts
+ * a server that ends unexpectedly, at the same address.
  */
 export class EmbeddedPostgres implements Component {
   readonly name = 'embedded-postgres';
@@ -51,7 +51,7 @@ export class EmbeddedPostgres implements Component {
   readonly #onLoopback: boolean;
   #service: Service | undefined;
   #url: string | undefined;
-  /** The folder of the socket, where the data folder's path is too long for one. */
+  /** Folder of the socket when the path of the data folder is too long. */
   #temporary: string | undefined;
   #stopping: AbortController | undefined;
   #keeping: Promise<void> | undefined;
@@ -64,7 +64,7 @@ export class EmbeddedPostgres implements Component {
     this.#onLoopback = onLoopback;
   }
 
-  /** Address of the database `sluice`; known after `start`. */
+  /** Address of the database `sluice`; available after `start`. */
   get url(): string {
     if (this.#url === undefined)
       throw new SluiceError('internal.error', 'embedded PostgreSQL is used before its start');
@@ -88,7 +88,7 @@ export class EmbeddedPostgres implements Component {
     const service = this.#service;
     this.#url = undefined;
     await service?.end('SIGINT', STOP_LIMIT_MS);
-    // One that was being revived at this moment ends as well.
+    // A server that is being restarted at this moment is ended too.
     await this.#keeping;
     this.#service = undefined;
     if (this.#temporary !== undefined) await rm(this.#temporary, { recursive: true, force: true });
@@ -113,7 +113,7 @@ export class EmbeddedPostgres implements Component {
     this.#keeping = this.#keepAlive(ended, { next: () => this.#joinOrLaunch(data, launch), url: `${server}/postgres` });
   }
 
-  /** Undefined when no server runs on this data. One that is only starting has no port yet. */
+  /** Returns the server that runs on this data, if any. Waits until a starting one publishes its port. */
   async #serverToJoin(data: string): Promise<ServerAddress | undefined> {
     const found = await poll(
       async () => {
@@ -125,7 +125,9 @@ export class EmbeddedPostgres implements Component {
     return found?.running;
   }
 
-  /** Children have this machine's loopback where they have its network, and no folder of the daemon: so a socket it is. */
+  /**
+   * Prefers a Unix socket: a child with the host's network could reach a loopback port, but not the daemon's folders.
+   */
   async #newAddress(): Promise<ServerAddress> {
     if (this.#onLoopback) return { host: '127.0.0.1', port: await freePort() };
     const own = join(this.#folder, 'socket');
@@ -145,7 +147,7 @@ export class EmbeddedPostgres implements Component {
     return 'the server that was joined is gone';
   }
 
-  /** The process that started the server may start it again as well: the second of them joins. */
+  /** Joins or starts the server. The process that started it may restart it too; the second process then joins. */
   async #joinOrLaunch(data: string, launch: () => Promise<void>): Promise<{ ended: Promise<string> }> {
     if ((await runningServer(data)) !== undefined) {
       this.#service = undefined;
@@ -155,7 +157,10 @@ export class EmbeddedPostgres implements Component {
     return { ended: this.#service!.ended };
   }
 
-  /** What a killed server leaves (its processes, its shared memory) goes within moments: until then a start fails. */
+  /**
+   * Restarts or rejoins the server whenever it ends. Retries with backoff, because a start fails until
+   * the processes and shared memory of a killed server are gone.
+   */
   async #keepAlive(
     first: Promise<string>,
     { next, url }: { next: () => Promise<{ ended: Promise<string> }>; url: string },
@@ -174,7 +179,7 @@ export class EmbeddedPostgres implements Component {
           () => true,
           () => false,
         ));
-      ended = started?.ended ?? Promise.resolve('it could not be started');
+      ended = started?.ended ?? Promise.resolve('the server could not be restarted');
       if (signal.aborted) {
         await this.#service?.end('SIGINT', STOP_LIMIT_MS);
         return;
@@ -196,7 +201,7 @@ export class EmbeddedPostgres implements Component {
     return made;
   }
 
-  /** initdb makes its folder by rename-free steps: one that died half way is removed and made again. */
+  /** Runs initdb. It fills the folder step by step, so a folder left by an interrupted run is removed first. */
   async #initialise(initdb: string, data: string, wrap: readonly string[]): Promise<void> {
     await rm(data, { recursive: true, force: true });
     await mkdir(data, { recursive: true, mode: 0o700 });
@@ -252,7 +257,8 @@ export class EmbeddedPostgres implements Component {
     });
     const ready = await poll(
       async () => {
-        if (ended !== undefined) throw new SluiceError('database.embedded', `the server ended at its start: ${ended}`);
+        if (ended !== undefined)
+          throw new SluiceError('database.embedded', `the server ended during its start: ${ended}`);
         return (await answers(url)) ? true : undefined;
       },
       { everyMs: 50, limitMs: START_LIMIT_MS, signal: this.#stopping?.signal },

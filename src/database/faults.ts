@@ -11,7 +11,7 @@ interface DriverError {
 
 const CONNECTION_CODES = ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'ETIMEDOUT', 'EPIPE', 'EAI_AGAIN', 'ENOENT'];
 
-/** The five-character SQLSTATE of a driver error, through MikroORM's wrappers. */
+/** Returns the five-character SQLSTATE of a driver error, also from inside MikroORM's wrappers. */
 export function sqlState(error: unknown): string | undefined {
   const { code, previous, cause } = (error ?? {}) as DriverError;
   if (typeof code === 'string' && /^(?=.*\d)[0-9A-Z]{5}$/.test(code)) return code;
@@ -19,7 +19,7 @@ export function sqlState(error: unknown): string | undefined {
   return inner === undefined || inner === error ? undefined : sqlState(inner);
 }
 
-/** True when the database could not be reached or went away, so that the same call may work later. */
+/** True when the database was unreachable or the connection was lost, so that a retry may succeed. */
 export function isConnectionFault(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== undefined) return /^(08(?!P01)|57P|57014|53300)/.test(state);
@@ -31,11 +31,11 @@ export function isConnectionFault(error: unknown): boolean {
   return inner !== undefined && inner !== error && isConnectionFault(inner);
 }
 
-/** Turns a driver error into a coded one; anything else comes back as it was. */
+/** Converts a driver error to a SluiceError; returns any other error unchanged. */
 export function codedDatabaseError(error: unknown): unknown {
   if (error instanceof SluiceError) return error;
   if (sqlState(error) === '57014') {
-    const said = 'PostgreSQL gave up a statement that took too long';
+    const said = 'PostgreSQL cancelled a statement that took too long';
     return new SluiceError('database.unreachable', said, { retryable: true, cause: error });
   }
   if (isConnectionFault(error)) {
@@ -46,13 +46,9 @@ export function codedDatabaseError(error: unknown): unknown {
   const details = { facts, cause: error };
   switch (sqlState(error)) {
     case '23505':
-      return new SluiceError('entity.exists', `there is such a row already (${facts.constraint})`, details);
+      return new SluiceError('entity.exists', `a row with the same key already exists (${facts.constraint})`, details);
     case '23503':
-      return new SluiceError(
-        'entity.not_found',
-        `a row that this one names does not exist (${facts.constraint})`,
-        details,
-      );
+      return new SluiceError('entity.not_found', `a referenced row does not exist (${facts.constraint})`, details);
     case '23514':
       return new SluiceError('entity.invalid', `a value is out of its range (${facts.constraint})`, details);
     case '23502':

@@ -4,12 +4,12 @@ import { SluiceError } from '../contract/errors.ts';
 import { answeringSocket } from './answering-socket.ts';
 import type { Tx } from './database.ts';
 
-/** One connection without the ORM, for a thread that must not wait behind anybody. */
+/** One connection without the ORM, for the heartbeat thread, which must not queue for the shared pool. */
 export class LoneConnection {
   readonly #pool: Pool;
   readonly #kysely: Kysely<unknown>;
 
-  /** A connection on which nothing comes or goes for `silentMs` is given up. */
+  /** A connection without traffic for `silentMs` is closed. */
   constructor(url: string, { silentMs }: { silentMs: number }) {
     this.#pool = new Pool({
       connectionString: url,
@@ -19,7 +19,7 @@ export class LoneConnection {
       connectionTimeoutMillis: silentMs,
       stream: answeringSocket(silentMs),
     });
-    // The query in flight fails by itself; without a listener, the news of it would end the thread.
+    // The query in flight fails on its own; without a listener, the `error` event would end the thread.
     this.#pool.on('connect', (client) => client.on('error', () => {}));
     this.#pool.on('error', () => {});
     this.#kysely = new Kysely({ dialect: new PostgresDialect({ pool: this.#pool }) });

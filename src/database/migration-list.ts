@@ -22,7 +22,7 @@ import { Migration20261126000021_callers } from '../../migrations/Migration20261
 import { Migration20261126000022_append_only } from '../../migrations/Migration20261126000022_append_only.ts';
 import { Migration20261126000023_gate_values } from '../../migrations/Migration20261126000023_gate_values.ts';
 
-/** Every migration, oldest first. A list, so that the published package needs no folder to search. */
+/** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
   { name: 'Migration20261123000001_runs', class: Migration20261123000001_runs },
   { name: 'Migration20261123000002_workstreams', class: Migration20261123000002_workstreams },

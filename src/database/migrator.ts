@@ -9,7 +9,7 @@ export interface MigrationStatus {
   executed_at: string | null;
 }
 
-/** Any constant: one lock for everybody who migrates this database. */
+/** An arbitrary constant: every process that migrates this database takes the same advisory lock. */
 const LOCK_KEY = 7_411_2026;
 
 export async function migrateUp(database: Database): Promise<string[]> {
@@ -17,7 +17,7 @@ export async function migrateUp(database: Database): Promise<string[]> {
   return underLock(database, async (patient) => (await patient.orm.migrator.up()).map(({ name }) => name));
 }
 
-/** Takes back the newest migration, or all that came after `to` (`0`: all). */
+/** Reverts the newest migration, or all that came after `to` (`0`: all). */
 export async function migrateDown(database: Database, to?: string): Promise<string[]> {
   return underLock(database, async (patient) =>
     (await patient.orm.migrator.down(to === undefined ? undefined : { to: to === '0' ? 0 : to })).map(
@@ -35,13 +35,16 @@ export async function migrationStatus(database: Database): Promise<MigrationStat
   }));
 }
 
-/** Throws `database.newer` or `database.behind` unless the schema is the one this Sluice was written for. */
+/** Throws `database.newer` or `database.behind` unless the schema is the one that this version expects. */
 export async function assertSchemaCurrent(database: Database): Promise<void> {
   const executed = await executedMigrations(database);
   const known = new Set<string>(MIGRATIONS.map(({ name }) => name));
   const unknown = [...executed.keys()].filter((name) => !known.has(name));
   if (unknown.length > 0) {
-    throw new SluiceError('database.newer', `the database knows migrations of a newer Sluice: ${unknown.join(', ')}`);
+    throw new SluiceError(
+      'database.newer',
+      `the database was migrated by a newer Sluice: this version does not know ${unknown.join(', ')}`,
+    );
   }
   const missing = [...known].filter((name) => !executed.has(name));
   if (missing.length > 0) {
@@ -71,7 +74,9 @@ async function readExecuted(database: Database): Promise<Map<string, string>> {
   return new Map(rows.map(({ name, executed_at }) => [name, executed_at]));
 }
 
-/** Migrations of two processes run one after the other, each for as long as it takes. */
+/**
+ * Serialises the migrations of several processes. They have no statement timeout, because a migration may take long.
+ */
 async function underLock<T>({ url }: Database, work: (patient: Database) => Promise<T>): Promise<T> {
   const patient = new Database({ url, patient: true });
   await patient.start();
@@ -86,13 +91,16 @@ async function underLock<T>({ url }: Database, work: (patient: Database) => Prom
 }
 
 /**
- * PostgreSQL looks for tables in a schema of the user's name first. One that another role made holds what it likes, and would be
- * run with our rights.
+ * Refuses a schema that is named after this role but belongs to another role. PostgreSQL searches that schema first, so
+ * its owner could replace tables and run code with this role's rights.
  */
 async function assertOwnSchema(database: Database): Promise<void> {
   const found = await database.query(sql`
     select 1 from pg_catalog.pg_namespace
     where nspname = session_user and pg_catalog.pg_get_userbyid(nspowner) <> session_user`);
   if (found.length === 0) return;
-  throw new SluiceError('config.invalid', 'the database has a schema of this role’s name that belongs to another role');
+  throw new SluiceError(
+    'config.invalid',
+    'the database has a schema named after this role that belongs to another role: rename or drop it',
+  );
 }

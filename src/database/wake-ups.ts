@@ -65,7 +65,7 @@ export class WakeUpSender implements Component {
   }
 }
 
-/** Receives wake-ups over a connection of its own; reconnects by itself. */
+/** Receives hints over its own connection and reconnects after a loss. */
 export class WakeUpListener implements Component {
   readonly name = 'wake-up-listener';
   readonly #url: string;
@@ -126,7 +126,7 @@ export class WakeUpListener implements Component {
       const proving = setInterval(() => void client.query('select 1').catch(() => {}), PROVE_EVERY_MS);
       await lost.finally(() => clearInterval(proving));
     } finally {
-      // A peer that is gone does not answer the goodbye.
+      // The wait for a clean close is bounded, because a lost server never answers it.
       await Promise.race([client.end().catch(() => {}), sleep(END_LIMIT_MS)]);
     }
   }

@@ -1,11 +1,11 @@
 const MAX_COMMITS_KNOWN = 10_000;
 
-/** What is known of who lies below whom. It never changes, so it may be remembered for as long as there is room. */
+/** Remembers which commits are ancestors of which. The relation never changes, so entries are dropped only for room. */
 export class Ancestry {
   readonly #parents = new Map<string, string>();
   readonly #answers = new Map<string, boolean>();
 
-  /** By the parents that are known, then by an answer for one of them. */
+  /** Walks the known parents of `commit`, and uses a remembered answer for any commit on the way. */
   find(ancestor: string, commit: string): boolean | undefined {
     for (let at: string | undefined = commit; at !== undefined; at = this.#parents.get(at)) {
       if (at === ancestor) return true;

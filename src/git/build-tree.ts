@@ -8,7 +8,7 @@ export type BuiltTree = { ok: true; tree: string } | { ok: false; reason: string
 
 /**
  * Applies a diff that git itself made (`changesBetween`) to a commit's tree, exactly. Diffs of callers are read by
- * `diff/apply-diff.ts`: git passes over what it does not understand.
+ * `diff/apply-diff.ts` instead, because git skips lines that it does not understand.
  */
 export async function treeFromOwnDiff(
   mirror: Mirror,
@@ -24,7 +24,10 @@ export async function treeFromOwnDiff(
   });
 }
 
-/** A resource that this host lacks says nothing of the diff. Only lines of git itself count: others may quote names of the diff. */
+/**
+ * Throws when git lacked a resource of this host, because that says nothing about the diff. Only git's own `fatal: `
+ * lines count: other lines may quote names from the diff.
+ */
 function assertRoom(words: string): void {
   const message = words
     .split('\n')
@@ -33,7 +36,7 @@ function assertRoom(words: string): void {
   if (machineFault({ message }) !== undefined) throw new SluiceError('git.failed', `git apply: ${message}`);
 }
 
-/** Writes, replaces and removes whole files. */
+/** Builds a tree from whole files to write, replace or remove. */
 export async function treeFromFiles(
   mirror: Mirror,
   { base, files }: { base: string; files: readonly InlineFile[] },
@@ -51,7 +54,7 @@ export async function treeFromFiles(
   }
   const both = draft.collision();
   if (both === undefined) return { ok: true, tree: await draft.toTree() };
-  const words = `${both} would be a file and a folder at once: delete what has to go`;
+  const words = `${both} would be both a file and a folder: delete one of the two`;
   return { ok: false, reason: 'does_not_apply', words };
 }
 
@@ -60,7 +63,7 @@ function refusalOf(file: InlineFile, known: DraftFile | undefined): string | und
   return file.delete === true && known === undefined ? 'does not exist' : undefined;
 }
 
-/** Only the executable bit is inherited: text over a symbolic link is a file, not a link to that text. */
+/** Only the executable bit is inherited: text written over a symbolic link becomes a file, not a link target. */
 function modeOf({ mode }: InlineFile, known: DraftFile | undefined): string {
   if (mode !== undefined) return mode;
   return known?.mode === MODES.executable ? MODES.executable : MODES.file;

@@ -10,8 +10,8 @@ const POINTER = 'version https://git-lfs.github.com/spec/v1\n';
 const MAX_POINTER_BYTES = 1_024;
 
 /**
- * The first of the changed paths that Git LFS keeps by the tree's attributes and whose new content is no LFS pointer.
- * Undefined when there is none. Sluice has no LFS store: such content would land where other clones expect a pointer.
+ * Returns the first changed path that the tree's attributes assign to Git LFS and whose new content is no LFS pointer.
+ * Sluice has no LFS store, so it refuses such content: other clones expect a pointer there.
  */
 export async function contentInsteadOfPointer(
   mirror: Mirror,
@@ -42,7 +42,7 @@ function entryOf(listed: Buffer): { id: string } | undefined {
   return id === undefined ? undefined : { id };
 }
 
-/** Asked in an empty repository: the mirror's own attributes switch every filter off. */
+/** Runs in an empty repository, because the mirror's own attributes switch off every filter. */
 async function lfsPaths(mirror: Mirror, attributes: string, paths: readonly string[]): Promise<string[]> {
   const empty = join(scratchOf(mirror.dir), 'empty.git');
   await mkdir(empty, { recursive: true });

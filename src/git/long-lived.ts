@@ -12,7 +12,10 @@ const TIMEOUT_MS = 60_000;
 const NUL = 0;
 const MERGE = ['merge-tree', '--write-tree', '--stdin', '--messages'];
 
-/** The gits that stay with one repository: looking up objects, merging, comparing trees, moving references, each answer without a new process. */
+/**
+ * Long-running git processes of one repository: look up objects, merge, compare trees and move references without
+ * starting a process for each call.
+ */
 export class LongLivedGit {
   readonly #objects: Conversation;
   readonly #talk: (args: readonly string[], workTree?: string) => Conversation;
@@ -32,7 +35,7 @@ export class LongLivedGit {
     this.#references = this.#talk(['update-ref', '--stdin']);
   }
 
-  /** Undefined when there is no such object. */
+  /** Returns undefined when there is no such object. */
   async info(name: string): Promise<ObjectInfo | undefined> {
     const line = await ask(this.#objects, `info ${oneLine(name)}\n`, (answer) => {
       const end = answer.indexOf('\n');
@@ -41,7 +44,7 @@ export class LongLivedGit {
     return parseInfo(line);
   }
 
-  /** The content of an object; undefined when there is none. */
+  /** Returns the content of an object; undefined when there is no such object. */
   async content(name: string): Promise<{ type: string; content: Buffer } | undefined> {
     return ask(this.#objects, `contents ${oneLine(name)}\n`, (answer) => {
       const end = answer.indexOf('\n');
@@ -57,7 +60,8 @@ export class LongLivedGit {
   }
 
   /**
-   * Merges two commits. `attributes`: a folder with the `.gitattributes` files that hold; a bare repository has none to read.
+   * Merges two commits. `attributes` is a folder with the `.gitattributes` files that apply, because a bare repository
+   * has no work tree to read them from.
    */
   async merge({
     ours,
@@ -69,12 +73,12 @@ export class LongLivedGit {
     attributes: string | undefined;
   }): Promise<{ clean: boolean; tree: string }> {
     if (this.#merges.attributes !== attributes) {
-      // git remembers the attributes that it has read: others need another git.
+      // git caches the attributes that it has read, so other attributes need a new process.
       this.#merges.conversation.close();
       this.#merges = { attributes, conversation: this.#talk(MERGE, attributes) };
     }
-    // git writes an answer out only when it has messages to look for, and then without its last byte. A merge of `ours` with
-    // itself, whose answer is known, shows where the messages of the first one end.
+    // git flushes an answer only when it has messages to look for, and then without the last byte. A merge of `ours`
+    // with itself has a known answer, which marks where the messages of the first merge end.
     const end = Buffer.from(`1\0${await this.#treeOf(ours)}\0\0`);
     return ask(this.#merges.conversation, `${ours} ${theirs}\n${ours} ${ours}\n`, (answer) => {
       const start = answer[0] === NUL ? 1 : 0;
@@ -82,15 +86,15 @@ export class LongLivedGit {
       const complete = tail.length > 2 * end.length && (endsWith(tail, end) || endsWith(tail.subarray(0, -1), end));
       if (!complete) return undefined;
       const [status, tree] = tail.toString('utf8').split('\0');
-      // The opposite of the exit status: 1 is clean (git-merge-tree, OUTPUT).
+      // git-merge-tree, OUTPUT: the status is the opposite of the exit status, 1 is clean.
       return { value: { clean: status === '1', tree: tree! } };
     });
   }
 
-  /** Two trees or commits: `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. */
+  /** Compares two trees or commits. Returns `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. */
   async compare(from: string, to: string): Promise<Buffer> {
     const [fromTree, toTree] = await Promise.all([this.#treeOf(from), this.#treeOf(to)]);
-    // What it cannot read as a pair it prints back: the end of an answer.
+    // git echoes a line that is no pair of trees, so this line marks the end of the answer.
     const end = Buffer.from(`end-${randomUUID()}\n`);
     const header = Buffer.from(`${fromTree} ${toTree}\n`);
     const bytes = await ask(this.#diffs, `${header}${end}`, (answer) =>
@@ -99,7 +103,7 @@ export class LongLivedGit {
     return bytes.subarray(0, header.length).equals(header) ? bytes.subarray(header.length) : bytes;
   }
 
-  /** Throws `git.failed` where another git holds the reference. */
+  /** Throws `git.failed` when another git process holds the lock of the reference. */
   async moveReference(name: string, commit: string): Promise<void> {
     const end = Buffer.from('commit: ok\n');
     await ask(this.#references, `start\nupdate ${oneLine(name)} ${oneLine(commit)}\ncommit\n`, (answer) =>
@@ -138,5 +142,5 @@ function endsWith(text: Buffer, end: Buffer): boolean {
 
 function oneLine(name: string): string {
   if (!/[\n\0]/.test(name)) return name;
-  throw new SluiceError('internal.error', 'a name of a git object with a line break in it');
+  throw new SluiceError('internal.error', 'the name of a git object contains a line break');
 }

@@ -20,10 +20,10 @@ export interface MirrorSize {
 
 export type Maintained = 'nothing' | 'tidied' | 'gathered' | 'repacked';
 
-/** Each fetch brings a pack and each change a few loose objects; with 1,500 packs a call of git is 5 to 8 times slower. */
+/** Each fetch adds a pack and each change a few loose objects. With 1,500 packs a git call is 5 to 8 times slower. */
 const MAX_PACKS = 20;
 const MAX_LOOSE_OBJECTS = 500;
-/** A mirror in use is left alone until it has this many times more. */
+/** A mirror in use is left alone until it exceeds the limits by this factor. */
 const BUSY_FACTOR = 2;
 export const IDLE_MS = 1_000;
 const GATHER_LIMIT_MS = 10 * 60_000;
@@ -31,23 +31,23 @@ const REPACK_LIMIT_MS = 60 * 60_000;
 const TIDY_EVERY_MS = 10 * 60_000;
 const DAY_MS = 24 * 3_600_000;
 const REPACK_EVERY_MS = 7 * DAY_MS;
-/** Longer than any task or gate may run: what a slot borrows is younger. Candidates are made again from the ledger. */
+/** Longer than any task or gate runs, so no slot borrows a dropped object. Candidates can be rebuilt. */
 const UNREACHABLE_KEPT_DAYS = 14;
-/** A candidate that was made a moment ago may hold files of a patch that has waited for long. */
+/** Far longer than a candidate lives: a new candidate may reuse blobs of a patch that has waited for weeks. */
 const UNLANDED_KEPT_DAYS = 90;
-/** A branch that nothing landed on for so long keeps no objects; the next fetch brings them again. */
+/** A branch whose tip is not looked up for this long loses its reference; the next fetch brings it back. */
 const UNUSED_BRANCH_MS = 30 * DAY_MS;
-/** Private indexes, mails and half-written packs of processes that were killed. */
+/** Age at which private indexes, mails and half-written packs count as left by a killed process. */
 const STALE_MS = DAY_MS;
-/** Half-written ones too. */
+/** Includes the `tmp_obj_` files of interrupted writes, unlike LOOSE. */
 const FANNED_OUT = /\/[0-9a-f]{2}\/[^/]+$/;
 const LOOSE = /\/[0-9a-f]{2}\/[0-9a-f]+$/;
 
 /**
- * Keeps a mirror fast: small packs are gathered as they come (geometric, with a multi-pack index and bitmaps), and once a week
- * everything is repacked and what has long been unreachable is dropped. Unlanded objects stay loose, until they have landed or
- * are old. One process of the machine at a time; nothing that landing does waits for it. Killed at any point it leaves a whole
- * mirror behind, because git removes old packs only after the new one is in place.
+ * Keeps a mirror fast. Small packs are combined as they come (geometric repack, multi-pack index, bitmaps); a weekly
+ * repack drops objects that have long been unreachable. Unlanded objects stay loose until they land or expire. One
+ * process of the host maintains at a time, and landing never waits for it. A kill at any point leaves an intact mirror,
+ * because git removes old packs only after the new one is in place.
  */
 export async function maintainMirror(mirror: Mirror, signal: AbortSignal): Promise<Maintained> {
   const due = await whatIsDue(mirror);
@@ -82,7 +82,7 @@ export async function maintainMirror(mirror: Mirror, signal: AbortSignal): Promi
   }
 }
 
-/** Removes what the landed objects hold too, and what is older than anything that may still be at work. */
+/** Removes loose objects that the landed packs hold too, and unlanded ones that are older than any work in progress. */
 async function tidyUnlanded(mirror: Mirror, signal: AbortSignal): Promise<void> {
   await mirror.run({ args: ['prune-packed', '-q'], background: true, timeoutMs: GATHER_LIMIT_MS, signal });
   for (const file of await filesBelow(unlandedObjects(mirror.dir))) {
@@ -92,7 +92,7 @@ async function tidyUnlanded(mirror: Mirror, signal: AbortSignal): Promise<void> 
   await writeFile(tidyMark(mirror.dir), '');
 }
 
-/** How much a mirror holds; zeros where there is none. */
+/** Returns the size of a mirror; zeros when there is no mirror. */
 export async function sizeOfMirror(mirrorDir: string): Promise<MirrorSize> {
   const files = await objectFiles(mirrorDir);
   const sizes = await Promise.all(
@@ -111,7 +111,7 @@ function countOf(files: readonly string[]): { packs: number; looseObjects: numbe
   return { packs, looseObjects: files.filter((file) => LOOSE.test(file)).length };
 }
 
-/** Landed or not. */
+/** Lists the files of landed and unlanded objects. */
 async function objectFiles(mirrorDir: string): Promise<string[]> {
   const both = [landedObjects(mirrorDir), unlandedObjects(mirrorDir)];
   return (await Promise.all(both.map(filesBelow))).flat();
@@ -138,7 +138,10 @@ async function whatIsDue(mirror: Mirror): Promise<Maintained> {
   return looseObjects > MAX_LOOSE_OBJECTS * factor && tidied > TIDY_EVERY_MS ? 'tidied' : 'nothing';
 }
 
-/** What a maintenance or another process left that was killed. Only maintenance writes the multi-pack index. */
+/**
+ * Removes files that a killed process left behind. The lock of the multi-pack index goes at any age, because only
+ * maintenance takes it and only one maintenance runs.
+ */
 async function removeLeftovers(mirrorDir: string): Promise<void> {
   const packs = join(landedObjects(mirrorDir), 'pack');
   await rm(join(packs, 'multi-pack-index.lock'), { force: true });
@@ -159,7 +162,7 @@ async function dropUnusedBranches(mirror: Mirror): Promise<void> {
   }
 }
 
-/** The branches whose objects a mirror keeps. */
+/** Lists the branches whose objects a mirror keeps. */
 export async function branchesOf(mirrorDir: string): Promise<string[]> {
   const marks = await readdir(branchMarks(mirrorDir)).catch(() => []);
   return Promise.all(marks.map((name) => readFile(join(branchMarks(mirrorDir), name), 'utf8')));

@@ -11,12 +11,12 @@ import { TreeFact } from './tree-fact.ts';
 const NAME = /(^|\/)\.gitattributes$/;
 
 /**
- * The merge attributes (`-merge`, `binary`, `merge=union`) that a commit's `.gitattributes` files set. git reads them from a
- * work tree only, so they are written to a folder of their own, one for each different set.
+ * Provides the merge attributes (`-merge`, `binary`, `merge=union`) that a commit's `.gitattributes` files set. git
+ * reads them from a work tree only, so each distinct set is written to a folder of its own.
  */
 export class MergeAttributes {
   readonly #mirror: ObjectStore;
-  /** Undefined: the tree has no such file. */
+  /** Undefined for a tree without such a file. */
   readonly #folders: TreeFact<string | undefined>;
 
   constructor(mirror: ObjectStore) {
@@ -27,11 +27,11 @@ export class MergeAttributes {
     });
   }
 
-  /** The folder with the files of a commit or tree; undefined when it has none. */
+  /** Returns the folder with the files of a commit or tree; undefined when it has none. */
   async folderFor(name: string): Promise<string | undefined> {
     const folder = await this.#folders.of(name);
     if (folder === undefined || (await isThere(folder))) return folder;
-    // The mirror was made anew.
+    // The folder is gone because the mirror was rebuilt.
     this.#folders.forget();
     return this.#folders.of(name);
   }
@@ -53,7 +53,7 @@ export class MergeAttributes {
       await mkdir(Buffer.from(dirname(file.toString('latin1')), 'latin1'), { recursive: true });
       await writeFile(file, (await this.#mirror.longLived.content(blob))!.content);
     }
-    // Another process may have been faster: its files are the same.
+    // Another process may have written the folder first; its files are the same.
     await rename(half, folder).catch(() => removeTree(half));
   }
 }

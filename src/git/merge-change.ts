@@ -9,8 +9,8 @@ const MAX_FILES = 5;
 const MAX_HUNK_CHARS = 4_000;
 
 /**
- * Puts a patch's change on a tip, no checkout. Its base must be an ancestor of the tip: merged otherwise, commits that a
- * force-push removed would come back. Such a change is applied again as a diff, or not at all.
+ * Puts a patch's change on a tip without a checkout. A merge needs the base to be an ancestor of the tip: otherwise it
+ * would bring back commits that a force-push removed. Without such a base, the change is applied as a diff, or refused.
  */
 export async function mergeChange(
   mirror: Mirror,
@@ -32,7 +32,7 @@ export async function mergeChange(
   return { ok: false, reason: 'conflict', evidence: await conflictEvidence(mirror, tree, fields.slice(1)) };
 }
 
-/** `mode oid stage TAB path`, repeated; an empty field; then messages. */
+/** Reads `mode oid stage TAB path`, repeated; an empty field; then messages. */
 async function conflictEvidence(
   mirror: Mirror,
   tree: string,

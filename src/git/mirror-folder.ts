@@ -6,30 +6,30 @@ import { TRACKING, trackingRef } from './remote.ts';
 import type { Git } from './run-git.ts';
 
 /**
- * Files in a slot are the blobs, byte for byte, whatever the repository's attributes ask for: a conversion on the way in
- * that is not undone on the way out would be a change that no tool made (docs/decisions/0004).
+ * Files in a slot are the blobs, byte for byte, whatever the repository's attributes ask for. A conversion on checkout
+ * that is not undone on capture would be a change that no tool made (docs/decisions/0004).
  */
 const EXACT_BYTES = '* -text -eol -ident -filter -working-tree-encoding\n';
 
-/** Where a mirror keeps what is Sluice's own: private indexes, its generation, marks and locks. */
+/** Returns the folder for Sluice's own files in a mirror: private indexes, the generation, marks and locks. */
 export function scratchOf(mirrorDir: string): string {
   return join(mirrorDir, 'sluice-tmp');
 }
 
-/** The objects that the remote's branches hold: each slot's own repository may read them. */
+/** Returns the folder of the objects that the remote's branches hold. Each slot's own repository may read it. */
 export function landedObjects(mirrorDir: string): string {
   return join(mirrorDir, 'objects');
 }
 
 /**
- * Where Sluice writes: changes of tools, candidates, and all that never lands. No child sees this folder. The landed objects are
- * its alternates.
+ * Returns the folder that Sluice writes objects to: tool changes, candidates, and everything that never lands. No child
+ * sees it. The landed objects are its alternates.
  */
 export function unlandedObjects(mirrorDir: string): string {
   return join(mirrorDir, 'unlanded');
 }
 
-/** Another one each time the mirror was made anew; undefined when there is no mirror. */
+/** Returns an id that changes each time the mirror is rebuilt; undefined when there is no mirror. */
 export async function readGeneration(mirrorDir: string): Promise<string | undefined> {
   if (!(await isThere(unlandedObjects(mirrorDir)))) return undefined;
   return readFile(generationFile(mirrorDir), 'utf8').catch(() => undefined);
@@ -39,10 +39,13 @@ export function generationFile(mirrorDir: string): string {
   return join(scratchOf(mirrorDir), 'generation');
 }
 
-/** Makes an empty mirror aside and renames it: a half-made one has another name. Several processes may do so at once. */
+/**
+ * Builds an empty mirror under a temporary name and renames it, so that no process sees an incomplete one. Several
+ * processes may do this at once.
+ */
 export async function makeMirrorFolder(git: Git, mirrorDir: string, format: ObjectFormat): Promise<void> {
   if ((await readGeneration(mirrorDir)) !== undefined) return;
-  // One that an older Sluice made holds landed and other objects in one folder.
+  // An older Sluice kept landed and unlanded objects in one folder.
   const isOld = (await isThere(scratchOf(mirrorDir))) && !(await isThere(unlandedObjects(mirrorDir)));
   if (isOld) await removeMirrorFolder(mirrorDir);
   const half = `${mirrorDir}.${randomUUID()}`;
@@ -57,12 +60,12 @@ export async function makeMirrorFolder(git: Git, mirrorDir: string, format: Obje
   try {
     await rename(half, mirrorDir);
   } catch {
-    // Another process was faster: its mirror is as good.
+    // Another process made the mirror first; its mirror is equally good.
     await rm(half, { recursive: true, force: true });
   }
 }
 
-/** Renamed first: what another process makes in its place meanwhile stays. */
+/** Renames before it removes, so that a mirror that another process makes meanwhile is not touched. */
 export async function removeMirrorFolder(mirrorDir: string): Promise<void> {
   const aside = `${mirrorDir}.${randomUUID()}`;
   await rename(mirrorDir, aside).catch(() => {});
@@ -74,7 +77,7 @@ export async function readObjectFormat(mirrorDir: string): Promise<ObjectFormat>
   return /^\s*objectformat\s*=\s*sha256\s*$/im.test(config) ? 'sha256' : 'sha1';
 }
 
-/** Notes that a branch is in use; maintenance removes the tracking references of the others. */
+/** Marks a branch as in use; maintenance removes the tracking references of unused branches. */
 export async function markBranchUsed(mirrorDir: string, branch: string): Promise<void> {
   const mark = join(branchMarks(mirrorDir), basename(trackingRef(branch)));
   const now = new Date();
@@ -86,7 +89,9 @@ export async function markBranchUsed(mirrorDir: string, branch: string): Promise
   }
 }
 
-/** The references that fetches have made, one a branch. Nothing here ever packs them. */
+/**
+ * Lists the references that fetches have made, one for each branch. Nothing packs them, so the folder lists them all.
+ */
 export async function trackingRefs(mirrorDir: string): Promise<string[]> {
   const names = await readdir(join(mirrorDir, TRACKING)).catch(() => []);
   return names.filter((name) => /^[0-9a-f]+$/.test(name)).map((name) => `${TRACKING}/${name}`);

@@ -6,13 +6,15 @@ import type { Mirror } from './mirror.ts';
 import type { Mirrors } from './mirrors.ts';
 
 const LOOK_EVERY_MS = 5_000;
-/** The weekly repack of a mirror that is not used any more is found by this. */
+/** An unused mirror is looked at this often, so that its weekly repack is not missed. */
 const LOOK_AT_UNUSED_EVERY_MS = 3_600_000;
 
-/** Maintains the mirrors that a process has used, one after the other. A fault of one is logged and costs the others nothing. */
+/**
+ * Maintains the mirrors that a process has used, one after the other. A failure is logged and does not stop the others.
+ */
 export function mirrorKeeper(mirrors: Mirrors, log: Log): Component {
   const lookedAtMs = new Map<Mirror, number>();
-  /** Nothing has happened there since it was found idle and in order. */
+  /** True when the mirror was not used since maintenance last found nothing to do. */
   const isUnchanged = (mirror: Mirror): boolean => {
     const sinceMs = performance.now() - (lookedAtMs.get(mirror) ?? Number.NEGATIVE_INFINITY);
     return sinceMs < LOOK_AT_UNUSED_EVERY_MS && mirror.idleForMs() >= sinceMs + IDLE_MS;

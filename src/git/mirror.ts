@@ -38,9 +38,9 @@ export interface MirrorOptions {
 }
 
 /**
- * A bare copy of one remote repository, with our configuration only. What was fetched and what Sluice wrote itself lie in two
- * folders, because slots borrow the first alone. Several processes of a machine may share a mirror: objects are only ever added,
- * and a reference that another process holds locked is tried again.
+ * A bare copy of one remote repository, with Sluice's configuration only. Fetched objects and objects that Sluice wrote
+ * are in two folders, because slots borrow only the first. Several processes of a host may share a mirror: except for
+ * maintenance and `mend`, objects are only added, and a locked reference is retried.
  */
 export class Mirror implements ObjectStore {
   readonly git: Git;
@@ -53,7 +53,7 @@ export class Mirror implements ObjectStore {
   readonly #submodules: TreeFact<string | undefined>;
   readonly #ancestry = new Ancestry();
   readonly #seen = new Map<string, { tip: Tip; atMs: number }>();
-  /** Another one each time the mirror was made anew, by whomever: what was known of its objects holds no more. */
+  /** Changes each time any process rebuilds the mirror; facts known about its objects are then invalid. */
   generation = '';
   #making: Promise<void> | undefined;
   #format: Promise<ObjectFormat> | undefined;
@@ -86,33 +86,34 @@ export class Mirror implements ObjectStore {
     return this.git.ask({ ...call, ...this.#place });
   }
 
-  /** Asks the remote, with its credentials; they are redacted from the answer. */
+  /** Runs a call to the remote with its credentials, which are redacted from stderr. */
   askRemote(call: CallHere): Promise<GitAnswer> {
     return this.#remote.ask({ ...call, ...this.#place });
   }
 
-  /** Since something was last fetched, merged or written here by this process. */
+  /** Time since this process last ran a foreground `run`, a fetch or a pack here. */
   idleForMs(): number {
     return performance.now() - this.#usedAtMs;
   }
 
-  /** How objects are named here. */
   objectFormat(): Promise<ObjectFormat> {
     this.#format ??= readObjectFormat(this.dir);
     return this.#format;
   }
 
-  /** A folder with the `.gitattributes` files of a commit or tree; undefined when it has none. */
+  /** Returns a folder with the `.gitattributes` files of a commit or tree; undefined when it has none. */
   attributesOf(name: string): Promise<string | undefined> {
     return this.#attributes.folderFor(name);
   }
 
-  /** Merges two commits under the merge attributes of `ours`. The tree of a merge that is not clean holds conflict markers. */
+  /**
+   * Merges two commits under the merge attributes of `ours`. The tree of a conflicting merge holds conflict markers.
+   */
   async merge(ours: string, theirs: string): Promise<{ clean: boolean; tree: string }> {
     return this.longLived.merge({ ours, theirs, attributes: await this.attributesOf(ours) });
   }
 
-  /** The same with words, for people: conflicts are rare. */
+  /** Repeats a merge in a process of its own, for git's messages to people. Conflicts are rare. */
   async explainMerge(ours: string, theirs: string): Promise<GitAnswer> {
     const args = ['merge-tree', '--write-tree', '-z', '--messages', ours, theirs];
     const workTree = await this.attributesOf(ours);
@@ -120,8 +121,8 @@ export class Mirror implements ObjectStore {
   }
 
   /**
-   * The branch's commit and tree at the remote now, its objects here; with `maxAgeMs` what was seen so long ago will do.
-   * `branch.missing`, `repository.unreadable`.
+   * Returns the branch's current commit and tree at the remote and fetches its objects. With `maxAgeMs`, an answer up
+   * to that age is reused. Throws `branch.missing` and `repository.unreadable`.
    */
   async fetchTip(branch: string, { maxAgeMs = 0 }: { maxAgeMs?: number } = {}): Promise<Tip> {
     const seen = this.#seen.get(branch);
@@ -139,12 +140,12 @@ export class Mirror implements ObjectStore {
     await markBranchUsed(this.dir, branch);
     if ((await this.#fetchedTip(branch)) === commit) return { commit, tree: await this.treeOf(commit) };
     if (!(await this.#haveLanded(branch, commit))) await this.#remote.fetch(branch, this.dir);
-    // Somebody may have pushed between the question and the fetch: what was brought is the tip.
+    // A push between the question and the fetch moves the tip: the fetched commit is the tip.
     const fetched = (await this.#fetchedTip(branch)) ?? commit;
     return { commit: fetched, tree: await this.treeOf(fetched) };
   }
 
-  /** What we pushed, or a gate tested, is here already: it moves to the landed objects as a fetch would bring it. */
+  /** Moves a commit that Sluice pushed or tested, and so has, to the landed objects in place of a fetch. */
   async #haveLanded(branch: string, commit: string): Promise<boolean> {
     if (!(await this.has(commit))) return false;
     try {
@@ -152,14 +153,15 @@ export class Mirror implements ObjectStore {
       await this.longLived.moveReference(trackingRef(branch), commit);
       return true;
     } catch {
-      // Half of it is missing, or the reference is locked.
+      // Some of its objects are missing, or the reference is locked.
       return false;
     }
   }
 
   /**
-   * Packs what a commit needs and no fetched branch holds into a folder of objects; nothing where a branch holds it all. git
-   * writes there from the start: it may be another file system.
+   * Packs the objects that a commit needs and no fetched branch holds into a folder of objects; writes nothing when a
+   * branch holds them all. git writes its temporary files there too, because a rename from another file system would
+   * fail.
    */
   async packUnlanded(commit: string, objectDir: string): Promise<void> {
     this.#usedAtMs = performance.now();
@@ -172,7 +174,9 @@ export class Mirror implements ObjectStore {
     });
   }
 
-  /** Makes the mirror if it is not there (any more). Throws `repository.unreadable` when the remote must be asked and cannot be. */
+  /**
+   * Makes the mirror if it is missing. Throws `repository.unreadable` when the remote cannot be asked for its format.
+   */
   async ensure(format?: ObjectFormat): Promise<void> {
     let generation = await readGeneration(this.dir);
     if (generation === undefined) {
@@ -197,18 +201,18 @@ export class Mirror implements ObjectStore {
     return (await this.longLived.info(`${commit}^{commit}`)) !== undefined;
   }
 
-  /** True when `ancestor` is `commit` or lies below it. Both must be here. */
+  /** True when `ancestor` is `commit` or one of its ancestors. Both must be in the mirror. */
   async isAncestor(ancestor: string, commit: string): Promise<boolean> {
     const known = this.#ancestry.find(ancestor, commit);
     if (known !== undefined) return known;
     const { exitCode, stderr } = await this.ask({ args: ['merge-base', '--is-ancestor', ancestor, commit] });
-    // A fault is no answer: taken for a no, it would give up what has landed.
+    // A git failure must not count as "no": the caller would give up a change that has landed.
     if (exitCode > 1) throw new SluiceError('git.failed', `git merge-base: ${stderr}`);
     this.#ancestry.note({ ancestor, commit, below: exitCode === 0 });
     return exitCode === 0;
   }
 
-  /** For a commit that was just made: spares the question whether its parent is below it. */
+  /** Records the parent of a commit that was just made, so that `isAncestor` needs no git call for it. */
   noteParent(commit: string, parent: string): void {
     this.#ancestry.noteParent(commit, parent);
   }
@@ -219,21 +223,21 @@ export class Mirror implements ObjectStore {
     return tree.id;
   }
 
-  /** True when the commit is here and is `tip` or lies below it. */
+  /** True when the mirror has `commit` and it is `tip` or one of its ancestors. */
   async contains(tip: string, commit: string): Promise<boolean> {
     return (await this.has(commit)) && (await this.isAncestor(commit, tip));
   }
 
-  /** Content of a file in a commit; undefined when there is none (or no plain file). */
+  /** Returns the content of a file in a commit; undefined when there is none or it is not a blob. */
   async readFile(commit: string, path: string): Promise<Buffer | undefined> {
     const found = await this.longLived.content(`${commit}:${path}`);
     return found?.type === 'blob' ? found.content : undefined;
   }
 
-  /** Looks whether all of what the branches need is here and whole; if not, throws it away. True when it did. */
+  /** Checks that every object that the branches need is present; if not, removes the mirror and returns true. */
   async mend(): Promise<boolean> {
     const args = ['fsck', '--connectivity-only', '--no-dangling', '--no-progress'];
-    // One that does not end says nothing.
+    // An fsck that fails to run or times out proves nothing, so the mirror is kept.
     const { exitCode } = await this.ask({ args }).catch(() => ({ exitCode: 0 }));
     if (exitCode === 0) return false;
     this.longLived.close();
@@ -242,7 +246,7 @@ export class Mirror implements ObjectStore {
     return true;
   }
 
-  /** Where a commit holds a submodule; undefined: nowhere. */
+  /** Returns the path of a submodule in a commit; undefined when there is none. */
   submoduleIn(commit: string): Promise<string | undefined> {
     return this.#submodules.of(commit);
   }
@@ -262,7 +266,10 @@ export class Mirror implements ObjectStore {
     }
   }
 
-  /** What the last whole fetch of the branch brought. A commit object alone proves nothing: its trees may be missing. */
+  /**
+   * Returns the commit of the last complete fetch of the branch. The presence of a commit object alone proves nothing,
+   * because its trees may be missing.
+   */
   async #fetchedTip(branch: string): Promise<string | undefined> {
     return (await this.longLived.info(`${trackingRef(branch)}^{commit}`))?.id;
   }

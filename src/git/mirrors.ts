@@ -8,7 +8,7 @@ export interface MirrorsOptions {
   accessTo?: (url: string) => RemoteAccess;
 }
 
-/** The mirrors of one process, one a url. */
+/** The mirrors that one process has used, one for each URL. */
 export class Mirrors {
   readonly #options: MirrorsOptions;
   readonly #byUrl = new Map<string, Mirror>();
@@ -28,7 +28,6 @@ export class Mirrors {
     return mirror;
   }
 
-  /** Those that this process has used. */
   all(): Mirror[] {
     return [...this.#byUrl.values()];
   }

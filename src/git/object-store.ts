@@ -1,16 +1,16 @@
 import type { LongLivedGit } from './long-lived.ts';
 import type { GitCall } from './run-git.ts';
 
-/** How a repository names its objects; both are names of hashes. */
+/** The hash that names a repository's objects; both names are also valid for `createHash`. */
 export type ObjectFormat = 'sha1' | 'sha256';
 export type CallHere = Omit<GitCall, 'gitDir' | 'objectDir' | 'alsoReads'>;
 
-/** A repository as those see it that read and write its objects. A mirror is one. */
+/** The part of a repository that reading and writing objects needs. `Mirror` implements it. */
 export interface ObjectStore {
   readonly dir: string;
   readonly longLived: LongLivedGit;
   run(call: CallHere): Promise<Buffer>;
-  /** Of a commit or a tree. */
+  /** Accepts a commit or a tree. */
   treeOf(name: string): Promise<string>;
   objectFormat(): Promise<ObjectFormat>;
 }

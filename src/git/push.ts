@@ -3,11 +3,11 @@ import type { Mirror } from './mirror.ts';
 
 export type PushAnswer =
   | { kind: 'pushed' }
-  /** The branch is not where we thought: somebody else pushed. */
+  /** The branch is not at the expected commit because another client pushed. */
   | { kind: 'moved' }
-  /** The remote says no, in its words; asking again will not help. */
+  /** The remote refuses the push; a retry will not help. `words` holds the remote's message. */
   | { kind: 'refused'; words: string }
-  /** Anything may have happened: settle by looking. */
+  /** The outcome is unknown: the caller must look at the branch to settle it. */
   | { kind: 'unknown'; words: string };
 
 /**
@@ -19,7 +19,7 @@ export async function pushByCompareAndSwap(
   { branch, oldTip, newCommit }: { branch: string; oldTip: string; newCommit: string },
 ): Promise<PushAnswer> {
   if (!(await mirror.isAncestor(oldTip, newCommit))) {
-    throw new SluiceError('internal.error', 'a push that is no fast-forward was asked for', {
+    throw new SluiceError('internal.error', 'refused a push that is not a fast-forward', {
       facts: { branch, oldTip, newCommit },
     });
   }

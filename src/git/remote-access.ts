@@ -5,7 +5,7 @@ import type { Credentials } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import { runChild } from '../lib/process.ts';
 
-/** Lets git in at one remote: variables for the calls that speak to it, and what must not stand in any log. */
+/** Gives git access to one remote: the environment of calls to it, and the redaction of its secrets from logs. */
 export interface RemoteAccess {
   environment(): Promise<Readonly<Record<string, string>>>;
   redact(text: string): string;
@@ -13,14 +13,14 @@ export interface RemoteAccess {
 
 export const OPEN_ACCESS: RemoteAccess = { environment: async () => ({}), redact: (text) => text };
 
-/** What hosting services take beside a token, whoever it belongs to. */
+/** The user name that hosting services accept with any token. */
 const ANYBODY = 'x-access-token';
 const TOKEN_AGE_MS = 60_000;
 const TOKEN_COMMAND_MS = 30_000;
 
 /**
- * Answers git's questions from two variables, for the host that the token is meant for: a token never stands in an argument, a
- * file or a configuration.
+ * Answers git's prompts from two variables, and only for the token's own host. A token therefore never appears in an
+ * argument, a file or a configuration.
  */
 const ASKPASS = `#!/bin/sh
 case "$1" in
@@ -30,13 +30,15 @@ Password*"@$SLUICE_GIT_HOST'"*) printf '%s\\n' "$SLUICE_GIT_TOKEN" ;;
 esac
 `;
 
-/** One key and the hosts that the operator knows: no agent, no other key, no question. */
+/** Restricts ssh to one key and the hosts that the operator listed: no agent, no other key, no prompt. */
 const SSH = `#!/bin/sh
 exec ssh -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none -o StrictHostKeyChecking=yes \\
   -o "UserKnownHostsFile=\\"$SLUICE_SSH_KNOWN_HOSTS\\"" -i "$SLUICE_SSH_KEY" "$@"
 `;
 
-/** Makes the access of one repository from what the configuration says. `helpers`: a folder of ours for two small scripts. */
+/**
+ * Makes the access of one repository from its configuration. `helpers` is a folder of the daemon for two small scripts.
+ */
 export function remoteAccess(
   credentials: Credentials,
   { url, helpers, daemon }: { url: string; helpers: string; daemon: Readonly<Record<string, string | undefined>> },
@@ -64,7 +66,7 @@ export function remoteAccess(
     environment: async () => ({
       GIT_ASKPASS: await writeScript(join(helpers, 'askpass'), ASKPASS),
       SLUICE_GIT_HOST: URL.canParse(url) ? new URL(url).host : '',
-      // Where a remote sends us on, the token does not go.
+      // Redirects are not followed, because the token must not reach another host.
       GIT_CONFIG_COUNT: '1',
       GIT_CONFIG_KEY_0: 'http.followRedirects',
       GIT_CONFIG_VALUE_0: 'false',
@@ -82,7 +84,9 @@ async function readToken(
   if ('token_env' in credentials) {
     const token = daemon[credentials.token_env];
     if (token !== undefined && token !== '') return token;
-    throw unreadable(`the variable ${credentials.token_env}, which holds its token, is not set`);
+    throw unreadable(
+      `the environment variable ${credentials.token_env}, which must hold the token of the repository, is not set`,
+    );
   }
   const env = Object.fromEntries(Object.entries(daemon).filter(([, value]) => value !== undefined)) as Record<
     string,
@@ -96,15 +100,15 @@ async function readToken(
   });
   const token = stdout.toString('utf8').trim();
   if (ending.kind === 'exited' && ending.exitCode === 0 && token !== '') return token;
-  // What it printed may be a secret, or half of one.
-  throw unreadable(`its token command gave no token: ${JSON.stringify(ending)}`);
+  // The output is not quoted, because it may be a secret or part of one.
+  throw unreadable(`the token command of the repository printed no token or failed: ${JSON.stringify(ending)}`);
 }
 
 function unreadable(words: string): SluiceError {
   return new SluiceError('repository.unreadable', words, { retryable: true });
 }
 
-/** Appears whole, by a rename: another process of this machine may be running it. */
+/** Writes the script by a rename, because another process of this host may be executing it. */
 async function writeScript(path: string, text: string): Promise<string> {
   if ((await readFile(path, 'utf8').catch(() => '')) === text) return path;
   await mkdir(dirname(path), { recursive: true });

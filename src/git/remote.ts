@@ -10,12 +10,12 @@ import type { Git, GitAnswer, GitCall } from './run-git.ts';
 
 const LOCK_RETRIES = 5;
 const LOCK_BACKOFF = { baseMs: 20, capMs: 500 };
-/** git holds the lock of a reference for a moment; one that is older was left by a git that died. */
+/** git holds the lock of a reference for a moment only; an older lock was left by a git process that died. */
 const LOCK_LIMIT_MS = 60_000;
 const FETCH_LIMIT_MS = 15 * 60_000;
 export const SHA256_LENGTH = 64;
 
-/** The repository that a mirror is of: asked and fetched from with its credentials. */
+/** The remote repository of a mirror, queried and fetched from with its credentials. */
 export class Remote {
   readonly url: string;
   readonly #git: Git;
@@ -27,14 +27,14 @@ export class Remote {
     this.#access = access;
   }
 
-  /** Runs a call to the remote, with its credentials; they are redacted from the answer. */
+  /** Runs a call to the remote with its credentials, which are redacted from stderr. */
   async ask(call: GitCall): Promise<GitAnswer> {
     const env = { ...call.env, ...(await this.#access.environment()) };
     const answer = await this.#git.ask({ ...call, env });
     return { ...answer, stderr: this.#access.redact(answer.stderr) };
   }
 
-  /** The commit of a branch. Throws `branch.missing` and `repository.unreadable`. */
+  /** Returns the commit of a branch. Throws `branch.missing` and `repository.unreadable`. */
   async tipOf(branch: string): Promise<string> {
     const { exitCode, stdout, stderr } = await this.ask({
       args: ['ls-remote', '--exit-code', '--', this.url, `refs/heads/${branch}`],
@@ -52,14 +52,14 @@ export class Remote {
     throw unreadable('the repository cannot be read', stderr);
   }
 
-  /** How the remote names its objects; SHA-1 where it has none yet. Throws `repository.unreadable`. */
+  /** Returns the object format of the remote; SHA-1 while it has no branch or tag. Throws `repository.unreadable`. */
   async objectFormat(): Promise<ObjectFormat> {
     const { exitCode, stdout, stderr } = await this.ask({ args: ['ls-remote', '--', this.url] });
     if (exitCode !== 0) throw unreadable('the repository cannot be read', stderr);
     return stdout.indexOf('\t') === SHA256_LENGTH ? 'sha256' : 'sha1';
   }
 
-  /** Brings a branch's objects into a mirror and moves its tracking reference. Throws `repository.unreadable`. */
+  /** Fetches a branch's objects into a mirror and moves its tracking reference. Throws `repository.unreadable`. */
   async fetch(branch: string, gitDir: string): Promise<void> {
     const options = ['--quiet', '--no-tags', '--no-write-fetch-head', '--no-recurse-submodules'];
     const args = ['fetch', ...options, '--', this.url, `+refs/heads/${branch}:${trackingRef(branch)}`];
@@ -80,7 +80,9 @@ async function removeDeadLock(file: string): Promise<void> {
   if (stats !== undefined && Date.now() - stats.mtimeMs > LOCK_LIMIT_MS) await rm(file, { force: true });
 }
 
-/** Named by a hash: a branch `feature` that becomes `feature/foo` would else be in the way of its successor for ever. */
+/**
+ * The name is a hash, because the reference of a deleted branch `feature` would block that of `feature/foo` for ever.
+ */
 export function trackingRef(branch: string): string {
   return `${TRACKING}/${createHash('sha256').update(branch).digest('hex').slice(0, 32)}`;
 }
@@ -93,5 +95,5 @@ function unreadable(what: string, stderr: string): SluiceError {
 
 function tellingLine(words: string): string {
   const lines = words.split('\n').filter((line) => line.trim() !== '');
-  return lines.find((line) => line.startsWith('fatal:')) ?? lines.at(-1) ?? 'no words from git';
+  return lines.find((line) => line.startsWith('fatal:')) ?? lines.at(-1) ?? 'git printed no message';
 }

@@ -6,19 +6,19 @@ import { runChild } from '../lib/process.ts';
 export interface GitCall {
   args: readonly string[];
   gitDir?: string;
-  /** Where new objects are written; the repository's own folder where it is not given. */
+  /** Folder that new objects are written to; by default the repository's own. */
   objectDir?: string;
-  /** Further folders of objects to read. */
+  /** Further folders to read objects from. */
   alsoReads?: readonly string[];
   workTree?: string;
-  /** A private index: the repository's own is never used. */
+  /** A private index, because the repository's own index is never used. */
   indexFile?: string;
   stdin?: string | Buffer;
   env?: Readonly<Record<string, string>>;
   timeoutMs?: number;
   maxOutputBytes?: number;
   signal?: AbortSignal;
-  /** Runs at the lowest priority: landing must not wait for it. */
+  /** Runs at the lowest priority, because landing must not wait for it. */
   background?: boolean;
 }
 
@@ -31,10 +31,10 @@ export interface GitAnswer {
 const DEFAULT_TIMEOUT_MS = 120_000;
 const DEFAULT_OUTPUT_BYTES = 512 * 1024 * 1024;
 
-/** Only these transports: `ext::` would run any command. */
+/** Allows only these transports, because `ext::` would run any command. */
 const ALLOWED_PROTOCOLS = 'file:git:http:https:ssh';
 
-/** For children of git as well (the server side of a local path), which do not inherit `-c`. */
+/** Applies to git's own child processes too (the server side of a local path), which do not inherit `-c`. */
 const GLOBAL_CONFIG = `[safe]
 \tdirectory = *
 [core]
@@ -52,24 +52,24 @@ const SETTINGS = [
   'core.protectHFS=true',
   'core.protectNTFS=true',
   'gc.auto=0',
-  // A fetch becomes visible as one pack, at once: loose objects would show a commit before its trees.
+  // A fetch must become visible at once, as one pack: loose objects would show a commit before its trees.
   'fetch.unpackLimit=1',
   'maintenance.auto=false',
   'i18n.commitEncoding=UTF-8',
   'commit.gpgSign=false',
   'protocol.ext.allow=never',
   'merge.renames=true',
-  // Mirrors and slots can be made again; a remote keeps its own rule.
+  // Mirrors and slots can be rebuilt after a crash; a remote applies its own setting.
   'core.fsync=none',
 ].flatMap((setting) => ['-c', setting]);
 
 const BACKGROUND = ['nice', '-n', '19'];
 
-/** git gives up on its own assertion, over a patch that makes no sense: what a shell would say. */
+/** Exit status that a shell reports for SIGABRT: `git apply` fails an assertion of its own on some invalid patches. */
 const ABORTED = 134;
 
 /**
- * Runs git by argument list: no shell, no hooks, no system or user configuration, no prompts, an environment of its own.
+ * Runs git by argument list: no shell, hooks, system or user configuration or prompts, and with its own environment.
  */
 export class Git {
   readonly #home: string;
@@ -81,7 +81,7 @@ export class Git {
     this.#searchPath = searchPath;
   }
 
-  /** How git is called, for a child that stays. Only after `ask` or `run` has been used once. */
+  /** Returns the command line of a call. Its configuration file exists only after the first `ask` or `run`. */
   commandOf(call: GitCall): { argv: string[]; cwd: string; env: Record<string, string> } {
     return {
       argv: [...(call.background ? BACKGROUND : []), 'git', ...SETTINGS, ...call.args],
@@ -90,7 +90,10 @@ export class Git {
     };
   }
 
-  /** Any exit status is an answer, and so is an assertion of `git apply` (134, as a shell says it); only a git that cannot run or does not end throws `git.failed`. */
+  /**
+   * Returns any exit status as an answer, and an aborted `git apply` as status 134. Throws `git.failed` only when git
+   * cannot run, is killed, times out or exceeds the output limit.
+   */
   async ask(call: GitCall): Promise<GitAnswer> {
     this.#ready ??= this.#writeConfig();
     await this.#ready;
@@ -105,7 +108,7 @@ export class Git {
     const aborted = ending.kind === 'signalled' && ending.signal === 'SIGABRT';
     if (aborted && call.args[0] === 'apply') return { exitCode: ABORTED, stdout, stderr: words };
     if (ending.kind !== 'exited' || truncated) {
-      const how = truncated ? 'printed more than is read' : JSON.stringify(ending);
+      const how = truncated ? 'its output exceeds the limit' : JSON.stringify(ending);
       throw new SluiceError('git.failed', `git ${call.args[0]}: ${how}`, {
         facts: { args: call.args, stderr: words },
         cause: ending,
@@ -114,7 +117,7 @@ export class Git {
     return { exitCode: ending.exitCode, stdout, stderr: words };
   }
 
-  /** The output of a call that must succeed; otherwise `git.failed` with git's words. */
+  /** Returns the output of a call that must succeed; otherwise throws `git.failed` with git's message. */
   async run(call: GitCall): Promise<Buffer> {
     const { exitCode, stdout, stderr } = await this.ask(call);
     if (exitCode === 0) return stdout;
@@ -144,7 +147,7 @@ export class Git {
       GIT_NO_REPLACE_OBJECTS: '1',
       GIT_OPTIONAL_LOCKS: '0',
       GIT_ALLOW_PROTOCOL: ALLOWED_PROTOCOLS,
-      // A command would win over a program that the call names.
+      // GIT_SSH_COMMAND would take precedence over a GIT_SSH program that the call sets.
       ...(env?.GIT_SSH === undefined ? { GIT_SSH_COMMAND: 'ssh -o BatchMode=yes' } : {}),
       ...(gitDir === undefined ? {} : { GIT_DIR: gitDir }),
       ...(objectDir === undefined ? {} : { GIT_OBJECT_DIRECTORY: objectDir }),
@@ -155,7 +158,7 @@ export class Git {
   }
 }
 
-/** A folder's name as git reads it from a list with colons in between. */
+/** Quotes a folder as git expects it in a colon-separated list. */
 function quoted(folder: string): string {
   return /[":\\]/.test(folder) ? `"${folder.replaceAll(/["\\]/g, '\\$&')}"` : folder;
 }

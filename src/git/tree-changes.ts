@@ -5,11 +5,13 @@ import type { ObjectStore } from './object-store.ts';
 export interface TreeChange {
   paths: ChangedPath[];
   binary: boolean;
-  /** The change as git writes it; applied to the base tree it gives the other tree, whatever it holds. */
+  /** The change as git writes it. Applied to the base tree, it gives the other tree, including binary files. */
   diff: Buffer;
 }
 
-/** What differs from one tree to another: no renames, so that every touched path stands there by name. */
+/**
+ * Returns the differences between two trees. Renames are not detected, so that every touched path is listed by name.
+ */
 export async function changesBetween(mirror: ObjectStore, from: string, to: string): Promise<TreeChange> {
   const paths = await changedPaths(mirror, from, to);
   const numbers = await mirror.run({ args: ['diff-tree', '-r', '-z', '--numstat', '--no-renames', from, to] });
@@ -37,7 +39,7 @@ export async function changesBetween(mirror: ObjectStore, from: string, to: stri
   };
 }
 
-/** `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. Links come with where they point. */
+/** Reads `:oldmode newmode oldblob newblob status NUL path NUL`, repeated. Symbolic links include their target. */
 export async function changedPaths(mirror: ObjectStore, from: string, to: string): Promise<ChangedPath[]> {
   const fields = splitAtNul(await mirror.longLived.compare(from, to));
   const changes: ChangedPath[] = [];
@@ -70,7 +72,7 @@ export async function listTree(mirror: ObjectStore, tree: string): Promise<TreeE
   });
 }
 
-/** The parts of git's `-z` output, as bytes: names need not be UTF-8. */
+/** Splits git's `-z` output into bytes, because names need not be UTF-8. */
 export function splitAtNul(bytes: Buffer): Buffer[] {
   const parts: Buffer[] = [];
   for (let from = 0; from < bytes.length; ) {

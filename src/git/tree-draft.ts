@@ -6,7 +6,7 @@ import { writeObject } from './write-object.ts';
 
 export const MODES = { file: '100644', executable: '100755', link: '120000', submodule: '160000' } as const;
 
-/** A file as a draft has it: from the tree it began with, or written since. */
+/** A file of a draft: from the original tree, or written since. */
 export interface DraftFile {
   mode: string;
   /** Object id; undefined while the content is only in memory. */
@@ -19,7 +19,7 @@ export class TreeDraft {
   readonly #mirror: Mirror;
   readonly #tree: string;
   readonly #base: ReadonlyMap<string, TreeEntry>;
-  /** Null: removed. */
+  /** Null for a removed path. */
   readonly #changed: Map<string, DraftFile | null>;
   #folders: Set<string> | undefined;
 
@@ -40,7 +40,7 @@ export class TreeDraft {
     return new TreeDraft({ mirror, tree: commit, base, changed: new Map() });
   }
 
-  /** The same files, to be changed independently. */
+  /** Returns a draft with the same files that can be changed independently. */
   copy(): TreeDraft {
     return new TreeDraft({ mirror: this.#mirror, tree: this.#tree, base: this.#base, changed: new Map(this.#changed) });
   }
@@ -52,18 +52,18 @@ export class TreeDraft {
     return entry === undefined ? undefined : { mode: entry.mode, blob: entry.blob, content: undefined };
   }
 
-  /** True when the commit that the draft began with has files in this folder. */
+  /** True when the commit that the draft started from has files in this folder. */
   hadFolder(path: string): boolean {
     this.#folders ??= new Set([...this.#base.keys()].flatMap(foldersAbove));
     return this.#folders.has(path);
   }
 
-  /** Content of a file or target of a link. Throws `git.failed` when there is none. */
+  /** Returns the content of a file or the target of a link. Throws `git.failed` when there is none. */
   async read(path: string): Promise<Buffer> {
     const file = this.find(path);
     if (file?.content !== undefined) return file.content;
     const found = file?.blob === undefined ? undefined : await this.#mirror.longLived.content(file.blob);
-    if (found?.type !== 'blob') throw new SluiceError('git.failed', `there is no content of ${JSON.stringify(path)}`);
+    if (found?.type !== 'blob') throw new SluiceError('git.failed', `there is no content for ${JSON.stringify(path)}`);
     return found.content;
   }
 
@@ -71,7 +71,7 @@ export class TreeDraft {
     this.#changed.set(path, { mode, content, blob: undefined });
   }
 
-  /** Puts an object that the repository has at a path. */
+  /** Puts an object that exists in the repository at a path. */
   place(path: string, { mode, blob }: { mode: string; blob: string }): void {
     this.#changed.set(path, { mode, blob, content: undefined });
   }
@@ -80,12 +80,12 @@ export class TreeDraft {
     this.#changed.set(path, null);
   }
 
-  /** Paths that were written or removed, whether their content differs or not. */
+  /** Paths that were written or removed, even when their content did not change. */
   touched(): string[] {
     return [...this.#changed.keys()];
   }
 
-  /** A written path that is a folder as well; git would silently drop the other one. */
+  /** Returns a written path that collides with a folder or a file; git would silently drop one of the two. */
   collision(): string | undefined {
     const written = [...this.#changed].filter(([, file]) => file !== null).map(([path]) => path);
     const staying = new Set([...this.#base.keys(), ...written].filter((path) => this.#changed.get(path) !== null));
@@ -93,7 +93,7 @@ export class TreeDraft {
     return written.find((path) => folders.has(path) || foldersAbove(path).some((folder) => staying.has(folder)));
   }
 
-  /** Writes contents and the tree. Throws `path.refused` for a name that git does not take. */
+  /** Writes the contents and the tree. Throws `path.refused` for a name that git does not accept. */
   async toTree(): Promise<string> {
     const entries: TreeEntry[] = [];
     for (const [path, file] of this.#changed) {

@@ -3,7 +3,7 @@ import { pathFromBytes, pathToBytes } from '../lib/byte-path.ts';
 import type { Mirror } from './mirror.ts';
 import { listTree, splitAtNul, type TreeEntry } from './tree-changes.ts';
 
-/** A tree with these entries put in; mode `0` removes a path. Throws `path.refused` for a name that git does not take. */
+/** Returns the tree with these entries; mode `0` removes a path. Throws `path.refused` for a name that git refuses. */
 export async function treeWithEntries(
   mirror: Mirror,
   { tree, entries }: { tree: string; entries: readonly TreeEntry[] },
@@ -11,7 +11,7 @@ export async function treeWithEntries(
   const nothing = '0'.repeat((await mirror.objectFormat()) === 'sha256' ? 64 : 40);
   return mirror.withIndex(async (indexFile) => {
     await mirror.run({ args: ['read-tree', tree], indexFile });
-    // Removals first: a file may give way to a folder of its name.
+    // Removals come first, because a folder may replace a removed file of the same name.
     const ordered = entries.toSorted((a, b) => Number(a.mode !== '0') - Number(b.mode !== '0'));
     const lines = ordered.map(({ mode, blob, path }) =>
       Buffer.concat([Buffer.from(`${mode} ${mode === '0' ? nothing : blob}\t`), pathToBytes(path), Buffer.from('\0')]),
@@ -23,7 +23,7 @@ export async function treeWithEntries(
   });
 }
 
-/** `--index-info` passes over a path that git does not allow, and exits 0: half of a change must not go on. */
+/** `--index-info` exits 0 after skipping a path that git refuses, and a partial change must not land. */
 async function assertEntered(mirror: Mirror, indexFile: string, entries: readonly TreeEntry[]): Promise<void> {
   const written = entries.filter(({ mode }) => mode !== '0');
   if (written.length === 0) return;
@@ -36,7 +36,7 @@ async function assertEntered(mirror: Mirror, indexFile: string, entries: readonl
   });
 }
 
-/** The candidate with the pinned paths as another commit has them: changed ones put back, added ones removed. */
+/** Returns the tree with its pinned paths as in another commit: changed ones are restored, added ones removed. */
 export async function treeWithPinned(
   mirror: Mirror,
   { tree, pinnedFrom, isPinned }: { tree: string; pinnedFrom: string; isPinned: (path: string) => boolean },

@@ -5,8 +5,8 @@ import { changedPaths } from './tree-changes.ts';
 const MAX_KNOWN = 5_000;
 
 /**
- * Something that a few paths of a tree decide, remembered by tree. Most trees differ from the one before in other paths; a
- * comparison says so without a process, where reading the tree would cost one each time.
+ * Caches, by tree, a fact that depends on a few paths only. Most trees differ from the previous one in other paths; a
+ * comparison detects that without a new process, while reading the tree would start one each time.
  */
 export class TreeFact<T> {
   readonly #mirror: ObjectStore;
@@ -24,7 +24,7 @@ export class TreeFact<T> {
     this.#read = read;
   }
 
-  /** Of a commit or a tree. */
+  /** Accepts a commit or a tree. */
   async of(name: string): Promise<T> {
     const tree = await this.#mirror.treeOf(name);
     if (!this.#known.has(tree)) {
@@ -41,7 +41,7 @@ export class TreeFact<T> {
     this.#last = undefined;
   }
 
-  /** The tree before, when nothing that decides differs from it. */
+  /** Returns the previous tree when no path that decides the fact differs from it. */
   async #likeLast(tree: string): Promise<string | undefined> {
     const last = this.#last;
     if (last === undefined || !this.#known.has(last)) return undefined;

@@ -8,11 +8,11 @@ export interface Person {
 
 export interface CommitParts {
   tree: string;
-  /** Null: a commit without history. */
+  /** Null for a commit without history. */
   parent: string | null;
   message: string;
   author: Person;
-  /** RFC 3339; seconds count. The same parts always give the same commit id, on any machine. */
+  /** RFC 3339, used to the second. The same parts always give the same commit id, on any host. */
   authoredAt: string;
   committer: Person;
   committedAt: string;
@@ -24,7 +24,7 @@ export async function writeCommit(mirror: Mirror, parts: CommitParts): Promise<s
   return commit;
 }
 
-/** git removes some characters from names; such commits are left to it. */
+/** git strips some characters from names; commits with such names are written by git. */
 function isPlain({ message, author, committer }: CommitParts): boolean {
   return (
     !message.includes('\0') &&

@@ -9,11 +9,11 @@ import type { ObjectFormat, ObjectStore } from './object-store.ts';
 export type ObjectType = 'blob' | 'commit' | 'tree';
 
 const compress = promisify(deflate);
-/** Most objects written here are small and read again within seconds: speed counts more than size. */
+/** Most objects written here are small and read again within seconds, so speed matters more than size. */
 const LEVEL = { level: 1 };
 const MAX_TRIES = 10;
 
-/** Writes a loose object as git would, without a process. Writing the same object again is harmless. */
+/** Writes a loose object as git would, without starting a process. Writing is idempotent. */
 export async function writeObject(mirror: ObjectStore, type: ObjectType, body: Buffer): Promise<string> {
   const object = Buffer.concat([Buffer.from(`${type} ${body.length}\0`), body]);
   const id = createHash(await mirror.objectFormat())
@@ -26,7 +26,7 @@ export async function writeObject(mirror: ObjectStore, type: ObjectType, body: B
   return id;
 }
 
-/** Maintenance removes folders that it has emptied, also between our making one and our writing into it. */
+/** Retries, because maintenance may remove an emptied folder between `mkdir` and the write into it. */
 async function writeInto(folder: string, file: string, content: Buffer): Promise<void> {
   for (let tries = 1; ; tries += 1) {
     await mkdir(folder, { recursive: true });
@@ -39,7 +39,7 @@ async function writeInto(folder: string, file: string, content: Buffer): Promise
   }
 }
 
-/** The id that a blob of this content has, without writing it. */
+/** Returns the id of a blob with this content, without writing it. */
 export function blobId(content: Buffer, format: ObjectFormat): string {
   return createHash(format).update(`blob ${content.length}\0`).update(content).digest('hex');
 }

@@ -3,7 +3,7 @@ export interface BackoffPolicy {
   capMs: number;
 }
 
-/** Exponential backoff as it is: min(cap, base · 2^failures) ms. */
+/** Exponential backoff without jitter: min(cap, base · 2^failures) ms. */
 export function backoffMs({ baseMs, capMs }: BackoffPolicy, failures: number): number {
   return Math.min(capMs, baseMs * 2 ** Math.min(failures, 30));
 }

@@ -1,6 +1,6 @@
 /**
- * File names are bytes; most are UTF-8. A byte that is no UTF-8 becomes the lone surrogate U+DC00 + byte (as Python's
- * `surrogateescape` does), so every name has one text and comes back from it unchanged.
+ * File names are bytes, mostly UTF-8. A byte that is not valid UTF-8 becomes the lone surrogate U+DC00 + byte (as
+ * Python's `surrogateescape` does), so every name has one text and converts back unchanged.
  */
 const ESCAPE = 0xdc00;
 
@@ -23,7 +23,7 @@ export function pathToBytes(path: string): Buffer {
   return Buffer.concat(parts);
 }
 
-/** True for a name that holds bytes which are no UTF-8. */
+/** True for a name that holds bytes that are not valid UTF-8. */
 export function holdsRawBytes(path: string): boolean {
   return !path.isWellFormed();
 }
@@ -32,7 +32,7 @@ function isEscape(code: number): boolean {
   return code >= ESCAPE + 0x80 && code <= ESCAPE + 0xff;
 }
 
-/** Keeps each longest valid sequence and escapes the bytes between them. */
+/** Decodes each valid character and escapes every other byte. */
 function escapeBytes(bytes: Buffer): string {
   let text = '';
   let at = 0;
@@ -49,7 +49,7 @@ function escapeBytes(bytes: Buffer): string {
   return text;
 }
 
-/** Bytes of the valid UTF-8 character at this place; 0 when there is none. */
+/** Returns the length in bytes of the valid UTF-8 character at this place; 0 when there is none. */
 function sequenceLength(bytes: Buffer, at: number): number {
   const lead = bytes[at]!;
   const length = lead < 0x80 ? 1 : lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Waits `ms`, or until `signal` aborts. Never throws: tells whether the whole time went by. */
+/** Waits `ms`, or until `signal` aborts. Never throws; returns true when the whole time has passed. */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<boolean> {
   try {
     await delay(ms, undefined, { signal, ref: true });
@@ -10,7 +10,7 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<boolean> 
   }
 }
 
-/** Asks `probe` every `everyMs` until it gives something or `limitMs` is over; then undefined. */
+/** Calls `probe` every `everyMs` until it returns a value. Returns undefined after `limitMs` or an abort. */
 export async function poll<T>(
   probe: () => Promise<T | undefined>,
   { everyMs, limitMs, signal }: { everyMs: number; limitMs: number; signal?: AbortSignal },

@@ -1,6 +1,6 @@
 /**
- * What runs. `start` resolves when it works; `stop` resolves only when it has ended, may be called twice, and before
- * start. Constructors do nothing.
+ * A part with a life cycle. `start` resolves when the component works. `stop` resolves only when it has ended, and may
+ * be called twice or before `start`. Constructors have no side effects.
  */
 export interface Component {
   readonly name: string;
@@ -8,7 +8,7 @@ export interface Component {
   stop(): Promise<void>;
 }
 
-/** Starts in order; if one fails, stops the started ones in reverse and throws the cause. */
+/** Starts the components in order. If one fails, stops it and the earlier ones in reverse and rethrows its error. */
 export async function startAll(components: readonly Component[]): Promise<() => Promise<void>> {
   const started: Component[] = [];
   let stopping: Promise<void> | undefined;
@@ -37,5 +37,5 @@ async function stopInReverse(started: Component[]): Promise<void> {
       faults.push(fault);
     }
   }
-  if (faults.length > 0) throw new AggregateError(faults, 'components that did not stop cleanly');
+  if (faults.length > 0) throw new AggregateError(faults, 'some components did not stop cleanly');
 }

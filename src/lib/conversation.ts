@@ -3,13 +3,13 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 export interface ConversationSpec {
   argv: readonly string[];
   cwd: string;
-  /** The whole environment of the child: nothing is inherited. */
+  /** The whole environment of the child, which inherits nothing. */
   env: Readonly<Record<string, string>>;
-  /** An answer that takes longer ends the child. */
+  /** Timeout of one answer; the child is then killed. */
   timeoutMs: number;
 }
 
-/** The answer; how many bytes it has in all, once that is known; or undefined when there is not enough to tell. */
+/** The answer; or its total size in bytes, once that is known; or undefined when there is not enough to tell. */
 export type Reading<T> = { value: T } | { neededBytes: number } | undefined;
 
 interface Question<T> {
@@ -19,12 +19,13 @@ interface Question<T> {
   reject: (error: Error) => void;
 }
 
-/** A child remembers what it has read; a fresh one from time to time keeps it small. */
+/** A child caches what it has read, so it is replaced after this many questions to bound its memory. */
 const MAX_QUESTIONS = 5_000;
 
 /**
- * A child that stays and answers one question after the other: a thousand answers for the price of one process. It is
- * started when first asked and again after it has ended; it keeps nobody alive, and ends when its input does.
+ * A long-running child that answers one question at a time, which saves a process for each answer. It is started by the
+ * first question and again after it has ended. An idle child does not keep this process alive, and ends when its input
+ * closes.
  */
 export class Conversation {
   readonly #spec: ConversationSpec;
@@ -41,7 +42,9 @@ export class Conversation {
     this.#spec = spec;
   }
 
-  /** Rejects when the child cannot be started, ends or is silent for too long; the next question starts another one. */
+  /**
+   * Rejects when the child cannot be started, ends, or does not answer in time. The next question starts another child.
+   */
   ask<T>(text: string, read: Question<T>['read']): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ text, read, resolve, reject } as unknown as Question<unknown>);
@@ -49,7 +52,7 @@ export class Conversation {
     });
   }
 
-  /** Ends the child; what waits for an answer is refused. A later question starts another one. */
+  /** Ends the child and rejects the questions that wait. A later question starts another child. */
   close(): void {
     const waiting = this.#waiting.splice(0);
     const error = new Error('the conversation was closed');
@@ -68,7 +71,10 @@ export class Conversation {
     this.#current = question;
     this.#asked += 1;
     this.#heard = [];
-    this.#timer = setTimeout(() => this.#fail(new Error('no answer in time')), this.#spec.timeoutMs);
+    this.#timer = setTimeout(
+      () => this.#fail(new Error('the process did not answer within its timeout')),
+      this.#spec.timeoutMs,
+    );
     const child = this.#started();
     this.#holdProcess(true);
     child.stdin.write(question.text);
@@ -77,7 +83,7 @@ export class Conversation {
   #started(): ChildProcessWithoutNullStreams {
     if (this.#child !== undefined) return this.#child;
     const { argv, cwd, env } = this.#spec;
-    // In a group of its own: an interrupt at the terminal is for us, not for it.
+    // The child gets its own process group, so that an interrupt at the terminal reaches only the daemon.
     const child = spawn(argv[0]!, argv.slice(1), { cwd, env, detached: true });
     this.#child = child;
     this.#asked = 0;
@@ -86,7 +92,7 @@ export class Conversation {
       if (this.#child === child) this.#fail(error);
     };
     child.on('error', gone);
-    child.on('exit', () => gone(new Error(words.trim() || 'it ended without an answer')));
+    child.on('exit', () => gone(new Error(words.trim() || 'the process ended without an answer')));
     child.stdin.on('error', () => {});
     child.stderr.on('data', (chunk: Buffer) => {
       words = (words + chunk.toString('utf8')).slice(-2_000);
@@ -138,7 +144,7 @@ export class Conversation {
     child?.kill('SIGKILL');
   }
 
-  /** Only a question that waits for its answer holds the process open. */
+  /** Only a question in flight may keep this process alive. */
   #holdProcess(hold: boolean): void {
     const child = this.#child;
     if (child === undefined) return;

@@ -1,18 +1,18 @@
 import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { identityOf, isRunning, type ProcessIdentity } from './process-identity.ts';
 
-/** A lock whose content cannot be read was left by a death; it is removed when it is this old. */
+/** A lock without readable content was left by a process that died; it is removed at this age. */
 const UNREADABLE_MS = 5_000;
 
 /**
- * Takes a lock between the processes of one machine; undefined while a living process holds it. The lock of a dead process is
- * removed, and the next try takes it. It is released by `rm(lock)`.
+ * Takes a lock between the processes of one host; returns undefined while a living process holds it. The lock of a dead
+ * process is removed, and the next call can take it. The holder releases it by `rm(lock)`.
  */
 export async function tryLock(lock: string): Promise<true | undefined> {
   const mine = `${lock}.${process.pid}`;
   await writeFile(mine, JSON.stringify(await identityOf(process.pid)));
   try {
-    // By a link, so that the lock appears together with its content.
+    // A hard link makes the lock appear together with its content.
     await link(mine, lock);
     return true;
   } catch (error) {
@@ -26,7 +26,7 @@ export async function tryLock(lock: string): Promise<true | undefined> {
   }
 }
 
-/** The process that a file names; undefined when there is none. */
+/** Returns the process that a file names; undefined when there is none. */
 export async function readIdentity(file: string): Promise<ProcessIdentity | undefined> {
   const text = await readFile(file, 'utf8').catch(() => '');
   try {

@@ -5,16 +5,16 @@ interface Waiting<Item, Answer> {
 }
 
 export interface GroupCommitOptions<Item, Answer> {
-  /** Two items with one key never share a batch. Without it any two may. */
+  /** Two items with the same key never share a batch. Without `keyOf`, any two may. */
   keyOf?: (item: Item) => string;
-  /** Commits the whole batch and gives one answer an item, in order. */
+  /** Commits the whole batch and returns one answer for each item, in order. */
   commit: (items: Item[]) => Promise<Answer[]>;
   maxBatch: number;
 }
 
 /**
- * Concurrent callers share a transaction: while one batch commits, the next gathers. A batch that fails is run again one
- * by one, so each caller gets its own answer. Answers settle after the commit.
+ * Lets concurrent callers share a transaction: while one batch commits, the next one gathers. A failed batch is retried
+ * item by item, so that each caller gets its own answer. Answers settle after the commit.
  */
 export class GroupCommit<Item, Answer> {
   readonly #options: GroupCommitOptions<Item, Answer>;

@@ -6,8 +6,8 @@ const RANDOM_BITS = 80n;
 let last = 0n;
 
 /**
- * A prefixed, time-ordered id: `task_` and 26 characters (48 bits of milliseconds, 80 random bits, Crockford base 32). As
- * text, ids of one process sort in the order in which they were made, those of others by the millisecond.
+ * Returns a prefixed, time-ordered id: `task_` and 26 characters (48 bits of milliseconds, 80 random bits, Crockford
+ * base 32). As text, ids of one process sort in the order of creation, ids of several processes by millisecond.
  */
 export function newId(prefix: string, nowMs: number = Date.now()): string {
   const fresh = (BigInt(nowMs) << RANDOM_BITS) | BigInt(`0x${randomBytes(10).toString('hex')}`);

@@ -6,9 +6,9 @@ const HIGHEST = 4_096;
 type Stream = 'pipe' | 'ignore' | number;
 
 /**
- * For `spawn`: the three streams, and nothing in place of each file that this process itself was given open by its parent (a
- * socket of a service manager, a file of a shell). Those that Node opens are closed at exec; those are not, and a child would read
- * and write them.
+ * Returns `stdio` for `spawn`: the given streams, and /dev/null over each file that this process inherited open from
+ * its parent (a socket of a service manager, a file of a shell). Node opens its own files with close-on-exec; the
+ * inherited ones lack it, so a child could read and write them.
  */
 export function ownStreamsOnly(streams: readonly Stream[]): Stream[] {
   inherited ??= inheritedDescriptors();
@@ -26,7 +26,7 @@ let inherited: readonly number[] | undefined;
 let nothing: number | undefined;
 
 function inheritedDescriptors(): number[] {
-  // Without such a folder this is no Linux, and nobody knows.
+  // Without this folder the host is not Linux, and the open files cannot be listed.
   if (!existsSync('/proc/self/fd')) return [];
   const open = readdirSync('/proc/self/fd').map(Number);
   return open
@@ -39,7 +39,7 @@ function closesAtExec(descriptor: number): boolean {
     const [, flags] = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8')) ?? [];
     return (Number.parseInt(flags ?? '0', 8) & CLOSE_ON_EXEC) !== 0;
   } catch {
-    // Closed since, as the one that listed them.
+    // The file is closed already, like the descriptor that listed the folder.
     return true;
   }
 }

@@ -3,7 +3,7 @@ import pretty from 'pino-pretty';
 
 export type Log = Logger;
 
-/** JSON lines on standard error; readable lines when that is a terminal. */
+/** Writes JSON lines to standard error, or readable lines when that is a terminal. */
 export function createLog({ level, terminal }: { level: string; terminal: boolean }): Log {
   const base = { level, timestamp: pino.stdTimeFunctions.isoTime, base: null };
   if (!terminal) return pino(base, pino.destination({ dest: 2, sync: true }));

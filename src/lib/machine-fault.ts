@@ -19,12 +19,14 @@ const WORDS: readonly (readonly [RegExp, MachineFault])[] = [
   [/Cannot allocate memory|[Oo]ut of memory/, 'out_of_memory'],
   [/\bfork\b.*Resource temporarily unavailable/, 'out_of_processes'],
 ];
-/** With less, whoever begins something fails in the middle of it. */
+/** With less free space, an operation would probably fail halfway. */
 const ROOM_BYTES = 16 * 1024 * 1024;
 
 const TRIAL_MS = 10_000;
 
-/** By an error's code, or by the words of a program that it stands for; through its causes. Undefined: it is another fault. */
+/**
+ * Classifies an error by its code, or by the message of a program, following its causes. Undefined for any other fault.
+ */
 export function machineFault(error: unknown): MachineFault | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
   const { code, message, facts, cause } = error as {
@@ -37,15 +39,15 @@ export function machineFault(error: unknown): MachineFault | undefined {
   return CODES[code ?? ''] ?? WORDS.find(([pattern]) => pattern.test(words))?.[1] ?? machineFault(cause);
 }
 
-/** True when the file system below a folder has no room to work in. */
+/** True when the file system that holds a folder has less than ROOM_BYTES free. */
 export async function isDiskFull(folder: string): Promise<boolean> {
   const space = await statfs(folder).catch(() => undefined);
   return space !== undefined && space.bavail * space.bsize < ROOM_BYTES;
 }
 
 /**
- * Asks the machine itself whether it is so: words can be made up by whoever names a file. To start a program takes memory,
- * files and a process.
+ * Checks on the host itself whether a fault persists, because a message may quote a file name that imitates one.
+ * Starting a program proves that memory, open files and processes are available.
  */
 export async function isStillOut(fault: MachineFault, folder: string): Promise<boolean> {
   if (fault === 'disk_full') return isDiskFull(folder);

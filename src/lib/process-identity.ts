@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 
-/** A process, told apart from a later one that got the same number. */
+/** A process, distinguished from a later one that reuses its pid. */
 export interface ProcessIdentity {
   pid: number;
   /** Start time in clock ticks since boot, from /proc; null where there is no /proc. */
@@ -28,8 +28,8 @@ export async function isRunning({ pid, startTicks: expected }: ProcessIdentity):
 }
 
 /**
- * Ids of processes whose environment holds `assignment` (`NAME=value`) word for word, or with more behind it where it ends with
- * a slash. Empty where there is no /proc.
+ * Returns the pids of processes whose environment holds `assignment` (`NAME=value`) exactly, or as a prefix if it ends
+ * with a slash. Empty where there is no /proc.
  */
 export function processesWithVariable(assignment: string): Promise<number[]> {
   return otherProcesses(async (pid) => {
@@ -40,9 +40,9 @@ export function processesWithVariable(assignment: string): Promise<number[]> {
   });
 }
 
-/** Ids of processes whose working directory lies in a folder, whatever their environment says. Empty where there is no /proc. */
+/** Returns the pids of processes whose working directory is in a folder. Empty where there is no /proc. */
 export async function processesWorkingIn(folder: string): Promise<number[]> {
-  // What /proc tells has no links in it.
+  // Paths in /proc have their symbolic links resolved.
   const real = await realpath(folder).catch(() => folder);
   return otherProcesses(async (pid) => {
     const place = await readlink(`/proc/${pid}/cwd`);
@@ -50,7 +50,7 @@ export async function processesWorkingIn(folder: string): Promise<number[]> {
   });
 }
 
-/** Ids of processes that run as a user, under any of its names. Empty where there is no /proc. */
+/** Returns the pids of live processes with this real, effective, saved or file-system uid. Empty without /proc. */
 export function processesOfUser(uid: number): Promise<number[]> {
   return otherProcesses(async (pid) => {
     const status = await readFile(`/proc/${pid}/status`, 'latin1');
@@ -60,7 +60,7 @@ export function processesOfUser(uid: number): Promise<number[]> {
   });
 }
 
-/** One that ends while it is looked at, or may not be looked at, is none of them. */
+/** Skips a process that ends meanwhile or that may not be inspected. */
 async function otherProcesses(isOne: (pid: number) => Promise<boolean>): Promise<number[]> {
   const entries = await readdir('/proc').catch(() => []);
   const pids = entries.map(Number).filter((pid) => Number.isInteger(pid) && pid !== process.pid);

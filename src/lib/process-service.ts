@@ -9,13 +9,13 @@ export interface ServiceSpec {
 
 export interface Service {
   readonly pid: number;
-  /** Resolves when the process has ended, with words for how. */
+  /** Resolves when the process has ended, with the signal or exit code as text. */
   readonly ended: Promise<string>;
-  /** Sends `signal`, waits `limitMs`, then kills; resolves when it is gone. */
+  /** Sends `signal`, waits up to `limitMs`, then kills. Resolves when the process is gone. */
   end(signal: NodeJS.Signals, limitMs: number): Promise<void>;
 }
 
-/** Starts a program that stays (a database server, say). Rejects when it cannot be started at all. */
+/** Starts a long-running program, for example a database server. Rejects when it cannot be started. */
 export async function startService(spec: ServiceSpec): Promise<Service> {
   const child = spawn(spec.argv[0]!, spec.argv.slice(1), {
     cwd: spec.cwd,

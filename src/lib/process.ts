@@ -4,27 +4,27 @@ import { ownStreamsOnly } from './inherited-descriptors.ts';
 export interface ChildSpec {
   argv: readonly string[];
   cwd: string;
-  /** The whole environment of the child: nothing is inherited. */
+  /** The whole environment of the child, which inherits nothing. */
   env: Readonly<Record<string, string>>;
   stdin?: string | Buffer;
   timeoutMs: number;
-  /** Ends the child when it prints nothing for this long. */
+  /** Ends the child when it prints nothing for this long and `isActive` is not true. */
   idleTimeoutMs?: number;
-  /** Asked when it was silent for so long; true: it does something all the same, and may go on for as long again. */
+  /** Called when the idle timeout expires; true grants another idle period, because the child works without output. */
   isActive?: () => Promise<boolean>;
-  /** Between TERM and KILL. */
+  /** Time between SIGTERM and SIGKILL. */
   graceMs?: number;
-  /** How much of each stream is kept in memory; the rest is read and dropped. */
+  /** Bytes of each stream that are kept in memory; the rest is read and dropped. */
   maxCapturedBytes?: number;
-  /** Which end of a longer output is kept: the head unless said. */
+  /** The end of a longer output that is kept; the head by default. */
   keep?: 'head' | 'tail';
   signal?: AbortSignal;
   onOutput?: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
-  /** Called with the id of the process group, before anything can be read from it. When it throws, the child is ended. */
+  /** Called with the id of the process group before any output is read. If it throws, the child is killed. */
   onSpawn?: (groupId: number) => void;
 }
 
-/** The first cause wins: a child that exits 0 while it is being killed for a timeout timed out. */
+/** The first cause wins: a child that exits with 0 while it is being killed for a timeout counts as timed out. */
 export type ChildEnding =
   | { kind: 'exited'; exitCode: number }
   | { kind: 'signalled'; signal: NodeJS.Signals }
@@ -37,20 +37,20 @@ export interface ChildResult {
   durationMs: number;
   stdout: Buffer;
   stderr: Buffer;
-  /** True when a stream gave more than was kept. */
+  /** True when a stream printed more than was kept. */
   truncated: boolean;
 }
 
 const DEFAULT_GRACE_MS = 1_000;
 const DEFAULT_CAPTURE_BYTES = 1024 * 1024;
-/** A grandchild that left the group may hold a pipe open; nobody waits longer than this for it. */
+/** A grandchild that left the group may hold a pipe open; the wait for its output ends after this time. */
 const CLOSE_LIMIT_MS = 500;
-/** Where we ended the child ourselves, what else might still be printed is worth no wait. */
+/** After a timeout or an abort the remaining output matters less, so the wait is shorter. */
 const ENDED_CLOSE_LIMIT_MS = 100;
 
 /**
- * Runs one child as the leader of its own process group and resolves when the whole group is gone. Never rejects: how it
- * ended is a value.
+ * Runs one child as the leader of its own process group and resolves when the child has exited and the group was
+ * killed. Never rejects: the ending is a value.
  */
 export function runChild(spec: ChildSpec): Promise<ChildResult> {
   const startedAt = performance.now();
@@ -77,7 +77,7 @@ export function runChild(spec: ChildSpec): Promise<ChildResult> {
     try {
       spec.onSpawn?.(child.pid);
     } catch (error) {
-      // What nobody has noted nobody could end later: it does not run.
+      // A process that could not be recorded could not be ended after a crash, so it must not run.
       signalGroup(child.pid, 'SIGKILL');
       return superviseChild(child, spec, capture).then(() => result(notStarted(error)));
     }
@@ -122,7 +122,7 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
       const askedAt = performance.now();
       const active = await spec.isActive?.().catch(() => false);
       if (settled || exited) return;
-      // What was printed in the meantime has started it again.
+      // Output that arrived during the check has restarted the idle timer.
       if (lastOutputAt > askedAt) return;
       if (active) idle = after(spec.idleTimeoutMs!, onIdle);
       else end({ kind: 'timeout', limit: 'idle' });
@@ -135,7 +135,7 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
     };
     child.stdout?.on('data', onChunk('stdout'));
     child.stderr?.on('data', onChunk('stderr'));
-    // A child that never reads its input closes the pipe early: that is its right.
+    // A child that does not read its input closes the pipe early, which is no fault.
     child.stdin?.on('error', () => {});
     child.stdin?.end(spec.stdin ?? '');
     spec.signal?.addEventListener('abort', onAbort, { once: true });
@@ -145,7 +145,7 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
     child.once('exit', (code, signal) => {
       exited = true;
       byItself = signal === null ? { kind: 'exited', exitCode: code ?? 0 } : { kind: 'signalled', signal };
-      // Whatever the leader left behind in its group goes with it.
+      // Kills the processes that the leader left in its group.
       signalGroup(child.pid, 'SIGKILL');
       after(ending === undefined ? CLOSE_LIMIT_MS : ENDED_CLOSE_LIMIT_MS, () => finish(ending ?? byItself));
     });
@@ -156,18 +156,18 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
 /** Groups that this process started and that still run. */
 const liveGroups = new Set<number>();
 
-/** For an end at once: nothing that was started may outlive us. Synchronous, so that it works in the last moment. */
+/** Kills all children when this process must exit at once. Synchronous, so that it also works in an exit handler. */
 export function killLiveGroups(): void {
   for (const groupId of liveGroups) signalGroup(groupId, 'SIGKILL');
 }
 
-/** Signals a whole process group; a group that is gone is no error. */
+/** Signals a whole process group; a group that has ended is no error. */
 export function signalGroup(groupId: number | undefined, signal: NodeJS.Signals): void {
   if (groupId === undefined) return;
   try {
     process.kill(-groupId, signal);
   } catch {
-    // ESRCH: already gone.
+    // ESRCH: the group has ended.
   }
 }
 
@@ -204,7 +204,7 @@ class Capture {
     return { stdout: whole('stdout'), stderr: whole('stderr'), truncated: this.#truncated };
   }
 
-  /** Whole chunks that the tail does not need any more. */
+  /** Drops whole chunks that the tail no longer needs. */
   #dropHead(stream: 'stdout' | 'stderr'): void {
     const chunks = this.#chunks[stream];
     while (this.#sizes[stream] - (chunks[0]?.length ?? 0) >= this.#maxBytes)

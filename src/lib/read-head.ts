@@ -2,8 +2,8 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 
 /**
- * The first bytes of a file that somebody else made: '' where there is none, and where a link, a pipe or a device stands in
- * its place (which might lead anywhere, or never end).
+ * Returns the first bytes of a file that an untrusted process wrote; '' when there is none. Links, pipes and devices
+ * give '' too, because they may lead anywhere or block.
  */
 export async function readHead(file: string, maxBytes: number): Promise<string> {
   try {

@@ -5,8 +5,8 @@ const LIMIT_MS = 5 * 60_000;
 const PROGRAMS = { PATH: '/usr/local/bin:/usr/bin:/bin' };
 
 /**
- * Removes a folder with all in it, also where a tool took its own permissions away or nested folders deeper than a path may
- * be long. Never follows links. Throws when something is left.
+ * Removes a folder with its content, even when a tool removed permissions or nested folders deeper than the longest
+ * path. Never follows links. Throws when anything is left.
  */
 export async function removeTree(path: string | Buffer): Promise<void> {
   try {
@@ -17,7 +17,7 @@ export async function removeTree(path: string | Buffer): Promise<void> {
   }
 }
 
-/** `rm` and `chmod` walk by open folders, so no path is too long for them. Gives the first line of what `rm` said. */
+/** `rm` and `chmod` walk by open folders, so no path is too long for them. Returns the first line that `rm` printed. */
 async function removeRelatively(path: string): Promise<string> {
   const run = (...argv: string[]) => runChild({ argv, cwd: '/', env: PROGRAMS, timeoutMs: LIMIT_MS });
   await run('chmod', '-R', 'u+rwX', '--', path);

@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Reads the secret in a file; creates it (64 random hexadecimal digits) when the file is missing. Concurrent callers get the same secret. */
+/**
+ * Reads the secret in a file. Creates it (by default 64 random hexadecimal digits) when the file is missing. Concurrent
+ * callers get the same secret.
+ */
 export async function secretFile(path: string, make = () => randomBytes(32).toString('hex')): Promise<string> {
   const known = await readSecret(path);
   if (known !== undefined) return known;
@@ -19,7 +22,7 @@ export async function secretFile(path: string, make = () => randomBytes(32).toSt
   return (await readSecret(path))!;
 }
 
-/** Undefined where there is no such file. */
+/** Returns undefined when there is no such file. */
 export async function readSecret(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, 'utf8')).trim();

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 
-/** Line breaks and tabs stay, colours and all else that steers a terminal goes. */
+/** Keeps line breaks and tabs; removes colours and all other control characters. */
 export function withoutControls(text: string): string {
   return stripVTControlCharacters(text.replaceAll('\r\n', '\n')).replaceAll(/[^\P{Cc}\n\t]/gu, '');
 }
@@ -8,7 +8,7 @@ export function withoutControls(text: string): string {
 const ESCAPE = '\u001b';
 const COLOUR = new RegExp(`(${ESCAPE}\\[[0-9;:]*m)`);
 
-/** What somebody else's program printed, for a terminal: its colours stay, all else that moves the cursor or says something to the terminal goes. */
+/** Makes a program's output safe for a terminal: keeps its colours, removes every other control sequence. */
 export function forTerminal(text: string): string {
   return text
     .split(COLOUR)

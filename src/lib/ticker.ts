@@ -6,7 +6,7 @@ export interface TickerOptions {
   name: string;
   everyMs: number;
   log: Log;
-  /** One round. `again` starts the next at once: there was more than one round could take. */
+  /** Runs one round. `again` starts the next one at once, because work is left. */
   tick: (signal: AbortSignal) => Promise<'again' | undefined | void>;
 }
 

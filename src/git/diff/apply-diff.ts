@@ -6,9 +6,9 @@ import { withoutFirstFolder } from './header-name.ts';
 import { namesOf, prefixEvidence, resolvePaths } from './section-paths.ts';
 
 export interface ApplyOptions {
-  /** Leading folders to strip; undefined: found as git and patch find it. */
+  /** Number of leading folders to strip; undefined to decide as git and patch do. */
   strip: number | undefined;
-  /** The base is the one that the caller named: line numbers are exact. */
+  /** True when the caller named the base, so that line numbers are exact. */
   exact: boolean;
   format: ObjectFormat;
 }
@@ -24,8 +24,8 @@ type Attempt =
   | { ok: false; problem: SectionProblem };
 
 /**
- * Applies diffs one after the other to a draft: each to what the one before left. All are read with one strip level: 1,
- * unless only the bare paths fit; where both fit and the headers do not tell them apart, the diff is refused.
+ * Applies diffs to a draft in order, each to the result of the one before. All use one strip level: 1, unless only the
+ * unstripped (bare) paths fit. When both levels fit and the headers do not decide, the diff is refused.
  */
 export async function applyDiffs(
   base: TreeDraft,
@@ -47,11 +47,13 @@ export async function applyDiffs(
 function bothFit(stripped: Extract<Attempt, { ok: true }>, bare: Extract<Attempt, { ok: true }>): AppliedDiffs {
   const [with1, with0] = [stripped, bare].map(({ draft }) => draft.touched().toSorted()) as [string[], string[]];
   if (JSON.stringify(with1) === JSON.stringify(with0)) return answer(stripped);
-  const messages = `the file names fit the branch with 1 folder stripped (${with1[0]}) and with none (${with0[0]}): say which with strip`;
+  const messages = `the file names fit the branch with 1 folder stripped (${with1[0]}) and with none (${with0[0]}): set strip to 1 or 0`;
   return { ok: false, reason: 'ambiguous_paths', evidence: { messages, stripped: with1, bare: with0 } };
 }
 
-/** `b/x` against /dev/null, or `a/x`: git's prefixes, even where the branch has a folder of that name. */
+/**
+ * True for `b/x` or `a/x` against /dev/null. These are git's prefixes, even when the branch has a folder of that name.
+ */
 function followsConvention(sections: readonly FileSection[]): boolean {
   return sections.some((section) => {
     const { old, fresh } = namesOf(section);
@@ -60,8 +62,8 @@ function followsConvention(sections: readonly FileSection[]): boolean {
 }
 
 /**
- * Bare names of new files must lead into folders that the branch has, unless something else says that the names are bare:
- * the headers, a file of the same diff that is on the branch by its bare name, or equal names on both sides.
+ * A new file with a bare name must go into a folder that the branch has, unless other evidence says that names are
+ * bare: the headers, another file of the diff that exists by its bare name, or equal names on both sides.
  */
 function mayBeBare(sections: readonly FileSection[], base: TreeDraft, evidence: 'bare' | undefined): boolean {
   if (evidence === 'bare') return true;
@@ -104,7 +106,7 @@ async function attempt(
   }
   const both = draft.collision();
   if (both === undefined) return { ok: true, draft, strip, notes };
-  const messages = `${both} would be a file and a folder at once`;
+  const messages = `${both} would be both a file and a folder`;
   return {
     ok: false,
     problem: { stage: 'content', reason: 'does_not_apply', evidence: { messages, line: 1, path: both } },

@@ -7,7 +7,7 @@ import type { FileSection, Hunk } from './diff-model.ts';
 import { applyHunks, type HunkOffset } from './place-hunks.ts';
 import { namesIn, resolvePaths, type SectionPaths } from './section-paths.ts';
 
-/** Told in the evidence of a patch that was taken. */
+/** Notes for the evidence of an accepted patch. */
 export interface SectionNotes {
   path: string;
   offsets: HunkOffset[];
@@ -16,7 +16,7 @@ export interface SectionNotes {
 }
 
 export interface SectionProblem {
-  /** `paths`: the names lead nowhere, so another strip level may be meant. */
+  /** `paths` means that the names do not fit the branch, so another strip level may be right. */
   stage: 'paths' | 'content';
   reason: 'malformed' | 'does_not_apply' | 'unsafe_path' | 'submodule_entry';
   evidence: { messages: string; line: number; path: string; hunk?: number; offset?: number };
@@ -27,24 +27,26 @@ export type AppliedSection = { ok: true; notes: SectionNotes } | { ok: false; pr
 export interface SectionScene {
   /** Changed by each section in turn. */
   draft: TreeDraft;
-  /** As the diff found it: renames and copies of one diff all refer to that. */
+  /** The files before this diff: all its renames and copies refer to them. */
   before: TreeDraft;
-  /** Paths that the diff renames away or removes: another section may write them. */
+  /** Paths that the diff renames away, so that another section may write them. */
   vacated: ReadonlySet<string>;
   /** Paths that a section of this diff has written. */
   written: Set<string>;
   /** Paths that a section of this diff has changed in place. */
   modified: Set<string>;
-  /** Bytes of content that sections may still be applied to: many sections of one large file cost its size each time. */
+  /**
+   * Remaining bytes of content that sections may read. It bounds the cost of many sections of one large file, because
+   * each section reads the whole file.
+   */
   budget: { bytes: number };
   strip: number;
   exact: boolean;
   format: ObjectFormat;
 }
 
-/** Puts one section of a diff into the draft, or says why it cannot be; then nothing of it is in the draft. */
+/** Applies one section of a diff to the draft, or returns the problem and leaves the draft unchanged. */
 export async function applySection(section: FileSection, scene: SectionScene): Promise<AppliedSection> {
-  // Renames and copies of one diff refer to the files as the diff found them.
   const source = section.moved === undefined ? scene.draft : scene.before;
   const paths = pathsOf(section, scene, source);
   if ('ok' in paths) return paths;
@@ -56,16 +58,16 @@ export async function applySection(section: FileSection, scene: SectionScene): P
   const before = old === undefined ? Buffer.alloc(0) : await source.read(from!);
   scene.budget.bytes -= before.length;
   if (scene.budget.bytes < 0) {
-    const problem = 'is changed so many times that its size adds up to too much';
+    const problem = 'exceeds the limit on file content that one patch may read: split the patch';
     return fails(section, 'content', 'malformed', { path, problem });
   }
   const after = contentAfter(section, before, scene);
   if ('problem' in after) return fails(section, 'content', after.reason, { path, ...after });
   if (to === undefined && after.content.length > 0) {
-    return fails(section, 'content', 'does_not_apply', { path, problem: 'holds more than the diff removes' });
+    return fails(section, 'content', 'does_not_apply', { path, problem: 'has lines that the diff does not remove' });
   }
   if (to === from && after.content.equals(before) && mode === old?.mode) {
-    return fails(section, 'content', 'malformed', { path, problem: 'is named and nothing of it changes' });
+    return fails(section, 'content', 'malformed', { path, problem: 'is named but not changed' });
   }
   write(scene, { paths, mode, content: after.content });
   const { offsets, lineEndsConverted } = after;
@@ -73,7 +75,7 @@ export async function applySection(section: FileSection, scene: SectionScene): P
   return { ok: true, notes: { path, offsets, lineEndsConverted, otherThanIndexed } };
 }
 
-/** The index line says what the old content becomes, and it became something else: the diff was cut or edited. */
+/** True when the old content is the one of the index line but the new content is not: the diff was cut or edited. */
 function isOtherThanIndexed(
   { blobs, hunks }: FileSection,
   { before, after, format }: { before: Buffer; after: Buffer; format: ObjectFormat },
@@ -82,7 +84,7 @@ function isOtherThanIndexed(
   return after.length > 0 && !blobId(after, format).startsWith(blobs.new);
 }
 
-/** Where the section reads and writes; a refusal where its names lead nowhere, out of the repository, or onto another file. */
+/** Resolves the section's paths. Refuses names that do not exist, leave the repository, or hit another file. */
 function pathsOf(section: FileSection, scene: SectionScene, source: TreeDraft): SectionPaths | AppliedSection {
   const { draft, before, strip, vacated, modified } = scene;
   const absolute = namesIn(section).find((name) => name.startsWith('/'));
@@ -90,7 +92,7 @@ function pathsOf(section: FileSection, scene: SectionScene, source: TreeDraft): 
     return fails(section, 'content', 'unsafe_path', { path: absolute, problem: 'is an absolute path' });
   }
   if (section.newName?.nonexistent) {
-    const problem = 'is removed in the words of svn, which other tools read as an empty file: send a git diff';
+    const problem = `is removed by svn's "(nonexistent)", which other tools read as an empty file: send a git diff`;
     return fails(section, 'content', 'malformed', { path: section.newName.name, problem });
   }
   const paths = resolvePaths(section, strip, (path) => source.find(path) !== undefined);
@@ -98,11 +100,12 @@ function pathsOf(section: FileSection, scene: SectionScene, source: TreeDraft): 
   const [from, to] = [fromOf(paths), toOf(paths)];
   const unsafe = [from, to].find((path) => path !== undefined && isUnsafe(path, before));
   if (unsafe !== undefined) {
-    const problem = 'is not a path inside the repository that may be written';
+    const problem = 'is outside the repository or has a name that is not allowed';
     return fails(section, 'content', 'unsafe_path', { path: unsafe, problem });
   }
   if (paths.kind === 'renamed' && modified.has(paths.from)) {
-    const problem = 'is changed and then renamed in one diff, which are two commits: send them as mails';
+    const problem =
+      'is changed and then renamed in one diff: send the two commits as separate mails (git format-patch)';
     return fails(section, 'content', 'malformed', { path: paths.from, problem });
   }
   if (to !== undefined && to !== from && draft.find(to) !== undefined && !vacated.has(to)) {
@@ -142,7 +145,7 @@ function isUnsafe(path: string, before: TreeDraft): boolean {
 
 type Refused = { reason: SectionProblem['reason']; problem: string };
 
-/** The mode that the file gets; a refusal where the section is of another kind of file. */
+/** Returns the new mode of the file; refuses a section that is for another kind of file. */
 function modeAfter(section: FileSection, old: DraftFile | undefined): string | Refused {
   const { oldMode, newMode } = section;
   const submodule = { reason: 'submodule_entry', problem: 'is a submodule, and submodules are not supported' } as const;
@@ -151,12 +154,12 @@ function modeAfter(section: FileSection, old: DraftFile | undefined): string | R
   if (declaredOld === 'unknown' || declaredNew === 'unknown') {
     return { reason: 'malformed', problem: `has a mode that git does not know: ${newMode ?? oldMode}` };
   }
-  // A move without a change of content names no mode: the old one holds.
+  // A rename or copy without a change of content names no mode: the old mode stays.
   const speaksOfKind = section.moved === undefined || declaredOld !== undefined;
   if (old !== undefined && speaksOfKind && isLink(old.mode) !== isLink(declaredOld ?? MODES.file)) {
     const problem = isLink(old.mode)
-      ? 'is a symbolic link, and the diff is of a file'
-      : 'is a file, and the diff is of a symbolic link';
+      ? 'is a symbolic link, but the diff changes a file'
+      : 'is a file, but the diff changes a symbolic link';
     return { reason: 'does_not_apply', problem };
   }
   return declaredNew ?? old?.mode ?? MODES.file;
@@ -166,7 +169,7 @@ function isLink(mode: string): boolean {
   return mode === MODES.link;
 }
 
-/** As git stores it: of a file's permissions only the executable bit counts. */
+/** Returns the mode as git stores it: only the executable bit of a file's permissions counts. */
 function canonical(mode: string | undefined): string | undefined {
   if (mode === undefined || mode === MODES.link) return mode;
   if (!/^100[0-7]{3}$/.test(mode)) return 'unknown';
@@ -184,7 +187,8 @@ function contentAfter(
   if (binary !== undefined) return binaryContent(section, old, scene.format);
   if (hunks.length === 0) return contentWithoutHunks(section, old, scene.format);
   const text = old.toString('latin1');
-  // A system that writes CRLF converted the headers as well; the file itself may have them too.
+  // A system that writes CRLF converted the headers too. The file itself may also have CRLF, so both variants are
+  // tried.
   const variants = section.carriageReturns ? [withoutCarriageReturns(hunks), hunks] : [hunks];
   const placed = variants.map((variant) => applyHunks(text, variant, scene));
   const taken = placed.find(({ ok }) => ok) ?? placed[0]!;
@@ -197,10 +201,10 @@ function contentAfter(
   return { content: Buffer.from(taken.content, 'latin1'), offsets: taken.offsets, lineEndsConverted };
 }
 
-/** A change of mode or name alone, or an empty file: anything else would have lost its content on the way. */
+/** Accepts a change of mode or name alone, or an empty new file. Otherwise the content was lost on the way. */
 function contentWithoutHunks({ declared, blobs }: FileSection, old: Buffer, format: ObjectFormat): Content | Refused {
   if (declared === 'new' && blobs !== undefined && !blobId(old, format).startsWith(blobs.new)) {
-    return { reason: 'malformed', problem: `is new with the content ${blobs.new}, which the diff does not hold` };
+    return { reason: 'malformed', problem: `is new with the content ${blobs.new}, which the diff does not include` };
   }
   return { content: old, offsets: [], lineEndsConverted: false };
 }
@@ -212,18 +216,21 @@ function withoutCarriageReturns(hunks: readonly Hunk[]): Hunk[] {
   }));
 }
 
-/** A binary change is taken only between the very contents that its `index` line names. */
+/** Accepts a binary change only between the exact contents that its `index` line names. */
 function binaryContent({ binary, blobs }: FileSection, old: Buffer, format: ObjectFormat): Content | Refused {
   if (blobs === undefined) return { reason: 'malformed', problem: 'has binary data without an index line' };
   if (old.length > 0 && !blobId(old, format).startsWith(blobs.old)) {
-    return { reason: 'does_not_apply', problem: `is not the content ${blobs.old} that the binary change is of` };
+    return {
+      reason: 'does_not_apply',
+      problem: `does not have the content ${blobs.old} that the binary change starts from`,
+    };
   }
   const content = unpackBinary(binary!, old);
   if (content === undefined) return { reason: 'malformed', problem: 'has binary data that cannot be unpacked' };
   const isRight = content.length === 0 || blobId(content, format).startsWith(blobs.new);
   return isRight
     ? { content, offsets: [], lineEndsConverted: false }
-    : { reason: 'malformed', problem: `becomes another content than ${blobs.new}` };
+    : { reason: 'malformed', problem: `does not become the content ${blobs.new} of the index line` };
 }
 
 function fails(

@@ -1,13 +1,13 @@
 import { inflateSync } from 'node:zlib';
 import { type BinaryContent, type DiffLines, MalformedDiff } from './diff-model.ts';
 
-/** Larger contents are refused before they are unpacked. */
+/** Refuses larger contents before they are unpacked. */
 const MAX_BYTES = 512 * 1024 * 1024;
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~';
 const BLOCK = /^(literal|delta) (\d{1,10})\r?$/;
 const DATA = /^[A-Za-z][0-9A-Za-z!#$%&()*+\-;<=>?@^_`{|}~]+\r?$/;
 
-/** Reads what follows `GIT binary patch`: the new content, and the old one where git wrote it as well. */
+/** Reads the lines after `GIT binary patch`: the new content. The old content may follow and is skipped. */
 export function readBinaryContent(cursor: DiffLines): BinaryContent {
   const content = readBlock(cursor);
   if (BLOCK.test(cursor.peek() ?? '')) readBlock(cursor);
@@ -27,7 +27,7 @@ function readBlock(cursor: DiffLines): BinaryContent {
   return content;
 }
 
-/** The new content of a file; undefined when the data do not fit their form or the old content. */
+/** Returns the new content of a file; undefined when the data are invalid or do not fit the old content. */
 export function unpackBinary({ kind, sizeBytes, lines }: BinaryContent, old: Buffer): Buffer | undefined {
   if (sizeBytes > MAX_BYTES) return undefined;
   try {
@@ -40,7 +40,7 @@ export function unpackBinary({ kind, sizeBytes, lines }: BinaryContent, old: Buf
   }
 }
 
-/** The first character is the number of bytes (A = 1 … z = 52); then five digits for each four bytes. */
+/** Decodes git's base85: one character for the length (A = 1 … z = 52), then five digits for each four bytes. */
 function decodeLine(line: string): Buffer {
   const lead = line.charCodeAt(0);
   const length = lead >= 97 ? lead - 97 + 27 : lead - 65 + 1;
@@ -53,7 +53,7 @@ function decodeLine(line: string): Buffer {
   return bytes.subarray(0, length);
 }
 
-/** git's pack delta: two sizes, then copies from the old content and insertions. */
+/** Applies git's pack delta: two sizes, then copies from the old content and insertions. */
 function applyDelta(delta: Buffer, old: Buffer): Buffer | undefined {
   let at = 0;
   const readSize = (): number => {

@@ -7,11 +7,11 @@ import { type AppliedDiffs, applyDiffs } from './apply-diff.ts';
 import type { FileSection } from './diff-model.ts';
 import { prefixEvidence, resolvePaths } from './section-paths.ts';
 
-/** How far back the branch is searched. */
+/** Number of commits of the branch that are searched. */
 const MAX_COMMITS = 5_000;
-/** A shorter id could mean anything. */
+/** A shorter abbreviated id is too ambiguous to identify a blob. */
 const MIN_ID_LENGTH = 7;
-/** What git writes in the place of a file that does not exist. */
+/** The id that git writes for a file that does not exist. */
 const NO_BLOB = /^0+$/;
 const MERGER = { name: 'Sluice', email: 'merge@sluice.invalid' };
 
@@ -23,8 +23,8 @@ interface PathChange {
 }
 
 /**
- * The newest commit on the first-parent line of the branch whose files are the ones that a git patch names by their blobs.
- * Undefined when the patch names none, or no such commit is found.
+ * Returns the newest first-parent ancestor of the tip whose files have the blobs that a git patch names. Undefined when
+ * the patch names none, or no such commit is found.
  */
 export async function findBlobBase(
   mirror: Mirror,
@@ -37,7 +37,7 @@ export async function findBlobBase(
   for (const path of wanted.keys()) state.set(path, files.find(path)?.blob ?? '');
   const changes = await changesOf(mirror, { tip, paths: [...wanted.keys()], options: ['--first-parent', '-m'] });
   for (const [commit, ofCommit] of Map.groupBy(changes, (change) => change.commit)) {
-    // The state before this commit.
+    // `state` now describes the parent of this commit.
     for (const { path, oldBlob } of ofCommit) state.set(path, oldBlob);
     const fits = [...wanted].every(([path, id]) => state.get(path)?.startsWith(id));
     if (fits) return (await mirror.longLived.info(`${commit}^1^{commit}`))?.id;
@@ -46,8 +46,9 @@ export async function findBlobBase(
 }
 
 /**
- * Merges as `git am -3` does where no one commit has all the blobs: a made-up base holds them, the patch is applied there and
- * merged with the tip. Only blobs that some commit of the branch held at the same path are used. Undefined when it cannot be.
+ * Merges as `git am -3` does when no single commit has all the blobs: applies the patch to a synthetic base that holds
+ * them, and merges the result with the tip. Uses only blobs that a commit of the branch held at the same path.
+ * Undefined when this fails.
  */
 export async function mergeByBlobs(
   mirror: Mirror,
@@ -76,7 +77,7 @@ export async function mergeByBlobs(
   return merged.clean ? { tree: merged.tree, applied } : undefined;
 }
 
-/** By path, the blob that each file must have; undefined when a section of an existing file names none. */
+/** Maps each path to the blob that it must have; undefined when a section of an existing file names none. */
 function wantedBlobs(sections: readonly FileSection[]): Map<string, string> | undefined {
   const strip = prefixEvidence(sections) === 'bare' ? 0 : 1;
   const wanted = new Map<string, string>();
@@ -85,20 +86,20 @@ function wantedBlobs(sections: readonly FileSection[]): Map<string, string> | un
     const paths = resolvePaths(section, strip, () => true);
     if ('problem' in paths) return undefined;
     const from = 'from' in paths ? paths.from : paths.kind === 'new' ? undefined : paths.path;
-    // A move or a change of mode alone names no blob, and takes whatever content there is.
+    // A rename or a change of mode alone names no blob and fits any content.
     const needsContent = section.hunks.length > 0 || section.binary !== undefined;
     if (from !== undefined && needsContent && !made.has(from) && !wanted.has(from)) {
       const id = section.blobs?.old;
       if (id === undefined || id.length < MIN_ID_LENGTH || NO_BLOB.test(id)) return undefined;
       wanted.set(from, id);
     }
-    // What an earlier mail of a series made is not on the branch.
+    // A file that an earlier mail of the series made is not on the branch.
     made.add('to' in paths ? paths.to : paths.path);
   }
   return wanted.size === 0 ? undefined : wanted;
 }
 
-/** Newest first. */
+/** Lists the changes of the paths on the branch, newest first. */
 async function changesOf(
   mirror: Mirror,
   { tip, paths, options }: { tip: string; paths: readonly string[]; options: readonly string[] },

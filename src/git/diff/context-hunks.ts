@@ -5,7 +5,7 @@ const OLD_RANGE = /^\*\*\* (\d{1,10})(?:,(\d{1,10}))? \*{4}\r?$/;
 const NEW_RANGE = /^--- (\d{1,10})(?:,(\d{1,10}))? -{4}\r?$/;
 const NO_NEWLINE = /^\\ /;
 
-/** One side of a hunk as it stands there: marked lines, or none where the side holds no change. */
+/** One side of a hunk as written: marked lines, or none when this side has no change. */
 interface Side {
   line: number;
   start: number;
@@ -29,7 +29,7 @@ function readHunk(cursor: DiffLines): Hunk {
   const oldLines = linesOf(old, fresh);
   const freshLines = linesOf(fresh, old);
   const lines = weave(oldLines, freshLines, line);
-  // Without context a range of one line may stand for the place after it.
+  // Without context, a range of one line may only name the line after which lines are inserted.
   const insertsAfter = oldLines.length === 0;
   return { line, oldStart: insertsAfter && old.count === 0 ? 0 : old.start, lines };
 }
@@ -51,14 +51,14 @@ function readSide(cursor: DiffLines, range: RegExp, isLine: RegExp): Side {
     }
   }
   const next = cursor.peek();
-  // `--- ` may be the range of the other side, or the next file's name.
+  // `--- ` may start the range of the other side, or the name of the next file.
   if (next !== undefined && isLine.test(next) && !/^--- /.test(next) && !/^-- ?\r?$/.test(next)) {
-    throw new MalformedDiff(cursor.number, `the range of line ${line} counts ${side.count} lines and more stand there`);
+    throw new MalformedDiff(cursor.number, `the range of line ${line} counts ${side.count} lines, but more follow`);
   }
   return side;
 }
 
-/** A side without changes is left out of a context diff: it consists of the unchanged lines of the other. */
+/** A context diff leaves out a side without changes: it consists of the unchanged lines of the other side. */
 function linesOf(side: Side, other: Side): Side['lines'] {
   const lines = side.lines.length > 0 ? side.lines : other.lines.filter(({ mark }) => mark === ' ');
   const isPlace = lines.length === 0 && side.count === 1;
@@ -88,14 +88,14 @@ function weave(old: Side['lines'], fresh: Side['lines'], line: number): HunkLine
   return woven;
 }
 
-/** The marked lines that stand together from a place on. */
+/** Returns the run of changed lines that starts at `from`. */
 function changedFrom(lines: Side['lines'], from: number): Side['lines'] {
   let end = from;
   while (end < lines.length && lines[end]!.mark !== ' ') end += 1;
   return lines.slice(from, end);
 }
 
-/** `!` stands on both sides of a change; `-` and `+` on their own side alone. */
+/** Checks the marks of one change: `!` must occur on both sides, `-` and `+` on their own side alone. */
 function assertPaired(removed: Side['lines'], added: Side['lines'], line: number): void {
   const marks = new Set([...removed, ...added].map(({ mark }) => mark));
   const isChange = marks.has('!');
@@ -104,5 +104,5 @@ function assertPaired(removed: Side['lines'], added: Side['lines'], line: number
 }
 
 function disagreement(line: number): MalformedDiff {
-  return new MalformedDiff(line, 'the two sides of this hunk disagree about what changes and what stays');
+  return new MalformedDiff(line, 'the two sides of this hunk disagree about which lines change');
 }

@@ -1,61 +1,61 @@
-/** One line of a hunk. `text` holds its bytes as Latin-1, with the newline unless the file ends there without one. */
+/** One line of a hunk. `text` holds its bytes as Latin-1, and its newline unless the file ends there without one. */
 export interface HunkLine {
   kind: 'context' | 'removed' | 'added';
   text: string;
 }
 
 export interface Hunk {
-  /** Line of the input at which the hunk begins, from 1. */
+  /** Line of the input at which the hunk starts, from 1. */
   line: number;
-  /** Line of the old file that the header names, from 1; with no old lines, the line after which it inserts. */
+  /** Line of the old file in the hunk header, from 1. For a hunk without old lines, the line that it inserts after. */
   oldStart: number;
   lines: HunkLine[];
 }
 
-/** A file name as a header line gives it, before folders are stripped. */
+/** A file name from a header line, before folders are stripped. */
 export interface HeaderName {
   /** Bytes as Latin-1. */
   name: string;
-  /** True when the date behind it is the epoch: GNU diff writes that for a file that does not exist. */
+  /** True when the date after it is the epoch: GNU diff writes that for a file that does not exist. */
   epoch: boolean;
-  /** True for svn's "(nonexistent)", which other tools do not read. */
+  /** True for svn's "(nonexistent)", which other tools do not understand. */
   nonexistent: boolean;
 }
 
 export interface BinaryContent {
   kind: 'literal' | 'delta';
   sizeBytes: number;
-  /** Base85 lines as they stand in the input. */
+  /** Base85 lines as in the input. */
   lines: string[];
 }
 
-/** Everything that a diff says of one file. */
+/** The part of a diff that concerns one file. */
 export interface FileSection {
-  /** Line of the input at which its header begins, from 1. */
+  /** Line of the input at which its header starts, from 1. */
   line: number;
-  /** Names of a `diff --git` line; undefined for a plain or context diff. Empty where that line cannot be split. */
+  /** Names of a `diff --git` line; `unclear` when that line cannot be split; undefined for a plain or context diff. */
   gitNames: { old: string; new: string } | 'unclear' | undefined;
-  /** Of an extended git header, the kinds of lines that it has: each may stand there once. */
+  /** Kinds of lines that an extended git header has; each may occur once. */
   headerLines: Set<string>;
-  /** `--- ` and `+++ ` (`*** ` and `--- ` in a context diff). */
+  /** Names of the `--- ` and `+++ ` lines (`*** ` and `--- ` in a context diff). */
   oldName: HeaderName | undefined;
   newName: HeaderName | undefined;
-  /** `Index: ` before a plain diff. */
+  /** Name of the `Index: ` line before a plain diff. */
   indexName: string | undefined;
   moved: { kind: 'rename' | 'copy'; from: string; to: string } | undefined;
-  /** `new file mode` and `deleted file mode` of a git header. */
+  /** From `new file mode` or `deleted file mode` of a git header. */
   declared: 'new' | 'deleted' | undefined;
   oldMode: string | undefined;
   newMode: string | undefined;
-  /** Object ids of the `index` line, as far as they are spelled out. */
+  /** Object ids of the `index` line, often abbreviated. */
   blobs: { old: string; new: string } | undefined;
   hunks: Hunk[];
   binary: BinaryContent | undefined;
-  /** True when its header lines end in a carriage return: the diff went through a system that writes CRLF. */
+  /** True when its header lines end in a carriage return because a system that writes CRLF converted the diff. */
   carriageReturns: boolean;
 }
 
-/** What was changed in a diff so that it could be read; each is told in the patch's evidence. */
+/** Repairs that made a diff readable; each is recorded in the patch's evidence. */
 export interface RepairNotes {
   newline_added?: true;
   blank_lines_added?: number;
@@ -69,7 +69,7 @@ export interface ReadDiff {
 
 export const DEV_NULL = '/dev/null';
 
-/** The diff breaks its own form. The message names the line and what was expected there. */
+/** Thrown for a diff that breaks its own format. The message names the line and what was expected there. */
 export class MalformedDiff extends Error {
   readonly line: number;
 
@@ -79,7 +79,6 @@ export class MalformedDiff extends Error {
   }
 }
 
-/** A cursor over the lines of a diff. */
 export class DiffLines {
   readonly lines: readonly string[];
   at = 0;
@@ -98,19 +97,19 @@ export class DiffLines {
     return this.at + 1;
   }
 
-  /** The current line or one further on; undefined beyond the end. */
+  /** Returns the current line or one further on; undefined beyond the end. */
   peek(ahead = 0): string | undefined {
     return this.lines[this.at + ahead];
   }
 
-  /** Takes a line that names a file or its kind. All of them must end alike: what wrote CRLF wrote it everywhere. */
+  /** Takes a header line. All of them must end alike, because a conversion to CRLF changes every line. */
   takeHeader(): string {
     const { number } = this;
     const line = this.take();
     const carriageReturn = line.endsWith('\r');
     this.#carriageReturns ??= carriageReturn;
     if (this.#carriageReturns !== carriageReturn) {
-      throw new MalformedDiff(number, 'this header line ends in another way (CRLF or LF) than those before it');
+      throw new MalformedDiff(number, 'this header line ends differently (CRLF or LF) from the header lines before it');
     }
     return line;
   }

@@ -3,7 +3,7 @@ import { DEV_NULL, type DiffLines, type FileSection, MalformedDiff, type RepairN
 import { differInPrefix, readGitNames, readHeaderName, unquote, withoutCarriageReturn } from './header-name.ts';
 import { readUnifiedHunks } from './unified-hunks.ts';
 
-/** Reads one file's section of a git diff, from its `diff --git` line on. */
+/** Reads one file's section of a git diff, starting at its `diff --git` line. */
 export function readGitSection(cursor: DiffLines, repairs: RepairNotes): FileSection {
   const section = emptySection(cursor);
   const { number } = cursor;
@@ -30,7 +30,7 @@ export function readGitSection(cursor: DiffLines, repairs: RepairNotes): FileSec
   return section;
 }
 
-/** The two lines that name a file; both marks (`--- `, `+++ `, `*** `) have four characters. */
+/** Reads the two lines that name a file. Each mark (`--- `, `+++ `, `*** `) has four characters. */
 export function readNames(cursor: DiffLines): FileSection {
   const section = emptySection(cursor);
   const { number } = cursor;
@@ -58,7 +58,7 @@ function emptySection(cursor: DiffLines): FileSection {
   };
 }
 
-/** Takes one line of an extended git header; false when the current line is none. */
+/** Takes one line of an extended git header; returns false when the current line is none. */
 function readExtendedHeader(cursor: DiffLines, section: FileSection): boolean {
   const line = withoutCarriageReturn(cursor.peek()!);
   const { number } = cursor;
@@ -94,13 +94,13 @@ function takeMode(section: FileSection, kind: string, mode: string): void {
   if (kind === 'deleted file') section.declared = 'deleted';
 }
 
-/** A second line of one kind is of another file, whose `diff --git` line was lost. */
+/** Refuses a second line of one kind: it belongs to another file, whose `diff --git` line was lost. */
 function noteOnce({ headerLines, line }: FileSection, kind: string, number: number): void {
   if (headerLines.has(kind)) throw new MalformedDiff(number, `a second "${kind}" in the header of line ${line}`);
   headerLines.add(kind);
 }
 
-/** Lines that belong together, and those that exclude each other. */
+/** Header lines that must occur together (TOGETHER), and header lines that exclude each other (APART). */
 const TOGETHER: readonly (readonly [string, string])[] = [
   ['old mode', 'new mode'],
   ['rename from', 'rename to'],
@@ -111,7 +111,7 @@ const APART: readonly (readonly string[])[] = [
 ];
 
 /**
- * Throws where the lines of a header contradict each other: then they are of several files, or one of them was changed by
+ * Throws when the lines of a header contradict each other. They then belong to several files, or one was edited by
  * hand, and part of a change would be lost.
  */
 function assertConsistent(section: FileSection, gitLine: string): void {
@@ -120,27 +120,29 @@ function assertConsistent(section: FileSection, gitLine: string): void {
   const alone = TOGETHER.find(([one, other]) => has(one) !== has(other));
   if (alone !== undefined) throw new MalformedDiff(line, `the header has only one of "${alone[0]}" and "${alone[1]}"`);
   const apart = APART.map((kinds) => kinds.filter(has)).find((kinds) => kinds.length > 1 && !isMoveWithMode(kinds));
-  if (apart !== undefined) throw new MalformedDiff(line, `the header has "${apart[0]}" and "${apart[1]}"`);
+  if (apart !== undefined)
+    throw new MalformedDiff(line, `the header has "${apart[0]}" and "${apart[1]}", which exclude each other`);
   const problem = section.moved === undefined ? namesProblem(section) : movedProblem(section, gitLine);
   if (problem !== undefined)
     throw new MalformedDiff(line, `the names in this header contradict each other: ${problem}`);
 }
 
-/** A file may be renamed or copied and change its mode at once. */
+/** A file may be renamed or copied and change its mode in one section. */
 function isMoveWithMode(kinds: readonly string[]): boolean {
   return kinds.length === 2 && kinds[0] === 'old mode';
 }
 
 function namesProblem({ gitNames, oldName, newName, declared, blobs }: FileSection): string | undefined {
-  if (gitNames === undefined || gitNames === 'unclear') return 'the "diff --git" line names no one file';
-  if (gitNames.old !== gitNames.new && !differInPrefix(gitNames)) return 'two files without a rename';
+  if (gitNames === undefined || gitNames === 'unclear') return 'the "diff --git" line does not name one file';
+  if (gitNames.old !== gitNames.new && !differInPrefix(gitNames)) return 'two different files without a rename';
   const isRight = (name: string | undefined, expected: string, gone: boolean): boolean =>
     name === undefined || name === (gone ? DEV_NULL : expected);
-  // Without `new file mode` a file that is new may still be named so.
+  // /dev/null also marks a new or removed file when the line with its mode is missing.
   const isNew = declared === 'new' || (declared === undefined && oldName?.name === DEV_NULL);
   const isGone = declared === 'deleted' || (declared === undefined && newName?.name === DEV_NULL);
-  // git never writes an index line for such a file without the line of its mode, which may say that it is a link.
-  if (declared === undefined && blobs !== undefined && (isNew || isGone)) return 'the line of its mode is missing';
+  // git always writes the mode of a new or removed file that has an index line, and the mode may say that it is a link.
+  if (declared === undefined && blobs !== undefined && (isNew || isGone))
+    return 'the line with the mode of the new or removed file is missing';
   if (!isRight(oldName?.name, gitNames.old, isNew)) return `"--- ${oldName?.name}"`;
   return isRight(newName?.name, gitNames.new, isGone) ? undefined : `"+++ ${newName?.name}"`;
 }
@@ -149,16 +151,16 @@ function movedProblem({ gitNames, oldName, newName, moved }: FileSection, gitLin
   const { from, to } = moved!;
   const isOf = (name: string | undefined, path: string): boolean =>
     name === undefined || name === path || name.endsWith(`/${path}`);
-  if (!isOf(oldName?.name, from)) return `"--- ${oldName?.name}" is not of ${from}`;
-  if (!isOf(newName?.name, to)) return `"+++ ${newName?.name}" is not of ${to}`;
+  if (!isOf(oldName?.name, from)) return `"--- ${oldName?.name}" does not name ${from}`;
+  if (!isOf(newName?.name, to)) return `"+++ ${newName?.name}" does not name ${to}`;
   const fits =
     typeof gitNames === 'object'
       ? isOf(gitNames.old, from) && isOf(gitNames.new, to)
       : gitLine.endsWith(to) && gitLine.slice(0, -to.length).includes(from);
-  return fits ? undefined : `the "diff --git" line is not of ${from} and ${to}`;
+  return fits ? undefined : `the "diff --git" line does not name ${from} and ${to}`;
 }
 
-/** A git header without hunks is complete when it changes a mode or a name, or is of an empty file. */
+/** A git header without hunks is complete when it changes a mode or a name, or adds or removes an empty file. */
 function assertComplete(section: FileSection, cursor: DiffLines): void {
   const { declared, blobs, moved, oldMode, newMode, line, headerLines } = section;
   const isChanged = headerLines.has('similarity') && !headerLines.has('similarity of 100%');

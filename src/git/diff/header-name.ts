@@ -1,10 +1,10 @@
 import { type HeaderName, MalformedDiff } from './diff-model.ts';
 
 const DATE = / {1,8}(\d{4}-\d\d-\d\d[ T]\d\d:\d\d.{0,40}|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{5,8} \d{4}.{0,10})$/;
-/** The widest offset from UTC: a date without a zone this close to the epoch is the epoch. */
+/** The widest offset from UTC. A date without a zone this close to the epoch counts as the epoch. */
 const ZONE_MS = 14 * 3_600_000;
 
-/** Reads the rest of a `--- ` or `+++ ` line: a name, quoted or not, and the date that may follow it. */
+/** Reads the rest of a `--- ` or `+++ ` line: a name, possibly quoted, and an optional date. */
 export function readHeaderName(rest: string, line: number): HeaderName {
   const text = withoutCarriageReturn(rest);
   if (text.startsWith('"')) {
@@ -22,8 +22,8 @@ function withDate(name: string, date: string): HeaderName {
 }
 
 /**
- * Splits the names of a `diff --git` line. Both halves name one file when nothing is renamed, which tells where the first
- * ends; renames carry their names on lines of their own, so there the line may stay unclear.
+ * Splits the names of a `diff --git` line. Without a rename both halves name one file, which tells where the first
+ * ends. A rename carries its names on lines of their own, so for it the result may stay `unclear`.
  */
 export function readGitNames(rest: string, line: number): { old: string; new: string } | 'unclear' {
   const text = withoutCarriageReturn(rest);
@@ -32,7 +32,7 @@ export function readGitNames(rest: string, line: number): { old: string; new: st
     if (end <= 0 || text[end] !== ' ') return 'unclear';
     return { old: unquote(text.slice(0, end), line), new: unquote(text.slice(end + 1), line) };
   }
-  // Both halves are equally long, but for the prefixes: only the middle of the line can part them.
+  // Both halves have equal length except for the prefixes, so only a blank near the middle can separate them.
   const found: { old: string; new: string }[] = [];
   for (let space = text.indexOf(' '); space !== -1; space = text.indexOf(' ', space + 1)) {
     if (Math.abs(text.length - 1 - 2 * space) > MAX_PREFIX) continue;
@@ -42,25 +42,22 @@ export function readGitNames(rest: string, line: number): { old: string; new: st
   return found.length === 1 ? found[0]! : 'unclear';
 }
 
-/** The most by which the two prefixes of a `diff --git` line may differ in length. */
+/** The two prefixes of a `diff --git` line may differ in length by at most this many characters. */
 const MAX_PREFIX = 64;
 
-/** True for `a/x` and `b/x`: two first folders, one file below them. */
+/** True for names such as `a/x` and `b/x`, which differ in their first folder only. */
 export function differInPrefix(names: { old: string; new: string }): boolean {
   const rest = withoutFirstFolder(names.old);
   return names.old !== names.new && rest !== undefined && rest === withoutFirstFolder(names.new);
 }
 
-/** The name without its first folder; undefined where it has none. */
+/** Returns the name without its first folder; undefined when it has no folder. */
 export function withoutFirstFolder(name: string): string | undefined {
   const slash = name.indexOf('/');
   return slash === -1 ? undefined : name.slice(slash + 1);
 }
 
-/**
- * Strips leading folders as `patch -pN` does: a run of slashes counts once, and `.` names nothing. Undefined when the name
- * has too few folders.
- */
+/** Strips folders as `patch -pN` does: a run of slashes counts once, `.` is dropped. Undefined when too few. */
 export function stripFolders(name: string, count: number): string | undefined {
   const parts = name.split(/\/+/);
   if (parts.length <= count) return undefined;
@@ -68,7 +65,7 @@ export function stripFolders(name: string, count: number): string | undefined {
   return left.length === 0 || left.at(-1) === '' ? undefined : left.join('/');
 }
 
-/** Bytes in Latin-1: JavaScript's own trim would remove the last byte of a `à`. */
+/** The text is bytes in Latin-1, so JavaScript's own trim would remove the last byte of a `à`. */
 function withoutBlanks(text: string): string {
   let end = text.length;
   while (end > 0 && ' \t\r'.includes(text[end - 1]!)) end -= 1;
@@ -116,7 +113,7 @@ export function unquote(text: string, line: number): string {
   if (!text.startsWith('"') || !text.endsWith('"') || text.length < 2) return text;
   return text.slice(1, -1).replace(/\\([0-3][0-7]{2}|[\s\S]|$)/g, (_all, code: string) => {
     const character = code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : ESCAPES[code];
-    if (character === undefined) throw new MalformedDiff(line, `\\${code} is no escape of a quoted file name`);
+    if (character === undefined) throw new MalformedDiff(line, `\\${code} is not a valid escape in a quoted file name`);
     return character;
   });
 }

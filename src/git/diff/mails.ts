@@ -12,16 +12,16 @@ export interface Mail {
   authoredAt: string | undefined;
   /** Subject without `[PATCH …]`, and the text above `---`. */
   message: string;
-  /** What follows the text: the diff, as bytes in Latin-1. */
+  /** The diff that follows the text, as bytes in Latin-1. */
   diff: string;
 }
 
-/** More mails than this in one input are refused. */
+/** Refuses an input with more mails than this. */
 export const MAX_MAILS = 1_000;
 const ENVELOPE = /^From ([0-9a-f]{40}|[0-9a-f]{64}|\S+@\S+|\S+) +(Mon|Tue|Wed|Thu|Fri|Sat|Sun) /;
 const HEADER = /^[A-Za-z][A-Za-z0-9-]{0,60}:/;
 
-/** True for a mail box, or for one mail that begins with its header lines. */
+/** True for a mailbox, or for one mail that starts with its header lines. */
 export function isMail(text: string): boolean {
   const lines = text.slice(0, 64_000).replace(/^\s+/, '').split('\n', 200);
   if (ENVELOPE.test(lines[0] ?? '')) return true;
@@ -31,7 +31,9 @@ export function isMail(text: string): boolean {
   return has(/^from: /i) && has(/^(subject|date): /i);
 }
 
-/** Splits a mail box (`git mailsplit`) and reads each mail (`git mailinfo`). Undefined when git cannot. */
+/**
+ * Splits a mailbox (`git mailsplit`) and reads each mail (`git mailinfo`). Undefined on a failure or too many mails.
+ */
 export async function readMails(mirror: Mirror, content: Buffer): Promise<Mail[] | undefined> {
   const folder = join(mirror.dir, 'sluice-tmp', `mails-${randomUUID()}`);
   await mkdir(folder);

@@ -1,10 +1,10 @@
 import type { Hunk } from './diff-model.ts';
 
-/** A hunk that fits, but not at the line that its header names. */
+/** A hunk that fits, but not at the line of its header. */
 export interface HunkOffset {
   hunk: number;
   line: number;
-  /** Lines further down than the header says; negative: further up. */
+  /** Number of lines below the one in the header; negative when above. */
   offset: number;
 }
 
@@ -13,8 +13,9 @@ export type PlacedHunks =
   | { ok: false; hunk: number; line: number; problem: string; offset?: number; needsBase?: true };
 
 /**
- * Applies hunks to a file's content (bytes as Latin-1). `exact`: the content is that of the base which the caller named, so
- * each hunk must fit at its own line. Otherwise it may fit elsewhere, but at one place only. Time is linear in both texts.
+ * Applies hunks to a file's content (bytes as Latin-1). With `exact`, the content is that of the base which the caller
+ * named, so each hunk must fit at its own line. Otherwise it may fit elsewhere, but at one place only. Time is linear
+ * in both texts.
  */
 export function applyHunks(content: string, hunks: readonly Hunk[], { exact }: { exact: boolean }): PlacedHunks {
   const lines = splitLines(content);
@@ -39,7 +40,7 @@ export function applyHunks(content: string, hunks: readonly Hunk[], { exact }: {
       ok: false,
       hunk: hunks.length,
       line: hunks.at(-1)?.line ?? 0,
-      problem: 'a line without a newline would not be the last one',
+      problem: 'would leave a line without a newline before the end of the file',
     };
   }
   return { ok: true, content: made.join(''), offsets };
@@ -48,11 +49,11 @@ export function applyHunks(content: string, hunks: readonly Hunk[], { exact }: {
 interface Wanted {
   old: readonly string[];
   lines: readonly string[];
-  /** Lines before this one belong to earlier hunks. */
+  /** First line that no earlier hunk has used. */
   free: number;
-  /** By how much the hunk before was off. */
+  /** Offset of the previous hunk, in lines. */
   shift: number;
-  /** Lines that may still be searched, for all hunks of the file. */
+  /** Remaining lines that may be searched, for all hunks of the file. */
   budget: { lines: number };
 }
 
@@ -60,7 +61,7 @@ type Found = { at: number } | { problem: string; offset?: number; needsBase?: tr
 
 function atItsLine(hunk: Hunk, wanted: Wanted): Found {
   const at = firstLine(hunk, wanted.old.length);
-  if (at < wanted.free) return { problem: 'overlaps the hunk before it, or stands out of order' };
+  if (at < wanted.free) return { problem: 'overlaps the hunk before it or is out of order' };
   if (matchesAt(wanted, at)) return { at };
   const places = placesOf(wanted, 2);
   if (places.length === 0) return { problem: `does not fit at line ${hunk.oldStart} of the base, nor anywhere else` };
@@ -72,9 +73,9 @@ function nearby(hunk: Hunk, wanted: Wanted): Found {
   const { old, lines, free, shift } = wanted;
   const stated = firstLine(hunk, old.length);
   if (old.length === 0) {
-    // `-0,0` on an empty file is the only place that needs no line to go by.
+    // An empty file is the only one where a hunk without old lines has a unique place.
     if (lines.length === 0) return { at: 0 };
-    const problem = 'adds lines and shows none that stays: give the base that its line numbers are of';
+    const problem = 'adds lines without context: give the base that its line numbers refer to';
     return { problem, needsBase: true };
   }
   const mayStand = (at: number): boolean => mayStandAt(hunk, { at, oldLength: old.length, lines });
@@ -86,18 +87,18 @@ function nearby(hunk: Hunk, wanted: Wanted): Found {
   if (places.length === 1) return { at: places[0]! };
   if (places.length === 0) return { problem: 'does not fit anywhere in the file' };
   const many = places.length === MAX_PLACES ? 'many' : places.length;
-  return { problem: `fits at ${many} places and not at its own line: give the base` };
+  return { problem: `fits at ${many} places, but not at its own line: give the base` };
 }
 
-/** Thousands of hunks that all stand off their lines, in a file of as many lines, are not searched for to the end. */
+/** Limits the search when thousands of hunks are all off their lines in a file of as many lines. */
 const MAX_SEARCHED_LINES = 20_000_000;
-/** More equal places than this are only counted as many. */
+/** More matching places than this are reported as "many". */
 const MAX_PLACES = 1_000;
 
 /**
- * The rules by which git and patch hold a hunk to the ends of a file. A hunk that shows nothing below its change ends the
- * file (git), and so does one that shows less below than above (patch); likewise at the beginning. It may stand where
- * either of them would put it.
+ * Applies the rules by which git and patch tie a hunk to an end of the file. For git, a hunk without context below its
+ * change must end the file; for patch, so must one with less context below than above. The same holds at the start. A
+ * place is accepted when either tool would accept it.
  */
 function mayStandAt(
   hunk: Hunk,
@@ -116,7 +117,7 @@ function hasContext({ lines }: Hunk): boolean {
   return lines.some(({ kind }) => kind === 'context');
 }
 
-/** The place of a hunk's first old line, from 0; without old lines the header names the line before. */
+/** Returns the index of a hunk's first old line, from 0. Without old lines the header names the line before it. */
 function firstLine({ oldStart }: Hunk, oldLength: number): number {
   return oldLength === 0 ? oldStart : Math.max(oldStart - 1, 0);
 }
@@ -129,7 +130,7 @@ function matchesAt({ old, lines }: Wanted, at: number): boolean {
   return at + old.length <= lines.length && old.every((line, index) => lines[at + index] === line);
 }
 
-/** Where the old lines stand behind the hunk before, by Knuth, Morris and Pratt: a text of equal lines costs no more. */
+/** Finds the places of the old lines by Knuth-Morris-Pratt, because a naive search of equal lines is quadratic. */
 function placesOf({ old, lines, free, budget }: Wanted, limit: number): number[] {
   budget.lines -= old.length + lines.length - free;
   if (old.length === 0 || budget.lines < 0) return [];
@@ -160,7 +161,7 @@ function distance(offset: number): string {
   return offset > 0 ? `${lines} further down` : `${lines} further up`;
 }
 
-/** Each line with its newline. */
+/** Splits a text into lines that keep their newlines. */
 export function splitLines(content: string): string[] {
   const lines = content.split('\n');
   const last = lines.pop()!;

@@ -6,14 +6,14 @@ import { assertProse, isUnifiedHeader, type ProsePlace, quietUntil } from './pro
 import { isSignature, readUnifiedHunks } from './unified-hunks.ts';
 
 const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
-/** Header lines are matched by patterns: longer ones are refused first. */
+/** Header lines are matched by patterns, so longer ones are refused first. */
 const MAX_HEADER_LENGTH = 20_000;
 const HEADER_START = /^(diff |Index: |--- |\*\*\* |\+\+\+ |@@)/;
 
 /**
- * Reads a diff in any of its forms (git, unified, context) and accounts for each line: it belongs to a file's section, or it
- * is prose that no diff could start with. `text` holds bytes as Latin-1. Throws MalformedDiff with the line and what was
- * expected there. No section at all is an answer.
+ * Reads a diff in any format (git, unified, context). Every line must belong to a file's section or be prose that no
+ * diff could start with. `text` holds bytes as Latin-1. Throws MalformedDiff with the line and what was expected there.
+ * Returns no sections for a text without a diff.
  */
 export function readDiff(text: string, { isMail = false }: { isMail?: boolean } = {}): ReadDiff {
   const repairs: RepairNotes = {};
@@ -65,10 +65,10 @@ function assertShort(cursor: DiffLines): void {
 }
 
 function withoutContent(line: number): MalformedDiff {
-  return new MalformedDiff(line, 'this header names a file and no change of it follows');
+  return new MalformedDiff(line, 'this header names a file, but no change of it follows');
 }
 
-/** `Index: name` and `diff -u old new`: a section of the file they name must follow. */
+/** Reads `Index: name` or `diff -u old new`, which a section of the named file must follow. */
 function readAnnouncement(
   cursor: DiffLines,
   place: ProsePlace,

@@ -4,15 +4,17 @@ import { isMail, MAX_MAILS, type Mail, readMails } from './mails.ts';
 import { readDiff } from './read-diff.ts';
 import { namesIn } from './section-paths.ts';
 
-/** `git show` writes the message, indented, before the diff: text as in a mail. */
+/** `git show` writes the message, indented, before the diff, so it is read like the text of a mail. */
 const SHOWN_COMMIT = /^commit [0-9a-f]{40}/;
 
-/** A caller's bytes, understood whole. */
+/** A patch in which every line was accounted for. */
 export interface ReadPatch {
   ok: true;
-  /** One a mail, in order; a diff that is no mail is the only one. */
+  /**
+   * One diff for each mail, in order. An input that is no mail gives one diff, or one for each commit of `git show`.
+   */
   diffs: FileSection[][];
-  /** Every name of a header, before stripping. */
+  /** Every name in a header, before stripping. */
   names: string[];
   /** The mails that hold a diff. */
   mails: Mail[];
@@ -26,7 +28,7 @@ export interface UnreadPatch {
   evidence: { messages: string; line?: number };
 }
 
-/** Reads a diff, a mail or a mail box, whatever its format was said to be. What cannot be accounted for line by line is malformed. */
+/** Reads a diff, mail or mailbox; the content decides which. A line that cannot be accounted for is malformed. */
 export async function readPatch(mirror: Mirror, content: Buffer): Promise<ReadPatch | UnreadPatch> {
   const text = content.toString('latin1');
   if (/^(\u00ff\u00fe|\u00fe\u00ff)/.test(text))
@@ -38,7 +40,7 @@ export async function readPatch(mirror: Mirror, content: Buffer): Promise<ReadPa
       `mail ${headless + 1} has no author: a line that begins with "From " may have split the mail before it`,
     );
   }
-  if (mails === undefined) return unread(`git cannot split this into mails (${MAX_MAILS} at most)`);
+  if (mails === undefined) return unread(`git cannot split this into mails, or there are more than ${MAX_MAILS}`);
   const diffs: FileSection[][] = [];
   const holders: Mail[] = [];
   const repairs: RepairNotes = {};
@@ -59,11 +61,11 @@ export async function readPatch(mirror: Mirror, content: Buffer): Promise<ReadPa
       };
     }
   }
-  if (diffs.length === 0) return unread('it names no file');
+  if (diffs.length === 0) return unread('the patch names no file');
   return { ok: true, diffs, names: [...new Set(diffs.flat().flatMap(namesIn))], mails: holders, repairs };
 }
 
-/** `git show A B` writes one commit after the other, each a change of its own. */
+/** `git show A B` writes one commit after the other, each with its own change. */
 function commitsIn(text: string): string[] {
   return SHOWN_COMMIT.test(text) ? text.split(/^(?=commit [0-9a-f]{40})/m) : [text];
 }

@@ -2,7 +2,7 @@ import { pathFromBytes } from '../../lib/byte-path.ts';
 import { DEV_NULL, type FileSection } from './diff-model.ts';
 import { differInPrefix, stripFolders } from './header-name.ts';
 
-/** What a section does to which paths of the repository. */
+/** The effect of a section on paths of the repository. */
 export type SectionPaths =
   | { kind: 'modified'; path: string }
   | { kind: 'new'; path: string }
@@ -12,8 +12,8 @@ export type SectionPaths =
 export type ResolvedPaths = SectionPaths | { problem: string; path: string };
 
 /**
- * The paths of a section with so many leading folders stripped. Which of several names a plain diff means is decided as GNU
- * patch does: the one that exists, and of two the shorter.
+ * Returns the paths of a section after `strip` leading folders are removed. When a plain diff gives several names, GNU
+ * patch's rule decides: names that exist first, then the shortest.
  */
 export function resolvePaths(section: FileSection, strip: number, exists: (path: string) => boolean): ResolvedPaths {
   const { moved } = section;
@@ -29,12 +29,12 @@ export function resolvePaths(section: FileSection, strip: number, exists: (path:
   if (candidates.length === 0) return { problem: `has no ${strip} folders to strip`, path: shown };
   const path = shortest(candidates.filter(exists));
   if (path !== undefined) return { kind: isDeleted(section) ? 'deleted' : 'modified', path };
-  // GNU patch makes a file of a hunk that shows no old line.
+  // GNU patch creates a file from a hunk without old lines.
   if (showsNoOldLine(section) && newPath !== undefined && !isDeleted(section)) return { kind: 'new', path: newPath };
   return { problem: 'does not exist', path: oldPath ?? newPath ?? shown };
 }
 
-/** Every name of a header, for people: what a patch that was refused would have touched. */
+/** Returns every name in a header, to show which paths a refused patch would have touched. */
 export function namesIn(section: FileSection): string[] {
   const { old, fresh } = namesOf(section);
   const { moved } = section;
@@ -47,7 +47,7 @@ function movedPaths(
   strip: number,
   exists: (path: string) => boolean,
 ): ResolvedPaths {
-  // These names never carry the prefixes `a/` and `b/`.
+  // Names of a rename or copy never carry the prefixes `a/` and `b/`.
   const [source, target] = [from, to].map((name) => stripped(name, Math.max(strip - 1, 0)));
   if (source === undefined || target === undefined) {
     return { problem: `has no ${strip} folders to strip`, path: pathOf(source === undefined ? from : to) };
@@ -56,7 +56,7 @@ function movedPaths(
   return { kind: kind === 'rename' ? 'renamed' : 'copied', from: source, to: target };
 }
 
-/** The names before stripping; undefined where the header says that there is no such file. */
+/** Returns the names before stripping; undefined where the header says that there is no such file. */
 export function namesOf({ gitNames, oldName, newName, declared }: FileSection): {
   old: string | undefined;
   fresh: string | undefined;
@@ -84,7 +84,7 @@ function showsNoOldLine({ hunks }: FileSection): boolean {
   return hunks.length === 1 && hunks[0]!.oldStart === 0 && hunks[0]!.lines.every(({ kind }) => kind === 'added');
 }
 
-/** What the headers say of their prefixes, whatever the branch holds. */
+/** Returns what the headers alone say about prefixes, independent of the branch. */
 export function prefixEvidence(sections: readonly FileSection[]): 'prefixed' | 'bare' | undefined {
   const told = sections.map(prefixOf);
   return told.find((evidence) => evidence === 'prefixed') ?? told.find((evidence) => evidence === 'bare');
@@ -93,7 +93,7 @@ export function prefixEvidence(sections: readonly FileSection[]): 'prefixed' | '
 function prefixOf(section: FileSection): 'prefixed' | 'bare' | undefined {
   const { gitNames, moved } = section;
   const { old, fresh } = namesOf(section);
-  // `rename from` never carries a prefix: a name that is equal to it has none.
+  // `rename from` never carries a prefix, so an equal name has none either.
   if (moved !== undefined) return old === undefined ? undefined : old === moved.from ? 'bare' : 'prefixed';
   if (old !== undefined && fresh !== undefined && differInPrefix({ old, new: fresh })) return 'prefixed';
   if (typeof gitNames !== 'object') return undefined;

@@ -3,10 +3,10 @@ import { type DiffLines, type Hunk, type HunkLine, MalformedDiff, type RepairNot
 
 const HEADER = /^@@ -(\d{1,10})(?:,(\d{1,10}))? \+(\d{1,10})(?:,(\d{1,10}))? @@/;
 const NO_NEWLINE = /^\\ /;
-/** So many blank context lines at the end of the input may have been trimmed away; GNU patch assumes as many. */
+/** Up to this many blank context lines at the end of the input may have been trimmed; GNU patch assumes the same. */
 const MAX_TRIMMED_LINES = 2;
 
-/** Reads the hunks that follow a header; throws MalformedDiff where there is none, or where one breaks its own counts. */
+/** Reads the hunks that follow a header. Throws MalformedDiff when there is none, or when one breaks its own counts. */
 export function readUnifiedHunks(cursor: DiffLines, repairs: RepairNotes): Hunk[] {
   const hunks: Hunk[] = [];
   while (cursor.peek()?.startsWith('@@')) hunks.push(readHunk(cursor, repairs));
@@ -20,7 +20,8 @@ function readHunk(cursor: DiffLines, repairs: RepairNotes): Hunk {
   if (header === null) throw new MalformedDiff(line, 'expected "@@ -line,count +line,count @@"');
   const left = { old: Number(header[2] ?? 1), fresh: Number(header[4] ?? 1) };
   const hunk: Hunk = { line, oldStart: Number(header[1]), lines: [] };
-  if (hunk.oldStart === 0 && left.old > 0) throw new MalformedDiff(line, 'there is no line 0 to begin with old lines');
+  if (hunk.oldStart === 0 && left.old > 0)
+    throw new MalformedDiff(line, 'a hunk with old lines cannot start at line 0');
   while (left.old > 0 || left.fresh > 0) {
     if (cursor.done) addTrimmedLines(cursor, { hunk, left, repairs });
     else readLine(cursor, { hunk, left });
@@ -37,18 +38,21 @@ function readLine(cursor: DiffLines, { hunk, left }: { hunk: Hunk; left: { old: 
     return;
   }
   const kind = kindOf(line);
-  const wanted = `${left.old} old and ${left.fresh} new lines more of the hunk of line ${hunk.line}`;
+  const wanted = `${left.old} more old and ${left.fresh} more new lines of the hunk at line ${hunk.line}`;
   if (kind === undefined) throw new MalformedDiff(cursor.number, `expected ${wanted}`);
   if (kind !== 'added') left.old -= 1;
   if (kind !== 'removed') left.fresh -= 1;
   if (left.old < 0 || left.fresh < 0) {
-    throw new MalformedDiff(cursor.number, `the hunk of line ${hunk.line} holds other lines than its header counts`);
+    throw new MalformedDiff(
+      cursor.number,
+      `the lines of the hunk at line ${hunk.line} do not match the counts in its header`,
+    );
   }
   cursor.take();
   hunk.lines.push({ kind, text: `${/^[ +-]/.test(line) ? line.slice(1) : line}\n` });
 }
 
-/** A blank context line often loses its space. */
+/** Returns the kind of a hunk line. A blank context line often loses its space. */
 function kindOf(line: string): HunkLine['kind'] | undefined {
   switch (line[0]) {
     case ' ':
@@ -64,23 +68,24 @@ function kindOf(line: string): HunkLine['kind'] | undefined {
   }
 }
 
-/** `\ No newline at end of file` is about the line before it. */
+/** Applies `\ No newline at end of file` to the line before it. */
 function endWithoutNewline(cursor: DiffLines, hunk: Hunk): void {
   const last = hunk.lines.at(-1);
-  if (!last?.text.endsWith('\n')) throw new MalformedDiff(cursor.number, 'no line stands before this one');
+  if (!last?.text.endsWith('\n'))
+    throw new MalformedDiff(cursor.number, 'there is no line before this one whose newline could be missing');
   cursor.take();
   last.text = last.text.slice(0, -1);
 }
 
-/** A text that was trimmed as a whole has lost the blank context lines at its end. */
+/** Restores the blank context lines that were trimmed from the end of the input. */
 function addTrimmedLines(
   cursor: DiffLines,
   { hunk, left, repairs }: { hunk: Hunk; left: { old: number; fresh: number }; repairs: RepairNotes },
 ): void {
   const missing = left.old;
   if (left.old !== left.fresh || missing > MAX_TRIMMED_LINES) {
-    const wanted = `${left.old} old and ${left.fresh} new lines more`;
-    throw new MalformedDiff(cursor.number, `the input ends inside the hunk of line ${hunk.line}: expected ${wanted}`);
+    const wanted = `${left.old} more old and ${left.fresh} more new lines`;
+    throw new MalformedDiff(cursor.number, `the input ends inside the hunk at line ${hunk.line}: expected ${wanted}`);
   }
   for (let n = 0; n < missing; n += 1) hunk.lines.push({ kind: 'context', text: '\n' });
   repairs.blank_lines_added = missing;
@@ -88,14 +93,14 @@ function addTrimmedLines(
   left.fresh = 0;
 }
 
-/** git and patch pass over what stands behind the counted lines: half of a change would land. */
+/** Refuses further hunk lines after the counted ones: git and patch skip them, and a partial change would land. */
 function refuseMoreLines(cursor: DiffLines, hunk: Hunk): void {
   const line = cursor.peek();
   if (line === undefined || !/^[ +\\-]/.test(line) || isSignature(cursor) || /^--- \S/.test(line)) return;
-  throw new MalformedDiff(cursor.number, `the hunk of line ${hunk.line} holds more lines than its header counts`);
+  throw new MalformedDiff(cursor.number, `the hunk at line ${hunk.line} has more lines than its header counts`);
 }
 
-/** `-- ` and what follows to the end of a mail: text of which no line could belong to a hunk or a header. */
+/** True for `-- ` and the rest of a mail, when no line of it could belong to a hunk or a header. */
 export function isSignature(cursor: DiffLines): boolean {
   if (!/^-- ?\r?$/.test(cursor.peek() ?? '')) return false;
   const rest = cursor.lines.slice(cursor.at + 1);
