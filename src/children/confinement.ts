@@ -21,28 +21,28 @@ import {
 import { type VisiblePlaces, visiblePlaces } from './visible-places.ts';
 
 export interface ConfinementOptions {
-  /** The operator's. */
+  /** Section `sandbox` of the operator's configuration file. */
   rules: ConfinementDefinition;
   searchPath: string;
-  /** Files and folders of the daemon. */
+  /** Files and folders of the daemon that children must not see. */
   hidden: readonly string[];
   dataDir: string;
-  /** Finds out what a worker would do, and changes nothing. */
+  /** True: determines the confinement that a worker would use, and changes nothing on this host. */
   looksOnly?: boolean;
   log: Log;
 }
 
-/** What an operator is told where children are not confined. */
+/** Warnings for the operator, by kind of confinement; null where children are confined. */
 export const DANGERS = {
   bubblewrap: null,
-  user: 'tools, gates and prepare steps run as users of their own, and see and reach what any user of this machine does',
-  none: 'tools, gates and prepare steps run as the user of the daemon: they can read and change what it can, its database included',
+  user: 'tools, gates and prepare steps run as separate users, but see and reach what any user of this machine can',
+  none: 'tools, gates and prepare steps run as the user of the daemon: they can read and change what it can, including its database',
 } as const satisfies Record<ConfinementState['kind'], string | null>;
 
-/** What is made anew for each child of one piece of work. */
+/** Fields that are built anew for each child of one task or gate. */
 export type ChildSurroundings = Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>;
 
-/** The settings of a process that bear on its children. */
+/** Settings of a Sluice process that decide how its children are confined. */
 export interface ConfinementSettings {
   file: ConfigFile;
   environment: Readonly<Record<string, string | undefined>>;
@@ -50,25 +50,25 @@ export interface ConfinementSettings {
   configFile: string | undefined;
 }
 
-/** How children are kept apart from the machine. */
+/** How the children of this process are isolated from the host. */
 export interface ConfinementState {
-  /** `user`: not confined, but each slot has a user of its own. */
+  /** `user`: no sandbox, but the children of each slot run as a separate user. */
   kind: ConfinementKind;
-  /** Why there is no sandbox; null where there is, or where the operator wants none. */
+  /** Why there is no sandbox although one is wanted, and problems with the users of slots; null without any. */
   problem: string | null;
 }
 
-/** A command that is somebody's: of a tool, a gate or a `prepare` step. Times in milliseconds. */
+/** A command of a tool, a gate or a `prepare` step. */
 export interface ConfinedChild
   extends Omit<ChildSpec, 'cwd' | 'env' | 'maxCapturedBytes' | 'graceMs' | 'keep' | 'signal'> {
   env: Readonly<Record<string, string>>;
   network: boolean;
   limits: ChildLimits;
-  /** Folders that it may read beside its slot. */
+  /** Folders outside its slot that it may read. */
   readable: readonly string[];
-  /** Exit statuses of its own that look like a signal's. */
+  /** Exit statuses that the tool declares; they are not taken for 128 + signal number. */
   declared?: readonly number[];
-  /** True: without a sandbox it does not run, whatever the mode. */
+  /** True: it never runs without a sandbox, whatever `mode` says. */
   mustBeConfined?: boolean;
   signal: AbortSignal;
 }
@@ -84,8 +84,8 @@ function boxArgv({ program, grace, places }: Box, view: Omit<SandboxView, 'place
 }
 
 /**
- * The one way to run a command of somebody's. In which mode is decided once, when the process starts: a bubblewrap that
- * breaks later makes children fail, and none run free.
+ * Runs all commands of tools, gates and `prepare` steps. The mode is decided once, when the process starts: if
+ * bubblewrap breaks later, children fail and none run unconfined.
  */
 export class Confinement implements Component {
   readonly name = 'confinement';
@@ -102,7 +102,7 @@ export class Confinement implements Component {
     this.rules = options.rules;
   }
 
-  /** Throws `sandbox.unavailable` where it is required and cannot be had. */
+  /** Throws `sandbox.unavailable` when the mode requires a sandbox and none is available. */
   async start(): Promise<void> {
     const { searchPath, hidden, dataDir, looksOnly = false, log } = this.#options;
     const { mode, readable } = this.rules;
@@ -131,7 +131,7 @@ export class Confinement implements Component {
       const closed = await this.#users.closedFolders();
       if (closed.length > 0) this.#addProblem(`the users of slots cannot run programs in ${closed.join(', ')}`);
     } catch (error) {
-      this.#addProblem(`no other user to run as: ${(error as Error).message}`);
+      this.#addProblem(`children cannot run as separate users: ${(error as Error).message}`);
     }
   }
 
@@ -143,7 +143,7 @@ export class Confinement implements Component {
     return this.rules.mode !== 'none' && this.#bubblewrap !== undefined;
   }
 
-  /** The user that the children of a slot run as; undefined: ours. */
+  /** Returns the user id that the children of a slot run as; undefined means the daemon's own. */
   async uidOf(slotNumber: number): Promise<number | undefined> {
     return this.#users?.idOf(slotNumber);
   }
@@ -155,7 +155,7 @@ export class Confinement implements Component {
     return { kind: this.#confinesAll ? 'bubblewrap' : without, problem: this.#problem };
   }
 
-  /** Throws `sandbox.unavailable` where a child must be confined and cannot be. */
+  /** Throws `sandbox.unavailable` when a child must be confined and no sandbox is available. */
   async run(slot: Slot, child: ConfinedChild): Promise<ChildResult> {
     const { argv, network, limits, readable, declared = [], mustBeConfined = false, signal, ...spec } = child;
     const { searchPath } = this.#options;
@@ -163,7 +163,7 @@ export class Confinement implements Component {
     const { home, tmp, out, given } = slot.child;
     const view = { work: slot.work, writable: [slot.work, home, tmp, out], readable: [given, ...readable], network };
     const sandboxed = box === undefined ? [] : boxArgv(box, view);
-    // A sandbox ends what is in it by itself.
+    // A sandbox kills everything inside when it ends, so its child needs a group only for limits.
     const needsGroup = box === undefined || this.#groups?.keeps(limits);
     const group = needsGroup ? await this.#groups?.open(limits) : undefined;
     const crowd = watchProcesses(slot, { max: limits.processes, sandboxed: box !== undefined });
@@ -187,7 +187,7 @@ export class Confinement implements Component {
     }
   }
 
-  /** For `Preparation`: runs a step's command in a slot. */
+  /** Returns the `runStep` of a `PrepareCall`, which runs a step's command in the slot. */
   stepsIn(
     slot: Slot,
     common: () => Promise<ChildSurroundings>,
@@ -216,13 +216,13 @@ export class Confinement implements Component {
   #boxFor(mustBeConfined: boolean): Box | undefined {
     if (this.rules.mode === 'none' && !mustBeConfined) return undefined;
     if (this.#bubblewrap === undefined && (mustBeConfined || this.rules.mode === 'require')) {
-      throw new SluiceError('sandbox.unavailable', `a sandbox is asked for: ${this.#missing}`);
+      throw new SluiceError('sandbox.unavailable', `the requested sandbox is not available: ${this.#missing}`);
     }
     return this.#bubblewrap;
   }
 }
 
-/** How the operator wants children to be kept apart; the daemon's own files are never among what they see. */
+/** Builds the confinement from the settings. The daemon's own files and keys are always hidden from children. */
 export function confinementOf(
   settings: ConfinementSettings,
   log: Log,

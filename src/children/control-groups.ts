@@ -5,26 +5,26 @@ import type { ChildLimits } from '../contract/config-schema.ts';
 import { poll } from '../lib/clock.ts';
 import { identityOf, isRunning } from '../lib/process-identity.ts';
 
-/** Enters the group that its first argument names, then becomes the rest. */
+/** Moves its own process into the group named by the first argument, then executes the remaining arguments. */
 const ENTER = ['/bin/sh', '-c', 'group="$1"; shift; echo 0 > "$group/cgroup.procs" && exec "$@"', 'sh'];
 const NAME = /^sluice-(\d+)-/;
 const EMPTY_LIMIT_MS = 5_000;
 const LOOK_EVERY_MS = 5;
 const CONTROLLERS = ['memory', 'pids'];
-/** The programs that stand around a command. */
+/** Allowance for the wrapper processes around a command, which count against `pids.max` too. */
 const SURROUNDING = 3;
 
-/** One child with all that it starts, wherever that goes. */
+/** One child with all its descendants, including those that left its process group. */
 export interface ControlGroup {
-  /** What stands before a command. */
+  /** Arguments to put before a command so that it runs in this group. */
   argv: string[];
-  /** True where the kernel keeps the limit on memory for all of them together. */
+  /** True when the kernel enforces the memory limit over the whole group. */
   limitsMemory: boolean;
-  /** Ends what is left of it. */
+  /** Kills the processes that are left in the group and removes it. */
   end(): Promise<void>;
 }
 
-/** Control groups (version 2) where the part of the tree that we live in is ours to divide. */
+/** Creates control groups (version 2) below a folder of the hierarchy that this process may divide. */
 export class ControlGroups {
   readonly #folder: string;
   readonly #controllers: readonly string[];
@@ -34,11 +34,12 @@ export class ControlGroups {
     this.#controllers = controllers;
   }
 
-  /** Undefined where there are none, or none that we may divide. */
+  /** Returns undefined when there is no control group hierarchy, or none that this process may divide. */
   static async find(): Promise<ControlGroups | undefined> {
     for (const folder of await placesOfOurs()) {
       try {
-        // Fails where processes of ours are in it; then the kernel keeps no limits, and ends all the same.
+        // Fails while processes of ours are in the folder. Then the kernel enforces no limits, but groups can still be
+        // killed.
         const wanted = CONTROLLERS.map((name) => `+${name}`).join(' ');
         await writeFile(join(folder, 'cgroup.subtree_control'), wanted).catch(() => {});
         const trial = await makeGroup(folder);
@@ -47,13 +48,13 @@ export class ControlGroups {
         await endGroupsOfTheDead(folder);
         return new ControlGroups(folder, controllers);
       } catch {
-        // Not ours.
+        // This process may not create groups there.
       }
     }
     return undefined;
   }
 
-  /** True where the kernel keeps one of these limits for a whole group. */
+  /** True when the kernel enforces one of these limits for a whole group. */
   keeps({ memory_bytes, processes }: ChildLimits): boolean {
     const has = (controller: string) => this.#controllers.includes(controller);
     return (memory_bytes !== undefined && has('memory')) || (processes !== undefined && has('pids'));
@@ -64,7 +65,7 @@ export class ControlGroups {
     const limitsMemory = memory_bytes !== undefined && this.keeps({ memory_bytes });
     if (limitsMemory) {
       await writeFile(join(group, 'memory.max'), String(memory_bytes));
-      // Half of a child would be worse than none.
+      // Out of memory kills the whole group, because a partly killed child is worse than none.
       await writeFile(join(group, 'memory.oom.group'), '1');
     }
     if (processes !== undefined && this.keeps({ processes })) {
@@ -74,7 +75,7 @@ export class ControlGroups {
   }
 }
 
-/** Where our own process is, and what lies above it where a service was given its own part of the tree. */
+/** Returns the group of this process, after its parent where a service was given its own part of the hierarchy. */
 async function placesOfOurs(): Promise<string[]> {
   const [mounts, own] = await Promise.all([
     readFile('/proc/self/mountinfo', 'utf8').catch(() => ''),
@@ -88,7 +89,7 @@ async function placesOfOurs(): Promise<string[]> {
   return basename(above).endsWith('.service') ? [above, ours] : [ours];
 }
 
-/** Named by the process that made it: another one ends it when that is gone. */
+/** Puts our process id into the name, so that a later process can remove the group after this one is gone. */
 async function makeGroup(folder: string): Promise<string> {
   const group = join(folder, `sluice-${process.pid}-${randomUUID()}`);
   await mkdir(group);
@@ -108,6 +109,6 @@ async function endGroup(group: string): Promise<void> {
   const isEmpty = async (): Promise<true | undefined> =>
     (await readFile(join(group, 'cgroup.events'), 'utf8')).includes('populated 0') || undefined;
   await poll(isEmpty, { everyMs: LOOK_EVERY_MS, limitMs: EMPTY_LIMIT_MS });
-  // The kernel takes its time over it, and nothing waits for that.
+  // Not awaited: the kernel takes a while to remove a group, and nothing depends on it.
   void rmdir(group).catch(() => {});
 }

@@ -12,7 +12,7 @@ export interface ChildContext {
   evidence: unknown;
 }
 
-/** The environment of each child of one piece of work, and the files it names. Nothing of the daemon's own gets in. */
+/** Builds one child's environment and writes the files that it names. Only PATH comes from the daemon's environment. */
 export async function childEnvironment(
   slot: Slot,
   context: ChildContext,
@@ -44,7 +44,7 @@ export async function childEnvironment(
   return environment;
 }
 
-/** Variables that a tool, a gate or a step names; those that the daemon does not have are left out. */
+/** Returns the variables that a tool, a gate or a step names, without those that the daemon does not have. */
 export function namedVariables(
   names: readonly string[],
   daemon: Readonly<Record<string, string | undefined>>,
@@ -57,7 +57,7 @@ export function namedVariables(
   return found;
 }
 
-/** The daemon's own settings hold passwords and tokens: no policy and no tool can ask for them. */
+/** False for the daemon's own settings, which hold passwords and tokens: no policy and no tool may request them. */
 function isNobodysSecret(name: string): boolean {
   return !(DAEMON_VARIABLES as readonly string[]).includes(name);
 }

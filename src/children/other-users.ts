@@ -9,36 +9,36 @@ import type { Slot } from '../workspaces/slot.ts';
 import { findProgram, PROBE_BOX } from './sandbox.ts';
 import { isBelow } from './visible-places.ts';
 
-/** Numbers that no distribution gives to anybody, and that containers know. */
+/** First of the user ids for slots. No distribution assigns them, and the user namespaces of containers map them. */
 const FIRST_ID = 65_000;
 const IDS = 500;
 const PROBE_MS = 10_000;
-/** Folders of the data folder through which children find their slot and the objects that it borrows. */
+/** Folders below the data folder that children traverse to reach their slot and the mirror objects that it borrows. */
 const PASSAGES = ['slots', 'mirrors', join('mirrors', 'worker')];
-/** Folders that are made closed, before anything stands in them. */
+/** Folders that are created private, before anything is written into them. */
 const CLOSED_FOLDERS = ['prepared', 'git', join('mirrors', 'scheduler')];
 const CLOSED_FILES = ['local.token', 'verdict.key'];
 const KILL_ALL = ['/bin/sh', '-c', 'kill -9 -1'];
-/** Prints those of its arguments that are no folders which it can enter. */
+/** Prints the arguments that are not folders which its user can enter. */
 const NAME_CLOSED = ['/bin/sh', '-c', 'for folder do test -x "$folder" || echo "$folder"; done', 'sh'];
 const MAX_KILL_ROUNDS = 20;
-/** Slots are numbered from 1. */
+/** Probes run as the user of this number, which no slot has: slots are numbered from 1. */
 const NO_SLOT = 0;
 
 export interface OtherUsersOptions {
   searchPath: string;
   dataDir: string;
-  /** Files of the daemon elsewhere. */
+  /** Files and folders that children must not see; those below `dataDir` are made private. */
   hidden: readonly string[];
-  /** The program of the sandbox that some tools ask for, which must work under such a user as well. */
+  /** Path of bubblewrap, which must work under such a user too, because some tools ask for a sandbox. */
   box: string | undefined;
-  /** Only finds out whether it would work. */
+  /** True: only checks whether it would work, and changes nothing. */
   looksOnly: boolean;
 }
 
 /**
- * Where nothing can be confined and the daemon is root, the children of each slot run as a user of their own: they cannot read
- * the daemon's files and processes, nor those of other slots.
+ * Runs the children of each slot as a separate user, where nothing can be confined and the daemon is root. They cannot
+ * read the daemon's files and processes, nor those of other slots.
  */
 export class OtherUsers {
   readonly #setpriv: string;
@@ -50,20 +50,23 @@ export class OtherUsers {
     this.#searchPath = searchPath;
   }
 
-  /** Closes the data folder to them but for the way to their slots. Throws `sandbox.unavailable` where something does not work. */
+  /**
+   * Closes the data folder to slot users except for the way to their slots. Throws `sandbox.unavailable` when the
+   * daemon is not root, `setpriv` is missing or a probe fails.
+   */
   static async prepare(options: OtherUsersOptions): Promise<OtherUsers> {
     const { searchPath, dataDir, box, looksOnly } = options;
     if (process.getuid?.() !== 0) throw new SluiceError('sandbox.unavailable', 'the daemon is not root');
     const users = new OtherUsers(await findProgram('setpriv', searchPath), searchPath);
     if (!looksOnly) await closeToOthers(options);
-    // Where the folder is not made yet, the way to it is looked at.
+    // The data folder may not exist yet: then its nearest existing ancestor is probed.
     const place = looksOnly ? firstThere(dataDir) : join(dataDir, PASSAGES[0]!);
     await users.#probe(['test', '-x', place]);
     if (box !== undefined) await users.#probe([box, ...PROBE_BOX, '--', 'true']);
     return users;
   }
 
-  /** Folders of the search path that these users cannot enter: what stands there is `Permission denied` to a child. */
+  /** Returns folders of the search path that slot users cannot enter: programs there fail with `Permission denied`. */
   async closedFolders(): Promise<string[]> {
     const folders = [...new Set(this.#searchPath.split(delimiter))].filter((folder) => existsSync(folder));
     const argv = [...this.argv(await this.idOf(NO_SLOT)), ...NAME_CLOSED, ...folders];
@@ -77,11 +80,13 @@ export class OtherUsers {
     const argv = [...this.argv(await this.idOf(NO_SLOT)), ...command];
     const { ending, stderr } = await this.#run(argv);
     if (ending.kind === 'exited' && ending.exitCode === 0) return;
-    const words = stderr.toString('utf8').trim() || 'no other user can get into the data folder';
+    const words =
+      stderr.toString('utf8').trim() ||
+      'other users cannot enter the data folder; check the permissions of the folders above it';
     throw new SluiceError('sandbox.unavailable', words);
   }
 
-  /** The user of a slot for as long as this process lives: no other process of the machine gives it to anybody. */
+  /** Returns the user id of a slot, reserved until this process ends: no other process of this host can reserve it. */
   async idOf(slotNumber: number): Promise<number> {
     const known = this.#bySlot.get(slotNumber);
     if (known !== undefined) return known;
@@ -89,22 +94,22 @@ export class OtherUsers {
       const id = FIRST_ID + ((slotNumber + tries) % IDS);
       if (!(await claim(id))) continue;
       this.#bySlot.set(slotNumber, id);
-      // A worker that died may have left some.
+      // A worker that died may have left processes of this user.
       await this.endAll(id);
       return id;
     }
-    throw new SluiceError('sandbox.unavailable', `all ${IDS} users of slots are taken on this machine`);
+    throw new SluiceError('sandbox.unavailable', `all ${IDS} user ids for slots are in use on this machine`);
   }
 
-  /** What stands before a command. */
+  /** Returns the arguments to put before a command so that it runs as this user, without privileges. */
   argv(id: number): string[] {
     const nothing = ['--clear-groups', '--no-new-privs', '--inh-caps=-all', '--bounding-set=-all'];
     return [this.#setpriv, `--reuid=${id}`, `--regid=${id}`, ...nothing, '--'];
   }
 
-  /** Lets the user of a slot into it, and gives it the folders of its child. */
+  /** Lets the user of a slot enter it, and makes that user the owner of its child's folders. */
   async admit({ uid, dir, child }: Slot): Promise<void> {
-    if (uid === undefined) throw new SluiceError('internal.error', `the slot ${dir} belongs to no user`);
+    if (uid === undefined) throw new SluiceError('internal.error', `slot ${dir} has no user`);
     for (const folder of [dir, child.dir]) {
       await chown(folder, 0, uid);
       await chmod(folder, 0o710);
@@ -113,14 +118,14 @@ export class OtherUsers {
     for (const name of await readdir(child.given)) await chown(join(child.given, name), uid, uid);
   }
 
-  /** Nothing of a child may live while root works in the files that it wrote. Throws when something would not end. */
+  /** Kills all processes of a user, because none may run while root works on its files. Throws when one survives. */
   async endAll(id: number): Promise<void> {
     for (let round = 0; round < MAX_KILL_ROUNDS; round += 1) {
       if ((await processesOfUser(id)).length === 0) return;
-      // In one call, so that none can start another in between.
+      // One `kill -1` reaches all of them at once, so that none can start another in between.
       await this.#run([...this.argv(id), ...KILL_ALL]);
     }
-    throw new SluiceError('machine.fault', `processes of user ${id} would not end`, { retryable: true });
+    throw new SluiceError('machine.fault', `processes of user ${id} could not be killed`, { retryable: true });
   }
 
   #run(argv: readonly string[]) {
@@ -128,7 +133,7 @@ export class OtherUsers {
   }
 }
 
-/** By a name in the kernel that goes with the process. False when another process has it. */
+/** Reserves an id by an abstract socket, which the kernel frees with the process. False when another process has it. */
 function claim(id: number): Promise<boolean> {
   const server = createServer();
   return new Promise((resolve) => {
@@ -142,9 +147,9 @@ function firstThere(path: string): string {
   return existsSync(path) || dirname(path) === path ? path : firstThere(dirname(path));
 }
 
-/** What will be made later is made here, so that it is closed from the start. */
+/** Creates folders before they are needed, so that they are private from the start. */
 async function closeToOthers({ dataDir, hidden }: OtherUsersOptions): Promise<void> {
-  // Files that a slot's user must read are made by this process: as usual, whatever it was started with.
+  // Slots' users must read files that this process creates, whatever umask it was started with.
   process.umask(0o022);
   for (const name of [...PASSAGES, ...CLOSED_FOLDERS]) await mkdir(join(dataDir, name), { recursive: true });
   for (const folder of ['.', ...PASSAGES]) await chmod(join(dataDir, folder), 0o711);

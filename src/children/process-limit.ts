@@ -4,18 +4,19 @@ import type { StopCause } from '../tools/classify-ending.ts';
 import type { Slot } from '../workspaces/slot.ts';
 
 export interface CrowdWatch {
-  /** Aborts when there are too many. */
+  /** Aborts when the child has more processes than allowed. */
   signal: AbortSignal;
   stop(): void;
 }
 
-/** Counting reads every process's environment: often enough to stop a flood, seldom enough to cost nothing. */
+/** A count reads every process's environment. 250 ms is short enough to stop a flood, and long enough to be cheap. */
 const COUNT_EVERY_MS = 250;
-/** bubblewrap itself, outside and inside. */
+/** Processes of bubblewrap itself: one outside the sandbox and one inside. */
 const KEEPERS = 2;
 
 /**
- * Counts what a child has started, by its environment or by where it works. A limit of the kernel would count the whole user, and root not at all.
+ * Counts the processes of a child, by environment or working directory. The kernel's own limit would count all
+ * processes of the user, and does not hold for root.
  */
 export function watchProcesses(
   slot: Slot,

@@ -1,6 +1,6 @@
 import { runChild } from '../lib/process.ts';
 
-/** Compilers and interpreters that decide what a gate says; each with the argument that makes it name its version. */
+/** Compilers and interpreters that can change the result of a gate, each with the argument that prints its version. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   cc: '--version',
   dotnet: '--version',
@@ -19,7 +19,7 @@ const MAX_LENGTH = 100;
 
 const known = new Map<string, Promise<Record<string, string>>>();
 
-/** What the programs of a search path say their versions are, by name; those that are not there are left out. Asked once. */
+/** Returns the versions that the programs of a search path print, by name, without missing programs. Asked once. */
 export function programVersions(searchPath: string): Promise<Record<string, string>> {
   const found = known.get(searchPath) ?? ask(searchPath);
   known.set(searchPath, found);

@@ -10,7 +10,7 @@ import type { VisiblePlaces } from './visible-places.ts';
 /** What one child sees beside what all of them see. */
 export interface SandboxView {
   places: VisiblePlaces;
-  /** Where it begins. */
+  /** Its working directory. */
   work: string;
   writable: readonly string[];
   readable: readonly string[];
@@ -18,7 +18,9 @@ export interface SandboxView {
 }
 
 const PROBE_MS = 10_000;
-/** A child of root owns these files also without any capability; one line in `core_pattern` would run a program outside. */
+/**
+ * Read-only, because root owns them even without capabilities: a line in `core_pattern` would run a program outside.
+ */
 const KERNEL_SETTINGS = [
   'sys',
   'sysrq-trigger',
@@ -33,15 +35,15 @@ const KERNEL_SETTINGS = [
 ].map((name) => `/proc/${name}`);
 
 /**
- * bubblewrap's arguments up to the command. The root folder is empty but for what is named here; processes, IPC, host name,
- * users and mounts are the child's own, and so is the network where it has none of the machine's.
+ * Returns bubblewrap's arguments up to the command. The root folder holds only the places named here. Processes, IPC,
+ * host name, users and mounts are in namespaces of the child's own, and so is the network unless `network` is true.
  */
 export function sandboxArgv({ places, work, writable, readable, network }: SandboxView): string[] {
   return [
-    // What root could mount or unmount would be no wall.
+    // All capabilities are dropped, because root could otherwise mount or unmount its way out.
     ...['--die-with-parent', '--unshare-user-try', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
     ...['--unshare-cgroup-try', '--cap-drop', 'ALL', ...(network ? [] : ['--unshare-net'])],
-    // First what is empty: something readable may lie in it.
+    // Empty mounts come first, because a readable path may lie inside one.
     ...['--dev', '/dev', '--proc', '/proc', '--tmpfs', '/tmp', '--tmpfs', '/var/tmp'],
     ...KERNEL_SETTINGS.flatMap((path) => ['--ro-bind-try', path, path]),
     ...places.readable.flatMap((path) => ['--ro-bind-try', path, path]),
@@ -53,7 +55,7 @@ export function sandboxArgv({ places, work, writable, readable, network }: Sandb
   ];
 }
 
-/** A sandbox in which any program can be tried. */
+/** Arguments of a sandbox that shows the whole file system read-only, to test whether bubblewrap works. */
 export const PROBE_BOX: readonly string[] = sandboxArgv({
   places: { links: [], readable: ['/'], hidden: [] },
   work: '/',
@@ -62,7 +64,7 @@ export const PROBE_BOX: readonly string[] = sandboxArgv({
   network: false,
 });
 
-/** Throws `sandbox.unavailable` where bubblewrap is missing or may not make namespaces. Gives its path. */
+/** Returns the path of bubblewrap. Throws `sandbox.unavailable` when it is missing or may not create namespaces. */
 export async function findBubblewrap(searchPath: string): Promise<string> {
   const bwrap = await findProgram('bwrap', searchPath);
   const argv = [bwrap, ...PROBE_BOX, '--', 'true'];
@@ -72,15 +74,15 @@ export async function findBubblewrap(searchPath: string): Promise<string> {
   throw new SluiceError('sandbox.unavailable', `bubblewrap does not work here: ${words.slice(0, 500)}`);
 }
 
-/** What stands around bubblewrap and inside of it so that a request to end reaches the child. */
+/** Programs to put outside and inside bubblewrap so that SIGTERM reaches the child. */
 export interface Grace {
   outside: readonly string[];
   inside: readonly string[];
 }
 
 /**
- * A signal to end goes to the whole process group. bubblewrap would be the first to end, and all inside with it, without their
- * last words: so it ignores that one, and the child hears it as usual. Nothing where `env` cannot do so.
+ * Finds programs that make bubblewrap ignore SIGTERM, but not its child. The signal goes to the whole process group:
+ * bubblewrap would end first and kill the child before it can clean up. Empty where `env` lacks these options.
  */
 export async function findGrace(searchPath: string): Promise<Grace> {
   const none = { outside: [], inside: [] };
@@ -92,32 +94,32 @@ export async function findGrace(searchPath: string): Promise<Grace> {
   return ending.kind === 'exited' && ending.exitCode === 0 ? grace : none;
 }
 
-/** What stands before a command so that the kernel's limits hold; nothing where none is asked for. Throws `sandbox.unavailable`. */
+/** Returns the `prlimit` arguments to put before a command, if any. Throws `sandbox.unavailable` without `prlimit`. */
 export async function limitsArgv(
   { memory_bytes, file_size_bytes }: ChildLimits,
   searchPath: string,
 ): Promise<string[]> {
   const limits = [
-    // Data, not address space: a runtime that reserves much and uses little is not meant.
+    // Limits data, not address space: some runtimes reserve much more address space than they use.
     ...(memory_bytes === undefined ? [] : [`--data=${memory_bytes}:${memory_bytes}`]),
     ...(file_size_bytes === undefined ? [] : [`--fsize=${file_size_bytes}:${file_size_bytes}`]),
   ];
   return limits.length === 0 ? [] : [await findProgram('prlimit', searchPath), ...limits, '--'];
 }
 
-/** By number; of two names for one, the first. */
+/** Signal names by number. The first of two names for one number wins. */
 const SIGNALS = new Map(
   Object.entries(constants.signals)
     .toReversed()
     .map(([name, number]) => [number, name as NodeJS.Signals]),
 );
-/** All that is said of a program that could not be started. */
+/** Matches the output of a program that could not be started: one message of a wrapper and nothing else. */
 const NOT_STARTED =
   /^(?:(?:bwrap: execvp|(?:prlimit|setpriv): failed to execute|sh: (?:line )?1: exec:) [^\n]*|\S*env: [‘'][^\n]*[’']: [^\n]*)\n?$/;
 
 /**
- * How the program itself ended, by what those around it make of that: bubblewrap passes a signal on as a shell does, as an exit
- * status of 128 and its number, unless the tool has declared that status.
+ * Returns how the program itself ended, derived from how its wrappers ended. bubblewrap reports a signal as a shell
+ * does, as exit status 128 + number. A status that the tool declares stays an exit.
  */
 export function endingInside(
   { ending, stderr }: Pick<ChildResult, 'ending' | 'stderr'>,
@@ -138,7 +140,7 @@ export function findProgram(program: string, searchPath: string): Promise<string
   const key = `${program}\0${searchPath}`;
   const known = found.get(key) ?? search(program, searchPath);
   found.set(key, known);
-  // What is missing may be installed later.
+  // A missing program may be installed later.
   known.catch(() => found.delete(key));
   return known;
 }

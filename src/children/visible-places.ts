@@ -1,18 +1,18 @@
 import { readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 
-/** What every confined child of a worker may see of the machine; the rest is not there. All paths are absolute. */
+/** Places of this host that every confined child sees; nothing else exists for it. All paths are absolute. */
 export interface VisiblePlaces {
-  /** Links of the root folder into /usr, as they are here. */
+  /** Links of the root folder, such as /bin to usr/bin, with the targets that they have on this host. */
   links: readonly { path: string; target: string }[];
-  /** Read-only. Parents come before what lies in them. */
+  /** Mounted read-only. None lies inside another one. */
   readable: readonly string[];
-  /** Folders and files inside readable ones that look empty: what the daemon keeps there is nobody's business. */
+  /** Folders and files of the daemon inside readable ones; they look empty to children. */
   hidden: readonly { path: string; isFolder: boolean }[];
 }
 
 const ROOT_FOLDERS = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'];
-/** How programs find users, names, certificates, libraries and times; nothing of it is secret. Each costs a quarter of a millisecond. */
+/** Files by which programs find users, names, certificates, libraries and times. None is secret; each costs 0.25 ms. */
 const ETC = [
   'alternatives',
   'fonts',
@@ -41,12 +41,12 @@ const ETC = [
   'timezone',
 ].map((name) => `/etc/${name}`);
 const MACHINE = ['/sys/devices/system/cpu'];
-/** Beside a `bin`: what its programs load. */
+/** Folders beside a `bin` from which its programs load files. */
 const BESIDE_BIN = ['lib', 'lib64', 'libexec', 'include'];
 
 /**
- * The system's own folders, the programs of the search path and what the operator adds. `hidden` are files and folders of the
- * daemon, which stay out of sight also where they lie in one of those.
+ * Collects the system's own folders, the programs of the search path and the operator's additions. `hidden` files and
+ * folders of the daemon stay invisible even inside one of those.
  */
 export function visiblePlaces({
   searchPath,
@@ -63,7 +63,7 @@ export function visiblePlaces({
   const links = ROOT_FOLDERS.flatMap(linkAt);
   const linked = new Set(links.map(({ path }) => path));
   const roots = ROOT_FOLDERS.filter((folder) => !linked.has(folder));
-  // A name server's file is often a link to one among the sockets.
+  // The target of a link is made visible too: `/etc/resolv.conf` often points into /run.
   const named = ETC.flatMap((file) => [file, realPath(file) ?? file]).filter((file) => !isBelow(file, '/usr'));
   const seen = outermost(['/usr', ...roots, ...MACHINE, ...named, ...programs, ...readable].filter(isThere));
   const out = [...new Set(hidden.flatMap((path) => [path, realPath(path) ?? path]))];
@@ -79,18 +79,18 @@ export function visiblePlaces({
   };
 }
 
-/** What belongs to the programs of one folder of the search path. */
+/** Returns the folders that the programs in one folder of the search path need. */
 function programPlaces(folder: string): string[] {
   const [, top, name] = folder.split('/');
   if (top === 'opt' && name !== undefined) return [`/opt/${name}`];
   if (folder.endsWith('/node_modules/.bin')) return [dirname(folder)];
-  // Those of pyenv, rbenv and asdf hand over to what stands beside them.
+  // Shims of pyenv, rbenv and asdf call programs beside their folder.
   if (folder.endsWith('/shims')) return [dirname(folder)];
   if (/\/s?bin$/.test(folder)) return [folder, ...BESIDE_BIN.map((beside) => join(dirname(folder), beside))];
   return [folder];
 }
 
-/** Programs that stand elsewhere: a link in `~/.local/bin` leads to what was installed. */
+/** Returns what links lead to: one in `~/.local/bin` may point to a program that is installed elsewhere. */
 function linkedPlaces(folder: string): string[] {
   return entriesOf(folder).flatMap((name) => {
     const target = realPath(join(folder, name));
@@ -100,7 +100,7 @@ function linkedPlaces(folder: string): string[] {
   });
 }
 
-/** The package of Node that a program belongs to: it loads what lies there. */
+/** Returns the `node_modules` folder that a program lies in, because the program loads packages from there. */
 function packageAround(file: string): string | undefined {
   const at = file.lastIndexOf('/node_modules/');
   return at === -1 ? undefined : file.slice(0, at + '/node_modules'.length);
@@ -114,7 +114,7 @@ function linkAt(path: string): { path: string; target: string }[] {
   }
 }
 
-/** Links alone: what lies in the folder itself is seen with it. */
+/** Returns links only: regular files are visible together with their folder. */
 function entriesOf(folder: string): string[] {
   try {
     const entries = readdirSync(folder, { withFileTypes: true });
@@ -124,7 +124,7 @@ function entriesOf(folder: string): string[] {
   }
 }
 
-/** Without those that lie in another one. */
+/** Leaves out paths that lie inside another one. */
 function outermost(paths: readonly string[]): string[] {
   const sorted = [...new Set(paths)].toSorted((a, b) => a.length - b.length);
   return sorted.filter((path, at) => !sorted.slice(0, at).some((other) => isBelow(path, other)));

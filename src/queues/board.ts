@@ -7,13 +7,14 @@ import type { Message } from './queue-backend.ts';
 import { queueName } from './queue-names.ts';
 
 export interface QueueBoard {
-  /** A Fastify plugin. */
   plugin: ReturnType<FastifyAdapter['registerPlugin']>;
-  /** Shows the queues of these pools as well. */
+  /** Adds the queues of these pools to the board. */
   show(pools: readonly string[]): void;
 }
 
-/** Bull Board over the live queues, read-only: a second steering wheel would make waits that nobody can explain. */
+/**
+ * Creates a read-only Bull Board over the live queues: the ledger could not explain waits that a change there caused.
+ */
 export function createQueueBoard(publisher: QueuePublisher, basePath: string): QueueBoard {
   const server = new FastifyAdapter();
   server.setBasePath(basePath);
@@ -25,7 +26,7 @@ export function createQueueBoard(publisher: QueuePublisher, basePath: string): Q
       for (const name of pools.flatMap((pool) => [queueName('tasks', pool), queueName('gates', pool)])) {
         const queue = publisher.queue(name);
         if (shown.get(name) === queue) continue;
-        // The publisher opened it anew.
+        // The publisher has reopened this queue.
         if (shown.has(name)) board.removeQueue(name);
         shown.set(name, queue);
         board.addQueue(new BullMQAdapter(queue, { readOnlyMode: true }));

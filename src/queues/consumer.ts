@@ -16,7 +16,7 @@ export interface ConsumerOptions {
 const LOG_EVERY_MS = 10_000;
 const CLOSE_LIMIT_MS = 5_000;
 
-/** Takes messages of one queue. The one place where the error of a handler gets its class. */
+/** Takes messages of one queue. Errors of handlers are classified as retryable or not only here. */
 export class QueueConsumer implements Component {
   readonly name: string;
   readonly #options: ConsumerOptions;
@@ -48,28 +48,28 @@ export class QueueConsumer implements Component {
   }
 
   /**
-   * Fresh connections, in the place of ones that may be dead without a word. What is being delivered goes on and keeps its
-   * slot; what the old connection still fetches comes again, and the claim takes it once.
+   * Replaces the connections, which may be dead without having reported an error. Deliveries in progress continue and
+   * keep their slots. A message that the old connection still fetches is dropped and dispatched again.
    */
   async reopen(): Promise<void> {
     const old = this.#worker;
     if (old === undefined || this.#paused || this.free < 1) return;
     this.#worker = this.#open(this.free);
-    // A close that waits for an answer would wait for ever.
+    // Forced: a graceful close waits for ever for an answer on a dead connection.
     await this.#withinLimit(old.close(true));
   }
 
-  /** Takes no more; what is being delivered goes on. */
+  /** Takes no more messages; deliveries in progress continue. */
   async pause(): Promise<void> {
     this.#paused = true;
     await this.#worker?.pause(true);
   }
 
-  /** Resolves when the last delivery has ended. */
+  /** Resolves when the last delivery has ended, or after the time limit. */
   async stop(): Promise<void> {
     const worker = this.#worker;
     this.#worker = undefined;
-    // Without a connection BullMQ would wait for one; nothing is being delivered by then (the drain has seen to it).
+    // Limited, because BullMQ waits for a connection when it has none. The drain has ended all deliveries by then.
     if (worker !== undefined) await this.#withinLimit(worker.close());
   }
 
@@ -86,10 +86,10 @@ export class QueueConsumer implements Component {
     limit.abort();
   }
 
-  /** Never throws: a job that failed in BullMQ's eyes is retried by nobody. The ledger dispatches again. */
+  /** Never throws, because BullMQ never retries a job that failed. The ledger dispatches the work again. */
   async #deliver(by: Worker<Message>, message: Message): Promise<void> {
     const { deliver, log, queue } = this.#options;
-    // Fetched over connections that were given up: its slot is another's by now, and it is sent again.
+    // Fetched over a replaced connection: its slot now belongs to the new one, and the message is sent again.
     if (this.#worker !== undefined && by !== this.#worker) return;
     this.#delivering += 1;
     this.#lastDeliveryMs = performance.now();
@@ -100,13 +100,13 @@ export class QueueConsumer implements Component {
       log[retryable ? 'warn' : 'error']({ err: error, queue, ...message, retryable }, 'delivery.failed');
     } finally {
       this.#delivering -= 1;
-      // A slot that was held under an earlier connection is this one's now.
+      // The slot of a delivery that began on an earlier connection passes to the current one.
       const current = this.#worker;
       if (current !== undefined && current !== by) current.concurrency += 1;
     }
   }
 
-  /** A connection that is down says so many times a second. */
+  /** Limits logging, because a connection that is down reports an error many times a second. */
   #logOnce(error: Error): void {
     if (performance.now() - this.#lastLogged < LOG_EVERY_MS) return;
     this.#lastLogged = performance.now();

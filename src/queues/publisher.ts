@@ -5,7 +5,7 @@ import type { Component } from '../lib/component.ts';
 import type { Message, QueueBackend } from './queue-backend.ts';
 import { type QueueFamily, queueName } from './queue-names.ts';
 
-/** How long a publish may take: with Redis, long enough to give up a dead connection and ask again over a fresh one. */
+/** Timeout of a publish. With Redis it is long enough to give up a dead connection and try again over a new one. */
 const PUBLISH_LIMIT_MS = 4_000;
 const LATE = new Error('no answer in time');
 const CLOSE_LIMIT_MS = 2_000;
@@ -23,14 +23,17 @@ export class QueuePublisher implements Component {
 
   async start(): Promise<void> {}
 
-  /** In bulk, with a deadline; throws `queue.unreachable`. `in_doubt` of its facts: nothing was refused, and it may still arrive. */
+  /**
+   * Publishes in bulk, with a timeout. Throws `queue.unreachable`; its fact `in_doubt` is true when the messages may
+   * still arrive.
+   */
   async publish(family: QueueFamily, messages: readonly (Message & { pool: string; name: string })[]): Promise<void> {
     const byQueue = Map.groupBy(messages, ({ pool }) => queueName(family, pool));
     for (const [name, batch] of byQueue) {
       const jobs = batch.map(({ id, dispatch, name: jobName }) => ({
         name: jobName,
         data: { id, dispatch },
-        // Task and dispatch counter: a repeated id would be lost while the first one lives.
+        // The dispatch counter is part of the id, because BullMQ ignores a job whose id exists already.
         opts: { jobId: `${id}.${dispatch}`, attempts: 1, removeOnComplete: KEPT_JOBS, removeOnFail: KEPT_JOBS },
       }));
       const expired = new AbortController();
@@ -42,7 +45,7 @@ export class QueuePublisher implements Component {
       } catch (cause) {
         if (cause !== LATE && this.#backend.remembersRefusal) this.#forget(name);
         const facts = { in_doubt: cause === LATE };
-        throw new SluiceError('queue.unreachable', 'the queue does not take messages', {
+        throw new SluiceError('queue.unreachable', 'the queue did not accept the messages', {
           retryable: true,
           cause,
           facts,
@@ -62,7 +65,7 @@ export class QueuePublisher implements Component {
     return queue;
   }
 
-  /** The next one is opened anew. */
+  /** Closes a queue that failed to connect; the next use opens a new one. */
   #forget(name: string): void {
     const queue = this.#queues.get(name);
     this.#queues.delete(name);
@@ -72,7 +75,7 @@ export class QueuePublisher implements Component {
   async stop(): Promise<void> {
     const queues = [...this.#queues.values()];
     this.#queues.clear();
-    // A goodbye that nobody answers is not waited for.
+    // Limited, because a close may wait for an answer that never comes.
     const closed = Promise.all(queues.map((queue) => queue.close().catch(() => {})));
     const limit = new AbortController();
     await Promise.race([closed, sleep(CLOSE_LIMIT_MS, limit.signal)]);

@@ -3,19 +3,19 @@ import { Redis } from 'ioredis';
 import { SluiceError } from '../contract/errors.ts';
 import { sleep } from '../lib/clock.ts';
 
-/** What travels: ids. */
+/** Names a task or gate and its dispatch. Messages carry ids only; all data is in the ledger. */
 export interface Message {
   id: string;
   dispatch: number;
 }
 
 export interface QueueBackend {
-  /** True: a queue that could not be reached when it was opened says so for ever. */
+  /** True: a queue that could not be reached when it was opened fails for ever and must be reopened. */
   readonly remembersRefusal: boolean;
   readonly kind: 'redis' | 'postgres';
   /**
-   * To be called before any queue is opened: makes what the backend needs. `installation` keeps those who share a Redis
-   * apart. Throws `queue.unreachable`, `queue.policy`.
+   * Creates what the backend needs; must be called before any queue is opened. `installation` separates the
+   * installations that share a Redis. Throws `queue.unreachable`, `queue.policy`.
    */
   prepare(installation: string): Promise<void>;
   openQueue(name: string): Queue<Message>;
@@ -27,12 +27,12 @@ export interface QueueBackend {
 
 const PING_LIMIT_MS = 2_000;
 const ANSWER_LIMIT_MS = 10_000;
-/** With a question open, a connection to Redis that is silent for longer is dead. A worker's question may take five seconds. */
+/** With a request pending, a Redis connection that is silent for longer is dead. A worker's request may take 5 s. */
 const SILENCE_MS = { queue: 2_500, worker: 8_000 } as const;
-/** Long, because losing a lock means nothing: a job that comes twice is refused by the claim. */
+/** Long, because correctness does not depend on this lock: the claim refuses a job that is delivered twice. */
 const LOCK_MS = 60_000;
 
-/** Redis when an address is given, else BullMQ's tables in our own database. */
+/** Returns a Redis backend when an address is given, else one in BullMQ's tables of the ledger's database. */
 export function createQueueBackend(options: { redisUrl: string | undefined; databaseUrl: string }): QueueBackend {
   return options.redisUrl === undefined ? new PostgresBackend(options.databaseUrl) : new RedisBackend(options.redisUrl);
 }
@@ -54,12 +54,15 @@ class RedisBackend implements QueueBackend {
     const memory = await this.#probe!.info('memory');
     const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1];
     if (policy !== undefined && policy !== 'noeviction') {
-      throw new SluiceError('queue.policy', `Redis has maxmemory-policy ${policy}: it must be noeviction`);
+      throw new SluiceError(
+        'queue.policy',
+        `Redis has maxmemory-policy ${policy}, which can evict messages: set it to noeviction`,
+      );
     }
   }
 
   openQueue(name: string): Queue<Message> {
-    // Offline, a call fails at once instead of waiting in memory: the ledger publishes again.
+    // Without a connection a call fails at once instead of waiting in memory, because the ledger publishes again.
     const queue = new Queue<Message>(name, {
       connection: {
         ...this.#connection(),
@@ -111,7 +114,8 @@ class RedisBackend implements QueueBackend {
   }
 
   #keyPrefix(): string {
-    if (this.#prefix === undefined) throw new SluiceError('internal.error', 'a queue is opened before it was prepared');
+    if (this.#prefix === undefined)
+      throw new SluiceError('internal.error', 'a queue was opened before the backend was prepared');
     return this.#prefix;
   }
 
@@ -134,7 +138,10 @@ class PostgresBackend implements QueueBackend {
     try {
       await queue.waitUntilReady();
     } catch (cause) {
-      throw new SluiceError('queue.unreachable', 'the queue tables cannot be made', { retryable: true, cause });
+      throw new SluiceError('queue.unreachable', 'the queue tables cannot be created in the database', {
+        retryable: true,
+        cause,
+      });
     } finally {
       await queue.close().catch(() => {});
     }
@@ -154,12 +161,12 @@ class PostgresBackend implements QueueBackend {
     return worker as unknown as Worker<Message>;
   }
 
-  /** The ledger lives in the same database and is asked by others. */
+  /** Does nothing: the ledger is in the same database, and its connection is checked elsewhere. */
   async ping(): Promise<void> {}
 
   async close(): Promise<void> {}
 
-  /** An answer that does not come means a connection that died without a word: it is left for a fresh one. */
+  /** Queries have a timeout, because an unanswered one means that the connection is dead: it is then replaced. */
   #connection() {
     return {
       connectionString: this.#url,

@@ -1,4 +1,4 @@
-/** Two families of queues; a pool is what a worker must be able to do. */
+/** The two families of queues. Each has one queue per pool; a pool names a capability that its workers have. */
 export type QueueFamily = 'tasks' | 'gates';
 
 export function queueName(family: QueueFamily, pool: string): string {

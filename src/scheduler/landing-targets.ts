@@ -17,11 +17,11 @@ interface Coordinated {
   lease: HeldLease | undefined;
   coordinator: LandingCoordinator;
   ticker: Ticker;
-  /** Until then others may coordinate. */
+  /** This process takes the lease no earlier, so that another process can. */
   notBeforeMs: number;
 }
 
-/** Coordinates every target with work to do, each under a lease that is renewed each second and taken over after five. */
+/** Coordinates every target with work to do, each under a lease that is renewed every second and expires after 5 s. */
 export class LandingTargets implements Component {
   readonly name = 'landing';
   readonly #deps: LandingDeps;
@@ -70,7 +70,7 @@ export class LandingTargets implements Component {
     }
   }
 
-  /** Nothing to do there: the remote is not asked any more, and another process may coordinate next time. */
+  /** Stops coordinating a target without work: its remote is no longer polled; another process may take it later. */
   async #leave(targetId: string): Promise<void> {
     const target = this.#targets.get(targetId)!;
     await target.ticker.stop();
@@ -95,7 +95,7 @@ export class LandingTargets implements Component {
     }
   }
 
-  /** This machine is out of something: whoever is not takes the target. */
+  /** Releases a target because this host is out of a resource, so that a process on another host can take it. */
   async #leaveToOthers(targetId: string): Promise<void> {
     const target = this.#targets.get(targetId)!;
     const { lease } = target;

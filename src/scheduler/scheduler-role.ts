@@ -13,11 +13,14 @@ import { rollUpEndings } from '../pipeline/roll-up.ts';
 import { StartRuns } from '../pipeline/start-runs.ts';
 import { LandingTargets } from './landing-targets.ts';
 
-/** Wake-ups start a round at once; these intervals are only the backstop. */
+/** Backstop for lost hints: a hint wakes its stage at once. */
 const POLL_MS = 1_000;
 const RECONCILE_MS = 1_000;
 
-/** Dispatches, lands, counts upwards, repairs. Any number may run: what must be single holds a lease. */
+/**
+ * Starts runs, dispatches, lands, rolls up endings and repairs. Any number of schedulers may run: what only one may do
+ * at a time is done under a lease.
+ */
 export function createSchedulerRole(deps: Deps): Component[] {
   const { ledger, daos, publisher, repositories, seal, log } = deps;
   const holder = newId('sched');
@@ -52,8 +55,8 @@ export function createSchedulerRole(deps: Deps): Component[] {
 }
 
 /**
- * What admission must know of the configuration stands in the ledger, so that all decide by the same: that of the scheduler that
- * began last. A worker or an API with another file changes nothing of it.
+ * Writes the limits of this configuration to the ledger, so that every admission uses the same ones: those of the
+ * scheduler that started last. The configuration of a worker or an API process never changes them.
  */
 function limitsDeclared({ ledger, tools, settings, log }: Deps): Component {
   const repositories = Object.entries(settings.file.repositories).map(([repository, { concurrency }]) => ({

@@ -2,10 +2,10 @@ import CircuitBreaker from 'opossum';
 import type { BreakerState } from '../contract/states.ts';
 import type { ToolFact } from './tool.ts';
 
-/** State in, facts out. */
+/** Result of a guarded call; `refused` when the breaker is OPEN. */
 export type Guarded<T> = { kind: 'ran'; value: T } | { kind: 'refused' };
 
-/** As large as a timer takes: the guard never moves by its own clock. */
+/** Largest delay that a timer takes, so that the guard never changes its state by its own clock. */
 const NEVER_MS = 2 ** 31 - 1;
 
 class Fault<T> extends Error {
@@ -17,8 +17,9 @@ class Fault<T> extends Error {
 }
 
 /**
- * Runs `action` behind a breaker made for this one claim from the ledger's row: refused while OPEN, one call through while
- * HALF_OPEN. Its own clock, counts and thresholds are out of play (docs/decisions/0003); the ledger decides what a fact does.
+ * Runs `action` behind a breaker made for this one claim from the ledger's row: refused while OPEN, one call while
+ * HALF_OPEN. The breaker's own clock, counts and thresholds are disabled (docs/decisions/0003); the ledger decides what
+ * a fact changes.
  */
 export async function runGuarded<T extends { fact: ToolFact }>(
   state: BreakerState,

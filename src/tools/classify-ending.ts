@@ -10,18 +10,27 @@ export type StopCause = 'cancelled' | 'lease_lost' | 'shutdown' | 'too_many_proc
 const FULL = { cause: { code: 'ENOSPC' } };
 const TAIL_CHARS = 4_000;
 
-/** Throws `machine.fault` where nothing could be started because this machine is out of something: that says nothing of the program. */
+/**
+ * Throws `machine.fault` when a program could not start because this host is out of a resource, not by its own fault.
+ */
 export function assertBegan({ ending }: Pick<ChildResult, 'ending'>): void {
   if (ending.kind !== 'not_started' || machineFault(ending) === undefined) return;
-  throw new SluiceError('machine.fault', `nothing can be started here: ${ending.message}`, { cause: ending });
+  throw new SluiceError(
+    'machine.fault',
+    `this machine is out of a resource and cannot start programs: ${ending.message}`,
+    { cause: ending },
+  );
 }
 
-/** Throws `machine.fault` where no room is left: nobody can tell what the program would have done with room to write in. */
+/** Throws `machine.fault` when the disk is full, because the program might have ended differently with free space. */
 export async function assertRoom(folder: string): Promise<void> {
   if (await isDiskFull(folder)) throw new SluiceError('machine.fault', `no space left on device: ${folder}`, FULL);
 }
 
-/** The one place that gives an ending its class. Signals and time-outs are the tool's fault, an abort is nobody's. */
+/**
+ * Maps an ending to its class; no other place does. Signals, timeouts and too many processes are the tool's fault,
+ * other aborts are not.
+ */
 export function classifyEnding(
   { exitCodes }: Pick<CommandTool, 'exitCodes'>,
   result: ChildResult,
@@ -57,12 +66,12 @@ function classifyExit(
 ): Pick<Extract<ToolEnding, { kind: 'failed' }>, 'failure' | 'reason' | 'fact'> {
   if (exitCodes.limited.includes(exitCode)) return { failure: 'limited', reason: 'tool_limited', fact: 'neutral' };
   if (exitCodes.fatal.includes(exitCode)) return { failure: 'fatal', reason: `tool_exit:${exitCode}`, fact: 'neutral' };
-  // Where nothing is declared, every other exit status is the tool's fault.
+  // Without declared faults, every other exit status is the tool's fault.
   const isFault = exitCodes.fault === undefined || exitCodes.fault.includes(exitCode);
   return { failure: 'retryable', reason: `tool_exit:${exitCode}`, fact: isFault ? 'fault' : 'neutral' };
 }
 
-/** The end of what was printed. Redacted before it is cut: half a secret would not be seen for one. */
+/** Returns the end of the output. It is redacted before it is cut, because half a secret would not be recognised. */
 export function outputTail(
   { stdout, stderr }: Pick<ChildResult, 'stdout' | 'stderr'>,
   secrets: readonly string[] = [],

@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import { readHead } from '../lib/read-head.ts';
 
-/** What a tool says of an attempt: what it cost, and when it may be called again. */
+/** A tool's report on an attempt: its cost, and when the tool may be called again. */
 export interface ToolReport {
   usd: number | null;
   retryAfterMs: number | null;
@@ -10,10 +10,10 @@ export interface ToolReport {
 const MAX_REPORT_BYTES = 64 * 1024;
 const MAX_LINE_CHARS = 64 * 1024;
 const MAX_USD = 1_000_000;
-/** As agents that print JSON lines call it; a total, so the last one counts. */
+/** Key that agents which print JSON lines use. It is a running total, so the last one counts. */
 const LINE_KEY = 'total_cost_usd';
 
-/** Listens to a tool's standard output for JSON lines that hold `total_cost_usd`. */
+/** Reads JSON lines that hold `total_cost_usd` from a tool's standard output. */
 export class CostLines {
   readonly #decoder = new StringDecoder('utf8');
   #partial = '';
@@ -27,7 +27,7 @@ export class CostLines {
   readonly hear = (stream: 'stdout' | 'stderr', bytes: Buffer): void => {
     if (stream !== 'stdout') return;
     const lines = (this.#partial + this.#decoder.write(bytes)).split('\n');
-    // A line without an end is no report: only its beginning is kept, so that it is seen to be too long.
+    // Keeps only the beginning of a line without an end, enough to reject it as too long.
     this.#partial = (lines.pop() ?? '').slice(0, MAX_LINE_CHARS + 1);
     for (const line of lines) this.#read(line);
   };
@@ -38,7 +38,7 @@ export class CostLines {
   }
 }
 
-/** `{"usd": 0.42, "retry_after_seconds": 300}`; what is missing, broken or out of range is null. */
+/** Reads `{"usd": 0.42, "retry_after_seconds": 300}`; a missing, malformed or out-of-range value becomes null. */
 export async function readReport(file: string): Promise<ToolReport> {
   const report = parsed(await readHead(file, MAX_REPORT_BYTES));
   const seconds = report?.retry_after_seconds;

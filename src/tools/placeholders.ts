@@ -1,6 +1,9 @@
 const PLACEHOLDER = /\{input\.([A-Za-z0-9_.-]+)\}/g;
 
-/** Puts `{input.a.b}` into one argument. A value that is no string goes in as JSON; a missing one, which validation refuses, as nothing. */
+/**
+ * Fills `{input.a.b}` in one argument. A value that is not a string is inserted as JSON. A missing one becomes an empty
+ * string, but validation refuses it before.
+ */
 export function fillPlaceholders(template: string, input: Readonly<Record<string, unknown>>): string {
   return template.replace(PLACEHOLDER, (_all, path: string) => {
     const value = valueAt(input, path);
@@ -9,7 +12,7 @@ export function fillPlaceholders(template: string, input: Readonly<Record<string
   });
 }
 
-/** Undefined when there is nothing at that path. */
+/** Returns undefined when there is nothing at that path. */
 export function valueAt(input: Readonly<Record<string, unknown>>, path: string): unknown {
   return path
     .split('.')
@@ -20,7 +23,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-/** The paths below `input` that templates name: `a.b` of `{input.a.b}`. */
+/** Returns the paths below `input` that templates name: `a.b` of `{input.a.b}`. */
 export function placeholdersIn(templates: readonly string[]): string[] {
   return [...new Set(templates.flatMap((template) => [...template.matchAll(PLACEHOLDER)].map(([, path]) => path!)))];
 }

@@ -6,7 +6,7 @@ import type { CommandTool } from './tool.ts';
 
 const DEFAULT_TIMEOUT_SECONDS = 1_800;
 
-/** The tools of this installation: the declared ones and `command`. (`patch` runs no program.) */
+/** Tools of this installation: the declared ones and `command`. `patch` has only a name, because it runs no program. */
 export class ToolRegistry {
   readonly #tools: ReadonlyMap<string, CommandTool>;
 
@@ -27,13 +27,16 @@ export class ToolRegistry {
     return [...this.#tools.values()];
   }
 
-  /** Breaker and limits of those that have them. */
+  /** Returns breaker and limits of the tools that have them. */
   declared(): ({ tool: string } & ToolLimits)[] {
     return this.all().flatMap(({ name, declared }) => (declared === undefined ? [] : [{ tool: name, ...declared }]));
   }
 }
 
-/** `command`: the run spec brings the arguments, where the operator allows it. No breaker: it is a different tool each time. */
+/**
+ * Built-in `command`: the run spec gives the arguments, where the operator allows it. It has no breaker, because it is
+ * a different tool each time.
+ */
 const FREE_COMMAND: CommandTool = {
   name: 'command',
   pool: 'default',

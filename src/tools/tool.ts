@@ -2,10 +2,10 @@ import type { ToolDefinition } from '../contract/config-schema.ts';
 import type { ToolLimits } from '../domain/admission.ts';
 import type { FailureClass } from '../domain/retry.ts';
 
-/** What one attempt says of its tool's health. */
+/** Evidence of one attempt about the health of its tool. */
 export type ToolFact = 'success' | 'fault' | 'neutral';
 
-/** How a tool ended, in the words that the ledger keeps. */
+/** How a tool ended, in the form that the ledger stores. */
 export type ToolEnding =
   | { kind: 'done'; exitCode: 0; fact: 'success' }
   | {
@@ -27,15 +27,15 @@ export interface CommandTool {
   readonly whenUnchanged: 'complete' | 'fail';
   /** Names of variables whose values the child gets. */
   readonly env: readonly string[];
-  /** Its breaker and limits; the built-in `command` has none. */
+  /** Breaker and limits; undefined for the built-in `command`. */
   readonly declared: ToolLimits | undefined;
   readonly sandbox: ToolDefinition['sandbox'];
   readonly limits: NonNullable<ToolDefinition['limits']>;
   readonly exitCodes: { fault?: readonly number[]; fatal: readonly number[]; limited: readonly number[] };
-  /** Paths below `input` that its arguments and standard input are filled from: `prompt`, `a.b`. */
+  /** Paths below `input` that fill its arguments and standard input: `prompt`, `a.b`. */
   readonly placeholders: readonly string[];
-  /** Further keys of `input` that it reads from its input file. */
+  /** Further keys of `input` that the tool reads from its input file. */
   readonly inputKeys: readonly string[];
-  /** Arguments and standard input for one task. */
+  /** Returns arguments and standard input for one task. */
   invocation(input: Readonly<Record<string, unknown>>): { argv: string[]; stdin: string | undefined };
 }

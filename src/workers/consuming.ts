@@ -2,26 +2,26 @@ import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { Ticker } from '../lib/ticker.ts';
 
-/** What takes messages of one queue. */
+/** Consumer of one queue, as `ConsumingWatch` sees it. */
 export interface Intake {
   readonly queue: string;
-  /** Slots that stand empty now. */
+  /** Slots that are free now. */
   readonly free: number;
-  /** When the last message came, on the clock of `performance.now()`. */
+  /** Time of the last message, on the clock of `performance.now()`. */
   readonly lastDeliveryMs: number;
-  /** Takes messages over fresh connections; what is being worked on goes on. */
+  /** Replaces the connections; work in progress continues. */
   reopen(): Promise<void>;
 }
 
 export interface ConsumingOptions {
   intakes: readonly Intake[];
-  /** The queues in which something was sent a while ago that nobody has taken. */
+  /** Returns the queues with a message that was sent a while ago and that no worker has taken. */
   findWaiting: () => Promise<readonly string[]>;
-  /** Throws when the queue itself is away: then nobody's connection is to blame. */
+  /** Throws when the queue backend is unreachable: then this worker's connection is not at fault. */
   pingQueue: () => Promise<void>;
-  /** Said at each change. */
+  /** Called at each change. */
   onStarving: (starving: boolean) => void;
-  /** Nothing helped. */
+  /** Called when new connections did not help. */
   onGiveUp: () => void;
   log: Log;
   times?: ConsumingTimes;
@@ -33,12 +33,12 @@ export interface ConsumingTimes {
   giveUpAfterMs: number;
 }
 
-/** A lost message is sent again after five to eight seconds: whoever takes none for longer than that is not consuming. */
+/** A lost message is sent again after 5 to 8 s: a worker that takes none for longer than that does not consume. */
 const TIMES: ConsumingTimes = { lookEveryMs: 1_000, reopenAfterMs: 6_000, giveUpAfterMs: 20_000 };
-/** A message that is sent again is young for a moment: no proof that somebody takes it. */
+/** A message that is sent again briefly does not count as waiting. So short a gap does not prove that it was taken. */
 const GAP_MS = 4_000;
 
-/** Since when an intake has an empty slot, work in its own queue, and takes none. */
+/** How long an intake has had a free slot and messages in its queue without taking any. */
 interface Hunger {
   lastWaitingMs: number;
   sinceMs: number | undefined;
@@ -46,8 +46,8 @@ interface Hunger {
 }
 
 /**
- * Proves that this worker consumes, by what comes of it: work waits in a queue and none is taken though a slot for it is empty →
- * fresh connections, then the end of the process. A connection that looks alive and is dead throws nothing.
+ * Proves by results that this worker consumes, because a dead connection may report no error. While messages wait and a
+ * free slot takes none, it first replaces the connections, then ends the process.
  */
 export class ConsumingWatch implements Component {
   readonly name = 'consuming';
@@ -80,7 +80,7 @@ export class ConsumingWatch implements Component {
 
   async look(): Promise<void> {
     const { intakes, onStarving } = this.#options;
-    // All its slots full, a worker has nothing to prove.
+    // A worker without a free slot is not expected to take messages.
     const waiting = intakes.some(({ free }) => free > 0) ? await this.#options.findWaiting() : [];
     const before = this.#starving;
     for (const [intake, hunger] of this.#hungers) await this.#judge(intake, hunger, waiting);
@@ -112,7 +112,7 @@ export class ConsumingWatch implements Component {
       await intake.reopen();
       return;
     }
-    // Only time in which the queue answers counts: after an outage a connection needs a moment to come back.
+    // Only time in which the queue answers counts: after an outage a connection needs a moment to recover.
     if (!(await this.#queueAnswers())) hunger.sinceMs = now;
     else if (waitedMs >= this.#times.giveUpAfterMs) this.#giveUp(queue, waitedMs);
   }

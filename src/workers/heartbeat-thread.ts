@@ -6,12 +6,12 @@ import type { FromHeartbeat, HeartbeatSetup, ToHeartbeat } from './heartbeat.ts'
 import type { HeldAttempt } from './held-work.ts';
 
 /**
- * Runs in a thread of its own, with its own connection: a busy main thread delays no heartbeat, and a main thread that
- * hangs gets none, because its counter stands still.
+ * Runs in its own thread with its own connection, so that a busy main thread delays no heartbeat. A main thread that
+ * hangs gets none, because its counter stops.
  */
 const { databaseUrl, workerId, leaseMs, everyMs, counter } = workerData as HeartbeatSetup;
 const ticks = new Int32Array(counter);
-// Half a lease: after an outage the first beat must come before anybody may be reaped.
+// Half a lease: after an outage the first heartbeat must arrive before the reconciler may reap workers.
 const connection = new LoneConnection(databaseUrl, { silentMs: leaseMs / 2 });
 const stop = new AbortController();
 let held: HeldAttempt[] = [];

@@ -10,7 +10,7 @@ export interface HeartbeatSetup {
   workerId: string;
   leaseMs: number;
   everyMs: number;
-  /** One 32-bit counter that the main thread keeps moving. */
+  /** One 32-bit counter that the main thread increments. */
   counter: SharedArrayBuffer;
 }
 
@@ -27,15 +27,15 @@ export type FromHeartbeat =
 export interface HeartbeatOptions extends Omit<HeartbeatSetup, 'counter'> {
   held: HeldWork;
   log: Log;
-  /** The ledger has given this worker up. */
+  /** Called when the ledger no longer accepts this worker, or the heartbeat thread has died. */
   onRefused: () => void;
-  /** Somebody asked this worker to take no more. */
+  /** Called at each heartbeat while the worker is asked to drain. */
   onDrain: () => void;
 }
 
 const TICK_MS = 200;
 
-/** The main thread's end of the heartbeat. */
+/** Main thread's side of the heartbeat. */
 export class Heartbeat implements Component {
   readonly name = 'heartbeat';
   readonly #options: HeartbeatOptions;
@@ -65,7 +65,7 @@ export class Heartbeat implements Component {
     this.tellHeld();
   }
 
-  /** To be called whenever the held work changes. */
+  /** Must be called whenever the held work changes. */
   tellHeld(): void {
     this.#say({ kind: 'held', attempts: this.#options.held.attempts() });
   }
@@ -81,7 +81,7 @@ export class Heartbeat implements Component {
     clearTimeout(giveUp);
   }
 
-  /** Whether work waits that this worker should take and does not. */
+  /** Reports whether work waits that this worker should take and does not. */
   tellStarving(starving: boolean): void {
     this.#say({ kind: 'starving', starving });
   }

@@ -11,8 +11,8 @@ interface Held extends HeldAttempt {
 }
 
 /**
- * The attempts at tasks and gates that this process works on now. One that was cancelled may still be dying here when the next
- * attempt at the same task begins.
+ * Attempts at tasks and gates that this process works on now. A cancelled attempt may still be ending here when the
+ * next attempt at the same task begins.
  */
 export class HeldWork {
   readonly #held = new Set<Held>();
@@ -49,7 +49,10 @@ export class HeldWork {
     for (const { abort } of this.#held) abort.abort(cause);
   }
 
-  /** What was asked for and is not ours any more ends: cancelled, or given to somebody else. Of what began meanwhile the answer says nothing. */
+  /**
+   * Aborts attempts that the heartbeat asked for and the ledger did not confirm: cancelled, or given to another worker.
+   * Attempts that began after the request are left alone.
+   */
   reconcile(asked: readonly HeldAttempt[], still: readonly HeldAttempt[]): void {
     const isIn = (attempts: readonly HeldAttempt[], { id, attempt }: HeldAttempt): boolean =>
       attempts.some((other) => other.id === id && other.attempt === attempt);

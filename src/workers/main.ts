@@ -8,8 +8,8 @@ import { ALIVE_EVERY_MS, type FromWorker, PASSING_EXIT, type ToWorker } from './
 import { createWorkerRole, type WorkerEnd } from './worker-role.ts';
 
 /**
- * A worker process, started by the supervisor with everything in its arguments and environment. Drains and ends when the
- * supervisor is gone.
+ * Entry point of a worker process. The supervisor passes settings in arguments and environment, and secrets over the
+ * channel. Drains and ends when the supervisor is gone.
  */
 const { values } = parseArgs({
   options: {
@@ -45,13 +45,14 @@ try {
       ? {}
       : { replaces: { workerId: values.replaces, crashed: values['replaces-crashed'] } }),
   });
-  // The supervisor asks over the channel, not by a signal: a terminal's Ctrl-C reaches us too, and two mean "now".
+  // The supervisor asks over the channel, not by a signal: Ctrl-C in a terminal reaches this process too, and a second
+  // signal ends it at once.
   const dismissed = new Promise<'dismissed'>((resolve) => {
     process.once('disconnect', () => resolve('dismissed'));
     process.on('message', (message: ToWorker) => {
       if (message.kind === 'stop') resolve('dismissed');
     });
-    // It may have gone while we began: that is not told twice.
+    // The supervisor may be gone already: `disconnect` is not emitted again.
     if (process.send !== undefined && !process.connected) resolve('dismissed');
   });
   const byItself: Promise<WorkerEnd | 'dismissed'> = Promise.race([ended, dismissed]);
@@ -66,7 +67,7 @@ try {
   });
   const how = await Promise.race([byItself, Promise.resolve('signalled' as const)]);
   if (how === 'drained') await tellSupervisor({ kind: 'drained' });
-  // What must not go on ends badly, so that somebody puts another in its place.
+  // A worker that failed exits with 1, so that its supervisor replaces it.
   process.exit(how === 'lease_lost' || how === 'not_consuming' || how === 'machine_fault' ? 1 : 0);
 } catch (error) {
   log.fatal({ err: error }, 'worker.failed');
@@ -74,8 +75,8 @@ try {
 }
 
 /**
- * What stands in an environment can be read by any process of the same user: secrets come over the channel. Empty for a process
- * that nobody supervises, or whose supervisor is gone.
+ * Receives secrets over the channel, because any process of the same user can read an environment. Empty for a process
+ * without a supervisor.
  */
 function secretsOfSupervisor(): Promise<Readonly<Record<string, string>>> {
   if (process.send === undefined || !process.connected) return Promise.resolve({});
@@ -90,14 +91,14 @@ function secretsOfSupervisor(): Promise<Readonly<Record<string, string>>> {
   });
 }
 
-/** A main thread that stands still says nothing: the supervisor ends it. */
+/** Reports that the main thread is responsive: the supervisor kills a worker that stops reporting. */
 function sayAlive(): void {
   setInterval(() => {
     if (process.connected) process.send?.({ kind: 'alive' } satisfies FromWorker, () => {});
   }, ALIVE_EVERY_MS).unref();
 }
 
-/** Resolves when it is on its way: a process that ends at once takes its words with it. */
+/** Resolves when the message has been sent, because a process that exits at once would lose it. */
 function tellSupervisor(message: FromWorker): Promise<void> {
   return new Promise((resolve) => {
     if (process.send === undefined || !process.connected) resolve();

@@ -17,55 +17,58 @@ export interface SupervisorOptions {
   dataDir: string;
   config: string | undefined;
   allowAll: boolean;
-  /** The environment of the worker processes: whoever may look at them sees it. */
+  /** Environment of the worker processes, readable by any process of the same user. */
   environment: Readonly<Record<string, string | undefined>>;
-  /** Variables that they are told over the channel alone. */
+  /** Variables that are passed to them over the channel only. */
   secrets: Readonly<Record<string, string>>;
   log: Log;
 }
 
-/** What a supervisor tells its worker process: first the secrets, last to stop. */
+/** Messages of a supervisor to its worker process: first the secrets, last to stop. */
 export type ToWorker = { kind: 'secrets'; values: Readonly<Record<string, string>> } | { kind: 'stop' };
 
-/** What a worker process tells its supervisor. */
+/** Messages of a worker process to its supervisor. */
 export type FromWorker = { kind: 'ready'; workerId: string } | { kind: 'alive' } | { kind: 'drained' };
 
 interface Post {
   index: number;
   child: ChildProcess | undefined;
-  /** The worker that was ready there last: its successor takes its place in the ledger. */
+  /** Last worker that was ready here; its successor replaces it in the ledger. */
   workerId: string | undefined;
-  /** How the last one there ended. */
+  /** True when the last process here crashed or hung. */
   crashed: boolean;
-  /** Asked to take no more, by an operator: nobody comes in its place. */
+  /** True when an operator drained the worker: it is not replaced. */
   drained: boolean;
 }
 
-/** A worker process that could not begin, and may the next time: the database or the queue was away, the disk was full. */
+/** Exit status after a transient error at start: the database or the queue was unreachable, or the disk full. */
 export const PASSING_EXIT = 3;
 
 interface WorkerDeath {
   how: string;
-  /** Says nothing about the next one: a passing fault, or a signal of somebody's. */
+  /** True when the next process may start: transient exit status, or ended by a signal. */
   passing: boolean;
-  /** By its own doing, or because it stood still: what it ran is suspected. */
+  /** True when it crashed or hung: tasks that it ran are charged with a worker death. */
   crashed: boolean;
 }
 
 /** For this long after start-up, the supervisor retries workers that failed with a transient error. */
 const BEGIN_WITHIN_MS = 30_000;
 const RESTART = { baseMs: 200, capMs: 10_000 };
-/** A worker that lived this long was healthy: the next restart starts its backoff anew. */
+/** A worker that lived this long was healthy: its next restart resets the backoff. */
 const HEALTHY_MS = 30_000;
 const KILL_AFTER_DRAIN_MS = 10_000;
-/** How often the main thread of a worker says that it moves. */
+/** Interval at which the main thread of a worker reports that it is responsive. */
 export const ALIVE_EVERY_MS = 1_000;
-/** So many of our own ticks without a word are a lease and a little more: counted, so that we ourselves may have slept. */
+/**
+ * A worker that is silent for this many of our ticks (a lease + 2 s) is killed. Ticks are counted and no time is
+ * measured, because this process may have been suspended.
+ */
 const SILENT_TICKS = RECONCILE_TIMES.leaseMs / ALIVE_EVERY_MS + 2;
-/** How a process ends that breaks by itself: out of memory, or worse. */
+/** Signals of a process that crashes by its own fault, such as running out of memory. */
 const CRASHES: readonly (NodeJS.Signals | null)[] = ['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGTRAP'];
 
-/** Keeps `processes` worker processes alive, and within a second of a death sweeps what it left running. */
+/** Keeps `processes` worker processes alive. Sweeps the slots of a dead one at once, before it starts the next. */
 export class WorkerSupervisor implements Component {
   readonly name = 'worker-supervisor';
   readonly #options: SupervisorOptions;
@@ -79,14 +82,14 @@ export class WorkerSupervisor implements Component {
     this.#slots = new SlotRack(options.dataDir, options.log);
   }
 
-  /** Process ids of the workers that live now. */
+  /** Process ids of the running workers. */
   get pids(): number[] {
     return this.#posts.flatMap(({ child }) => (child?.pid === undefined ? [] : [child.pid]));
   }
 
-  /** Resolves when every worker is ready for the first time; rejects when one cannot be. */
+  /** Resolves when every worker was ready once; rejects when one cannot start. */
   async start(): Promise<void> {
-    // An end at once is passed on: for a worker that drains already, the signal means "now".
+    // Passes an immediate exit on, because a worker that already drains takes a signal as "end now".
     process.once('exit', () => {
       for (const { child } of this.#posts) child?.kill('SIGTERM');
     });
@@ -100,7 +103,7 @@ export class WorkerSupervisor implements Component {
     await Promise.all(ready);
   }
 
-  /** Resolves when every worker was drained by an operator: nothing is left to supervise. */
+  /** Resolves when an operator has drained every worker, so that nothing is left to supervise. */
   async drained(): Promise<void> {
     await Promise.all(this.#keeping);
     this.#options.log.info({}, 'workers.drained');
@@ -181,7 +184,7 @@ export class WorkerSupervisor implements Component {
     });
     return new Promise((resolve) => {
       child.on('error', (error) => {
-        // A word or signal that did not reach it is no death: its exit is.
+        // A failed send or kill is no death of the worker; only its exit is.
         if (child.pid === undefined) {
           clearInterval(watch);
           resolve({ how: error.message, passing: false, crashed: false });

@@ -31,25 +31,25 @@ export interface WorkerOptions {
   pools: readonly string[];
   taskSlots: number;
   gateSlots: number;
-  /** How long a drain waits for what runs before it is handed back. */
+  /** How long a drain waits for running work before it is requeued. */
   drainMs: number;
-  /** A worker whose process is gone and whose place this one takes; whether it crashed or hung. */
+  /** Worker that this one replaces because its process is gone; `crashed` when it crashed or hung. */
   replaces?: { workerId: string; crashed: boolean };
-  /** How an attempt is made; the bench measures the ledger with one that does nothing. */
+  /** Executes an attempt; the bench passes one that does nothing, to measure the ledger. */
   execute?: ExecuteAttempt;
 }
 
 export const HEARTBEAT_EVERY_MS = 1_000;
-/** A message that nobody took for so long waits. */
+/** A message that no worker has taken for this long is waiting. */
 const WAITING_AFTER_MS = 2_000;
-/** So many faults of the machine within so long are believed, whatever it says of itself a moment later. */
+/** This many machine faults within 60 s end the worker, even if the host looks healthy when it is checked. */
 const FAULTS_TO_BELIEVE = 3;
 const FAULTS_WITHIN_MS = 60_000;
 
-/** Why a worker ends by itself: asked to, given up by the ledger, nothing comes to it any more, or nothing can be done here. */
+/** Why a worker ends by itself: drained, refused by the ledger, not consuming, or this host is out of a resource. */
 export type WorkerEnd = 'drained' | 'lease_lost' | 'not_consuming' | 'machine_fault';
 
-/** One worker: a row, a heartbeat, consumers for its pools. `ended` resolves when it must not go on. */
+/** Creates one worker: a row, a heartbeat, and consumers for its pools. `ended` resolves when it must stop. */
 export function createWorkerRole(
   deps: Deps,
   options: WorkerOptions,
@@ -76,13 +76,13 @@ export function createWorkerRole(
     if (cancelled !== undefined) held.abort(cancelled, 'cancelled');
   });
   let faults: number[] = [];
-  /** One fault is enough if the host confirms it. Messages can be forged through file names, so unconfirmed faults need several. */
+  /** One fault is enough if the host confirms it. Others need several: messages can be forged through file names. */
   const endIfOut = async (fault: MachineFault): Promise<void> => {
     const now = performance.now();
     faults = [...faults.filter((at) => now - at < FAULTS_WITHIN_MS), now];
     if (faults.length >= FAULTS_TO_BELIEVE || (await isStillOut(fault, deps.settings.dataDir))) end('machine_fault');
   };
-  // The supervisor has said it already where there is none.
+  // Silent, because the supervisor has already logged a missing sandbox.
   const confinement = confinementOf(deps.settings, silentLog());
   const slots = new SlotRack(deps.settings.dataDir, deps.log, (slot) => confinement.uidOf(slot));
   const intake = { open: true };
@@ -111,7 +111,7 @@ export function createWorkerRole(
     mirrorKeeper(mirrors, log),
     ...consumers,
     drain({ consumers, held, intake, drainMs: options.drainMs }),
-    // Stops first: who drains takes nothing on purpose.
+    // Stops first, because a draining worker deliberately takes no messages.
     consuming,
   ];
   return { workerId, components, ended };
@@ -124,7 +124,7 @@ interface ConsumerParts {
   mirrors: Mirrors;
   confinement: Confinement;
   options: WorkerOptions;
-  /** Closed by the drain: a message that was fetched at that moment is left to others. */
+  /** Closed by the drain: a message that was fetched at that moment is left to another worker. */
   intake: { open: boolean };
   onMachineFault: OnMachineFault;
 }
@@ -183,7 +183,7 @@ function gateVariablesOf({ settings, repositories }: Deps): GateVariables {
   };
 }
 
-/** The worker's row, from before the first claim until after the last ending. */
+/** Inserts the worker's row before the first claim, and ends it after the last attempt. */
 function registration(
   deps: Deps,
   {
@@ -230,7 +230,7 @@ function registration(
   };
 }
 
-/** Stops first: nothing new is taken, what runs may end in time, the rest is handed back. */
+/** Takes no more messages, waits `drainMs` for running work to end, and aborts the rest, which is requeued. */
 function drain({
   consumers,
   held,
@@ -257,7 +257,7 @@ function drain({
   };
 }
 
-/** Tokens of repositories are for our git alone, whatever a policy or a tool asks for. */
+/** Leaves out the tokens of repositories: only Sluice's own git may use them, whatever a policy or a tool asks for. */
 function withoutTokens({ environment, file }: Deps['settings']): Deps['settings']['environment'] {
   const tokens = credentialNames(file.repositories);
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !tokens.includes(name)));

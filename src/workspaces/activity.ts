@@ -1,6 +1,6 @@
 import { type Seal, sealFolder } from './seal.ts';
 
-/** Tells, each time it is asked, whether anything in the folder changed since the time before. */
+/** Returns a function that tells whether the folder has changed since its last call, at first since it was signed. */
 export function folderActivity(folder: string, signed: Seal | undefined): () => Promise<boolean> {
   let before: ReadonlyMap<string, string> = new Map(signed ?? []);
   return async () => {

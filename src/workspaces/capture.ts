@@ -12,11 +12,11 @@ export interface CapturedChange extends TreeChange {
   ok: true;
   baseTree: string;
   tree: string;
-  /** New files and folders that `.gitignore` left out, pipes and sockets too; kept paths are not among them. */
+  /** New files and folders that `.gitignore` leaves out, and new pipes and sockets; kept paths are not among them. */
   ignored: string[];
 }
 
-/** What stands in the work tree is no change that git could hold. */
+/** Result for a work tree that git cannot store as a change. */
 export interface Uncapturable {
   ok: false;
   refusal: Refusal;
@@ -25,8 +25,9 @@ export interface Uncapturable {
 const REPOSITORY = /(^|\/)\.git(\/|$)/;
 
 /**
- * The difference between a commit's tree and the files in the slot, whatever a tool did to HEAD, index or branches. Files that
- * still bear the signature of the check-out are not read again; ignored files and kept paths are left out.
+ * Returns the difference between a commit's tree and the files in the slot, whatever a tool did to HEAD, index or
+ * branches. Files whose signature is still that of the check-out are not read again. Ignored files and kept paths are
+ * left out.
  */
 export async function captureChange(
   mirror: Mirror,
@@ -52,7 +53,7 @@ export async function captureChange(
   return finish(mirror, { base, entries: all, ignored: found.ignored });
 }
 
-/** The new files that belong to the change, and those that are left out; a refusal where one may not be there at all. */
+/** Returns the new files of the change and those that are left out, or a refusal when one is not allowed. */
 async function addedFiles(
   mirror: Mirror,
   slot: Slot,
@@ -60,24 +61,20 @@ async function addedFiles(
 ): Promise<{ added: string[]; ignored: string[] } | { refusal: Refusal }> {
   const beneath = submoduleWithFiles(tracked, files);
   if (beneath !== undefined) {
-    return refuse(
-      'submodule_entry',
-      beneath,
-      'files stand in the place of a submodule, and submodules are not supported',
-    );
+    return refuse('submodule_entry', beneath, 'there are files inside a submodule, and submodules are not supported');
   }
   const untracked = files.filter((path) => !tracked.has(path));
   const left = await leftOut(mirror, slot, { now, untracked, tracked });
   if ('unreadable' in left)
-    return refuse('not_capturable', left.unreadable, 'it is no plain file, and git would read it');
+    return refuse('not_capturable', left.unreadable, 'it is not a regular file, and git would read its rules');
   const rest = untracked.filter((path) => !left.covers(path));
-  // What git holds no form for is left out and named, as ignored files are.
+  // git cannot store pipes, sockets and devices: they are left out and named, as ignored files are.
   const added = rest.filter((path) => isSealedFile(now, path) === 'plain');
   const odd = rest.filter((path) => isSealedFile(now, path) === 'odd');
   const embedded = added.find((path) => REPOSITORY.test(path));
   if (embedded === undefined) return { added, ignored: [...left.names, ...odd].toSorted() };
   const folder = embedded.replace(/\/?\.git(\/.*)?$/s, '');
-  return refuse('embedded_repository', folder, 'a git repository of its own stands there');
+  return refuse('embedded_repository', folder, 'the folder is a git repository of its own; remove its .git');
 }
 
 async function finish(
@@ -95,8 +92,8 @@ async function finish(
 }
 
 /**
- * The tree of what was checked out, as the files have it now: another id means a gate changed them. Read again by content
- * where a single signature differs. Undefined when a tracked file gave way to something that git cannot hold.
+ * Returns the tree that was checked out with the files as they are now: another id means that a gate changed them.
+ * Contents are read again only if a signature differs. Undefined when the files cannot be read or stored.
  */
 export async function rereadTree(mirror: Mirror, slot: Slot, commit: string): Promise<string | undefined> {
   if (slot.content?.commit === commit && (await isUntouched(slot, slot.content))) return mirror.treeOf(commit);
@@ -113,7 +110,7 @@ export async function rereadTree(mirror: Mirror, slot: Slot, commit: string): Pr
   return all.length === 0 ? mirror.treeOf(commit) : treeWithEntries(mirror, { tree: commit, entries: all });
 }
 
-/** Kept paths and the child's own repository are no part of the tree. */
+/** True when no file of the commit changed. Kept paths and the child's own repository are not part of the tree. */
 async function isUntouched({ work }: Slot, { seal, kept }: SlotContent): Promise<boolean> {
   try {
     const { broken } = await differencesFrom(seal, work);
@@ -137,7 +134,7 @@ function submoduleWithFiles(tracked: ReadonlyMap<string, TreeEntry>, files: read
   return submodules.find((path) => files.some((file) => isInside(file, path)));
 }
 
-/** What `.gitignore` leaves out of the untracked files, named by the topmost new folder where all of that is left out. */
+/** Finds untracked files that `.gitignore` leaves out. A wholly ignored new folder is named instead of its files. */
 async function leftOut(
   mirror: Mirror,
   { work }: Slot,
@@ -153,7 +150,7 @@ async function leftOut(
   return { names: [...tops, ...files], covers: (path) => tops.has(topOf(path)) || files.has(path) };
 }
 
-/** A folder, a file or a link: git opens whatever bears this name, and would wait for a pipe. */
+/** False for a pipe, a socket or a device: git opens any file of this name, and would wait for a pipe. */
 function isPlain(now: Seal, path: string): boolean {
   return !isSealedFile(now, path) || isSealedFile(now, path) === 'plain';
 }

@@ -11,9 +11,9 @@ import { differencesFrom, fileBelow, isInside, type Seal, sealFolder, signAgain 
 import { forgetKept, type Slot, type SlotContent } from './slot.ts';
 
 /**
- * Puts the files of a commit into the slot. Where the slot holds another commit of the same repository, and all that a child
- * did to it was taken back, only what differs is written; else it starts from nothing. git runs in the mirror with a private
- * index; what a child does to the slot's own `.git` is never read.
+ * Puts the files of a commit into the slot. Where the slot holds another commit of the same repository and the child's
+ * changes were undone, only differing files are written; otherwise it starts from an empty folder. git runs in the
+ * mirror with a private index and never reads the slot's own `.git`, which a child may have changed.
  */
 export async function checkOut(mirror: Mirror, slot: Slot, commit: string): Promise<void> {
   const { content } = slot;
@@ -24,7 +24,7 @@ export async function checkOut(mirror: Mirror, slot: Slot, commit: string): Prom
       slot.content = await switchTo(mirror, slot, { content, commit });
       return;
     } catch {
-      // Whatever stands in the way of a small step, a check-out from nothing does not meet it.
+      // A full check-out does not depend on whatever made the incremental one fail.
     }
   }
   slot.content = await startFromNothing(mirror, slot, commit);
@@ -34,7 +34,7 @@ async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Pro
   await removeTree(slot.work);
   await mkdir(slot.work, { recursive: true });
   await rm(slot.indexFile, { force: true });
-  // Of a git that was killed here.
+  // A git process that was killed here may have left its lock.
   await rm(`${slot.indexFile}.lock`, { force: true });
   const where = { workTree: slot.work, indexFile: slot.indexFile };
   await mirror.run({ ...where, args: ['read-tree', commit] });
@@ -45,15 +45,15 @@ async function startFromNothing(mirror: Mirror, slot: Slot, commit: string): Pro
   ]);
   await writeHead(slot, commit);
   await giveFolder(slot, slot.work);
-  // A name that is no UTF-8 cannot be signed: such a slot starts from nothing each time.
+  // Without a seal, for example of an unreadable folder, the next check-out starts from an empty folder.
   const seal = await sealFolder(slot.work).catch((): Seal | undefined => undefined);
   if (seal === undefined) return undefined;
   return { mirrorDir: mirror.dir, commit, seal, signedAtMs: Date.now(), kept: new Map() };
 }
 
 /**
- * Files that were given away have another owner and time of change than git wrote down, and it would write all of them again.
- * What a child did to one is seen by its signature; git need not look for it.
+ * Makes git ignore owner and ctime, because it would rewrite all files that were given to another user since. Changes
+ * that a child made are detected by signature, so git need not look for them.
  */
 const OWNERS_DIFFER = {
   GIT_CONFIG_COUNT: '2',
@@ -85,8 +85,9 @@ async function switchTo(
 }
 
 /**
- * Takes back what a child did: what it added goes, what it changed is removed and comes back with the next check-out. Kept
- * paths that it touched go as a whole. When something cannot be taken back, the slot holds nothing that is worth keeping.
+ * Undoes the changes of a child: removes what it added, and removes what it changed, which the next check-out writes
+ * again. A kept path that it touched is removed as a whole. When something cannot be undone, the slot has no content,
+ * and the next check-out starts from an empty folder.
  */
 export async function takeBack(slot: Slot): Promise<void> {
   const { content } = slot;
@@ -96,9 +97,9 @@ export async function takeBack(slot: Slot): Promise<void> {
   const { added, broken } = await differencesFrom(seal, slot.work);
   const touched = [...added, ...broken];
   if (touched.some((path) => path === '.git' || (path.startsWith('.git/') && path !== '.git/index'))) return;
-  // A folder that is still there has another mode: who may say what else.
+  // A folder that exists and differs has another mode or is no folder, so its other changes are unknown.
   if (broken.some((path) => seal.get(path)!.startsWith('d ') && existsSync(fileBelow(slot.work, path)))) return;
-  // Our copy of the index goes there: what stands in its place must be a file, not a pipe that nobody reads.
+  // Our copy of the index is written there, so it must be a file: writing to a pipe without a reader would block.
   if (!lstatSync(join(slot.work, '.git', 'index')).isFile()) return;
   const spoiled = [...kept.keys()].filter((folder) => touched.some((path) => isInside(path, folder)));
   for (const folder of spoiled) {
@@ -108,13 +109,13 @@ export async function takeBack(slot: Slot): Promise<void> {
   const restore = broken.filter((path) => seal.has(path) && path !== '.git/index');
   for (const path of [...added, ...restore]) await removeTree(fileBelow(slot.work, path));
   for (const path of restore) seal.delete(path);
-  // A folder that went with its files comes back with them.
+  // A folder that was removed with its files is written again with them.
   slot.content = { ...content, restore };
 }
 
 /**
- * A small repository for the child alone, made by hand: landed objects borrowed from the mirror, no remote, no hooks, HEAD
- * detached at the commit. A child may do to it what it likes.
+ * Creates a small repository for the child alone, without git: landed objects borrowed from the mirror, no remote, no
+ * hooks, HEAD detached at the commit. A child may change it freely.
  */
 async function makeOwnRepository(mirror: Mirror, slot: Slot): Promise<void> {
   const git = join(slot.work, '.git');
@@ -128,7 +129,7 @@ async function makeOwnRepository(mirror: Mirror, slot: Slot): Promise<void> {
 const OBJECTS = join('.git', 'objects');
 const PACKS = join(OBJECTS, 'pack');
 
-/** The unlanded objects of another commit are replaced. Gives the paths that came or went. */
+/** Replaces the unlanded objects with those of another commit. Returns the paths that came or went. */
 async function changePacks(mirror: Mirror, slot: Slot, commit: string): Promise<string[]> {
   const folder = join(slot.work, PACKS);
   const before = await readdir(folder);

@@ -12,9 +12,9 @@ const MAX_KILL_ROUNDS = 20;
 const ROUND_MS = 20;
 
 /**
- * By what every child carries in its environment, by where it works, and by the journal of groups: a child may leave its
- * group, empty its environment, and start others while it is being ended. Our own process and its threads never carry the
- * mark. Throws when something would not end.
+ * Kills the processes of a slot, found by a variable in their environment, by working directory and by the recorded
+ * group: a child may leave its group, empty its environment, and start others while it is killed. Sluice's own process
+ * never has the variable. Throws when one survives.
  */
 export async function endLeftovers(slot: Slot): Promise<void> {
   const leader = await readIdentity(join(slot.dir, 'group'));
@@ -23,7 +23,8 @@ export async function endLeftovers(slot: Slot): Promise<void> {
     const holder = leader === undefined ? null : (await identityOf(leader.pid)).startTicks;
     const leads = holder !== null && holder === leader?.startTicks;
     if (marked.length === 0 && !leads) return;
-    // The number may belong to somebody else by now, and is nobody else's while its leader lives or has left others behind.
+    // The group id may have been reused by another process. It was not while the leader lives or while no process has
+    // the id: the kernel does not reuse the id of a group that still has members.
     if (leader !== undefined && (leads || holder === null)) signalGroup(leader.pid, 'SIGKILL');
     for (const pid of marked) {
       try {
@@ -34,7 +35,7 @@ export async function endLeftovers(slot: Slot): Promise<void> {
     }
     await sleep(ROUND_MS);
   }
-  throw new Error('a process there would not end');
+  throw new Error('a process of the slot could not be killed');
 }
 
 /** Throws when a process or a file of the child is left. */
@@ -44,10 +45,10 @@ export async function cleanSlot(slot: Slot): Promise<void> {
   await emptySlot(slot, slot.content === undefined);
 }
 
-/** Sluice's own entries of a slot that outlive a child: the rest of its folder goes. */
+/** Entries of a slot's folder that outlive a child; all others are removed. */
 const STAYING = ['owner', 'work', 'index'];
 
-/** What belonged to one child alone goes always, also beside its own folders; the files of the commit only with `whole`. */
+/** Removes what one child left anywhere in the slot's folder; the files of the commit only with `whole`. */
 export async function emptySlot(slot: Slot, whole: boolean): Promise<void> {
   const staying = whole ? ['owner'] : STAYING;
   for (const name of await readdir(slot.dir)) if (!staying.includes(name)) await removeTree(join(slot.dir, name));

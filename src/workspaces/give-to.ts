@@ -6,7 +6,7 @@ import type { Slot } from './slot.ts';
 const LIMIT_MS = 5 * 60_000;
 const PROGRAMS = { PATH: '/usr/local/bin:/usr/bin:/bin' };
 
-/** Gives files that were written to the user of the slot, where it has one. Before they are signed: it changes their times. */
+/** Gives written files to the slot's user, if it has one. Must run before they are signed: it changes their ctime. */
 export async function giveFiles({ uid, work }: Slot, paths: Iterable<string>): Promise<void> {
   if (uid === undefined) return;
   for (const path of withParents(paths)) {
@@ -16,7 +16,7 @@ export async function giveFiles({ uid, work }: Slot, paths: Iterable<string>): P
   }
 }
 
-/** The same for a folder with all that is in it. Never follows links. */
+/** Does the same for a folder with everything in it. Never follows links. */
 export async function giveFolder({ uid }: Slot, folder: string): Promise<void> {
   if (uid === undefined) return;
   const argv = ['chown', '--recursive', '--no-dereference', `${uid}:${uid}`, '--', folder];

@@ -16,7 +16,7 @@ export interface PrepareCall {
   steps: readonly PrepareDefinition[];
   /** The commit whose files are checked out. */
   commit: string;
-  /** True when that commit is on the branch: only then may its results be kept for others. */
+  /** True when that commit is on the branch: only then may its results be cached for others. */
   landed: boolean;
   /** Runs a step's command in the slot. */
   runStep: (step: PrepareDefinition) => Promise<ChildResult>;
@@ -25,8 +25,8 @@ export interface PrepareCall {
 export type Prepared = { ok: true } | { ok: false; step: string; result: ChildResult };
 
 /**
- * Runs the steps that the policy asks for. What a step keeps is cached by its command and the content of its key files,
- * and copied into the slot, never shared: a child that spoils its copy spoils nobody else's.
+ * Runs the steps that the policy asks for. Kept paths are cached by the step's command and the content of its key
+ * files. They are copied into the slot, never shared, because a child may damage its copy.
  */
 export class Preparation {
   readonly #root: string;
@@ -38,8 +38,8 @@ export class Preparation {
   }
 
   /**
-   * True when some step has nothing in the cache yet, and would get the same from the tip as from the candidate: then it is
-   * made from the tip, and kept for all.
+   * True when the result of some step is not cached yet and would be the same for the tip and the candidate: then it is
+   * made from the tip, so that it can be cached for all.
    */
   async isWorthMaking(
     { mirror, steps }: Pick<PrepareCall, 'mirror' | 'steps'>,
@@ -69,7 +69,7 @@ export class Preparation {
       const result = await call.runStep(step);
       const done = result.ending.kind === 'exited' && result.ending.exitCode === 0;
       if (!done) return { ok: false, step: step.name, result };
-      // The step itself may have led them elsewhere.
+      // The step itself may have replaced a folder above a kept path by a link.
       if (mayKeep && !(await staysInside(call.slot, step))) {
         call.slot.content = undefined;
         continue;
@@ -80,7 +80,7 @@ export class Preparation {
     return { ok: true };
   }
 
-  /** Made aside and renamed: a half copy is never found. What cannot be kept is made again next time. */
+  /** Copies aside and renames, so that no partial copy is ever found. A failure only means that it is made again. */
   async #keep(step: PrepareDefinition, { from, to }: { from: string; to: string }): Promise<void> {
     const half = `${to}.${randomUUID()}`;
     try {
@@ -91,14 +91,14 @@ export class Preparation {
     }
   }
 
-  /** Throws when a copy is not whole: half of the dependencies would be worse than none. */
+  /** Throws when a copy is incomplete, because half of the dependencies would be worse than none. */
   async #copyAll(paths: readonly string[], { from, to }: { from: string; to: string }): Promise<void> {
     await mkdir(to, { recursive: true });
     for (const path of paths) {
       const [source, copy] = [join(from, path), join(to, path)];
       if (!(await exists(source))) continue;
       await mkdir(dirname(copy), { recursive: true });
-      // The checkout may bring the folder (with a .gitkeep): the copy takes its place, it does not go into it.
+      // The checkout may bring the folder (with a .gitkeep): the copy replaces it and must not go into it.
       await removeTree(copy);
       const { ending, stderr } = await runChild({
         argv: ['cp', '-a', '--reflink=auto', '-T', '--', source, copy],
@@ -112,7 +112,7 @@ export class Preparation {
   }
 }
 
-/** Copied or made here before from the same key files, and no child has touched it since. */
+/** True when the kept paths were made from the same key files and no child has touched them since. */
 function isInPlace({ content }: Slot, step: PrepareDefinition, key: string): boolean {
   return content !== undefined && step.kept_paths.every((path) => content.kept.get(path) === key);
 }
@@ -126,7 +126,7 @@ async function signKept(slot: Slot, step: PrepareDefinition, key: string): Promi
   try {
     await signAll(slot, step, key);
   } catch {
-    // What cannot be signed cannot be told from what a child does to it: the next check-out starts from nothing.
+    // Without a signature a child's changes could not be detected: the next check-out starts from an empty folder.
     slot.content = undefined;
   }
 }
@@ -145,7 +145,7 @@ async function signAll({ content, work }: Slot, step: PrepareDefinition, key: st
   content.signedAtMs = Date.now();
 }
 
-/** What another candidate's preparation left in place must not be built on, nor stand beside what the cache brings. */
+/** Removes another candidate's kept paths: a step must not build on them, nor the cache be mixed with them. */
 async function clearKept({ content, work }: Slot, step: PrepareDefinition): Promise<void> {
   for (const path of step.kept_paths) {
     await removeTree(join(work, path));
@@ -153,7 +153,7 @@ async function clearKept({ content, work }: Slot, step: PrepareDefinition): Prom
   }
 }
 
-/** A child may put a link in the place of a folder: what is removed, copied and given away below it would be somebody else's. */
+/** False when a child replaced a folder by a link: removing, copying and chown below it would leave the slot. */
 async function staysInside({ work }: Slot, { kept_paths }: PrepareDefinition): Promise<boolean> {
   for (const folder of kept_paths.flatMap(foldersAbove)) {
     const stats = await lstat(join(work, folder)).catch(() => undefined);
@@ -162,7 +162,7 @@ async function staysInside({ work }: Slot, { kept_paths }: PrepareDefinition): P
   return true;
 }
 
-/** A folder that the commit has files in is the commit's: a copy from elsewhere would be tested in their place. */
+/** True when the commit has files at a kept path: a cached copy would be tested in their place. */
 async function holdsTracked({ mirror, commit }: PrepareCall, step: PrepareDefinition): Promise<boolean> {
   const known = await Promise.all(step.kept_paths.map((path) => mirror.longLived.info(`${commit}:${path}`)));
   return known.some((object) => object !== undefined);

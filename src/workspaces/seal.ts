@@ -5,8 +5,8 @@ import { holdsRawBytes, pathFromBytes, pathToBytes } from '../lib/byte-path.ts';
 import { sleep } from '../lib/clock.ts';
 
 /**
- * What stands in a folder, by path: mode, inode, size and the time of the last change of any of them, to the nanosecond. The
- * kernel writes that time; no child can set it back, as it can the time of modification.
+ * Signature of each path in a folder: mode, inode, size and ctime in nanoseconds. The kernel sets ctime; a child cannot
+ * set it back, as it can mtime.
  */
 export type Seal = Map<string, string>;
 
@@ -18,15 +18,15 @@ export interface Differences {
 
 /** The event loop gets a turn after this many files. */
 const CHUNK = 500;
-/** Longer than a tick of the clock that the kernel stamps files with. */
+/** Longer than one tick of the clock from which the kernel takes file times (at most 10 ms). */
 const TICK_MS = 12;
 
 export async function sealFolder(folder: string, below = ''): Promise<Seal> {
   const seal: Seal = new Map();
   const open = [below];
   const own = lstatSync(folder, { bigint: true });
-  // A link in the folder's place would lead out of it.
-  if (!own.isDirectory()) throw Object.assign(new Error(`${folder} is no folder`), { code: 'ENOTDIR' });
+  // A link in place of the folder would lead out of it.
+  if (!own.isDirectory()) throw Object.assign(new Error(`${folder} is not a folder`), { code: 'ENOTDIR' });
   if (below === '') seal.set('', signatureOf(own));
   let seen = 0;
   for (let path = open.pop(); path !== undefined; path = open.pop()) {
@@ -42,13 +42,13 @@ export async function sealFolder(folder: string, below = ''): Promise<Seal> {
   return seal;
 }
 
-/** Where a path below a folder is; as bytes where its name is no UTF-8. */
+/** Returns the location of a path below a folder, as bytes when its name is not UTF-8. */
 export function fileBelow(folder: string, path: string): string | Buffer {
   if (!holdsRawBytes(path)) return join(folder, path);
   return Buffer.concat([Buffer.from(`${folder}/`), pathToBytes(path)]);
 }
 
-/** False for a folder and for nothing; `odd` for a pipe, a socket or a device. */
+/** Returns false for a folder or a missing path, `odd` for a pipe, a socket or a device. */
 export function isSealedFile(seal: Seal, path: string): false | 'plain' | 'odd' {
   const signature = seal.get(path);
   if (signature === undefined || signature.startsWith('d ')) return false;
@@ -56,7 +56,7 @@ export function isSealedFile(seal: Seal, path: string): false | 'plain' | 'odd' 
   return type === constants.S_IFREG || type === constants.S_IFLNK ? 'plain' : 'odd';
 }
 
-/** Signs paths anew that we have just written; those that are gone are taken out, with all below them. */
+/** Signs paths that we have just written, and their parents. Paths that no longer exist are taken out. */
 export function signAgain(seal: Seal, folder: string, paths: Iterable<string>): void {
   for (const path of withParents(paths)) {
     const stats = lstatSync(fileBelow(folder, path), { bigint: true, throwIfNoEntry: false });
@@ -73,7 +73,7 @@ export function forgetBelow(seal: Seal, folder: string): void {
   for (const path of seal.keys()) if (isInside(path, folder)) seal.delete(path);
 }
 
-/** Throws where a folder cannot be read: then nothing is known of it. */
+/** Throws when a folder cannot be read, because its state is then unknown. */
 export async function differencesFrom(seal: Seal, folder: string): Promise<Differences> {
   const now = await sealFolder(folder);
   const added = [...now.keys()].filter((path) => !seal.has(path));
@@ -81,14 +81,14 @@ export async function differencesFrom(seal: Seal, folder: string): Promise<Diffe
   return { added, broken };
 }
 
-/** A change in the very tick in which a file was signed could not be seen: a child must not start within it. */
+/** Waits until a child may start: a change within the tick in which a file was signed would not be detected. */
 export async function letClockTick(signedAtMs: number | undefined): Promise<void> {
   const leftMs = signedAtMs === undefined ? 0 : signedAtMs + TICK_MS - Date.now();
   if (leftMs > 0) await sleep(leftMs);
 }
 
 function signatureOf(stats: BigIntStats): string {
-  // A folder's times move with what is in it, and that is signed itself.
+  // A folder's times change with its entries, which have signatures of their own.
   if (stats.isDirectory()) return `d ${stats.mode}`;
   return `${stats.mode} ${stats.ino} ${stats.size} ${stats.ctimeNs}`;
 }

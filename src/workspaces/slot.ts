@@ -2,33 +2,33 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { forgetBelow, isInside, type Seal } from './seal.ts';
 
-/** A directory to run in; its paths never change. */
+/** Directory in which one child runs at a time. Only `child` and `content` ever change. */
 export interface Slot {
   /** Unique on the machine while the slot is held; children see it as SLUICE_SLOT. */
   readonly number: number;
   readonly dir: string;
-  /** The user that its children run as, and its files belong to; undefined: ours. */
+  /** User id that its children run as and its files belong to; undefined means the daemon's own. */
   readonly uid: number | undefined;
   readonly work: string;
-  /** Folders of one child alone. Their names never come again: what could not be removed is found by nobody. */
+  /** Folders of one child. Their names are never reused, so that no later child finds what could not be removed. */
   child: ChildFolders;
   readonly indexFile: string;
-  /** What stands in `work`, signed; undefined: nobody knows, and a check-out starts from nothing. */
+  /** Signed content of `work`; undefined when unknown, and then a check-out starts from an empty folder. */
   content: SlotContent | undefined;
 }
 
 export interface ChildFolders {
-  /** Holds the others. */
+  /** Parent of the other folders. */
   dir: string;
   home: string;
   tmp: string;
-  /** Where a child leaves what it has to say. */
+  /** Files from the child: its commit message and cost report. */
   out: string;
-  /** What it is told; it only reads here. */
+  /** Files for the child: input and evidence. It only reads them. */
   given: string;
 }
 
-/** For whoever comes next in a slot. */
+/** Gives the slot new folders for its next child. */
 export function renewChild(slot: Slot): void {
   slot.child = childFolders(slot.dir);
 }
@@ -56,13 +56,13 @@ export interface SlotContent {
   commit: string;
   seal: Seal;
   signedAtMs: number;
-  /** Kept paths of `prepare` that are in place, by what they were made from. */
+  /** Kept paths of `prepare` that are in place, with the key that they were made from. */
   kept: Map<string, string>;
-  /** Files of the commit that were taken away, to be written again. */
+  /** Files of the commit that were removed, to be written again. */
   restore?: readonly string[];
 }
 
-/** A kept path is gone, and with it those that lay inside it. */
+/** Forgets a removed kept path and those that lay inside it. */
 export function forgetKept({ seal, kept }: SlotContent, folder: string): void {
   for (const path of kept.keys()) if (isInside(path, folder)) kept.delete(path);
   forgetBelow(seal, folder);

@@ -11,12 +11,12 @@ export interface SlotAside {
 
 const ASIDE = '.aside';
 
-/** Slots below one data folder. */
+/** Returns the folder of all slots of a data folder. */
 export function slotsRoot(dataDir: string): string {
   return resolve(dataDir, 'slots');
 }
 
-/** Beside the slot, where no child of it comes. The first reason stands. */
+/** Writes the reason beside the slot's folder, where its children cannot write. The first reason is kept. */
 export async function noteAside(root: string, slot: number, reason: string): Promise<void> {
   await writeFile(join(root, `${slot}${ASIDE}`), reason, { flag: 'wx' }).catch(() => {});
 }
@@ -25,7 +25,7 @@ export function forgetAside(root: string, slot: number): Promise<void> {
   return rm(join(root, `${slot}${ASIDE}`), { force: true });
 }
 
-/** The slots of a machine that are set aside, whichever process did so. */
+/** Lists the slots of a host that any of its processes has set aside. */
 export async function slotsAside(dataDir: string): Promise<SlotAside[]> {
   const root = slotsRoot(dataDir);
   const names = (await readdir(root).catch(() => [])).filter((name) => name.endsWith(ASIDE));

@@ -14,29 +14,32 @@ import { forgetAside, noteAside, slotsRoot } from './slots-aside.ts';
 
 const LOCK_LIMIT_MS = 60_000;
 const LOCK_WAIT_MS = 20;
-/** The folder of a slot does not take its owner's name: it is the slot, not the disk. */
+/** Errors of a slot's folder that does not take its `owner` file: the slot is damaged, not the disk. */
 const SPOILT = ['EPERM', 'EACCES', 'ENOTDIR', 'ELOOP'];
 const MAX_SPOILT = 1_000;
 const BROKEN_FOR_MS = 3_600_000;
-/** A name is written within a moment of its file. */
+/** An `owner` file that is still empty at this age was left by a process that died while writing it. */
 const NAMELESS_MS = 60_000;
 
 /**
- * The slots below one data folder, shared by all worker processes of a machine. A slot belongs to the process whose
- * identity stands in its `owner` file; `group` names the child group that runs there.
+ * Slots below one data folder, shared by all worker processes of a machine. A slot belongs to the process whose
+ * identity is in its `owner` file; its `group` file identifies the child's process group.
  */
 export class SlotRack {
   readonly #root: string;
   readonly #log: Log;
   readonly #uidOf: (slot: number) => Promise<number | undefined>;
   readonly #idle: Slot[] = [];
-  /** Ours, with a process in them that would not end or files that could not be removed; never handed out. */
+  /**
+   * Slots we still own because a process could not be killed or a file not removed; not handed out until a retry
+   * succeeds.
+   */
   #unclean: Slot[] = [];
-  /** Ours, seemingly empty, and yet they took no files where another slot did; left alone for a while. */
+  /** Slots we own that failed a check-out which another slot passed; tried again after `BROKEN_FOR_MS`. */
   #broken: { slot: Slot; untilMs: number }[] = [];
   #closed = false;
 
-  /** `uidOf`: the user that the children of a slot run as, where that is not ours. */
+  /** `uidOf` returns the user that a slot's children run as; undefined means the daemon's own. */
   constructor(
     dataDir: string,
     log: Log = silentLog(),
@@ -47,7 +50,7 @@ export class SlotRack {
     this.#uidOf = uidOf;
   }
 
-  /** A slot of ours that holds the repository already, or the lowest free one. */
+  /** Returns an idle slot, preferably one that holds the repository, or the lowest free one. */
   async acquire(mirror?: { dir: string }): Promise<Slot> {
     const warm = this.#idle.findIndex(({ content }) => content?.mirrorDir === mirror?.dir);
     const [known] = warm === -1 ? this.#idle.splice(0, 1) : this.#idle.splice(warm, 1);
@@ -59,8 +62,9 @@ export class SlotRack {
   }
 
   /**
-   * A slot with the files of a commit in it. When one does not take them another is tried: what a slot is spoilt with is no
-   * fault of the work that comes next. Throws what the other one says, because then it is not the slot.
+   * Returns a slot with the files of a commit in it. When the check-out fails, another slot is tried, because damage of
+   * a slot is not the fault of its next task or gate. When both fail, the slot is not the cause: throws the second
+   * error.
    */
   async acquireWith(mirror: Mirror, commit: string): Promise<Slot> {
     const first = await this.acquire(mirror);
@@ -68,7 +72,7 @@ export class SlotRack {
     if (problem === undefined) return first;
     let other: Slot;
     try {
-      // Where the machine is out of something, no slot is better than another.
+      // When this host is out of a resource, another slot cannot help.
       if (machineFault(problem) !== undefined) throw problem;
       other = await this.#take();
     } catch {
@@ -82,12 +86,12 @@ export class SlotRack {
       return other;
     }
     await this.release(first);
-    // It was only made to tell whether it is the slot.
+    // This slot was taken only to find out whether the first one was at fault.
     if (!(await this.#vacate(other))) this.#unclean.push(other);
     throw also;
   }
 
-  /** The lowest one that nobody holds. */
+  /** Takes the lowest slot that has no owner. */
   async #take(): Promise<Slot> {
     await mkdir(this.#root, { recursive: true });
     const owner = JSON.stringify(await identityOf(process.pid));
@@ -100,7 +104,7 @@ export class SlotRack {
           await mark.writeFile(owner);
           return slotAt(this.#root, number, await this.#uidOf(number));
         } catch (error) {
-          // No room for the name, or no user for the slot.
+          // There is no space for the owner's identity, or no user for the slot.
           await rm(join(dir, 'owner'), { force: true });
           throw error;
         } finally {
@@ -116,9 +120,9 @@ export class SlotRack {
   }
 
   /**
-   * Ends what still runs there, takes back what a child did and keeps the slot for the next one. Never throws: the result of
-   * an attempt must not be lost to a file that cannot be removed. A slot that does not come out empty is set aside; it is
-   * tried again before another one is made.
+   * Ends what still runs there, undoes the child's changes and keeps the slot for reuse. Never throws, because an
+   * attempt's result must not be lost to a file that cannot be removed. A slot that cannot be emptied is set aside, and
+   * tried again before a new one is taken.
    */
   async release(slot: Slot): Promise<void> {
     const problem = await faultOf(() => cleanSlot(slot));
@@ -133,14 +137,14 @@ export class SlotRack {
     else this.#idle.push(slot);
   }
 
-  /** Empties the slots that this process holds for nobody, and those that come back later. */
+  /** Gives up all slots that are not in use, and from now on each slot that is released. */
   async close(): Promise<void> {
     this.#closed = true;
     const broken = this.#broken.splice(0).map(({ slot }) => slot);
     for (const slot of [...this.#idle.splice(0), ...this.#unclean.splice(0), ...broken]) await this.#vacate(slot);
   }
 
-  /** False when something there would not end or go: then it keeps its owner and is not handed out. */
+  /** Empties a slot and gives it up. False when something cannot be killed or removed: it then keeps its owner. */
   async #vacate(slot: Slot): Promise<boolean> {
     const problem = await faultOf(async () => {
       await endLeftovers(slot);
@@ -157,12 +161,12 @@ export class SlotRack {
     await noteAside(this.#root, slot, reason);
   }
 
-  /** Written before the child can do anything, so that whoever sweeps knows its group. */
+  /** Records the child's process group. Synchronous, so that a sweep can find the group before the child can run. */
   noteGroup(slot: Slot, groupId: number): void {
     writeFileSync(join(slot.dir, 'group'), JSON.stringify(identityNow(groupId)));
   }
 
-  /** Ends what dead owners left running and frees their slots. Gives the numbers it freed. */
+  /** Ends what dead owners left running and frees their slots. Returns the numbers of those slots. */
   async sweep(): Promise<number[]> {
     const numbers = (await readdir(this.#root).catch(() => [])).filter((entry) => /^\d+$/.test(entry)).map(Number);
     if (numbers.length === 0) return [];
@@ -178,8 +182,8 @@ export class SlotRack {
   }
 
   /**
-   * One sweeper at a time: two that both saw a dead owner would free the slot of the first one's successor. Only the lock
-   * of a dead process is taken away; behind a living one a sweep waits, and gives up in the end: that one sweeps for all.
+   * Lets one process sweep at a time: two that both saw a dead owner would free the slot of its successor. The lock of
+   * a dead process is removed. Behind a living one a sweep waits and finally gives up, because that one sweeps for all.
    */
   async #underLock(work: () => Promise<number[]>): Promise<number[]> {
     const lock = join(this.#root, 'sweep.lock');
@@ -193,7 +197,7 @@ export class SlotRack {
   }
 }
 
-/** Its owner died, or before it could write its name. */
+/** True when its owner died, also when it died before it wrote its identity. */
 async function isAbandoned(slot: Slot): Promise<boolean> {
   const mark = join(slot.dir, 'owner');
   const owner = await readIdentity(mark);

@@ -7,7 +7,7 @@ import { writeObject } from '../git/write-object.ts';
 import { pathFromBytes, pathToBytes } from '../lib/byte-path.ts';
 import { fileBelow } from './seal.ts';
 
-/** Larger files are read by git, in pieces. */
+/** Larger files are read by git, which does not load them whole into memory. */
 const MAX_READ_BYTES = 16 * 1024 * 1024;
 
 /** A file of a work tree as an object in the mirror. */
@@ -21,10 +21,7 @@ export interface Unstorable {
   unstorable: string;
 }
 
-/**
- * Stores a file's bytes or a link's target as they are. Does not run git in a tree that a
- * child wrote.
- */
+/** Stores a file's bytes or a link's target as they are, without running git in a tree that a child wrote. */
 export async function storeFile(mirror: Mirror, work: string, path: string): Promise<StoredFile | Unstorable> {
   const file = fileBelow(work, path);
   const stats = await orUnreadable(lstat(file));
@@ -46,7 +43,7 @@ export async function storeFile(mirror: Mirror, work: string, path: string): Pro
 
 const UNREADABLE = ['EACCES', 'EPERM', 'ELOOP', 'ENXIO', 'ENAMETOOLONG', 'ENOENT', 'ENOTDIR', 'EISDIR'];
 
-/** Only what the work tree's own file answers counts: a fault of the mirror is none of the change. */
+/** Turns a fault of reading the work tree into `Unstorable`. Faults of the mirror throw: they are not the change's. */
 async function orUnreadable<T>(reading: Promise<T>): Promise<T | Unstorable> {
   try {
     return await reading;
@@ -59,7 +56,7 @@ async function orUnreadable<T>(reading: Promise<T>): Promise<T | Unstorable> {
 
 async function storeContent(mirror: Mirror, handle: FileHandle, sizeBytes: number): Promise<string> {
   if (sizeBytes <= MAX_READ_BYTES) return writeObject(mirror, 'blob', await handle.readFile());
-  // By the number of the open file, which no other file can replace.
+  // Opened by descriptor, because the child could replace the file at its path.
   return mirror.text({ args: ['hash-object', '-w', '--no-filters', '--', `/proc/${process.pid}/fd/${handle.fd}`] });
 }
 
@@ -69,7 +66,7 @@ function kindOf(stats: Stats): string {
   return stats.isDirectory() ? 'a folder' : 'a device';
 }
 
-/** Which of these untracked paths the work tree's `.gitignore` files leave out. */
+/** Returns those of the untracked paths that the work tree's `.gitignore` files leave out. */
 export async function ignoredAmong(mirror: Mirror, work: string, paths: readonly string[]): Promise<Set<string>> {
   if (paths.length === 0) return new Set();
   const stdin = Buffer.concat(paths.flatMap((path) => [pathToBytes(path), Buffer.from('\0')]));
