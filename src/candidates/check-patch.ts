@@ -7,22 +7,22 @@ export interface PatchRules {
   scope: readonly string[] | null;
   /** Values that must not land anywhere. */
   secrets: readonly string[];
-  /** An operator let exactly this content pass the rules that may be waived. */
+  /** True when an operator has waived the approvable rules for exactly this content. */
   approved?: boolean;
 }
 
-/** What there is to judge; the bytes are looked through for secrets where they are at hand. */
+/** A change to be judged. `texts` are searched for secrets, if they are at hand. */
 export interface JudgedChange {
   paths: ChangeFacts['paths'];
   sizeBytes: number;
   binary: boolean;
-  /** All that would be seen of it on the branch: the change, the message, the names. */
+  /** Everything of the change that the branch would show: the diff, the message, the names. */
   texts?: readonly Buffer[];
   lfsPath?: string | undefined;
   policyError?: string | undefined;
 }
 
-/** Stage: format is known to be good by now; scope, protected paths, secrets and limits are judged here. */
+/** Judges a well-formed change by scope, protected paths, secrets and limits. */
 export function checkPatch(change: JudgedChange, rules: PatchRules): Refusal | undefined {
   const facts: ChangeFacts = {
     paths: change.paths,

@@ -6,7 +6,7 @@ import { type MergedChange, mergeChange } from '../git/merge-change.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { type Person, writeCommit } from '../git/write-commit.ts';
 
-/** What composing needs. The bytes of a change are asked for only where its commit is not at hand or cannot be merged. */
+/** Inputs of composing. `readDiff` is called only for a change whose commit is missing or cannot be merged. */
 export interface Composer {
   mirror: Mirror;
   committer: Person;
@@ -42,7 +42,6 @@ export async function composeOnTip(
   return { ok: true, commits };
 }
 
-/** One patch on what stands before it. */
 export async function appendPatch(
   composer: Composer,
   { parent, patch }: { parent: string; patch: QueuedPatchRow },
@@ -61,7 +60,10 @@ export async function appendPatch(
   return { ok: true, commit: { patch_id: patch.patch_id, commit, tree: merged.tree } };
 }
 
-/** The tree that a patch would make of a commit's. One that cannot be made a commit again stops nobody but itself. */
+/**
+ * Returns the tree that a patch makes of its parent's. A patch that cannot be rebuilt as a commit is refused instead of
+ * thrown, so that it does not stop the others.
+ */
 export async function mergeOrSay(
   composer: Composer,
   { parent, patch }: { parent: string; patch: QueuedPatchRow },
@@ -76,11 +78,11 @@ export async function mergeOrSay(
   }
 }
 
-/** The patch as a commit on its base, made again from the ledger where it is not at hand. */
+/** Returns the patch's commit on its base, rebuilt from the ledger if the mirror does not have it. */
 async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: QueuedPatchRow): Promise<string> {
   const known = patch.commit_id!;
   if (await mirror.has(known)) return known;
-  // Without its base there is no commit; what is merged then is the diff alone.
+  // Without its base the commit cannot be rebuilt; then the diff alone is applied.
   if (!(await mirror.has(patch.base_commit!))) return known;
   const built = await treeFromOwnDiff(mirror, { base: patch.base_commit!, diff: await readDiff(patch.patch_id) });
   if (!built.ok) throw doesNotRebuild(patch, built.words);
@@ -102,14 +104,14 @@ async function ensurePatchCommit({ mirror, readDiff }: Composer, patch: QueuedPa
 }
 
 function doesNotRebuild({ patch_id }: QueuedPatchRow, words: string): SluiceError {
-  return new SluiceError('patch.unbuildable', `patch ${patch_id} does not become the commit that it was: ${words}`);
+  return new SluiceError('patch.unbuildable', `patch ${patch_id} cannot be rebuilt as its commit: ${words}`);
 }
 
 function authorOf(patch: QueuedPatchRow): Person {
   return { name: patch.author_name ?? 'Sluice', email: patch.author_email ?? 'patch@sluice.invalid' };
 }
 
-/** Trailers are for people: nothing reads them back. */
+/** Adds trailers for people; no code reads them back. */
 function landedMessage({ message, run_id, task_id, patch_id }: QueuedPatchRow): string {
   return withTrailers(message, [`Sluice-Run: ${run_id}`, `Sluice-Task: ${task_id}`, `Sluice-Patch: ${patch_id}`]);
 }

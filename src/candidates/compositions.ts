@@ -22,18 +22,18 @@ export interface CompositionScene {
 const MAX_REMEMBERED = 20_000;
 
 /**
- * Patches put together, on the tip of this round and on earlier ones. Composing is pure, so what is remembered is never
- * wrong; after a landing most of it fits the new tip as it is.
+ * Caches patches composed on the tip of this round and on earlier ones. Composing is pure, so an entry is never wrong.
+ * After a landing most entries still fit the new tip.
  */
 export class Compositions {
-  /** By the commit before and the patch. */
+  /** Keyed by parent commit and patch. */
   readonly #appended = new Map<string, Appended>();
   readonly #merged = new Map<string, MergedChange>();
   readonly #onTip = new Map<string, Composition>();
   #tip = '';
   #generation = '';
 
-  /** Forgets what was composed on another tip, for it was judged under that one's policy; and everything when the mirror was made anew. */
+  /** Forgets candidates of another tip, which another policy judged, and everything when the mirror was rebuilt. */
   startOn(tip: Tip, generation: string): void {
     if (this.#generation !== generation) for (const memory of [this.#appended, this.#merged]) memory.clear();
     if (this.#tip !== tip.commit || this.#generation !== generation) this.#onTip.clear();
@@ -42,12 +42,12 @@ export class Compositions {
     for (const memory of [this.#appended, this.#merged, this.#onTip]) if (memory.size > MAX_REMEMBERED) memory.clear();
   }
 
-  /** Everything is composed anew: an object that it rests on may be gone. */
+  /** Forgets everything, because an object that an entry names may be gone. */
   forget(): void {
     for (const memory of [this.#appended, this.#merged, this.#onTip]) memory.clear();
   }
 
-  /** Every tree that something composed on this tip may be judged by. */
+  /** Returns every tree whose verdicts may decide about something composed on this tip. */
   treeIds(): string[] {
     return [...this.#onTip.values()].flatMap((composition) =>
       'conflict' in composition ? [] : treesOf(composition.candidate),
@@ -58,7 +58,7 @@ export class Compositions {
     return this.#onTip.get(keyOf(patches));
   }
 
-  /** The patches on the tip, with the gates that are in force for them. */
+  /** Composes the patches on the tip, with the gates that are in force for them. */
   async make(scene: CompositionScene, patches: readonly QueuedPatchRow[]): Promise<Composition> {
     const key = keyOf(patches);
     const known = this.#onTip.get(key) ?? (await this.#compose(scene, patches));
@@ -66,7 +66,10 @@ export class Compositions {
     return known;
   }
 
-  /** Whether a patch alone conflicts with the tip, which is all that matters of one far back: milliseconds each. */
+  /**
+   * True when a patch alone conflicts with the tip or changes nothing there. Nothing else matters for a patch far back,
+   * and this takes only milliseconds.
+   */
   async conflictsWithTip({ composer, tip }: CompositionScene, patch: QueuedPatchRow): Promise<boolean> {
     const key = `${tip.commit} ${keyOf([patch])}`;
     const merged = this.#merged.get(key) ?? (await mergeOrSay(composer, { parent: tip.commit, patch }));
@@ -74,7 +77,7 @@ export class Compositions {
     return !merged.ok || merged.tree === tip.tree;
   }
 
-  /** The tree of patches on any commit; undefined when they do not compose there. */
+  /** Returns the tree of patches on any commit; undefined when they do not compose there. */
   async treeOn(composer: Composer, { tip, patches }: { tip: string; patches: readonly QueuedPatchRow[] }) {
     let commit = tip;
     for (const patch of patches) {
@@ -135,7 +138,10 @@ export class Compositions {
     return runs.reduce<GateDefinition[]>((gates, runId) => unionOfGates(gates, extraGates(runId)), [...policy.gates]);
   }
 
-  /** The tree with the pinned files of the commit it lands on, where the change touches one and nobody approved it. */
+  /**
+   * Returns the tree with the pinned files of the commit it lands on. Null when the change touches none, or when an
+   * operator approved it.
+   */
   async #pinnedTree(
     { composer, tip, policy }: CompositionScene,
     change: {
@@ -160,7 +166,7 @@ export function treesOf({ treeId, parentTreeId, proofs }: Candidate): string[] {
   return [treeId, parentTreeId, ...proofs.map((proof) => proof.treeId)];
 }
 
-/** Judged again as it lands: a merge follows renames, and the policy of the tip may be another than at capture. */
+/** Judges a patch again as it lands: a merge follows renames, and the policy may have changed since capture. */
 function judgedAgain(
   patch: QueuedPatchRow,
   { policy, paths }: { policy: Policy; paths: Parameters<typeof checkPatch>[0]['paths'] },
@@ -175,7 +181,7 @@ function judgedAgain(
   return refusal === undefined ? undefined : { kind: 'quarantine', ...refusal };
 }
 
-/** Staged again (requeued) means another commit time, approved another judgement. */
+/** Names `staged_at`, because a requeue changes the commit time, and the approval, because it changes the judgement. */
 function keyOf(patches: readonly QueuedPatchRow[]): string {
   return patches
     .map(

@@ -8,7 +8,7 @@ const MAX_POLICY_LENGTH = 64 * 1024;
 
 export type ReadPolicy = { policy: Policy; error: null } | { policy: null; error: string };
 
-/** The policy at a commit. A missing or broken one is an answer: nothing lands under it. */
+/** Returns the policy at a commit. A missing or broken policy is an answer, not an error: nothing lands under it. */
 export async function readPolicy(mirror: Mirror, commit: string): Promise<ReadPolicy> {
   const content = await mirror.readFile(commit, POLICY_PATH);
   if (content === undefined) return { policy: null, error: `there is no ${POLICY_PATH} at the tip of the branch` };

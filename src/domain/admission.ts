@@ -1,6 +1,6 @@
 import type { BreakerState } from '../contract/states.ts';
 
-/** What the configuration says of a tool's breaker and limits. Null: no limit. */
+/** A tool's breaker and limits as configured. Null means no limit. */
 export interface ToolLimits {
   failure_threshold: number;
   cooldown_seconds: number;
@@ -10,28 +10,28 @@ export interface ToolLimits {
   usd_per_day: number | null;
 }
 
-/** A tool's row with what it has in flight, all by the database's clock. Limits are null where none is declared. */
+/** A tool's row and its work in flight, by the database's clock. Undeclared limits are null. */
 export interface ToolStanding {
   breaker_id: string;
   tool: string;
   state: BreakerState;
-  /** `probe`: the next task that is admitted is the one whose result decides. */
+  /** `probe`: one task is admitted, and its result closes or reopens the breaker. */
   admits: 'all' | 'probe' | 'none';
   reason: string | null;
   tripped_by: string | null;
-  /** OPEN: when a probe may go. */
+  /** While OPEN: when a probe may be admitted. */
   probe_at: string | null;
   probe_task_id: string | null;
   concurrency: number | null;
-  /** Dispatched or running. */
+  /** Tasks dispatched or running. */
   in_flight: number;
-  /** Dispatched and not begun. */
+  /** Tasks dispatched that no worker has claimed yet. */
   unclaimed: number;
   rate_max: number | null;
   rate_per_seconds: number | null;
-  /** Begun within the last `rate_per_seconds`. */
+  /** Tasks started within the last `rate_per_seconds`. */
   recent_starts: number;
-  /** When the oldest of those leaves the window. */
+  /** When the oldest of these starts leaves the window. */
   rate_free_at: string | null;
   usd_per_day: number | null;
   usd_today: number;
@@ -45,12 +45,11 @@ export interface RepositoryStanding {
   target_ids: string[];
 }
 
-/** A run whose tasks wait though it is RUNNING. */
+/** Why a RUNNING run may start no more tasks: its concurrency key or its budget is used up. */
 export type RunHold =
   | { code: 'run_key'; run_id: string; key: string; max: number; holders: string[] }
   | { code: 'run_budget'; run_id: string; budget_usd: number; cost_usd: number };
 
-/** Everything that admission knows beside the tasks themselves. */
 export interface Standing {
   tools: ToolStanding[];
   repositories: RepositoryStanding[];
@@ -63,7 +62,7 @@ export interface Candidate {
   target_id: string | null;
 }
 
-/** Why a tool takes no more now; undefined: it does. `again_at`: when that changes by itself, null if something must happen. */
+/** Why a tool takes no more tasks now. `again_at`: when that changes by itself; null if something must happen first. */
 export type ToolHold =
   | { code: 'tool_breaker'; again_at: string | null }
   | { code: 'tool_budget'; again_at: string }
@@ -82,24 +81,24 @@ export function toolHold(tool: ToolStanding): ToolHold | undefined {
   return undefined;
 }
 
-/** How many more of its tasks may be admitted now; Infinity where nothing limits it. */
+/** Returns how many more tasks of the tool may be admitted now; Infinity without a limit. */
 export function toolRoom(tool: ToolStanding): number {
   if (toolHold(tool) !== undefined) return 0;
   const probe = tool.admits === 'probe' ? 1 : Number.POSITIVE_INFINITY;
   return Math.min(probe, rateRoom(tool), concurrencyRoom(tool));
 }
 
-/** What is dispatched and has not begun is counted as if it began now: so no window ever holds more than `max` starts. */
+/** Counts an unclaimed dispatch as a start of this moment, so that no window ever holds more than `max` starts. */
 function rateRoom({ rate_max, recent_starts, unclaimed }: ToolStanding): number {
   return rate_max === null ? Number.POSITIVE_INFINITY : rate_max - recent_starts - unclaimed;
 }
 
-/** A probe goes however many of its tool still run from before. */
+/** A probe is admitted even if earlier tasks of its tool still fill the limit. */
 function concurrencyRoom({ concurrency, in_flight, admits }: ToolStanding): number {
   return concurrency === null || admits === 'probe' ? Number.POSITIVE_INFINITY : concurrency - in_flight;
 }
 
-/** What is left to give away; each choice takes its part. */
+/** Remaining room of tools and repositories. Each choice takes its share. */
 export class Rooms {
   readonly #tools: Map<string, number>;
   readonly #repositories: { targetIds: readonly string[]; left: number }[];
@@ -120,7 +119,7 @@ export class Rooms {
     return this.#repositories.filter(({ left }) => left <= 0).flatMap(({ targetIds }) => targetIds);
   }
 
-  /** Takes the candidates in their order, as many as there is room for; those of a full tool or repository are passed over. */
+  /** Takes candidates in their order while there is room, and skips those of a full tool or repository. */
   choose<T extends Candidate>(candidates: readonly T[], limit: number): T[] {
     const chosen: T[] = [];
     for (const candidate of candidates) {

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 
-/** The parts of an evidence in which somebody says what is wrong; the rest names the occasion. */
+/** Fields of the evidence that describe the problem; the other fields only identify the occasion. */
 const WORDS = ['gate', 'step', 'output_tail', 'messages', 'message', 'path', 'paths'];
-/** Without one of these there is nothing to compare. */
+/** Evidence without any of these fields has nothing to compare. */
 const TELLING = ['output_tail', 'messages', 'message', 'path', 'paths'];
 
 /**
- * Two failures with one fingerprint say the same: the reason and the words, but for numbers, ids, times and colours. Null
- * where there are no words to compare.
+ * Returns the same fingerprint for failures with the same reason and the same words, ignoring numbers, ids, times and
+ * colours. Null when there are no words to compare.
  */
 export function failureFingerprint({
   reason,

@@ -7,16 +7,16 @@ export interface Proof {
   gate: GateDefinition;
   digest: string;
   treeId: string;
-  /** True when the pinned paths of the tip lie over the candidate's tree. */
+  /** True when `treeId` is the candidate's tree with its pinned files replaced by the branch's. */
   pinned: boolean;
 }
 
-/** The gates that count for a change: those without `paths`, and those of which it touches one. */
+/** Returns the gates that apply to a change: those without `paths`, and those with a path that the change touches. */
 export function gatesInForce(gates: readonly GateDefinition[], changedPaths: readonly string[]): GateDefinition[] {
   return gates.filter(({ paths }) => paths.length === 0 || changedPaths.some(pathMatcher(paths)));
 }
 
-/** The branch's gates and the extra ones of runs; a name given twice with the same content counts once. */
+/** Returns the branch's gates and the extra gates of runs. Identical definitions count once. */
 export function unionOfGates(branch: readonly GateDefinition[], extra: readonly GateDefinition[]): GateDefinition[] {
   const all = [...branch];
   for (const gate of extra) {
@@ -25,27 +25,27 @@ export function unionOfGates(branch: readonly GateDefinition[], extra: readonly 
   return all;
 }
 
-/** What stands around a gate of a target, by the operator's configuration: a verdict holds there alone. */
+/** Conditions under which a gate runs, set by the operator. A verdict holds only under the same conditions. */
 export interface GateRoom {
   /** The address of the repository. */
   repository: string;
   confinement: 'auto' | 'require' | 'none';
-  /** True where a gate that asks for a network gets one; `everyGate`: also those that do not ask. */
+  /** True: gates that ask for a network get one. `everyGate`: all gates get one. */
   network: boolean | 'everyGate';
-  /** What its variables hold on the workers; nothing for those that no worker has, nor without a key to hash them with. */
+  /** Hashes of its variables' values on the workers. A variable that no worker has is absent; without a key all are. */
   values: GateValues;
 }
 
-/** Keyed hashes of what variables hold, by name. */
+/** Keyed hashes of the values of variables, by name. */
 export type GateValues = Readonly<Record<string, string>>;
 
-/** What a gate asks: the command, its declared environment and pool, and how its slot is prepared. */
+/** Hashes what a gate runs: the command, its declared environment and pool, and how its slot is prepared. */
 export function gateMeaning(gate: GateDefinition, prepare: readonly PrepareDefinition[]): string {
   const steps = prepare.map(({ command, key_files, env }) => [command, key_files, ...(env.length === 0 ? [] : [env])]);
   return sha256([gate.command, gate.env, gate.pool, steps]);
 }
 
-/** Names what a verdict holds for: what the gate asks, and the room in which it is asked. */
+/** Identifies what a verdict holds for: what the gate runs, and the conditions under which it runs. */
 export function gateDigest(gate: GateDefinition, prepare: readonly PrepareDefinition[], room: GateRoom): string {
   const names = [...gate.env, ...prepare.flatMap(({ env }) => env)];
   const values = names.length === 0 ? [] : [names.map((name) => room.values[name] ?? null)];
@@ -61,7 +61,7 @@ function sha256(content: unknown): string {
   return createHash('sha256').update(JSON.stringify(content)).digest('hex');
 }
 
-/** Every gate in force on the tree that lands, and again under the branch's pinned files when the change touches them. */
+/** Requires each gate on the tree that lands, and on the pinned tree if the change touches pinned files. */
 export function proofsFor(
   gates: readonly GateDefinition[],
   { prepare, room }: { prepare: readonly PrepareDefinition[]; room: GateRoom },

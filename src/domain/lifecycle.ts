@@ -61,7 +61,7 @@ export function forcedEdgesFrom<K extends Kind>(kind: K, from: StateOf[K]): read
   return (FORCED_EDGES[kind]?.[from] ?? []) as readonly StateOf[K][];
 }
 
-/** True when no edge leads on: the object has ended, but for what an operator forces. */
+/** True when no edge leads on: only an edge that an operator forces may leave the state. */
 export function isTerminal<K extends Kind>(kind: K, state: StateOf[K]): boolean {
   return edgesFrom(kind, state).length === 0;
 }
@@ -74,11 +74,11 @@ export function liveStates<K extends Kind>(kind: K): StateOf[K][] {
   return statesOf(kind).filter((state) => !isTerminal(kind, state));
 }
 
-/** Throws `state.illegal_edge`, naming both states, unless the lifecycle (or, if forced, the operator's table) has the edge. */
+/** Throws `state.illegal_edge` unless the lifecycle (or, if forced, the operator's table) has the edge. */
 export function assertEdge<K extends Kind>(kind: K, from: StateOf[K], to: StateOf[K], forced = false): void {
   const allowed = forced ? forcedEdgesFrom(kind, from) : edgesFrom(kind, from);
   if (allowed.includes(to)) return;
-  throw new SluiceError('state.illegal_edge', `a ${kind} does not go from ${from} to ${to}`, {
+  throw new SluiceError('state.illegal_edge', `a ${kind} cannot go from ${from} to ${to}`, {
     facts: { kind, from, to, forced },
   });
 }

@@ -1,4 +1,4 @@
-/** Stops that another attempt of the same tool cannot end: an operator or the repository's owner has to act. */
+/** Reasons that another attempt of the same tool cannot fix: an operator or the repository's owner has to act. */
 const NOT_MENDABLE: readonly string[] = [
   'no_gate',
   'protected_path',
@@ -10,7 +10,7 @@ const NOT_MENDABLE: readonly string[] = [
   'lfs_content',
 ];
 
-/** True when a tool that is told why its patch was stopped may come to a better one. */
+/** True when a tool that is told why its patch was stopped may produce a better one. */
 export function isMendable(reason: string): boolean {
   return !NOT_MENDABLE.includes(reason);
 }

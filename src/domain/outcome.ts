@@ -5,7 +5,7 @@ interface Ended {
   ended: number;
 }
 
-/** What a workstream becomes when all its tasks have ended; undefined while one has not. */
+/** Returns the state in which a workstream ends once all its tasks have ended; undefined before. */
 export function workstreamEnding(
   counts: Ended & { failed: number; cancelled: number },
 ): Extract<WorkstreamState, 'COMPLETED' | 'FAILED'> | undefined {
@@ -13,7 +13,7 @@ export function workstreamEnding(
   return counts.failed + counts.cancelled === 0 ? 'COMPLETED' : 'FAILED';
 }
 
-/** What a run becomes when all its workstreams have ended; only critical ones can fail it. */
+/** Returns the state in which a run ends once all its workstreams have ended. Only critical ones can fail it. */
 export function runEnding(
   counts: Ended & { criticalFailed: number },
 ): Extract<RunState, 'COMPLETED' | 'FAILED'> | undefined {

@@ -9,7 +9,7 @@ export interface ChangedPath {
   mode: string | null;
   /** Mode before the change; null for a new file. */
   oldMode: string | null;
-  /** Where a symbolic link points, once known. */
+  /** Target of a symbolic link, once it was read. */
   linkTarget?: string;
 }
 
@@ -18,9 +18,9 @@ export interface ChangeFacts {
   sizeBytes: number;
   binary: boolean;
   holdsSecret: boolean;
-  /** A path that Git LFS keeps (`filter=lfs`) and that holds something else than an LFS pointer. */
+  /** A path that Git LFS tracks (`filter=lfs`) and whose content is not an LFS pointer. */
   lfsPath?: string | undefined;
-  /** What is wrong with the policy that the change would give the branch. */
+  /** Why the policy that the change would give the branch is invalid. */
   policyError?: string | undefined;
 }
 
@@ -38,15 +38,15 @@ export interface NamedPath {
 }
 
 /**
- * Inside the tree, no `.git`, nothing that reads differently elsewhere. Odd names that the branch has already may be changed
- * and removed.
+ * Refuses paths outside the tree, paths into `.git`, and names that other systems read differently. A name of the last
+ * kind that the branch already has may be changed and removed.
  */
 export function unsafePath(paths: readonly NamedPath[]): Refusal | undefined {
   const bad = paths.find(({ path, isNew }) => !staysInside(path) || (isNew && !hasPortableName(path)));
   return bad === undefined ? undefined : { reason: 'unsafe_path', evidence: { path: bad.path } };
 }
 
-/** Why a change may not wait to land, or undefined. The order is fixed, so that one change always gets one reason. */
+/** Returns why a change may not be staged, or undefined. The fixed order gives a change always the same reason. */
 export function refusalOf(
   change: ChangeFacts,
   rules: { policy: Policy; scope: readonly string[] | null; approved: boolean },
@@ -81,12 +81,14 @@ export function refusalOf(
   return overLimit(change, rules.policy);
 }
 
-/** What a file system takes: one part of a name, a path below a slot's folder (512 bytes are left for that), a link's target. */
+/** Limits of file systems: one part of a name, a path (512 bytes are left for the slot's folder), a link's target. */
 const MAX_PART_BYTES = 255;
 const MAX_PATH_BYTES = 4_095 - 512;
 const MAX_TARGET_BYTES = 4_095;
 
-/** git takes names and links into a tree that no check-out can make; every gate on such a tree would be lost. */
+/**
+ * Refuses names and links that git stores but no checkout can create, because every gate on such a tree would be lost.
+ */
 function cannotBeCheckedOut(paths: readonly ChangedPath[]): Refusal | undefined {
   for (const { path, mode, linkTarget } of paths) {
     if (mode === null) continue;
@@ -126,8 +128,8 @@ function overLimit(change: ChangeFacts, { limits }: Policy): Refusal | undefined
 }
 
 /**
- * A link may point anywhere inside the tree: relative, going up first and only as far as the top. Going up later would mean
- * something else when a part on the way is a link itself.
+ * True when a link leads out of the tree. Its target must be relative, with `..` only at its start and only up to the
+ * top: after a part that is a link itself, `..` would lead elsewhere.
  */
 function leavesTree({ path, mode, linkTarget }: ChangedPath): boolean {
   if (mode !== '120000' || linkTarget === undefined) return false;
@@ -139,7 +141,7 @@ function leavesTree({ path, mode, linkTarget }: ChangedPath): boolean {
   return climbs > path.split('/').length - 1 || rest.includes('..') || rest.some(namesGitFolder);
 }
 
-/** `patches.file_path`: the one path a patch touches, else the folder that all have in common (`.` for the top). */
+/** Returns `patches.file_path`: the only path of a patch, else the folder common to all (`.` for the top). */
 export function commonPath(paths: readonly string[]): string | null {
   if (paths.length <= 1) return paths[0] ?? null;
   const folders = paths.map((path) => path.split('/').slice(0, -1));

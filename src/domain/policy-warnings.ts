@@ -1,14 +1,14 @@
 import { pathMatcher } from '../contract/glob.ts';
 import { type GateDefinition, POLICY_PATH, type Policy } from '../contract/policy.ts';
 
-/** What a policy probably does not mean. */
+/** A part of a policy that probably does not do what its author meant. */
 export interface PolicyWarning {
-  /** Where in the policy, as in `gates.unit.paths`. */
+  /** Place in the policy, such as `gates.unit.paths`. */
   where: string;
   message: string;
 }
 
-/** Files that say what a program does, by the program's name. */
+/** Files that define what a program does, by the program's name. */
 const DEFINED_BY: readonly (readonly [RegExp, readonly string[]])[] = [
   [/^(npm|yarn|pnpm|bun)$/, ['package.json']],
   [/^(tsc|vue-tsc)$/, ['tsconfig*.json']],
@@ -26,7 +26,7 @@ const DEFINED_BY: readonly (readonly [RegExp, readonly string[]])[] = [
   [/^just$/, ['justfile', 'Justfile']],
 ];
 
-/** Patterns that match no file of the tip, and gates whose command is defined by files that a patch may change freely. */
+/** Warns of patterns that match no file, and of gates whose command is defined by files that a patch may change. */
 export function policyWarnings(policy: Policy, tipPaths: readonly string[]): PolicyWarning[] {
   const patterns = [
     ...policy.pinned.map((glob) => ({ where: 'pinned', glob })),
@@ -40,13 +40,13 @@ export function policyWarnings(policy: Policy, tipPaths: readonly string[]): Pol
   const loose = policy.gates.flatMap((gate) => {
     const free = definersOf(gate, tipPaths).filter((path) => !isKept(path));
     if (free.length === 0) return [];
-    const message = `what it runs is defined by ${free.slice(0, 5).join(', ')}, neither pinned nor protected: a patch may change it`;
+    const message = `its command is defined by ${free.slice(0, 5).join(', ')}, neither pinned nor protected: a patch may change what it runs`;
     return [{ where: `gates.${gate.name}.command`, message }];
   });
   return [...unmatched, ...loose];
 }
 
-/** Files of the tip that say what a gate's command does: settings of its programs, and scripts that it names. */
+/** Returns the files of the tip that define a gate's command: settings of its programs, and scripts that it names. */
 function definersOf({ command }: GateDefinition, tipPaths: readonly string[]): string[] {
   const words = command.flatMap((word) => word.split(/\s+/)).filter((word) => word !== '');
   const programs = words.map((word) => word.split('/').at(-1)!);

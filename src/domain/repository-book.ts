@@ -16,7 +16,7 @@ const DEFAULT_COMMITTER = { name: 'Sluice', email: 'sluice@sluice.invalid' };
 const TRANSPORT = /^(https?|ssh|git|file):\/\//;
 const SCP_LIKE = /^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^:]/;
 
-/** Names of repositories, and what a path or URL in a run spec stands for where that is allowed. */
+/** Resolves the names of configured repositories, and paths or URLs in a run spec where those are allowed. */
 export class NamedRepositories {
   readonly #known: Readonly<Record<string, KnownRepository>>;
   readonly #allowAny: boolean;
@@ -44,9 +44,12 @@ export class NamedRepositories {
       throw new SluiceError('repository.not_allowed', `no repository of that name${guess(repository, names)}`);
     }
     const url = this.#address(repository);
-    // It would stand in the ledger and in every log.
+    // The URL is stored in the ledger and written to every log.
     if (!holdsNoPassword(url)) {
-      throw new SluiceError('repository.not_allowed', 'the URL holds a password: name it in the configuration');
+      throw new SluiceError(
+        'repository.not_allowed',
+        'the URL holds a password: name the repository in the configuration',
+      );
     }
     return { name: url, url };
   }
@@ -56,23 +59,22 @@ export class NamedRepositories {
     return known?.committer ?? DEFAULT_COMMITTER;
   }
 
-  /** Of the repository at an address, if the configuration names one there. */
   credentialsAt(url: string): KnownRepository['credentials'] {
     return this.#at(url)?.credentials;
   }
 
-  /** What gates and `prepare` steps of the repository at an address may ask for. */
+  /** Returns the variables that gates and `prepare` steps of the repository at an address may ask for. */
   gateVariables(url: string): readonly string[] {
     return this.#at(url)?.gate_env ?? [];
   }
 
-  /** Addresses of the repositories whose gates and `prepare` steps may ask for some. */
+  /** Returns the addresses of repositories whose gates and `prepare` steps may ask for variables. */
   urlsWithGateVariables(): string[] {
     const known = Object.values(this.#known).filter(({ gate_env: names = [] }) => names.length > 0);
     return known.map(({ url }) => this.#address(url));
   }
 
-  /** Where gates of the repository at an address run. */
+  /** Returns the conditions under which gates of the repository at an address run. */
   gateRoom(url: string): Omit<GateRoom, 'values'> {
     const { mode, gate_network: everyGate } = this.#sandbox;
     const network = everyGate ? 'everyGate' : (this.#at(url)?.gate_network ?? false);
@@ -83,7 +85,10 @@ export class NamedRepositories {
     return Object.values(this.#known).find((known) => this.#address(known.url) === url);
   }
 
-  /** A URL of a transport that git may use, or an absolute path. Nothing that git would read as an option or command. */
+  /**
+   * Returns a URL of a transport that git may use, or an absolute path. Refuses text that git would read as an option
+   * or a command.
+   */
   #address(text: string): string {
     if (!text.includes('\0') && (TRANSPORT.test(text) || SCP_LIKE.test(text))) return text;
     if (text.startsWith('-') || text.includes('::') || text.includes('\0')) {

@@ -1,23 +1,23 @@
 import type { BackoffPolicy } from '../lib/backoff.ts';
 
 /**
- * How an attempt that gave no usable change ended. `retryable` uses up a retry and waits with full jitter; `fatal` ends the
- * task; `limited` waits until the tool may be called again; `interrupted` goes back to the queue at once, under its own cap.
+ * How an attempt without a usable change ended. `retryable` uses up a retry and waits with full jitter; `fatal` ends
+ * the task; `limited` waits until the tool may be called again; `interrupted` is requeued at once, under its own cap.
  */
 export type FailureClass = 'retryable' | 'fatal' | 'limited' | 'interrupted';
 
 export const RETRY_BACKOFF: BackoffPolicy = { baseMs: 1_000, capMs: 60_000 };
-/** Where a limited tool does not say until when. */
+/** Delay of a limited tool that does not say until when. */
 export const LIMITED_DELAY_MS = 60_000;
-/** The shortest: one that is never ready would else be asked as fast as slots fall free. */
+/** Shortest delay: a tool that is never ready would otherwise be called as fast as slots become free. */
 export const MIN_LIMITED_DELAY_MS = 1_000;
-/** The longest that a tool may ask for. */
+/** Longest delay that a tool may ask for. */
 export const MAX_LIMITED_DELAY_MS = 24 * 3_600_000;
-/** A task that is interrupted again and again is stopped in the end. */
+/** Interruptions after which the next one fails the task. */
 export const MAX_INTERRUPTIONS = 20;
-/** A task over which this many workers hung or crashed is the cause. */
+/** A task over which this many workers hung or crashed is taken to be the cause. */
 const MAX_WORKER_DEATHS = 3;
-/** Why a task with retries left gets none: its last two attempts failed in the same words. */
+/** Reason why a task with retries left is not retried: its last two attempts failed in the same words. */
 export const SAME_FAILURE_TWICE = 'same_failure_twice';
 
 export type NextStep =
@@ -29,9 +29,9 @@ export interface FailedSoFar {
   retryCount: number;
   maxRetries: number;
   interruptions: number;
-  /** This interruption included. */
+  /** Workers that died over the task, this interruption included. */
   workerDeaths?: number;
-  /** The attempt before failed with the same fingerprint. */
+  /** True when the attempt before failed with the same fingerprint. */
   sameAsBefore: boolean;
   retryAfterMs?: number | undefined;
 }

@@ -7,7 +7,7 @@ interface Named {
   depends_on: readonly string[];
 }
 
-/** What no schema sees: names used twice, dangling `depends_on`, cycles. Empty when the graph is sound. */
+/** Returns what no schema can check: names used twice, dangling `depends_on`, cycles. Empty when the graph is sound. */
 export function graphProblems(spec: RunSpec): Problem[] {
   return [
     ...siblingProblems(spec.workstreams, 'workstreams'),
@@ -28,7 +28,7 @@ function siblingProblems(siblings: readonly Named[], path: string): Problem[] {
   for (const [index, { depends_on }] of siblings.entries()) {
     for (const [position, dependency] of depends_on.entries()) {
       if (indexOf.has(dependency)) continue;
-      const message = `names nothing beside it: ${dependency}${guess(dependency, [...indexOf.keys()])}`;
+      const message = `nothing beside it is named ${dependency}${guess(dependency, [...indexOf.keys()])}`;
       problems.push({ path: `${path}[${index}].depends_on[${position}]`, message });
     }
   }

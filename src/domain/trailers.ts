@@ -1,8 +1,8 @@
 const TRAILER = /^[A-Za-z0-9][A-Za-z0-9-]*\s*:/;
-/** Lines by which git knows a block of trailers even where other text stands in it (git-interpret-trailers). */
+/** Lines that make git accept a block of trailers even if it holds other text (git-interpret-trailers). */
 const MADE_BY_GIT = /^(Signed-off-by: |\(cherry picked from commit )/;
 
-/** Adds trailers to a message: to its own block of trailers where it ends with one, so that git reads all of them. */
+/** Adds trailers to a message, in its own trailer block if it ends with one, so that git reads all of them. */
 export function withTrailers(message: string, trailers: readonly string[]): string {
   const text = message.trim();
   return `${text}${endsWithTrailers(text) ? '\n' : '\n\n'}${trailers.join('\n')}\n`;

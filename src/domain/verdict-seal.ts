@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
-/** A green verdict: that this execution passed on this tree under this digest. */
+/** A green verdict: this execution passed on this tree under this digest. */
 export interface SealedVerdict {
   treeId: string;
   digest: string;
@@ -8,8 +8,8 @@ export interface SealedVerdict {
 }
 
 /**
- * HMAC over green verdicts. Proves that a scheduler or worker wrote the verdict: children never have the key, and write access to
- * the database does not give it. Without a key nothing is sealed and every verdict counts.
+ * HMAC over green verdicts. Proves that a scheduler or worker wrote the verdict, because children never have the key
+ * and write access to the database does not give it. Without a key nothing is sealed and every verdict counts.
  */
 export class VerdictSeal {
   readonly #key: string | undefined;
@@ -18,7 +18,7 @@ export class VerdictSeal {
     this.#key = key;
   }
 
-  /** What tells one key from another without telling the key; null without one. */
+  /** Identifies the key without revealing it; null without a key. */
   get fingerprint(): string | null {
     return this.#hmac('fingerprint');
   }
@@ -34,7 +34,7 @@ export class VerdictSeal {
     return timingSafeEqual(Buffer.from(seal), Buffer.from(expected));
   }
 
-  /** Tells one value of a variable from another, without the value; null without a key. */
+  /** Hashes the value of a variable, so that values can be compared without being stored; null without a key. */
   hashOf(url: string, name: string, value: string): string | null {
     return this.#hmac(JSON.stringify(['value', url, name, value]));
   }

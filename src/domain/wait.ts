@@ -2,18 +2,17 @@ import type { RunState } from '../contract/states.ts';
 import type { RepositoryStanding, RunHold, Standing, ToolStanding } from './admission.ts';
 import { toolHold } from './admission.ts';
 
-/** Why something is where it is: a stable code, one sentence, the same as data, and when it is looked at again. */
+/** Why an object is in its state: a stable code, one sentence, the same facts as data, and when that changes. */
 export interface Explanation {
   code: string;
   sentence: string;
   facts: Readonly<Record<string, unknown>>;
-  /** The moment at which it changes by itself; null where something else must happen first. */
+  /** When it changes by itself; null if something else must happen first. */
   again_at: string | null;
-  /** The same in words. */
+  /** `again_at` in words, or what must happen first. */
   again_when: string;
 }
 
-/** What is known of a task in the queue. */
 export interface QueuedTask {
   task_id: string;
   run_id: string;
@@ -22,7 +21,7 @@ export interface QueuedTask {
   target_id: string | null;
   cost_usd: number;
   budget_usd: number | null;
-  /** How long ago it was given to the queue; null: it was not. */
+  /** Seconds since it was dispatched; null if it was not. */
   dispatched_for_seconds: number | null;
   run_state: RunState;
   run_reason: string | null;
@@ -40,7 +39,7 @@ export interface PoolFacts {
 
 const NEXT_DISPATCH = 'at the next dispatch, within a second';
 
-/** The first thing that holds a QUEUED task, in the order in which admission asks. */
+/** Returns the first reason that holds a QUEUED task, in the order in which admission checks. */
 export function whyQueued(task: QueuedTask, standing: Standing, pool: PoolFacts): Explanation {
   if (task.run_state === 'PAUSED') {
     const facts = { run_id: task.run_id, reason: task.run_reason };
@@ -73,15 +72,15 @@ function whyPool(task: QueuedTask, { slots, free, starving, before }: PoolFacts)
     return wait('no_worker', sentence, { facts, when: 'when a worker of the pool registers' });
   }
   if (task.dispatched_for_seconds !== null && free > 0 && starving > 0) {
-    const sentence = `${count(starving, 'worker')} of the pool ${task.pool} ${starving === 1 ? 'takes' : 'take'} nothing from the queue`;
+    const sentence = `${count(starving, 'worker')} of the pool ${task.pool} ${starving === 1 ? 'takes' : 'take'} nothing from the queue though work waits there`;
     return wait('not_consuming', sentence, {
       facts,
-      when: 'when a worker has mended its connection, or another took its place',
+      when: 'when a worker has reconnected to the queue, or another has replaced it',
     });
   }
   if (task.dispatched_for_seconds !== null) {
     const ago = `${Math.round(task.dispatched_for_seconds)} s ago`;
-    const sentence = `it was given to the queue ${ago}; a worker of the pool ${task.pool} takes it as soon as a slot is free`;
+    const sentence = `it was dispatched ${ago}; a worker of the pool ${task.pool} claims it as soon as a slot is free`;
     return wait('dispatched', sentence, { facts, when: 'when a worker claims it; it is sent again if none does' });
   }
   if (free > 0 && before === 0) {
@@ -106,7 +105,7 @@ function whyRunHolds(hold: RunHold): Explanation {
   return wait('run_key', sentence, { facts: { run_id, key, max, holders }, when: `when ${who} has ended` });
 }
 
-/** What a tool waits for before it takes more; undefined: nothing. */
+/** Returns why a tool takes no more tasks now; undefined if it does. */
 export function whyToolHolds(tool: ToolStanding): Explanation | undefined {
   const hold = toolHold(tool);
   if (hold === undefined) return undefined;
@@ -161,7 +160,7 @@ function repositoryFull({ repository, concurrency, in_flight }: RepositoryStandi
   });
 }
 
-/** `waits: …` for whatever waits. */
+/** Builds the explanation of an object that waits: `waits: …`. */
 export function wait(
   code: string,
   sentence: string,
@@ -174,7 +173,7 @@ export function wait(
   return { code, sentence: `waits: ${sentence}.`, facts, again_at, again_when: when };
 }
 
-/** For what does not wait: it works, or it has ended. */
+/** Builds the explanation of an object that works or has ended. */
 export function stands(
   code: string,
   sentence: string,

@@ -12,11 +12,11 @@ import { changedPaths } from '../git/tree-changes.ts';
 export interface AuditDeps {
   daos: Daos;
   mirrors: Mirrors;
-  /** Without its key what is sealed counts as it is. */
+  /** Without a key every sealed verdict is accepted. */
   seal: VerdictSeal;
 }
 
-/** Looks again at every commit that Sluice landed, oldest first: its tree by git's own word, its verdicts by the ledger's. */
+/** Checks every commit that Sluice landed, oldest first: its tree against git, its verdicts against the ledger. */
 export async function auditTarget(deps: AuditDeps, targetId: string): Promise<AuditObject> {
   const { daos, mirrors } = deps;
   const target = await daos.targets.get(targetId);
@@ -44,7 +44,7 @@ async function auditIntent(
   };
   const proofs = intent.proofs.map(({ tree, digest, gate, gate_id: named }): AuditedProof => {
     const known = verdicts.filter((verdict) => verdict.tree_id === tree && verdict.digest === digest);
-    // An older Sluice did not write down which execution it went by, or knew a verdict by its newest one alone.
+    // An older version did not record the execution behind a proof, or kept only the newest execution of a verdict.
     const meant = known.filter(({ gate_id }) => gate_id === named);
     const counted = meant.length > 0 ? meant : known;
     const verdict = counted.find((one) => problemOf(one) === null) ?? counted[0];
@@ -75,7 +75,7 @@ async function auditIntent(
             ? unasked === undefined
               ? null
               : `the policy of its parent asks for gate ${unasked}, which did not run on ${provenTree}`
-            : `no gate was asked about the tree ${provenTree}`;
+            : `no gate ran on the tree ${provenTree}`;
     return {
       commit,
       patch_id,
@@ -91,8 +91,8 @@ async function auditIntent(
 }
 
 /**
- * A gate that the policy of a commit's parent puts in force and that was not among the proofs of its landing; undefined when
- * there is none, or when the parent is not at hand any more.
+ * Returns a gate that the policy of a commit's parent puts in force and that is not among the proofs of its landing.
+ * Undefined when there is none, or when the parent is no longer in the mirror.
  */
 async function gateNotAsked(
   mirror: Mirror,

@@ -11,9 +11,9 @@ export interface DispatchDeps {
 }
 
 /**
- * Stage: decides what may start now, marks it, commits, then publishes the ids. What the queue refuses waits in the ledger
- * again at once. What may still arrive is left to be claimed: a queue that is slow would else be given ever newer numbers and
- * have none of them taken. Killed in between, the reconciler marks again what nobody claims.
+ * Stage: chooses what may start now, marks it, commits, then publishes the ids. Work that the queue refuses goes back
+ * to the ledger at once. Work that may still arrive stays dispatched: with a slow queue every message would otherwise
+ * be outdated when it arrives. After a crash in between, the reconciler marks unclaimed work again.
  */
 export async function dispatch({ ledger, publisher, log }: DispatchDeps): Promise<void> {
   const { tasks, gates } = await ledger.write(async (tx) => {
@@ -29,7 +29,7 @@ export async function dispatch({ ledger, publisher, log }: DispatchDeps): Promis
       await publisher.publish(family, admitted);
     } catch (error) {
       const refused = hasCode(error, 'queue.unreachable') && error.facts.in_doubt !== true;
-      // A part of them may have arrived all the same: those are old messages by now, and refused.
+      // Some messages may have arrived. Their claims are refused, because the work is no longer dispatched.
       if (refused) await ledger.write((tx) => handBackAll(tx, family === 'tasks' ? 'task' : 'gate', admitted));
       throw error;
     }

@@ -19,9 +19,9 @@ export interface ReconcileTimes {
   leaseMs: number;
   redispatchAfterMs: number;
   holderTtlMs: number;
-  /** A longer silence between or within rounds was no contact. */
+  /** A longer gap between or within rounds counts as lost contact with the database. */
   contactGapMs: number;
-  /** Between looks that read every live row. */
+  /** Interval between checks that read every live row. */
   deepLookEveryMs: number;
 }
 
@@ -35,8 +35,9 @@ export const RECONCILE_TIMES: ReconcileTimes = {
 };
 
 /**
- * Stage: puts right what a death left behind. One process at a time, by a lease. Reaps nobody until it has itself had a
- * whole lease of unbroken contact with the database: after an outage every lease looks expired, and all workers live.
+ * Stage: repairs what crashed processes left behind. A lease admits one process at a time. Reaps no worker until it has
+ * itself been in unbroken contact with the database for a whole lease: after an outage every lease looks expired
+ * although all workers live.
  */
 export class Reconciler {
   readonly #ledger: Ledger;
@@ -47,7 +48,10 @@ export class Reconciler {
   #lastRoundEndedAtMs = 0;
   #nextDeepLookMs = 0;
   #lease: HeldLease | undefined;
-  /** Seen in the round before: what is lost stays so, what only waited for a slot that fell free is gone by the next. */
+  /**
+   * Suspects of the round before. A lost message is still suspect in the next round; one that waited for a slot is
+   * claimed by then.
+   */
   #suspects: LostDispatch[] = [];
 
   constructor(options: { ledger: Ledger; holder: string; log: Log; times?: ReconcileTimes }) {
@@ -58,7 +62,7 @@ export class Reconciler {
   }
 
   async round(): Promise<void> {
-    // A frozen database or a machine that slept throws nothing: the gap in the clock tells.
+    // A frozen database or a suspended machine throws nothing; only the gap in the clock shows it.
     if (Date.now() - this.#lastRoundEndedAtMs > this.#times.contactGapMs) this.#contactSinceMs = undefined;
     const startedAtMs = Date.now();
     try {
@@ -80,7 +84,7 @@ export class Reconciler {
     }
   }
 
-  /** Lets the next process begin at once. */
+  /** Releases the lease, so that the next process need not wait for it to expire. */
   async release(): Promise<void> {
     const lease = this.#lease;
     this.#lease = undefined;
@@ -117,7 +121,7 @@ export class Reconciler {
     if (ended > 0) this.#log.info({ expired: counts.expired, timed_out: counts.timed_out }, 'reconciler.expired');
   }
 
-  /** Counters that drifted; none should, so it is looked for seldom. */
+  /** Corrects counters that drifted. None should, and the check reads every live row, so it runs rarely. */
   async #lookDeep(lease: HeldLease): Promise<number> {
     if (performance.now() < this.#nextDeepLookMs) return 0;
     this.#nextDeepLookMs = performance.now() + this.#times.deepLookEveryMs;

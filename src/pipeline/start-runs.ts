@@ -22,9 +22,9 @@ export interface StartRunsDeps {
 }
 
 const BATCH = 50;
-/** Answers that waiting does not change. */
+/** Errors that waiting does not change. */
 const FINAL: readonly ErrorCode[] = ['branch.missing', 'policy.invalid', 'feature.unsupported'];
-/** A remote that cannot be read for so long is not having a passing fault; a path that is not there needs no patience. */
+/** How long a failed read of a target may be a transient fault. A local path gets less: it is there or it is not. */
 const PATIENCE_MS = { remote: 5 * 60_000, path: 3_000 };
 const FORGOTTEN_AFTER_MS = 60_000;
 const READ_AGAIN: BackoffPolicy = { baseMs: 500, capMs: 15_000 };
@@ -35,7 +35,7 @@ interface FailedReads {
   nextMs: number;
 }
 
-/** Stage: INITIALIZING runs whose target's tip and policy can be read start; the others FAIL with the reason. */
+/** Stage: starts INITIALIZING runs whose target's tip and policy can be read, and fails the others with the reason. */
 export class StartRuns {
   readonly #deps: StartRunsDeps;
   readonly #failedReads = new Map<string, FailedReads>();
@@ -48,11 +48,11 @@ export class StartRuns {
     const waiting = await this.#deps.runs.findToStart(BATCH, this.#targetsLeftAlone());
     const byTarget = Map.groupBy(waiting, ({ target_id }) => target_id ?? '');
     const moved = await Promise.all([...byTarget.values()].map((runs) => this.#startOnTarget(runs)));
-    // Where nothing moved, the same ones would be looked at again without a pause.
+    // If nothing moved, the same runs would be read again without a pause.
     return waiting.length === BATCH && moved.includes(true) ? 'again' : undefined;
   }
 
-  /** Those that failed a moment ago. What is known of a target is forgotten when nobody asked for it for long. */
+  /** Returns the targets in backoff after a failed read. Forgets targets for which no run has asked for a minute. */
   #targetsLeftAlone(): string[] {
     const now = performance.now();
     for (const [targetId, { nextMs }] of this.#failedReads) {
@@ -61,7 +61,7 @@ export class StartRuns {
     return [...this.#failedReads].filter(([, { nextMs }]) => now < nextMs).map(([targetId]) => targetId);
   }
 
-  /** Runs of one target share one look at the remote. True when some of them started or ended. */
+  /** Reads the remote once for all runs of a target. True when some of them started or ended. */
   async #startOnTarget(runs: readonly RunRow[]): Promise<boolean> {
     const { ledger, log, targets } = this.#deps;
     const targetId = runs[0]!.target_id!;
@@ -72,7 +72,7 @@ export class StartRuns {
       if (!(error instanceof SluiceError) || error.code === 'database.unreachable') throw error;
       const machine = machineFault(error);
       if (machine !== undefined) {
-        // Our own trouble: another scheduler reads the target, or this one later.
+        // A fault of this host: another scheduler reads the target, or this one later.
         log.error({ targetId, machine }, 'start-runs.machine_fault');
         return false;
       }
@@ -92,7 +92,7 @@ export class StartRuns {
     return moved;
   }
 
-  /** False while a patch of an older run is being landed: the next round tries again. */
+  /** Cancels the runs that this one supersedes. False while a patch of one is landing; the next round retries. */
   async #supersedeOlder(runId: string): Promise<boolean> {
     const { ledger } = this.#deps;
     try {
@@ -114,7 +114,7 @@ export class StartRuns {
     await assertSupported(mirror, tip.commit);
   }
 
-  /** Counts a failed look at the target; true when patience is at its end. */
+  /** Counts a failed read of the target. True when it has failed for longer than a transient fault. */
   #isHopeless({ target_id, url }: TargetRow): boolean {
     const now = performance.now();
     const known = this.#failedReads.get(target_id) ?? { count: 0, sinceMs: now, nextMs: now };

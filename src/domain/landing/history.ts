@@ -3,20 +3,22 @@ import type { GateOutcome } from '../../contract/states.ts';
 import type { Doubt } from './snapshot.ts';
 import { speaksAgainst } from './standing.ts';
 
-/** One execution that has ended, of a gate that counts. */
+/** An ended execution of a required (not advisory) gate. */
 export interface EndedRun {
   gateId: string;
   gate: GateDefinition;
   digest: string;
   pinned: boolean;
   patchIds: readonly string[];
-  /** Null: it was green. */
+  /** Null when green. */
   outcome: GateOutcome | null;
   startedAtMs: number;
   endedAtMs: number;
 }
 
-/** What spoke against a patch since something green under the same gate held it. `runs` oldest first. */
+/**
+ * Returns the runs that ended badly with the patch since a green run under the same gate last held it, oldest first.
+ */
 export function spokenAgainst<Run extends EndedRun>(patchId: string, runs: readonly Run[]): Run[] {
   const about = runs.filter(({ patchIds }) => patchIds.includes(patchId));
   const cleared = new Map<string, number>();
@@ -27,7 +29,7 @@ export function spokenAgainst<Run extends EndedRun>(patchId: string, runs: reado
   });
 }
 
-/** True when a run went bad with the patch at its end, and green ones have held it since. */
+/** True when a run went bad with the patch at the end of its candidate, and green runs have held it since. */
 export function wasCleared(patchId: string, runs: readonly EndedRun[]): boolean {
   const everDoubted = runs.some(
     ({ outcome, patchIds }) => outcome !== null && speaksAgainst(outcome) && patchIds.at(-1) === patchId,
@@ -35,7 +37,7 @@ export function wasCleared(patchId: string, runs: readonly EndedRun[]): boolean 
   return everDoubted && spokenAgainst(patchId, runs).length === 0;
 }
 
-/** A run that spoke against a patch, with the tree that its candidate was without it. */
+/** Turns a bad run into a doubt about one patch. `restTreeId`: the tree of the run's candidate without the patch. */
 export function doubtOf(
   patchId: string,
   run: EndedRun,

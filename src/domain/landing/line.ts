@@ -1,7 +1,7 @@
 import type { Candidate, Composition, Conflict, LandingSnapshot, QueuedPatch } from './snapshot.ts';
 import { isDoubted, isSpoiled, requiredProofs, type Standing, standingOf } from './standing.ts';
 
-/** A prefix of the optimistic line. */
+/** A prefix of the landing queue: the tip and its first patches, with the state of its gates. */
 export interface Kept {
   candidate: Candidate;
   standing: Standing;
@@ -12,23 +12,26 @@ export type Refused =
   | { patchId: string; kind: 'no_gate' }
   | { patchId: string; kind: 'already_on_branch' };
 
-/** The queue as it would land if every open gate came out green. */
+/** The landing queue as it would land if every open gate came out green. */
 export interface Line {
   kept: Kept[];
-  /** Doubted, or not to land: tried alone on the tip while the line goes on without them. */
+  /** Suspects, and patches that are not to land. Each is tested alone on the tip while the queue goes on without it. */
   apart: { patchId: string; alone: Candidate; lands: boolean }[];
   refused: Refused[];
-  /** Patches that wait for others: they do not compose with them, those change the policy, or show what the remote takes. */
+  /**
+   * Patches that wait for others: they do not compose with earlier ones, follow a policy change, or were refused by the
+   * remote, so that others are pushed first.
+   */
   behind: { patchId: string; behind: readonly string[]; why: 'conflict' | 'policy' | 'push' }[];
-  /** A composition without which no further decision can be made. */
+  /** Patches that must be composed before the walk can go on. */
   missing: readonly string[] | undefined;
-  /** Patches further back that nobody has looked at on this tip. */
+  /** Patches beyond the window that were not composed on this tip yet. */
   unseen: string[];
-  /** With `prove: batch`: the prefix after these went bad, and more than one patch may be why. */
+  /** `batch`: how many prefixes precede one that went bad, when more than one of its patches may be the cause. */
   splitAfter: number | undefined;
 }
 
-/** Walks the queue once. What it keeps follows from what is known alone, so nothing has to be remembered between rounds. */
+/** Walks the queue once. The result depends only on the snapshot, so no state is kept between rounds. */
 export function lineOf(snapshot: LandingSnapshot): Line {
   const line: Line = {
     kept: [],
@@ -56,18 +59,18 @@ export function lineOf(snapshot: LandingSnapshot): Line {
   return line;
 }
 
-/** More in one line would cost more than it brings; what has landed makes room. */
+/** Most patches placed in one round. More would cost more than they bring; landed patches make room. */
 const MAX_LINE = 200;
 
 function isLongEnough({ kept, splitAfter }: Line, snapshot: LandingSnapshot): boolean {
   if (kept.length >= MAX_LINE) return true;
   const open = kept.filter(({ standing }) => standing.kind !== 'proven').length;
   if (snapshot.prove === 'batch') return splitAfter !== undefined || open >= snapshot.maxBatch;
-  // Work that is under way is followed even when the window has shrunk below it.
+  // Candidates under test are kept even when the window has shrunk below their number.
   return open >= Math.max(snapshot.slots, snapshot.liveGates.length);
 }
 
-/** Beyond the window only what stands against the tip itself matters. */
+/** Beyond the window a patch is only checked against the tip itself. */
 function lookOnly(line: Line, snapshot: LandingSnapshot, { patchId }: QueuedPatch): void {
   const onTip = snapshot.compose([patchId]);
   if (onTip === undefined) line.unseen.push(patchId);
@@ -121,7 +124,7 @@ function keep(line: Line, snapshot: LandingSnapshot, candidate: Candidate): void
   line.kept.push({ candidate, standing });
 }
 
-/** True when the patch cannot land on this tip whatever its gates say. */
+/** Refuses a patch that cannot land on this tip whatever its gates say; true when it did. */
 function refuse(line: Line, snapshot: LandingSnapshot, patchId: string, onTip: Composition): boolean {
   if ('conflict' in onTip) line.refused.push({ patchId, kind: 'conflict', conflict: onTip.conflict });
   else if (onTip.candidate.treeId === snapshot.tipTreeId) line.refused.push({ patchId, kind: 'already_on_branch' });

@@ -19,12 +19,12 @@ export type LandingStep =
   | { kind: 'block'; patchId: string; reason: string; evidence: Readonly<Record<string, unknown>> }
   | { kind: 'quarantine'; patchId: string; reason: string; evidence: Readonly<Record<string, unknown>> }
   | { kind: 'supersede'; patchId: string }
-  /** Its gates are green and it was not to land: it is done. */
+  /** The gates of a patch that is not to land are green, so it is done. */
   | { kind: 'conclude'; patchId: string }
-  /** `owner`: the patch on whose account it runs. */
+  /** `owner`: the patch to which the gate run is attributed. */
   | { kind: 'prove'; candidate: Candidate; proof: Proof; owner: string }
   | { kind: 'withdraw'; gateId: string }
-  /** All of its patches in one push; `proofs` must all be green. */
+  /** Lands all patches of the candidate in one push; every one of `proofs` must be green. */
   | { kind: 'land'; candidate: Candidate; proofs: readonly Proof[] };
 
 export interface RedTip {
@@ -34,17 +34,20 @@ export interface RedTip {
 }
 
 export interface LandingPlan {
-  /** A composition without which no more can be decided: make it and plan again before carrying anything out. */
+  /** Patches to compose before planning again. While it is set there are no steps. */
   missing: readonly string[] | undefined;
   steps: readonly LandingStep[];
-  /** Patches that nobody has looked at on this tip, first ones first. */
+  /** Patches that were not composed on this tip yet, in landing order. */
   unseen: readonly string[];
-  /** The tip itself fails this gate: nobody is blamed for it, and only what is green on its own tree lands. */
+  /** The gate that the tip itself fails. No patch is blocked for it; only candidates that are green themselves land. */
   redTip: RedTip | null;
   line: Line;
 }
 
-/** A doubted patch is tried when the line leaves a slot free, but when so many have landed past it, it goes first. */
+/**
+ * A suspect is tested in slots that the landing queue leaves free. After this many patches have landed since it was
+ * last doubted, it is tested first.
+ */
 const PATIENCE = 20;
 
 /** A candidate that should be under test. */
@@ -56,10 +59,10 @@ interface Trial {
 }
 
 /**
- * Decides what to do next from one snapshot. Pure: a wrong plan wastes time and lands nothing, for each step is carried
- * out by compare-and-set. The first patches of the queue are under test as ordered prefixes, as many as there are slots. A
- * patch whose prefix goes bad is tried alone while the line goes on without it, and is blamed only when it is bad again and
- * again on trees that are green without it.
+ * Decides the next steps from one snapshot. Pure; a wrong plan only wastes time, because each step is carried out by
+ * compare-and-set. The first patches of the queue are tested as ordered prefixes, one per slot. A patch whose prefix
+ * goes bad is tested alone while the queue goes on without it, and blocked only when it is bad repeatedly on trees that
+ * are green without it.
  */
 export function planLanding(snapshot: LandingSnapshot): LandingPlan {
   const line = lineOf(snapshot);
@@ -99,7 +102,10 @@ function refuse(refused: Refused): LandingStep {
   }
 }
 
-/** `every_commit`: as far as each prefix is green. `batch`: the longest green prefix, whatever the shorter ones say. */
+/**
+ * Lands the longest proven part of the queue. `every_commit`: all prefixes before the first one that is not green.
+ * `batch`: the longest green prefix, even if shorter ones are not green.
+ */
 function land({ kept }: Line, snapshot: LandingSnapshot): LandingStep[] {
   if (snapshot.paused) return [];
   const short = kept.slice(0, snapshot.maxBatch);
@@ -114,10 +120,10 @@ function land({ kept }: Line, snapshot: LandingSnapshot): LandingStep[] {
 }
 
 interface Hearing {
-  /** The tip itself, when nobody knows that it is green. */
+  /** Runs of the tip itself, while it is not known to be green. */
   control: Trial[];
   trials: Trial[];
-  /** Many have gone past it: it goes first. */
+  /** True when `PATIENCE` patches have landed past it: it is tested before the queue. */
   urgent: boolean;
   verdict: LandingStep[];
   redTip: RedTip | null;
@@ -125,7 +131,7 @@ interface Hearing {
 
 const NOTHING = { control: [], trials: [], urgent: false, redTip: null } as const satisfies Partial<Hearing>;
 
-/** Tries a patch alone on the tip, again and again until it is clear what it is; and the tip itself if nobody knows that it is green. */
+/** Tests a suspect alone on the tip until its runs decide, and the tip itself while that is not known to be green. */
 function hear(
   { patchId, alone, lands }: Line['apart'][number],
   { snapshot, underTest }: { snapshot: LandingSnapshot; underTest: ReadonlySet<string> },
@@ -141,7 +147,7 @@ function hear(
     return { ...NOTHING, verdict: lands ? [] : [{ kind: 'conclude', patchId }] };
   }
   const { control, redTip } = controlOf(patchId, { judgement, snapshot });
-  // One run of it at a time, on whatever tip it began.
+  // A suspect has one run at a time, even if that run began on an older tip.
   const elsewhere = snapshot.liveGates.some(({ patchIds }) => patchIds.length === 1 && patchIds[0] === patchId);
   const waits = redTip !== null || judgement.kind !== 'unclear' || (elsewhere && !standing.live);
   const start = waits ? [] : standing.start;
@@ -150,8 +156,8 @@ function hear(
 }
 
 /**
- * The tip under the gate that spoke against a patch, when it is not known to be green, or not to be so still. Bad there as
- * well, the patch is not to blame.
+ * Tests the tip under the gate that went bad with a suspect, unless the tip is known to be still green there. If the
+ * tip is bad as well, the suspect is not the cause.
  */
 function controlOf(
   owner: string,
@@ -176,7 +182,7 @@ function controlOf(
   };
 }
 
-/** The prefixes of the line that should be under test. */
+/** Returns the prefixes of the landing queue that should be under test. */
 function lineTrials(line: Line, snapshot: LandingSnapshot): Trial[] {
   const wanted =
     snapshot.prove === 'every_commit'
@@ -190,7 +196,7 @@ function lineTrials(line: Line, snapshot: LandingSnapshot): Trial[] {
   });
 }
 
-/** It went bad, and what stands before it is not proven yet: until that is known, another run would tell nothing. */
+/** True when a prefix went bad before the one ahead of it is proven: another run could not tell which patch is bad. */
 function isMoot(candidate: Candidate, { kept }: Line, snapshot: LandingSnapshot): boolean {
   if (snapshot.prove === 'batch' || !isSpoiled(candidate, snapshot)) return false;
   const before = kept.find((prefix) => prefix.candidate.treeId === candidate.parentTreeId);
@@ -198,8 +204,8 @@ function isMoot(candidate: Candidate, { kept }: Line, snapshot: LandingSnapshot)
 }
 
 /**
- * `batch`: the longest prefix first, then the middle of the widest gap, again and again. Once a prefix went bad, the ones
- * between the last green one and it: they tell which patch it was.
+ * Chooses the prefixes to test with `batch`: the longest first, then repeatedly the middle of the widest gap. Once a
+ * prefix went bad, it bisects between the last green prefix and the bad one to find the patch that broke it.
  */
 function positionsToTest({ kept, splitAfter }: Line, snapshot: LandingSnapshot): number[] {
   const isOpen = (position: number): boolean => kept[position - 1]!.standing.kind === 'open';
@@ -230,7 +236,7 @@ function widestGap(positions: readonly number[]): number | undefined {
   return best?.middle;
 }
 
-/** Schedules prefixes of the queue before isolated suspects: most suspects are bad, and no other patch depends on their result. */
+/** Schedules queue prefixes before isolated suspects: most are really bad, and no other patch needs their result. */
 function inOrder(hearings: readonly Hearing[], ofLine: readonly Trial[]): Trial[] {
   const urgent = hearings.filter((hearing) => hearing.urgent);
   const patient = hearings.filter((hearing) => !hearing.urgent);
@@ -266,7 +272,7 @@ function withdrawObsolete(line: Line, trials: readonly Trial[], snapshot: Landin
   return (
     snapshot.liveGates
       .filter(({ treeId, digest, advisory }) => !advisory && !wanted.has(`${treeId} ${digest}`))
-      // A doubted patch alone on a tip that has moved: its word still counts.
+      // Keeps a run of a suspect alone on an older tip, because its result still counts.
       .filter(({ patchIds }) => !(patchIds.length === 1 && apart.has(patchIds[0]!)))
       .map(({ gateId }) => ({ kind: 'withdraw', gateId }))
   );

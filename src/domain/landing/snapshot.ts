@@ -2,19 +2,19 @@ import type { GateDefinition, Prove } from '../../contract/policy.ts';
 import type { GateOutcome } from '../../contract/states.ts';
 import type { Proof } from '../gates-in-force.ts';
 
-/** Patches put on the tip, one commit each, in landing order; the last one is judged here. None: the tip itself. */
+/** Patches put on the tip in landing order, one commit each; its runs test the last one. No patches: the tip itself. */
 export interface Candidate {
   patchIds: readonly string[];
   commits: readonly { patchId: string; commit: string; tree: string }[];
   treeId: string;
-  /** What stands before the last patch. */
+  /** Tree of the candidate without the last patch. */
   parentTreeId: string;
   proofs: readonly Proof[];
-  /** True when the last patch changes the policy: what stands behind it would be judged by the old one. */
+  /** True when the last patch changes the policy: patches behind it would still be judged by the old policy. */
   changesPolicy: boolean;
 }
 
-/** A patch that does not compose on what stands before it, or that would touch there what it may not. */
+/** Why a patch cannot be composed: it conflicts with the patches before it, or touches there what it may not. */
 export interface Conflict {
   kind: 'block' | 'quarantine';
   reason: string;
@@ -23,42 +23,45 @@ export interface Conflict {
 
 export type Composition = { candidate: Candidate } | { conflict: Conflict };
 
-/** An execution that ended without proving anything good. */
+/** A gate execution that ended without being green. */
 export interface Spoiled {
   gateId: string;
   outcome: GateOutcome;
   endedAtMs: number;
 }
 
-/** What is known of one (tree, digest). */
+/** Results known of one (tree, digest). */
 export interface ProofState {
   passed: boolean;
-  /** Green, but not often enough against its reds: it is asked again. */
+  /** True when green, but not often enough against its reds: the gate runs again. */
   undecided?: boolean;
   live: boolean;
   /** Newest last. */
   spoiled: readonly Spoiled[];
 }
 
-/** An execution that may speak against a patch: its candidate held it, and nothing green has held it since. */
+/** An execution that may count against a patch: its candidate held the patch, and no green one has held it since. */
 export interface Doubt extends Spoiled {
   gate: GateDefinition;
   digest: string;
   pinned: boolean;
-  /** The same candidate without the patch. */
+  /** Tree of the same candidate without the patch. */
   restTreeId: string;
-  /** True when the patch stood last: what stands behind one is not what it is doubted for. */
+  /**
+   * True when the patch was last in the candidate. A bad run makes only its last patch a suspect, because each patch
+   * before it is the last one of a shorter prefix.
+   */
   last: boolean;
-  /** True when the rest is a tip. */
+  /** True when the candidate held only the patch, so that the rest is a tip. */
   alone: boolean;
   startedAtMs: number;
-  /** Of a run that was lost: others under the same gate were green between this one and the next that was lost. */
+  /** For a lost run: true when another candidate was green under the same gate before the next lost run. */
   amongGreen: boolean;
 }
 
 export interface QueuedPatch {
   patchId: string;
-  /** False: its gates are run on the tip, and nothing lands. */
+  /** False when its gates run on the tip and nothing lands (`land: false`). */
   lands: boolean;
 }
 
@@ -70,36 +73,36 @@ export interface LiveGate {
   advisory: boolean;
 }
 
-/** All that the planner may know, read once. */
+/** Everything that the planner may know, read once a round. */
 export interface LandingSnapshot {
   tipTreeId: string;
-  /** Nothing lands; testing goes on. */
+  /** True when nothing may land; testing goes on. */
   paused: boolean;
   prove: Prove;
-  /** Patches in one push. */
+  /** Most patches in one push. */
   maxBatch: number;
-  /** Candidates under test at once. */
+  /** Most candidates under test at once. */
   slots: number;
   /** In landing order. */
   queue: readonly QueuedPatch[];
-  /** These patches on the tip; undefined while nobody has composed them yet. */
+  /** Returns the patches composed on the tip; undefined while that composition was not made yet. */
   compose: (patchIds: readonly string[]) => Composition | undefined;
   proofState: (treeId: string, digest: string) => ProofState;
-  /** Since the patch was staged, oldest first, whatever the tip was then. */
+  /** Returns bad runs with the patch since it was staged, on any tip, oldest first. */
   doubts: (patchId: string) => readonly Doubt[];
-  /** When anything was last green under a digest, and when a tip was last bad under it; 0 for never. */
+  /** When a digest was last green on any tree, and last bad on a tip; 0 for never. */
   health: (digest: string) => { greenAtMs: number; badTipAtMs: number };
-  /** False for a gate that a run brings along: the tip need not pass it. */
+  /** False for an extra gate of a run: the tip need not pass it. */
   isOfBranch: (digest: string) => boolean;
-  /** The clock of all these times. */
+  /** Time of the database, on whose clock all these times are. */
   nowMs: number;
-  /** True when it was doubted and then found green. */
+  /** True when the patch was a suspect and was then found green. */
   wasCleared: (patchId: string) => boolean;
-  /** How many patches have landed since it was last doubted. */
+  /** Returns how many patches have landed since the patch was last doubted. */
   overtakenBy: (patchId: string) => number;
-  /** The remote refused it by itself: others are pushed first, which tells whether it takes anything. */
+  /** True when the remote refused the patch alone; others are pushed first, to see whether it takes any push. */
   isPushDoubted: (patchId: string) => boolean;
   liveGates: readonly LiveGate[];
-  /** The share of gate runs on good trees that are red all the same, as seen on this target: 0 to 1. */
+  /** Share of gate runs on good trees that are red, as measured on this target; 0 to 1. */
   flakeRate: number;
 }

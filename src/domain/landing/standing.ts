@@ -9,7 +9,7 @@ export type Standing =
   /** `start`: the gates that may start now. */
   | { kind: 'open'; live: boolean; start: Proof[] };
 
-/** The gate itself is at fault: what proves nothing blocks. */
+/** Outcomes in which the gate itself failed to judge the tree. They block a patch even if the tip does no better. */
 const PROVES_NOTHING: readonly GateOutcome[] = ['unproven', 'tainted'];
 /** Accepted probability of blocking a good patch because of flaky gates. */
 const TOLERATED = 1e-4;
@@ -25,7 +25,7 @@ export function standingOf(candidate: Candidate, snapshot: LandingSnapshot): Sta
   return { kind: 'open', live, start: candidate.proofs.filter((proof) => mayStart(proof, candidate, snapshot)) };
 }
 
-/** True when some required gate came out badly on its tree and none of them is asked again. */
+/** True when a required gate went bad on its tree and is neither running nor due to run again. */
 export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): boolean {
   return requiredProofs(candidate).some(({ treeId, digest }) => {
     const { passed, undecided = false, live, spoiled } = snapshot.proofState(treeId, digest);
@@ -34,9 +34,9 @@ export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): bool
 }
 
 /**
- * True when a prefix went bad with the patch at its end, and what stood before it is green, under test, or the tip. Under test
- * counts only what is placed before it: two that went bad behind each other would else be put apart in turn, each because
- * the other one is tried, and neither would ever be let run to its end.
+ * True when a prefix went bad with the patch last, and the rest of that prefix is green, under test, or the tip. A rest
+ * under test counts only if it is placed before the patch. Otherwise two patches that went bad behind each other would
+ * be set apart in turn, each because the other is tested, and neither would be tested to its end.
  */
 export function isDoubted(patchId: string, snapshot: LandingSnapshot, isPlaced: (treeId: string) => boolean): boolean {
   const lost = lostWithIt(patchId, snapshot);
@@ -47,21 +47,21 @@ export function isDoubted(patchId: string, snapshot: LandingSnapshot, isPlaced: 
   });
 }
 
-/** Without those of a time in which the tip itself was bad, once that is over. */
+/** Returns the doubts that still count, without those of a time in which the tip itself was bad, once that is over. */
 export function standingDoubts(patchId: string, snapshot: LandingSnapshot): Doubt[] {
   return snapshot.doubts(patchId).filter(({ outcome, digest, startedAtMs }) => {
     return speaksAgainst(outcome) && startedAtMs >= badTimeUntilMs(snapshot.health(digest));
   });
 }
 
-/** What began before is from a time in which the tip itself was bad, and that is over; 0 where there was none. */
+/** Returns when the last bad time of the tip ended, if it is over, else 0. Runs begun before do not count. */
 function badTimeUntilMs({ greenAtMs, badTipAtMs }: { greenAtMs: number; badTipAtMs: number }): number {
   return badTipAtMs < greenAtMs ? badTipAtMs : 0;
 }
 
-/** Runs lost with the patch at the end: after so many it is tried apart, so that the line goes on without it. */
+/** After this many runs lost with the patch last, it is tested apart, so that the landing queue goes on without it. */
 const LOST_BEFORE_APART = 2;
-/** So many lost runs in a row, with green runs of other candidates between them, come from what the patch holds. */
+/** This many lost runs, with green runs of other candidates between them, are caused by what the patch contains. */
 export const LOST_FOR_CERTAINTY = 8;
 
 function lostWithIt(patchId: string, snapshot: LandingSnapshot): Doubt[] {
@@ -69,11 +69,11 @@ function lostWithIt(patchId: string, snapshot: LandingSnapshot): Doubt[] {
 }
 
 export type Judgement =
-  /** Bad too often for a flake, each time on a tree of which the rest is green, while others were green: then it is the patch. */
+  /** Bad too often for flakes, each time with a green rest, while other candidates were green. */
   | { kind: 'bad'; doubt: Doubt; times: number }
-  /** Bad often enough, but nothing was seen green since: it may be the machines. */
+  /** Bad often enough, but nothing was green since: the machines may be the cause. */
   | { kind: 'unconfirmed'; doubt: Doubt }
-  /** Bad often enough as soon as the rests that the line tests anyway come out green. */
+  /** Bad often enough once the rests that the queue tests anyway come out green. */
   | { kind: 'pending' }
   | { kind: 'unclear' };
 
@@ -96,12 +96,15 @@ export function judgementOf(
   return { kind: enoughOf(likely, snapshot.flakeRate) === undefined ? 'unclear' : 'pending' };
 }
 
-/** Whether a tip that does no better excuses a patch: not from a judge that is itself at fault, nor from its own run's gates. */
+/** True when a bad tip excuses a patch: not if the gate failed to judge, nor for an extra gate of a run. */
 export function isExcusedByTip({ outcome, digest }: Doubt, snapshot: LandingSnapshot): boolean {
   return !PROVES_NOTHING.includes(outcome) && snapshot.isOfBranch(digest);
 }
 
-/** Enough of one kind, and not all at one time: prefixes that run side by side meet the same trouble. */
+/**
+ * Finds a gate and outcome that occurred often enough, and on two occasions unless one run is enough. Runs that overlap
+ * in time are one occasion, because side by side they meet the same trouble.
+ */
 function enoughOf(doubts: readonly Doubt[], flakeRate: number): { doubt: Doubt; times: number } | undefined {
   for (const doubt of doubts.toReversed()) {
     const { digest, outcome } = doubt;
@@ -122,7 +125,7 @@ function occasionsOf(doubts: readonly Doubt[]): number {
   return occasions;
 }
 
-/** Enough of one kind on one tree. */
+/** Returns the newest bad run on a tree whose outcome occurred there often enough to be certain. */
 export function certainOf(spoiled: readonly Spoiled[], flakeRate: number): Spoiled | undefined {
   return spoiled.findLast(({ outcome }) => {
     const times = spoiled.filter((other) => other.outcome === outcome).length;
@@ -133,7 +136,7 @@ export function certainOf(spoiled: readonly Spoiled[], flakeRate: number): Spoil
 const LOST_BACKOFF = { baseMs: 250, capMs: 60_000 };
 const RED_TIP_BACKOFF = { baseMs: 250, capMs: 600_000 };
 
-/** After workers that were lost over a gate it is asked again more and more slowly. */
+/** False during the backoff after lost runs of a gate, which doubles with each one. */
 export function mayBeAskedAgain({ spoiled }: ProofState, nowMs: number): boolean {
   const last = spoiled.at(-1);
   if (last?.outcome !== 'lost') return true;
@@ -141,18 +144,21 @@ export function mayBeAskedAgain({ spoiled }: ProofState, nowMs: number): boolean
   return nowMs >= last.endedAtMs + backoffMs(LOST_BACKOFF, times);
 }
 
-/** A tip that is bad may be bad for reasons that pass: it is looked at again, more and more slowly. */
+/** A bad tip is tested again, because the cause may be transient; the delay doubles with each bad run. */
 export function isTipDueAgain(spoiled: readonly Spoiled[], nowMs: number): boolean {
   const last = spoiled.at(-1);
   return last === undefined || nowMs >= last.endedAtMs + backoffMs(RED_TIP_BACKOFF, spoiled.length);
 }
 
-/** A worker that was lost, a gate that was called back: they say nothing of the tree. */
+/** False for `lost` and `withdrawn`: a lost worker or a withdrawn run says nothing about the tree. */
 export function speaksAgainst(outcome: GateOutcome): boolean {
   return outcome !== 'lost' && outcome !== 'withdrawn';
 }
 
-/** One word is never enough, except that of a gate whose command is not there to be run. */
+/**
+ * Returns how many bad runs are needed for certainty. One is enough only for `unproven`: the gate's command could not
+ * run, or the candidate could not be rebuilt.
+ */
 function timesForCertainty(outcome: GateOutcome, flakeRate: number): number {
   switch (outcome) {
     case 'red':
@@ -172,7 +178,10 @@ function timesForCertainty(outcome: GateOutcome, flakeRate: number): number {
   }
 }
 
-/** Not known, not running, and every gate it depends on (that is in force) has passed on the same tree; an advisory one need only have ended. */
+/**
+ * True when the gate is neither known nor running on the tree, and every gate in force that it depends on has passed
+ * there. An advisory dependency need only have ended.
+ */
 function mayStart(proof: Proof, candidate: Candidate, snapshot: LandingSnapshot): boolean {
   const state = snapshot.proofState(proof.treeId, proof.digest);
   const { passed, live, spoiled } = state;

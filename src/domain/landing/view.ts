@@ -2,15 +2,15 @@ import type { PlaceInQueue } from '../../contract/answers.ts';
 import type { LandingPlan } from './planner.ts';
 import type { LandingSnapshot } from './snapshot.ts';
 
-/** Where one patch stands, in words that need no further look-up. */
+/** The place of one patch in the landing queue, readable without further look-ups. */
 export interface PlaceInLine {
   patch_id: string;
   place: PlaceInQueue;
   /** The tree that is or will be tested for it; null while it has none. */
   tree_id: string | null;
-  /** What stands before it there, in landing order. */
+  /** Patches that it is tested on or waits for, in landing order. */
   behind: readonly string[];
-  /** Runs that were lost with it at the end of their candidate; absent when there is none. */
+  /** Lost runs with the patch at the end of their candidate; absent when there are none. */
   lost?: { gate: string; gate_id: string; times: number };
 }
 
@@ -24,7 +24,7 @@ export interface LandingView {
 
 const PLACE_BEHIND = { conflict: 'behind', policy: 'behind_policy', push: 'push_refused' } as const;
 
-/** What the plan means for each patch of the queue, in landing order. */
+/** Returns what the plan means for each patch of the queue, in landing order. */
 export function viewOf(plan: LandingPlan, snapshot: LandingSnapshot): LandingView {
   const { kept, apart, behind } = plan.line;
   const { redTip: red } = plan;
@@ -62,7 +62,7 @@ function lostRuns(patchId: string, snapshot: LandingSnapshot): Pick<PlaceInLine,
   return newest === undefined ? {} : { lost: { gate: newest.gate.name, gate_id: newest.gateId, times: lost.length } };
 }
 
-/** A gate that was lost more than once with one patch; null when there is none. */
+/** Returns a gate that was lost more than once with one patch; null when there is none. */
 export function lostGateOf(
   landing: LandingView | null | undefined,
 ): { patch_id: string; gate: string; gate_id: string; times: number } | null {

@@ -11,7 +11,7 @@ export interface ExplainDeps {
   daos: Daos;
 }
 
-/** What many answers go by is read once for all of them. */
+/** Facts that many explanations share; each is read once for all of them. */
 export interface ExplainScene extends ExplainDeps {
   standing: () => Promise<Standing>;
   capacity: (kind: 'task' | 'gate') => Promise<PoolCapacity[]>;

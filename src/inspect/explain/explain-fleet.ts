@@ -21,38 +21,39 @@ function whyWorker(worker: WorkerRow, facts: Explanation['facts']): Explanation 
   if (worker.state === 'DEAD')
     return stands(
       'dead',
-      `it was not heard of since ${heard} (${worker.reason}); its work went back to the queue`,
+      `it has sent no heartbeat since ${heard} (${worker.reason}); its work went back to the queue`,
       facts,
     );
   if (worker.state === 'STOPPED') return stands('stopped', `it stopped cleanly (${worker.reason})`, facts);
-  if (worker.state === 'UNHEALTHY') return silentWorker(worker, null) ?? stands('unhealthy', 'it is silent', facts);
+  if (worker.state === 'UNHEALTHY')
+    return silentWorker(worker, null) ?? stands('unhealthy', 'it sends no heartbeat', facts);
   if (worker.draining)
     return stands(
       'draining',
-      'it takes no more; what it holds may end in time, the rest is handed back, and it ends',
+      'it is draining: it takes no more work, hands back what has not ended in time, and stops',
       facts,
-      'when its time to drain is over, or sooner if it is empty',
+      'when its work has ended, or at the latest when its time to drain is over',
     );
   if (worker.starving_since) {
-    const sentence = `work waits that it does not take since ${worker.starving_since.toISOString()}: it mends its connections`;
+    const sentence = `it has taken nothing since ${worker.starving_since.toISOString()} though work waits; it has reconnected to the queue`;
     return wait('not_consuming', sentence, {
       facts,
-      when: 'within seconds: it takes work again, or another takes its place',
+      when: 'within seconds: it takes work again, or ends and is replaced',
     });
   }
-  if (worker.state === 'BUSY') return stands('busy', 'it works', facts, 'when what it holds has ended');
-  return stands('idle', 'it has nothing to do', facts, 'when work of its pools is dispatched');
+  if (worker.state === 'BUSY') return stands('busy', 'it is running work', facts, 'when that work has ended');
+  return stands('idle', 'it has no work', facts, 'when work of its pools is dispatched');
 }
 
-/** What a silent worker holds waits for its lease to run out. Undefined while it is heard of. */
+/** Explains that work of a silent worker waits for its lease to expire. Undefined while the worker sends heartbeats. */
 export function silentWorker(worker: WorkerRow | undefined, leaseExpiresAt: Date | null): Explanation | undefined {
   if (worker === undefined || (worker.state !== 'UNHEALTHY' && worker.state !== 'DEAD')) return undefined;
   const heard = worker.last_heartbeat.toISOString();
   const facts = { worker_id: worker.worker_id, last_heartbeat: heard };
-  return wait('worker_silent', `the worker ${worker.worker_id} was not heard of since ${heard}`, {
+  return wait('worker_silent', `the worker ${worker.worker_id} has sent no heartbeat since ${heard}`, {
     facts,
     again_at: leaseExpiresAt?.toISOString() ?? null,
-    when: 'when it is heard of again, or its lease is over and its work goes back to the queue',
+    when: 'when it sends a heartbeat again, or its lease expires and its work goes back to the queue',
   });
 }
 

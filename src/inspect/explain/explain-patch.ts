@@ -20,11 +20,14 @@ async function whyPatch(deps: ExplainScene, patch: PatchRow): Promise<Explanatio
   switch (patch.state) {
     case 'PENDING':
     case 'VALIDATING':
-      return wait('not_built', 'its task makes it a commit first', { facts, when: `when ${patch.task_id} has run` });
+      return wait('not_built', 'its task has not built its commit yet', {
+        facts,
+        when: `when ${patch.task_id} has run`,
+      });
     case 'STAGED':
       return whyStaged(deps, patch);
     case 'APPLIED':
-      return wait('to_verify', 'it was pushed and is read back from the remote', { facts, when: EACH_ROUND });
+      return wait('to_verify', 'it was pushed, and the remote is being read to verify it', { facts, when: EACH_ROUND });
     case 'BLOCKED':
       return stands(
         'patch_blocked',
@@ -100,38 +103,49 @@ function whyInLine(place: PlaceInLine | undefined, facts: Explanation['facts']):
         { facts, when: EACH_ROUND },
       );
     case 'behind':
-      return wait('behind', `it builds on ${place.behind.join(', ')}, about which there are doubts`, {
-        facts,
-        when: 'when those are decided',
-      });
+      return wait(
+        'behind',
+        `it cannot be applied on top of ${place.behind.join(', ')}, before it in the landing queue`,
+        {
+          facts,
+          when: 'when those have landed or are stopped',
+        },
+      );
     case 'behind_policy':
-      return wait('behind_policy', `${place.behind.join(', ')} changes the policy, which has to land first`, {
+      return wait('behind_policy', `${place.behind.join(', ')} changes the policy and must land first`, {
         facts,
         when: 'when that patch has landed or is stopped; then the new policy judges this one',
       });
     case 'push_refused':
       return wait(
         'push_refused',
-        'the remote refused to take it; others are pushed first, to see whether it takes anything',
+        'the remote refused its push; other patches are pushed first, to see whether the remote takes any',
         {
           facts,
-          when: 'when another patch has landed, which blocks it, or was refused as well, which pauses the target',
+          when: 'when another patch has landed, which blocks this one, or is refused as well, which pauses the target',
         },
       );
     case 'doubted':
       if (place.lost !== undefined) return whyLost(place.lost, facts);
-      return wait('doubted', 'a gate failed with it, and it is tried alone before anybody is blamed', {
+      return wait(
+        'doubted',
+        'a gate failed on its candidate; it is tested alone on the tip to find out whether it is the cause',
+        {
+          facts,
+          when: EACH_ROUND,
+        },
+      );
+    case 'not_to_land':
+      return wait('proof_only', 'its run lands nothing (`land: false`); only its gates run', {
         facts,
         when: EACH_ROUND,
       });
-    case 'not_to_land':
-      return wait('proof_only', 'its run lands nothing; its gates run alone', { facts, when: EACH_ROUND });
     case 'testing':
       return wait('gate_requested', 'its gates are about to be started', { facts, when: EACH_ROUND });
     case 'queued':
       return wait(
         'landing_queue',
-        `${count(before, 'patch', 'patches')} before it in the landing queue; candidates are tested as slots fall free`,
+        `${count(before, 'patch', 'patches')} before it in the landing queue; candidates are tested as slots become free`,
         { facts, when: EACH_ROUND },
       );
     default:
@@ -140,7 +154,7 @@ function whyInLine(place: PlaceInLine | undefined, facts: Explanation['facts']):
 }
 
 function whyLost({ gate, gate_id, times }: NonNullable<PlaceInLine['lost']>, facts: Explanation['facts']): Explanation {
-  const sentence = `the gate ${gate} was lost ${count(times, 'time')} with it (its worker died or met a fault of its machine); it is tried alone, so that others can land`;
+  const sentence = `the gate ${gate} was lost ${count(times, 'time')} with it (its worker died or its machine failed); it is tested alone, so that others can land`;
   return wait('gate_lost', sentence, {
     facts: { ...facts, gate, gate_id, times },
     when: `when the gate ends, or after ${LOST_FOR_CERTAINTY} lost runs while others pass, which block it`,
@@ -170,7 +184,7 @@ async function whyGate({ capacity, daos }: ExplainScene, gate: TestGateRow): Pro
         });
       }
       const sentence = gate.dispatched_at
-        ? `the gate ${gate.test_suite} was given to the queue`
+        ? `the gate ${gate.test_suite} was dispatched and no worker has claimed it yet`
         : `all ${count(pool.slots, 'slot')} for gates are taken`;
       return wait(gate.dispatched_at ? 'gate_dispatched' : 'gate_slots', sentence, {
         facts: { ...facts, slots: pool.slots },

@@ -6,7 +6,7 @@ import type { WorkstreamRow } from '../../entities/workstream.ts';
 import type { Explained, ExplainScene } from './explain-context.ts';
 import { explainTask, whyWorkstreamIsBlocked } from './explain-task.ts';
 
-/** So many of its live tasks are looked at one by one. */
+/** Most live tasks of a run or workstream that are explained one by one. */
 const SAMPLED = 20;
 
 export async function explainRun(deps: ExplainScene, id: string): Promise<Explained> {
@@ -26,7 +26,7 @@ async function whyRun(deps: ExplainScene, run: RunRow): Promise<Explanation> {
     case 'PAUSED':
       return wait(
         'run_paused',
-        `it is paused (${run.reason ?? 'no reason given'}); what runs ends, what is staged lands`,
+        `it is paused (${run.reason ?? 'no reason given'}); running tasks finish and staged patches land`,
         { facts, when: 'when an operator resumes it' },
       );
     case 'RUNNING':
@@ -54,9 +54,9 @@ async function whyInitializing({ daos }: ExplainScene, run: RunRow, facts: Expla
     const older = await daos.runs.findLiveWithKey(run.concurrency_key, run.run_id);
     if (older.length > 0) {
       const ids = older.map(({ run_id }) => run_id);
-      return wait('run_supersedes', `it takes the place of ${ids.join(', ')}, which must end first`, {
+      return wait('run_supersedes', `it supersedes ${ids.join(', ')}, which must end first`, {
         facts: { ...facts, runs: ids },
-        when: 'each second; a patch that is being landed is let come to its end',
+        when: 'tried each second; a patch that is being landed is finished first',
       });
     }
   }
@@ -104,7 +104,7 @@ async function whyWorkstream(deps: ExplainScene, workstream: WorkstreamRow): Pro
   }
 }
 
-/** What its tasks wait for, the most frequent first; one that runs means that the run does not wait. */
+/** Explains what the tasks wait for, the most frequent reason first. If one of them runs, the run does not wait. */
 async function whyTasksWait(
   deps: ExplainScene,
   {
@@ -135,7 +135,7 @@ async function whyTasksWait(
     );
   const main = waits[0];
   if (main === undefined)
-    return stands('ending', 'all its tasks have ended', all, 'within a second: the roll-up ends it');
+    return stands('ending', 'all its tasks have ended', all, 'within a second, by the next roll-up');
   const again_at =
     explained
       .map((task) => task.again_at)

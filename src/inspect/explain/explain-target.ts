@@ -19,7 +19,7 @@ export async function explainTarget({ daos }: ExplainScene, target: TargetRow): 
   return { ...known, ...stands('target_landing', sentence, { ...facts, lost_gate: lost }, 'about once a second') };
 }
 
-/** What keeps everything of a target from landing; undefined: nothing does. */
+/** Explains what holds all patches of a target; undefined if nothing does. */
 export function whyTargetHolds(target: TargetRow): Explanation | undefined {
   const { target_id, pause_reason, paused_by, paused_at, policy_error, fault, landing } = target;
   if (paused_at) {
@@ -43,7 +43,7 @@ export function whyTargetHolds(target: TargetRow): Explanation | undefined {
   }
   if (landing?.red_tip) {
     const { gate, gate_id, outcome } = landing.red_tip;
-    const sentence = `the tip of ${target_id} itself fails the gate ${gate} (${outcome}); only what is green on its own tree lands`;
+    const sentence = `the tip of ${target_id} itself fails the gate ${gate} (${outcome}); only patches whose candidate passes it land`;
     return wait('red_tip', sentence, {
       facts: { target_id, gate, gate_id, outcome },
       when: 'when the branch moves, or the gate is green on it again',

@@ -63,7 +63,7 @@ async function whyPending({ daos }: ExplainScene, task: TaskRow): Promise<Explan
   return whyWorkstreamIsBlocked({ daos }, task.workstream_id);
 }
 
-/** Of a workstream that waits, and of its tasks. */
+/** Explains a workstream that waits for others, and the tasks of that workstream. */
 export async function whyWorkstreamIsBlocked(
   { daos }: Pick<ExplainScene, 'daos'>,
   workstreamId: string,

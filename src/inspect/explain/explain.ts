@@ -6,7 +6,7 @@ import { explainRun, explainWorkstream } from './explain-run.ts';
 import { explainTarget } from './explain-target.ts';
 import { explainTask } from './explain-task.ts';
 
-/** By what an id begins with; tools and targets have names of their own. Throws `entity.not_found`. */
+/** Explains an object by the prefix of its id; tools and targets are found by name. Throws `entity.not_found`. */
 export async function explain(from: ExplainDeps, id: string): Promise<Explained> {
   const deps = sceneOf(from);
   const explainers = {

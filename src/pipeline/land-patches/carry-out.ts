@@ -8,10 +8,10 @@ import { stopPatchOf } from './stop-patch.ts';
 
 type Step<K extends LandingStep['kind']> = Extract<LandingStep, { kind: K }>;
 
-/** Carries out a plan, each step by compare-and-set. True when the world may look different now. */
+/** Carries out a plan, each step by compare-and-set. True when the next plan may differ. */
 export async function carryOut(scene: LandingScene, steps: readonly LandingStep[]): Promise<boolean> {
   let moved = false;
-  // Gates first: slots stand empty until they are asked for.
+  // Gates first, because slots stay idle until their gates are requested.
   await withdraw(scene, ofKind(steps, 'withdraw'));
   await prove(scene, ofKind(steps, 'prove'));
   for (const step of steps) moved = (await carryOutOne(scene, step)) || moved;

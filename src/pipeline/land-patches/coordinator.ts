@@ -20,16 +20,17 @@ import { compose, readSnapshot } from './snapshot.ts';
 import { TargetTrouble } from './trouble.ts';
 import { verifyApplied } from './verify.ts';
 
-/** A push carries the old tip as its lease, so a round that a gate asked for need not look at the remote again. */
+/** A tip may be this old, so that a gate's wake-up needs no fetch. Safe: a push names the old tip as its lease. */
 const TIP_AGE_MS = 900;
-/** Patches far back in the queue that one round looks at: it must soon look at its gates again. */
+/** Patches far back in the queue that one round checks; more would delay its next look at its gates. */
 const LOOK_AHEAD = 25;
-/** Each one composes something new, so this is only against a planner that asks without end. */
+/** Every composition is a new one, so this only stops a planner that asks without end. */
 const MAX_COMPOSITIONS = 5_000;
 
 /**
- * Lands the patches of one target. Each round settles what an earlier one left open, looks at the branch, and carries out
- * what the planner proposes. All it remembers between rounds are caches of what never changes.
+ * Lands the patches of one target. Each round settles what an earlier one left open, reads the branch, and carries out
+ * what the planner proposes. Between rounds it keeps only caches of immutable facts and the state of refused pushes;
+ * without them a new coordinator merely tries again.
  */
 export class LandingCoordinator {
   readonly #deps: LandingDeps;
@@ -37,7 +38,7 @@ export class LandingCoordinator {
   readonly #compositions = new Compositions();
   readonly #pushing: Pushing = { faults: 0, limit: undefined, suspect: undefined };
   readonly #trouble: TargetTrouble;
-  /** Patches that are known not to conflict with the tip. */
+  /** Patches known not to conflict with the tip `tip`. */
   readonly #fits = { tip: '', patchIds: new Set<string>() };
   #shown = '';
   #steeredAtMs = 0;
@@ -48,7 +49,7 @@ export class LandingCoordinator {
     this.#trouble = new TargetTrouble(deps, targetId);
   }
 
-  /** `again` when something moved. Throws `lease.lost` when somebody else coordinates now. */
+  /** Runs one round. Returns `again` when something moved. Throws `lease.lost` when another process coordinates now. */
   async round(lease: HeldLease): Promise<'again' | undefined> {
     const target = await this.#deps.daos.targets.get(this.#targetId);
     const mirror = this.#deps.mirrors.of(target.url);
@@ -57,7 +58,7 @@ export class LandingCoordinator {
       await this.#trouble.clear(lease, target);
       return moved;
     } catch (error) {
-      // What was composed may name objects that maintenance has pruned since.
+      // Cached compositions may name objects that maintenance has pruned since.
       if (hasCode(error, 'git.failed')) this.#compositions.forget();
       const broken = hasCode(error, 'git.failed') && (await mirror.mend());
       if (!broken) {
@@ -77,19 +78,19 @@ export class LandingCoordinator {
     const { policy, error } = await readPolicy(mirror, tip.commit);
     await this.#observe(settled, { policy, error });
     await verifyApplied(settled);
-    // Under a policy that cannot be read no gate is in force: everything waits, and the target says why.
+    // Without a readable policy no gate is in force: every patch waits, and `policy_error` on the target says why.
     if (policy === null) return undefined;
     const scene = await this.#look(settled, policy);
     const snapshot = await readSnapshot(scene);
     const plan = await this.#plan(scene, snapshot);
     await this.#show(scene, { plan, snapshot });
     let moved = await carryOut(scene, plan.steps);
-    // Gates run by now: time to see what the new tip means for those who wait further back.
+    // The gates are running by now, so there is time to check patches further back against the tip.
     if (!moved) moved = await this.#lookAhead(scene, plan.unseen);
     return moved ? 'again' : undefined;
   }
 
-  /** While a push may have happened that the ledger does not know of, only the branch as it is now tells. */
+  /** False while a push may have happened that the ledger does not know of: then the branch must be fetched. */
   async #isSettled(): Promise<boolean> {
     const { intents, patches } = this.#deps.daos;
     const [open, applied] = await Promise.all([
@@ -99,7 +100,7 @@ export class LandingCoordinator {
     return open === undefined && applied === 0;
   }
 
-  /** True once after an operator's order: it is about the branch as it is now. */
+  /** True once after an operator's order, which is to be carried out on the branch as it is now. */
   #wasSteered({ steered_at }: TargetRow): boolean {
     const steeredAtMs = steered_at?.getTime() ?? 0;
     const fresh = steeredAtMs > this.#steeredAtMs;
@@ -158,7 +159,7 @@ export class LandingCoordinator {
     return plan;
   }
 
-  /** True when a patch further back turned out to conflict with this tip: the next plan says so. */
+  /** Checks patches beyond the window against the tip. True when one of them conflicts or more are left to check. */
   async #lookAhead(scene: LandingScene, unseen: readonly string[]): Promise<boolean> {
     const { tip } = scene;
     if (this.#fits.tip !== tip.commit) this.#fits.patchIds.clear();

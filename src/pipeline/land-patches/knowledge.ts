@@ -26,29 +26,29 @@ type RunOnTip = EndedRun & { tipCommit: string };
 interface KnowledgeDeps {
   daos: Daos;
   seal: VerdictSeal;
-  /** False: a tree that was red needs more greens than it had reds. */
+  /** When false, a tree that was red needs more greens than it had reds. */
   flakesAllowed: boolean;
 }
 
 interface KnownProof {
   gate: string;
-  /** A sealed green verdict, with its execution behind it. */
+  /** True when there is a sealed green verdict with its execution behind it. */
   green: boolean;
   greens: number;
-  /** When the runs began that were red or took too long. */
+  /** Start times of the runs that were red or timed out. */
   redsAtMs: number[];
   spoiled: Spoiled[];
 }
 
 const NOTHING_KNOWN: KnownProof = { gate: '', green: false, greens: 0, redsAtMs: [], spoiled: [] };
 const NO_HEALTH: GateHealth = { greenAtMs: 0, badTipAtMs: 0, badTips: 0, greenBeforeMs: 0 };
-/** Gate runs of a target that tell how flaky each of its gates is. */
+/** Latest gate runs of a target from which the flakiness of each gate is measured. */
 const RECENT = 500;
 
-/** A queue may be longer; what stands further back waits unseen. */
+/** Most queued patches that a round reads; patches further back wait unread. */
 const MAX_QUEUE = 2_000;
 
-/** What the ledger knows of a target's queue, its trees and its patches: read once a round, trees as they come up. */
+/** The ledger's facts about a target: the queue is read once a round, trees and patches when they come up. */
 export class Knowledge {
   readonly target: TargetRow;
   readonly queue: readonly QueuedPatchRow[];
@@ -98,7 +98,7 @@ export class Knowledge {
     return new Knowledge(deps, { target, queue, live, about });
   }
 
-  /** Reads what is known of trees that came up. */
+  /** Reads the verdicts and ended runs of trees that were not read yet. */
   async learn(treeIds: Iterable<string>): Promise<void> {
     const fresh = [...new Set(treeIds)].filter((treeId) => !this.#loaded.has(treeId));
     if (fresh.length === 0) return;
@@ -124,7 +124,7 @@ export class Knowledge {
     await this.#learnTolerance(fresh);
   }
 
-  /** What tells how many reds may be laid to flakes, where that decides. */
+  /** Reads how flaky gates are, for gates whose reds decide about a tree. */
   async #learnTolerance(treeIds: readonly string[]): Promise<void> {
     if (!this.#flakesAllowed) return;
     const digests = [...this.#proofs]
@@ -141,13 +141,15 @@ export class Knowledge {
     for (const [digest, health] of found) this.#health.set(digest, health);
   }
 
-  /** How often each gate of the target was seen to flake. */
+  /** Returns how often each gate of the target was seen to flake. */
   async flakes(): Promise<ReadonlyMap<string, FlakeHistory>> {
     this.#flakes ??= await this.#daos.gates.flakes(this.target.target_id, { last: RECENT });
     return this.#flakes;
   }
 
-  /** How many reds of a gate on a tree are laid to flakes, by what it has shown on other trees. */
+  /**
+   * Returns how many reds of a gate on a tree count as flakes. The gate's runs on this tree are no evidence for that.
+   */
   toleranceOf(treeId: string, digest: string): FlakeTolerance {
     if (!this.#flakesAllowed) return NO_TOLERANCE;
     const { gate, greens, redsAtMs } = this.#known(treeId, digest);
@@ -189,8 +191,8 @@ export class Knowledge {
   }
 
   /**
-   * Finds out what each doubt is worth: what the candidate was without the patch. Only for patches that some run was red on
-   * with them at the end.
+   * Finds the tree that each bad candidate of a suspect would be without the suspect. Skips patches that were last in
+   * no bad run: they are no suspects.
    */
   async weighDoubts(compositions: Compositions, composer: Composer): Promise<void> {
     for (const { patch_id: patchId } of this.queue) {
@@ -231,7 +233,7 @@ export class Knowledge {
     return doubtOf(patchId, run, { restTreeId, amongGreen: call.amongGreen.has(run.gateId) });
   }
 
-  /** Of the runs that were lost with a patch at the end, those before whose successor another candidate was green. */
+  /** Returns the runs lost with a patch last, for which another candidate was green before the next lost run. */
   async #lostAmongGreen(patchId: string, spoken: readonly RunOnTip[]): Promise<Set<string>> {
     const lost = spoken.filter(({ outcome, patchIds }) => outcome === 'lost' && patchIds.at(-1) === patchId);
     if (lost.length < LOST_FOR_CERTAINTY) return new Set();
@@ -245,7 +247,7 @@ export class Knowledge {
     return new Set(among.map(({ gateId }) => gateId));
   }
 
-  /** Since it was staged (again); advisory gates have no say. */
+  /** Returns the ended runs with a patch since it was last staged, without advisory gates, which do not count. */
   #runsAbout(patchId: string): RunOnTip[] {
     const staged = this.patches.get(patchId)?.staged_at;
     return (this.#about.get(patchId) ?? [])
@@ -264,13 +266,15 @@ export class Knowledge {
       }));
   }
 
-  /** An operator has looked and let landing go on: what was seen before counts no more. */
+  /**
+   * True for results before an operator resumed the target: the operator has reviewed them, so they no longer count.
+   */
   #isForgiven(at: Date): boolean {
     const { resumed_at } = this.target;
     return resumed_at !== null && resumed_at !== undefined && at < resumed_at;
   }
 
-  /** A person has looked at the patch that was judged, and sent it here again. */
+  /** True when the tested patch was staged again after the run: it was reviewed, so the run's red no longer counts. */
   #isStagedSince({ patch_ids, created_at }: GateExecution): boolean {
     const patch = this.patches.get(patch_ids.at(-1) ?? '');
     return patch !== undefined && patch.staged_at > created_at;

@@ -13,8 +13,8 @@ import { verifyApplied } from './verify.ts';
 const MAX_PUSH_FAULTS = 5;
 
 /**
- * Intent, push, settle, verify. Dying before the push leaves an intent that the next round clears; dying after it, one that
- * the next round finds on the branch. True when the branch moved or the plan was out of date.
+ * Writes the intent, pushes, settles, verifies. After a crash before the push the next round clears the intent; after a
+ * crash after the push it finds the commit on the branch. True when the branch moved or the plan was out of date.
  */
 export async function land(
   scene: LandingScene,
@@ -52,7 +52,7 @@ export async function land(
   await deps.crashPoint('before-push');
   const answer = await pushByCompareAndSwap(mirror, { branch: target.branch, oldTip: tip.commit, newCommit });
   await deps.crashPoint('after-push');
-  // Whatever the answer was, the branch knows best.
+  // Whatever the remote answered, only the branch tells whether the push arrived.
   const newTip = await mirror.fetchTip(target.branch);
   await settleOpenIntent({ deps, lease, target, mirror, tip: newTip });
   await deps.crashPoint('after-settle');
@@ -67,14 +67,14 @@ export async function land(
   return false;
 }
 
-/** What only the whole branch can be refused for, in the words of git and of hosting services. */
+/** Refusals that concern the whole branch and no single patch, in the words of git and of hosting services. */
 const ABOUT_THE_BRANCH =
   /protected branch|checked out|not allowed to (push|update)|permission|denied|read.?only|frozen|code.?freeze|branch is locked|GH006|archived|deletion prohibited/i;
 
 /**
- * The remote refused a push. It may be for what one of its patches holds, so the push is divided like a red batch. A patch
- * that is refused by itself lets others go first: when one of them lands it is the culprit, when one is refused as well the
- * remote takes nothing and the target is paused. True when the next round may do something else.
+ * Handles a refused push. The content of one patch may be the cause, so the push is halved like a red batch. After a
+ * patch that is refused by itself, others are pushed: if one of them lands, the suspect is blocked; if one is refused
+ * as well, the remote takes nothing and the target is paused. True when the next round may do something else.
  */
 async function divide(
   scene: LandingScene,
@@ -100,7 +100,7 @@ async function divide(
     const others = before.map(({ patch_id }) => patch_id).join(', ');
     return pauseAll(
       scene,
-      `the remote refused one push after another (also ${others}, to be requeued by hand): ${words}`,
+      `the remote refused one push after another (also ${others}; requeue by hand once the remote takes pushes): ${words}`,
     );
   }
   pushing.suspect = { patchId, words };
@@ -122,7 +122,10 @@ async function pauseAll(scene: LandingScene, reason: string): Promise<false> {
   return false;
 }
 
-/** The branch did not move, and the remote did not say no: tried again each round, a few times. */
+/**
+ * Counts a push that neither moved the branch nor was refused. It is retried each round, up to `MAX_PUSH_FAULTS` times
+ * in a row; then the target is paused.
+ */
 async function noteFailedPush(scene: LandingScene, answer: PushAnswer): Promise<void> {
   const { deps, target, pushing } = scene;
   pushing.faults += 1;

@@ -20,22 +20,22 @@ export interface LandingDeps {
   repositories: RepositoryBook;
   seal: VerdictSeal;
   plan: (snapshot: LandingSnapshot) => LandingPlan;
-  /** Called before and after each step that must survive a death; tests stop there. */
+  /** Called before and after each step that must survive a crash; tests stop the process there. */
   crashPoint: CrashPoint;
   log: Log;
 }
 
-/** What pushing to a target has come to, between rounds. */
+/** Results of recent pushes to a target, kept between rounds. */
 export interface Pushing {
   /** Pushes in a row that did not move the branch. */
   faults: number;
-  /** Patches in the next push: the remote refused a longer one, which is divided until one patch is left. */
+  /** Most patches in the next push. Set when the remote refused a longer push, and halved until one patch is left. */
   limit: number | undefined;
-  /** A patch that was refused by itself while others wait: whether it is the cause shows with them. */
+  /** A patch that was refused by itself while others wait. Pushing the others shows whether it is the cause. */
   suspect: { patchId: string; words: string } | undefined;
 }
 
-/** What settling and verifying need: they happen before the policy is read. */
+/** The part of a round that settling and verifying need; they run before the policy is read. */
 export interface SettledScene {
   deps: LandingDeps;
   lease: HeldLease;

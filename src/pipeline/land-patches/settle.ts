@@ -3,8 +3,8 @@ import { pauseTarget } from '../../ledger/landing/targets.ts';
 import type { SettledScene } from './landing-round.ts';
 
 /**
- * Finds out what became of an intent: its commit is the tip or below it, then its patches are APPLIED; otherwise the push
- * never happened and they are free again. False when there was none.
+ * Finds out what became of an intent. If its commit is on the branch, its patches become APPLIED; otherwise the push
+ * never happened and they are free again. False when there was no open intent.
  */
 export async function settleOpenIntent(scene: SettledScene): Promise<boolean> {
   const { deps, lease, target, mirror, tip } = scene;
@@ -18,11 +18,11 @@ export async function settleOpenIntent(scene: SettledScene): Promise<boolean> {
   return true;
 }
 
-/** How many pushes that were given up are remembered. */
+/** Most cleared intents that are looked for on the branch again. */
 const REMEMBERED = 20;
 
 /**
- * A push may outlive the coordinator that started it. When the tip has moved, intents that were cleared are looked for on the
+ * A push may outlive the coordinator that started it. When the tip has moved, cleared intents are looked for on the
  * branch once more. True when one had arrived.
  */
 export async function settleArrivals(scene: SettledScene): Promise<boolean> {
@@ -42,7 +42,7 @@ export async function settleArrivals(scene: SettledScene): Promise<boolean> {
 
 async function pauseFor({ deps, target }: SettledScene, unmoved: readonly string[]): Promise<void> {
   if (unmoved.length === 0) return;
-  const reason = `the branch holds patches that the ledger had given up: ${unmoved.join(', ')}`;
+  const reason = `the branch holds patches that the ledger no longer counts as landing: ${unmoved.join(', ')}`;
   await deps.ledger.write((tx) => pauseTarget(tx, { targetId: target.target_id, actor: 'settle', reason }));
   deps.log.error({ targetId: target.target_id, reason }, 'target.paused');
 }

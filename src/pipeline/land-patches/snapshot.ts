@@ -4,10 +4,10 @@ import { gateDigest } from '../../domain/gates-in-force.ts';
 import type { Composition, LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import type { LandingScene } from './landing-round.ts';
 
-/** What is assumed of a target before it has any gate runs: three in twenty: caution first. */
+/** Counts assumed of every target in addition to its own: a cautious flake rate of 15 % before its first gate runs. */
 const PRIOR = { flaky: 1.5, good: 10 };
 
-/** Everything that the planner may know. What it asks for beyond is composed by `compose`. */
+/** Reads everything that the planner may know. Compositions that it asks for are made by `compose`. */
 export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot> {
   const { deps, target, policy, room, knowledge, compositions } = scene;
   const ofBranch = new Set(policy.gates.map((gate) => gateDigest(gate, policy.prepare, room)));
@@ -35,7 +35,7 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
       gateId: gate.gate_id,
       treeId: gate.tree_id!,
       digest: gate.digest!,
-      // Those that have landed since are part of the tip.
+      // Patches that have landed since are part of the tip.
       patchIds: gate.patch_ids.filter((id) => knowledge.queue.some(({ patch_id }) => patch_id === id)),
       advisory: gate.advisory,
     })),
@@ -43,14 +43,14 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
   };
 }
 
-/** Composes patches on the tip and reads what is known of the trees that come out. */
+/** Composes patches on the tip and reads what is known of the resulting trees. */
 export async function compose(scene: LandingScene, patchIds: readonly string[]): Promise<Composition> {
   const composition = await scene.compositions.make(scene, rowsOf(scene, patchIds));
   if ('candidate' in composition) await scene.knowledge.learn(treesOf(composition.candidate));
   return composition;
 }
 
-/** Alone in the queue nothing can be learned from others. */
+/** True when another patch waits to land, so that pushing it can show whether this one is the cause. */
 export function othersLand({ knowledge }: Pick<LandingScene, 'knowledge'>, patchId: string): boolean {
   return knowledge.queue.some((other) => other.land && other.patch_id !== patchId);
 }

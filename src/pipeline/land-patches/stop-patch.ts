@@ -4,7 +4,7 @@ import type { LandingScene } from './landing-round.ts';
 
 export type StopStep = Extract<LandingStep, { kind: 'block' | 'quarantine' }>;
 
-/** Takes a patch out of the line with its evidence; its task goes back with it where another attempt can help. */
+/** Takes a patch out of the landing queue and records its evidence. Its task is retried if another attempt can help. */
 export async function stopPatchOf(scene: LandingScene, step: StopStep): Promise<void> {
   const { deps, lease } = scene;
   const { patchId, reason } = step;
@@ -17,7 +17,7 @@ export async function stopPatchOf(scene: LandingScene, step: StopStep): Promise<
   deps.log.info({ patchId, reason }, step.kind === 'block' ? 'patch.blocked' : 'patch.quarantined');
 }
 
-/** What the gate printed is the evidence that an author, person or agent, needs. */
+/** Returns the gate's output: the evidence that the author, a person or an agent, needs. */
 async function gateOutput({ deps }: LandingScene, evidence: Readonly<Record<string, unknown>>) {
   if (typeof evidence.gate_id !== 'string') return {};
   const gate = await deps.daos.gates.find(evidence.gate_id);

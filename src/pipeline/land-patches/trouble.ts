@@ -7,7 +7,7 @@ import { machineFault } from '../../lib/machine-fault.ts';
 
 const MAX_MESSAGE_CHARS = 2_000;
 
-/** Keeps on a target why its coordinator cannot do its work, until a round succeeds. */
+/** Records on a target why its coordinator cannot work, until a round succeeds. */
 export class TargetTrouble {
   readonly #ledger: Ledger;
   readonly #targetId: string;
@@ -17,7 +17,10 @@ export class TargetTrouble {
     this.#targetId = targetId;
   }
 
-  /** Faults of the ledger and of this machine are not the target's. Never throws: the fault itself is what counts. */
+  /**
+   * Skips faults of the ledger and of this host, which are not the target's. Never throws, because the fault itself
+   * must reach the caller.
+   */
   async record(lease: HeldLease, { fault: known }: TargetRow, error: unknown): Promise<void> {
     if (!(error instanceof SluiceError) || machineFault(error) !== undefined || NOT_THE_TARGETS.includes(error.code))
       return;

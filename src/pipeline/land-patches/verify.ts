@@ -4,8 +4,8 @@ import { pauseTarget } from '../../ledger/landing/targets.ts';
 import type { SettledScene } from './landing-round.ts';
 
 /**
- * Reads back what was pushed: our commit is the tip or below it and has the tested tree. Anything else pauses the target
- * until a person has looked.
+ * Reads back what was pushed: the commit must be the tip or below it and have the tested tree. Otherwise the target is
+ * paused until an operator has looked.
  */
 export async function verifyApplied(scene: SettledScene): Promise<void> {
   const { deps, lease, target } = scene;
@@ -32,7 +32,7 @@ export async function verifyApplied(scene: SettledScene): Promise<void> {
 async function faultOf({ mirror, tip }: SettledScene, patch: PatchRow): Promise<string | undefined> {
   const commit = patch.landed_commit!;
   if (!(await mirror.contains(tip.commit, commit))) {
-    return `its commit ${commit} is not on the branch any more`;
+    return `its commit ${commit} is no longer on the branch`;
   }
   const tree = await mirror.treeOf(commit);
   return tree === patch.landed_tree

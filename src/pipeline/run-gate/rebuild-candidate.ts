@@ -22,14 +22,16 @@ export interface RebuildDeps {
 
 export interface RebuiltCandidate {
   commit: string;
-  /** The branch's own, which its gate is one of. */
+  /** The policy of the tip that the candidate builds on. */
   policy: Policy;
 }
 
-/** An attribution of commits that never leave the mirror. */
+/** Author of commits with pinned files, which never leave the mirror. */
 const OVERLAY = { name: 'Sluice', email: 'overlay@sluice.invalid' };
 
-/** The commit to check out. Its tree must be the one that the coordinator planned, or nothing is run. */
+/**
+ * Returns the commit to check out. Throws `candidate.mismatch` unless its tree is the one that the coordinator planned.
+ */
 export async function rebuildCandidate(
   deps: RebuildDeps,
   mirror: Mirror,
@@ -49,7 +51,7 @@ export async function rebuildCandidate(
   const composer = { mirror, committer, readDiff: (id: string) => deps.patches.readDiff(id) };
   const composed = await composeOnTip(composer, { tip: gate.tip_commit, patches: patches as QueuedPatchRow[] });
   if (!composed.ok)
-    throw new SluiceError('candidate.mismatch', `the candidate does not compose here: ${composed.reason}`);
+    throw new SluiceError('candidate.mismatch', `the candidate cannot be composed on this worker: ${composed.reason}`);
   const candidate = composed.commits.at(-1) ?? { commit: gate.tip_commit, tree: await mirror.treeOf(gate.tip_commit) };
   const before = policy.landing.prove === 'every_commit' ? composed.commits.at(-2)?.commit : undefined;
   const pinnedFrom = before ?? gate.tip_commit;
@@ -58,7 +60,10 @@ export async function rebuildCandidate(
     ? await treeWithPinned(mirror, { tree: candidate.tree, pinnedFrom, isPinned })
     : candidate.tree;
   if (tree !== gate.tree_id) {
-    throw new SluiceError('candidate.mismatch', `the candidate's tree is ${tree} here, not ${gate.tree_id}`);
+    throw new SluiceError(
+      'candidate.mismatch',
+      `the candidate's tree is ${tree} on this worker, not ${gate.tree_id} as planned`,
+    );
   }
   if (!gate.pinned) return { commit: candidate.commit, policy };
   const now = new Date(0).toISOString();
@@ -74,11 +79,14 @@ export async function rebuildCandidate(
   return { commit, policy };
 }
 
-/** A verdict holds for the room that the scheduler had in mind, not for the one that this worker's configuration makes. */
+/** Throws if this worker would run the gate under other conditions: a verdict holds only for the planned ones. */
 function assertSameRoom(deps: RebuildDeps, { gate, policy }: { gate: ClaimedGate; policy: Policy }): void {
   const room = { ...deps.repositories.gateRoom(gate.url), values: gateValues(deps, gate.url) };
   if (gateDigest(gate.definition, policy.prepare, room) === gate.digest) return;
   const advice =
-    'its configuration and the scheduler’s must agree about `sandbox` and `gate_network`, and its variables with those of the other workers';
-  throw new SluiceError('gate.other_room', `this worker confines gates otherwise than the scheduler: ${advice}`);
+    '`sandbox` and `gate_network` must be the same in its configuration and the scheduler’s, and its gate variables the same as those of the other workers';
+  throw new SluiceError(
+    'gate.other_room',
+    `this worker would run the gate under other conditions than the scheduler planned: ${advice}`,
+  );
 }

@@ -47,7 +47,9 @@ const TOO_MANY: StopCause = 'too_many_processes';
 /** POSIX: not executable, not found. The command did not run, so nothing is proven. */
 const NOT_RUN = [126, 127];
 
-/** Stage: claims a gate execution, rebuilds the candidate, runs the command on exactly that tree, records the verdict. */
+/**
+ * Stage: claims a gate execution, rebuilds the candidate, runs the command on exactly that tree, records the verdict.
+ */
 export async function runGate(deps: RunGateDeps, message: { id: string; dispatch: number }): Promise<void> {
   const { ledger, held, workerId, leaseMs, log } = deps;
   const gate = await ledger.write((tx) => claimGate(tx, { ...message, workerId, leaseMs }));
@@ -67,7 +69,7 @@ export async function runGate(deps: RunGateDeps, message: { id: string; dispatch
     );
     log.info({ gateId, attempt, outcome: outcome.outcome, accepted }, 'gate.ended');
   } finally {
-    // Emptied after the verdict is written: nobody waits for the clean-up.
+    // The slot is emptied after the verdict is written, so that landing need not wait for the clean-up.
     await leave();
     held.end(gateId, attempt);
   }
@@ -95,8 +97,8 @@ async function prove(
     return { outcome: await proveInSlot(deps, call), leave };
   } catch (error) {
     if (signal.aborted) return { outcome: lost(signal), leave };
-    // A fault of this machine (disk, git, a remote that is away) says nothing of the patch: tried again, elsewhere maybe.
-    // That the candidate comes out otherwise here does: it must not be judged on another tree.
+    // A fault of this host (disk, git, an unreachable remote) says nothing about the patch: the run is lost, and
+    // repeated. A candidate that comes out differently here must not be judged on another tree: it is unproven.
     const mismatch = hasCode(error, 'candidate.mismatch') || isUncheckable(error);
     const machine = machineFault(error);
     if (machine !== undefined) deps.onMachineFault(machine);
@@ -109,7 +111,7 @@ async function prove(
   }
 }
 
-/** A file of the candidate that this file system does not take: no worker could check it out, and no other run would differ. */
+/** True when the file system refuses a file of the candidate. No other worker or run could check it out. */
 function isUncheckable(error: unknown): boolean {
   return (
     hasCode(error, 'git.failed') &&
@@ -127,7 +129,9 @@ interface InSlot extends RebuiltCandidate {
   signal: AbortSignal;
 }
 
-/** The slot holds the tip: what its steps make may be kept for all. Then it takes the candidate. */
+/**
+ * Prepares the slot at the tip, so that the results may be cached for all candidates, then checks out the candidate.
+ */
 async function prepareFromTip(deps: RunGateDeps, call: InSlot): Promise<void> {
   const { gate, mirror, slot, commit, policy } = call;
   const variables = (names: readonly string[]) => deps.gateVariables(gate.url, names);
@@ -150,10 +154,10 @@ async function proveInSlot(deps: RunGateDeps, call: InSlot): Promise<Outcome> {
     if (signal.aborted) return lost(signal);
     await assertRoom(slot.dir);
     const results = { step: prepared.step, output_tail: outputTail(prepared.result, secrets) };
-    // The registry may be away, or the patch may have broken it: a matter of trying again, and of what the tip says.
+    // Red, although a registry may be unreachable: more runs, and the tip's, show whether the patch is the cause.
     return { outcome: 'red', exitCode: null, results: { ...results, message: 'a prepare step failed' } };
   }
-  // Beside the command: no digest covers which versions `PATH` leads to.
+  // Read while the command runs and kept with the result, because no digest covers the versions behind `PATH`.
   const programs = programVersions(deps.environment.PATH ?? '');
   await letClockTick(slot.content?.signedAtMs);
   const common = await childOf(deps, call);
@@ -172,7 +176,7 @@ async function proveInSlot(deps: RunGateDeps, call: InSlot): Promise<Outcome> {
   return { ...outcome, results: { ...outcome.results, programs: await programs } };
 }
 
-/** For one child of a gate alone: what one leaves, the next one does not find. */
+/** Returns the surroundings of one child of a gate, with new folders: it must not find what an earlier child left. */
 async function childOf(
   { slots, environment }: RunGateDeps,
   {
@@ -210,7 +214,7 @@ function judge(
     return {
       outcome: 'red',
       exitCode: null,
-      results: { ...results, message: 'it started more processes than it may' },
+      results: { ...results, message: 'the gate started more processes than its limit allows' },
     };
   }
   if (ending.kind === 'aborted') return lost(signal);
@@ -218,13 +222,18 @@ function judge(
   if (ending.kind === 'not_started') {
     return { outcome: 'unproven', exitCode: null, results: { ...results, message: ending.message } };
   }
-  // A shell would say 128 and the signal: as red as any other end that is not 0.
+  // A shell would report 128 and the signal, so this is red like any other end that is not 0.
   if (ending.kind === 'signalled') return { outcome: 'red', exitCode: null, results: { ...results, ...ending } };
   const { exitCode } = ending;
   if (NOT_RUN.includes(exitCode)) {
-    return { outcome: 'unproven', exitCode, results: { ...results, message: 'the command could not be run' } };
+    return {
+      outcome: 'unproven',
+      exitCode,
+      results: { ...results, message: 'the command of the gate could not be run' },
+    };
   }
-  if (changed) return { outcome: 'tainted', exitCode, results: { ...results, message: 'it changed tracked files' } };
+  if (changed)
+    return { outcome: 'tainted', exitCode, results: { ...results, message: 'the gate changed tracked files' } };
   return { outcome: exitCode === 0 ? 'passed' : 'red', exitCode, results };
 }
 

@@ -17,11 +17,11 @@ export interface PatchOrigin {
   base: string;
   message: string;
   author: Person;
-  /** RFC 3339; when the change was made, where its mail says so. */
+  /** RFC 3339; when the change was made, if its mail gives a date. */
   authoredAt?: string;
 }
 
-/** Makes the change a commit on its base and judges it. */
+/** Commits the change on its base and judges it. */
 export async function buildPatch(
   mirror: Mirror,
   origin: PatchOrigin,
@@ -36,7 +36,7 @@ export async function buildPatch(
   },
 ): Promise<NewPatch> {
   const authoredAt = origin.authoredAt ?? wholeSecondNow();
-  // What is stored and shown holds no secret; that the tool wrote one there is judged by its own words.
+  // Stored and shown text is redacted. Whether the tool wrote a secret is judged by the original text below.
   const redact = redactor(rules.secrets);
   const message = redact(origin.message);
   const commit = await writeCommit(mirror, {
@@ -50,7 +50,7 @@ export async function buildPatch(
   });
   const paths = change.paths.map(({ path }) => path);
   const texts = [change.diff, Buffer.from(origin.message), Buffer.from(paths.join('\n'))];
-  // A diff shows nothing of what is in a binary file.
+  // A diff does not show the content of binary files.
   if (rules.secrets.length > 0 && change.binary) texts.push(...(await newContents(mirror, tree, change)));
   const touchesPolicy = change.paths.some(({ path }) => path === POLICY_PATH);
   const policyError = touchesPolicy ? ((await readPolicy(mirror, tree)).error ?? undefined) : undefined;
@@ -59,7 +59,7 @@ export async function buildPatch(
   const shown = paths.map(redact);
   return {
     ...emptyPatch({ ...origin, message }, authoredAt),
-    // Packed as git packs binary files, a secret cannot be taken out of it.
+    // A secret cannot be cut out of git's packed form of a binary file, so the diff is not stored.
     diff: refusal?.reason === 'holds_secret' && change.binary ? null : redactedBytes(change.diff, rules.secrets),
     file_path: commonPath(shown),
     paths: shown,
@@ -71,7 +71,7 @@ export async function buildPatch(
   };
 }
 
-/** More than this is refused for its size, whatever is in it. */
+/** Most files that are searched for secrets. The default `max_files` (200) refuses so large a change anyway. */
 const MOST_LOOKED_THROUGH = 2_000;
 
 async function newContents(mirror: Mirror, tree: string, { paths }: TreeChange): Promise<Buffer[]> {
@@ -81,7 +81,7 @@ async function newContents(mirror: Mirror, tree: string, { paths }: TreeChange):
   return contents;
 }
 
-/** A change that never became a tree: kept with its bytes, so that a person can look. */
+/** Records a change that never became a tree, with its bytes, so that a person can inspect it. */
 export function refusedPatch(origin: PatchOrigin, paths: readonly string[], refusal: Refusal): NewPatch {
   return {
     ...emptyPatch(origin, origin.authoredAt ?? wholeSecondNow()),
@@ -112,7 +112,9 @@ function emptyPatch(origin: PatchOrigin, authoredAt: string): NewPatch {
   };
 }
 
-/** git counts seconds: a finer time would not come back from the ledger the same. */
+/**
+ * Returns the time in whole seconds, as git stores it: a finer time in the ledger would not give the same commit again.
+ */
 function wholeSecondNow(): string {
   return new Date(Math.floor(Date.now() / 1_000) * 1_000).toISOString();
 }

@@ -17,12 +17,14 @@ import { type GivenMessage, messageOf } from './commit-message.ts';
 import type { TaskBase } from './resolve-base.ts';
 
 const ANONYMOUS = { name: 'Sluice', email: 'patch@sluice.invalid' };
-/** What does not fit the tip, or does not say where on it, may have been made on an older commit. */
+/**
+ * Refusals on the tip after which an older commit is tried: the patch does not fit, or does not say where it belongs.
+ */
 const MAY_BE_OLDER: readonly string[] = ['does_not_apply', 'malformed'];
-/** A refused patch names so many paths. */
+/** Most entries of each kind in the notes of a patch. */
 const MAX_MEMBERS = 50;
 
-/** A change as a tree on the commit that it was made on, with what people should know of how it was read. */
+/** A change as a tree on the commit that it was made on, with notes for people on how the patch was read. */
 interface MadeChange {
   base: string;
   tree: string;
@@ -31,7 +33,6 @@ interface MadeChange {
 
 type Made = MadeChange | { refusal: Refusal };
 
-/** What a patch is made from. */
 interface Given {
   input: PatchInput;
   origin: PatchOrigin;
@@ -40,7 +41,10 @@ interface Given {
   tip: TaskBase;
 }
 
-/** The built-in tool `patch`: the caller's change becomes a commit on its base. The same bytes never get a second try. */
+/**
+ * Runs the built-in tool `patch`: commits the caller's change on its base. Never retried, because the same bytes give
+ * the same result.
+ */
 export async function readyMadePatch(
   mirror: Mirror,
   task: ClaimedTask,
@@ -71,7 +75,7 @@ async function makePatch(mirror: Mirror, given: Given): Promise<NewPatch> {
   return finish(mirror, { ...given, origin: asItsMailSays(given, read.mails) }, { paths: read.names, made });
 }
 
-/** A single mail's author, date and message hold where the caller gives none. */
+/** Takes the author and message of a single mail where the caller gives none, and its date. */
 function asItsMailSays({ input, origin, message }: Given, mails: readonly Mail[]): PatchOrigin {
   const [mail] = mails;
   if (mail === undefined || mails.length > 1) return origin;
@@ -84,7 +88,7 @@ function asItsMailSays({ input, origin, message }: Given, mails: readonly Mail[]
   };
 }
 
-/** A name that git does not take is the patch's fault, not git's. */
+/** Turns a name that git does not take into a refusal of the patch. */
 async function orRefused(making: Promise<Made>): Promise<Made> {
   try {
     return await making;
@@ -97,7 +101,7 @@ async function orRefused(making: Promise<Made>): Promise<Made> {
 async function refusalBeforeReading(mirror: Mirror, { origin, task, tip }: Given): Promise<Refusal | undefined> {
   const { base, content } = origin;
   if (!(await mirror.has(base))) return { reason: 'base_unknown', evidence: { base, branch: task.branch } };
-  // Far over the limit: not even read. The exact judgement is made on what git makes of it.
+  // Far over the limit, a patch is not even parsed. The exact check comes later, on git's own diff of the change.
   const { max_bytes } = tip.policy.limits;
   if (content!.length <= 4 * max_bytes) return undefined;
   return { reason: 'too_large', evidence: { size_bytes: content!.length, max_bytes } };
@@ -130,8 +134,8 @@ async function makeFromFiles(
 }
 
 /**
- * On the base that the caller named, exactly; else on the tip. What does not fit there and names the blobs it was made from
- * is put on the commit that had them, or merged by them.
+ * Applies diffs exactly on the base that the caller named, else on the tip. A patch that does not fit the tip but names
+ * the blobs it was made from is applied on the commit that had them, or merged by them.
  */
 async function makeFromDiffs(
   mirror: Mirror,
@@ -165,7 +169,7 @@ async function made(
   return { base, tree: await applied.draft.toTree(), notes: notesOf(applied, read, more) };
 }
 
-/** How the diff was read where that is not to the letter. */
+/** Notes how the diff was read where it was not taken literally. */
 function notesOf(
   { notes, strip }: Extract<AppliedDiffs, { ok: true }>,
   { repairs, mails }: ReadPatch,

@@ -13,8 +13,9 @@ export interface TaskBase {
 const DEPENDENCY_LIMIT_MS = 30_000;
 
 /**
- * The commit that a task starts from: the tip, once it contains every landed dependency. Throws `repository.unreadable`
- * (retryable) when it does not in time, `policy.invalid` when the policy there is missing or broken.
+ * Returns the commit that a task starts from: the tip, once it contains every landed dependency. Throws
+ * `repository.unreadable` (retryable) if that takes longer than `DEPENDENCY_LIMIT_MS`, `policy.invalid` when the policy
+ * there is missing or broken.
  */
 export async function resolveBase(mirror: Mirror, task: ClaimedTask, signal: AbortSignal): Promise<TaskBase> {
   const commit = await poll(
@@ -26,10 +27,14 @@ export async function resolveBase(mirror: Mirror, task: ClaimedTask, signal: Abo
     { everyMs: 500, limitMs: DEPENDENCY_LIMIT_MS, signal },
   );
   if (commit === undefined) {
-    throw new SluiceError('repository.unreadable', 'the branch does not contain what the task depends on', {
-      retryable: true,
-      facts: { dependency_commits: task.dependency_commits },
-    });
+    throw new SluiceError(
+      'repository.unreadable',
+      'the branch does not contain the landed commits that the task depends on',
+      {
+        retryable: true,
+        facts: { dependency_commits: task.dependency_commits },
+      },
+    );
   }
   const { policy, error } = await readPolicy(mirror, commit);
   if (policy === null) throw new SluiceError('policy.invalid', error);

@@ -27,7 +27,7 @@ export interface RunTaskDeps extends ToolAttemptDeps {
   log: Log;
 }
 
-/** How an attempt ended, and the facts that go with it; undefined: the guard let nothing through. */
+/** How an attempt ended, with its facts; undefined when the breaker let nothing through. */
 export type AttemptResult = Pick<AttemptEnd, 'exitCode' | 'baseCommit' | 'fact' | 'ending'> | undefined;
 export type ExecuteAttempt = (
   deps: RunTaskDeps,
@@ -36,7 +36,7 @@ export type ExecuteAttempt = (
   meter: CostMeter,
 ) => Promise<AttemptResult>;
 
-/** Stage: claims the task (the fence), runs it, ends the attempt in the ledger. A lost race ends in silence. */
+/** Stage: claims the task (the fence), runs it, ends the attempt in the ledger. A lost claim ends silently. */
 export async function runTask(
   deps: RunTaskDeps,
   message: { id: string; dispatch: number },
@@ -60,7 +60,9 @@ export async function runTask(
   }
 }
 
-/** An ending that the ledger cannot take for good is written as a failure: else the task would be taken up for ever. */
+/**
+ * Writes an ending that the ledger can never take as a failure, because the task would otherwise be taken up forever.
+ */
 async function endSurely(
   { ledger, workerId, log }: RunTaskDeps,
   call: { task: ClaimedTask; result: NonNullable<AttemptResult>; costUsd: number | null; signal: AbortSignal },
@@ -71,7 +73,7 @@ async function endSurely(
   try {
     return await persist(() => ledger.endAttempt({ ...known, ...result }), signal);
   } catch (error) {
-    // Only what the ledger refuses as such: after a lost connection the same write is right, later.
+    // Only for an ending that the ledger rejects as invalid. After a lost connection the same write succeeds later.
     if (!hasCode(error, 'entity.invalid')) throw error;
     log.error({ err: error, taskId, attempt }, 'attempt.ending_refused');
     const instead = failed('fatal', 'internal.error', { message: (error as Error).message })!;
@@ -79,7 +81,7 @@ async function endSurely(
   }
 }
 
-/** A fault of our own is an ending too: a task that nobody ends would be held for ever. */
+/** Turns a fault of Sluice itself into an ending, because a task that is never ended would be held forever. */
 async function surely(
   execute: () => Promise<AttemptResult>,
   { log, onMachineFault }: RunTaskDeps,
@@ -104,7 +106,7 @@ const HELD_BACK = {
   ending: { kind: 'failed', failure: 'interrupted', reason: 'breaker_open', evidence: {} },
 } as const;
 
-/** A real attempt: base, slot or ready-made change, breaker, capture. Known faults become endings. */
+/** Runs a real attempt: base, slot or ready-made change, breaker, capture. Known faults become endings. */
 export const executeAttempt: ExecuteAttempt = async (deps, task, signal, meter) => {
   const mirror = deps.mirrors.of(task.url);
   try {
@@ -136,7 +138,7 @@ export const executeAttempt: ExecuteAttempt = async (deps, task, signal, meter) 
     }
   } catch (error) {
     if (signal.aborted) return failed('interrupted', `interrupted:${String(signal.reason)}`, {});
-    // What this machine lacks says nothing of the task: another one takes it.
+    // A fault of this host says nothing about the task: another worker takes it.
     if (!(error instanceof SluiceError) || machineFault(error) !== undefined) throw error;
     const failure = error.code === 'feature.unsupported' ? 'fatal' : 'retryable';
     return failed(failure, error.code, { message: error.message, ...error.facts });
@@ -153,7 +155,7 @@ async function guarded(
   return guarded.kind === 'ran' ? guarded.value : undefined;
 }
 
-/** The tail of the output goes into the evidence: no secret may go with it. */
+/** Removes secrets from the evidence, which holds the tail of the output. */
 function redacted(attempt: ToolAttempt, secrets: readonly string[]): ToolAttempt {
   if (attempt.ending.kind !== 'failed' || secrets.length === 0) return attempt;
   const evidence = redactDeep(attempt.ending.evidence, redactor(secrets));

@@ -26,7 +26,7 @@ export interface ToolAttemptDeps {
   confinement: Confinement;
   preparation: Preparation;
   onMachineFault: OnMachineFault;
-  /** The daemon's own environment: children get only what is named. */
+  /** The daemon's own environment. Children get only the variables that are named. */
   environment: Readonly<Record<string, string | undefined>>;
   gateVariables: GateVariables;
 }
@@ -37,7 +37,7 @@ export interface ToolAttempt {
   fact: ToolFact;
 }
 
-/** What the attempt has cost by its tool's own report, known before it is known how it ends; null: it said nothing. */
+/** Cost that the tool reported, kept here so that it counts even if the attempt throws later; null without a report. */
 export interface CostMeter {
   usd: number | null;
 }
@@ -55,7 +55,7 @@ export async function attemptWithTool(
     base: TaskBase;
     message: GivenMessage;
     output: OutputLog;
-    /** Values that the tool gets and that must not land. */
+    /** Values given to the tool that must not land. */
     secrets: readonly string[];
     meter: CostMeter;
     signal: AbortSignal;
@@ -108,7 +108,7 @@ async function runInSlot(
   return { ending: await capture(slot, call), exitCode: 0, fact: ended.fact };
 }
 
-/** For one child of the task alone: what a prepare step leaves, the tool does not find. */
+/** Returns the surroundings of one child, with new folders: the tool must not find what a prepare step left. */
 async function surroundingsOf(
   { slots, environment }: ToolAttemptDeps,
   slot: Slot,
@@ -131,7 +131,7 @@ async function surroundingsOf(
   return { env, readable: [landedObjects(mirror.dir)], signal, onSpawn, onOutput: output.write };
 }
 
-/** The program itself: confined as its tool says, ended by whatever limit it meets first. */
+/** Runs the tool's program, confined as the tool declares, until it ends or meets its first limit. */
 function runTool(
   confinement: Confinement,
   slot: Slot,
@@ -177,7 +177,7 @@ async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]):
   return { kind: 'patch', patch: { ...patch, notes }, mayRetry: true };
 }
 
-/** What a person must know who misses a file in the change: `.gitignore` left it out. */
+/** Notes the files that `.gitignore` kept out of the change, for a person who misses one. */
 function ignoredFiles(ignored: readonly string[]): Record<string, unknown> | null {
   if (ignored.length === 0) return null;
   return { ignored_files: ignored.slice(0, MAX_IGNORED), ignored_count: ignored.length };

@@ -13,14 +13,14 @@ export interface RollBackDeps {
   submit: SubmitRunDeps;
 }
 
-/** Above what people usually give: a rollback goes ahead of the queue. */
+/** Lowest priority of a rollback: above what people usually give, so that it goes ahead of the queue. */
 const AHEAD = 1_000;
 const HIGHEST = 1_000_000;
 const SUBJECT_CHARS = 200;
 
 /**
- * Submits an ordinary run that takes a landed patch back, ahead of the queue and through the same gates. Its landing makes
- * the patch ROLLED_BACK. Throws `state.changed` when it has not landed, or is being taken back already.
+ * Submits an ordinary run that reverts a landed patch, ahead of the queue and through the same gates. When it lands,
+ * the patch is ROLLED_BACK. Throws `state.changed` when the patch has not landed, or is being reverted already.
  */
 export async function rollBack(
   { daos, mirrors, submit }: RollBackDeps,
@@ -66,7 +66,7 @@ async function assertMayBeTakenBack(daos: Daos, patch: PatchRow): Promise<void> 
     ({ state }) => !isTerminal('patch', state) && state !== 'BLOCKED' && state !== 'QUARANTINED',
   );
   if (running === undefined) return;
-  throw new SluiceError('state.changed', `patch ${running.patch_id} takes it back already`, {
+  throw new SluiceError('state.changed', `patch ${running.patch_id} already reverts it`, {
     facts: { patch_id: running.patch_id },
   });
 }

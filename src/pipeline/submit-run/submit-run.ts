@@ -23,14 +23,14 @@ export interface SubmitOrder {
   spec: unknown;
   idempotencyKey?: string;
   actor: string;
-  /** False: its priority is no higher than the usual one, and it ends no run of others. */
+  /** When false, its priority may not be above 0, and it cancels no runs of other callers. */
   outranks: boolean;
-  /** Its one patch takes that one back. */
+  /** The landed patch that the run's only patch reverts. */
   revertsPatchId?: string;
 }
 
 /**
- * Puts a run into the ledger. The same key and the same spec give the same run again; the same key and another spec throw
+ * Writes a run into the ledger. The same key and spec return the same run again; the same key with another spec throws
  * `idempotency.mismatch`.
  */
 export async function submitRun(
@@ -146,7 +146,9 @@ function recordOf(input: Record<string, unknown>, revertsPatchId: string | undef
   return { patch_id: newId('patch'), patch_format: format, reverts_patch_id: revertsPatchId ?? null };
 }
 
-/** PostgreSQL's jsonb takes no NUL and no lone surrogates; a diff may hold both, so such content travels as base64. */
+/**
+ * PostgreSQL's jsonb takes no NUL and no lone surrogates. A diff may hold both, so such content is stored as base64.
+ */
 function storablePatchInput(input: Record<string, unknown>): Record<string, unknown> {
   const storable = (holder: Record<string, unknown>): Record<string, unknown> => {
     const { content, ...rest } = holder;

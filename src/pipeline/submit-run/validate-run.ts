@@ -23,14 +23,11 @@ export interface ValidateRunDeps {
 
 const OUR_TRAILER = /^sluice-(run|task|patch)\s*:/im;
 
-/**
- * The spec, checked whole; throws `spec.invalid` with every problem and its path, of its form and of what it refers to
- * alike. Writes nothing.
- */
+/** Checks a spec's form and references. Throws `spec.invalid` with every problem and its path. Writes nothing. */
 export function validateRun(deps: ValidateRunDeps, document: unknown): RunSpec {
   const parsed = runSpecSchema.safeParse(document);
   const formal = parsed.success ? [] : problemsIn(parsed.error, runSpecSchema);
-  // What can be read of a malformed document is checked as well: all problems come in one answer.
+  // The readable parts of a malformed document are checked as well, so that all problems come in one answer.
   const spec = parsed.success ? parsed.data : readableSpec(document);
   const further = [
     ...unstorable(spec, []),
@@ -44,7 +41,7 @@ export function validateRun(deps: ValidateRunDeps, document: unknown): RunSpec {
   throw new SluiceError('spec.invalid', `run spec: ${describeProblems(problems)}`, { problems });
 }
 
-/** Text that would not come back as it was. A patch's content may hold anything: it is kept as bytes. */
+/** Reports text that the ledger cannot store. A patch's content may hold anything, because it is stored as bytes. */
 function unstorable(value: unknown, path: readonly PropertyKey[]): Problem[] {
   if (typeof value === 'string') {
     if (path.at(-1) === 'content' || (!value.includes('\0') && value.isWellFormed())) return [];
@@ -63,7 +60,10 @@ function placeProblems({ repositories, allowCommands }: ValidateRunDeps, spec: R
     problems.push({ path: 'repository', message: (error as Error).message });
   }
   if (spec.extra_gates.length > 0 && !allowCommands) {
-    problems.push({ path: 'extra_gates', message: 'gates of a run are free commands: not allowed here' });
+    problems.push({
+      path: 'extra_gates',
+      message: 'gates of a run are free commands, which allow_commands does not allow here',
+    });
   }
   const tasks = spec.workstreams.reduce((sum, workstream) => sum + workstream.tasks.length, 0);
   if (tasks > LIMITS.tasksPerRun) {
@@ -90,7 +90,7 @@ function toolProblems(
   task: TaskSpec,
   problem: (key: PropertyKey[], message: string) => Problem,
 ): Problem[] {
-  // Not a text, or missing: its form was told already.
+  // Missing or not a string, which is reported as a problem of form already.
   if (task.tool === '') return [];
   if (task.tool === 'patch') return patchProblems(task.input, problem);
   const tool = tools.find(task.tool);
@@ -98,12 +98,15 @@ function toolProblems(
     return [problem(['tool'], `there is no tool ${task.tool}${guess(task.tool, tools.names())}`)];
   }
   if (task.tool !== 'command') return inputProblems(tool, task.input, problem);
-  if (!allowCommands) return [problem(['tool'], 'free commands are not allowed here: declare a tool')];
+  if (!allowCommands) return [problem(['tool'], 'free commands are not allowed here (allow_commands): declare a tool')];
   const parsed = commandInputSchema.safeParse(task.input);
   return parsed.success ? [] : parsed.error.issues.map(({ path, message }) => problem(['input', ...path], message));
 }
 
-/** A placeholder without a value would run the tool with an empty prompt; a key that nothing reads is a misspelt one. */
+/**
+ * Reports placeholders without a value, which would run the tool with an empty prompt, and keys that nothing reads,
+ * which are probably misspelt.
+ */
 function inputProblems(
   { name, placeholders, inputKeys }: CommandTool,
   input: Readonly<Record<string, unknown>>,
@@ -115,7 +118,7 @@ function inputProblems(
   const missing = placeholders.filter((path) => valueAt(input, path) === undefined);
   return [
     ...missing.map((path) =>
-      problem(['input', ...path.split('.')], `the tool ${name} needs it, and it is not given${guess(path, given)}`),
+      problem(['input', ...path.split('.')], `the tool ${name} needs this key, and it is missing${guess(path, given)}`),
     ),
     ...given
       .filter((key) => !used.includes(key))

@@ -2,7 +2,7 @@ import type { GateValues } from '../../domain/gates-in-force.ts';
 import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { GateVariables } from './ports.ts';
 
-/** What tells whether the variables of a repository's gates hold the same on two workers. Nothing without a key. */
+/** Hashes the values of a repository's gate variables, to compare those of two workers. Empty without a key. */
 export function gateValues(
   { seal, gateVariables }: { seal: VerdictSeal; gateVariables: GateVariables },
   url: string,

@@ -16,16 +16,17 @@ export interface OutputLogOptions {
   secrets: readonly string[];
 }
 
-/** With the reader's poll: from a printed line to whoever follows in less than half a second. */
+/** With the reader's poll, a printed line reaches a reader that follows in less than 500 ms. */
 const FLUSH_MS = 100;
 const MAX_LINE_CHARS = 16_000;
-/** Of each attempt: this much from its beginning as it is printed, and this much from its end when it has ended. */
+/** Stored of each attempt: this much from its beginning while it runs, and this much from its end when it has ended. */
 const HEAD_CHARS = 4 * 1024 * 1024;
 const TAIL_CHARS = 1024 * 1024;
 
 /**
- * What a child prints, on its way into the ledger: whole lines (so that no secret is cut in two), decoded with
- * replacement, redacted; of a flood the head and the tail. A database that is away loses lines, never the task.
+ * Writes a child's output to the ledger: whole lines (so that no secret is cut in two), decoded with replacement,
+ * redacted. Of longer output only the head and the tail are kept. An outage of the database loses lines, never the
+ * task.
  */
 export class OutputLog {
   readonly #options: OutputLogOptions;
@@ -49,7 +50,7 @@ export class OutputLog {
     let text = this.#partial[stream] + this.#decoders[stream].write(bytes);
     let end = text.lastIndexOf('\n') + 1;
     if (text.length - end > MAX_LINE_CHARS) {
-      // Whole secrets go first; what could be the beginning of one waits for the rest.
+      // Whole secrets are redacted first; text that could be the beginning of one is kept back for the rest.
       text = this.#redact(text);
       end = Math.max(0, text.length - this.#longestSecret);
     }
@@ -57,7 +58,7 @@ export class OutputLog {
     this.#add(stream, text.slice(0, end));
   };
 
-  /** Resolves when all of it is stored. */
+  /** Flushes the rest, and resolves when the last write has ended. */
   async end(): Promise<void> {
     for (const stream of ['stdout', 'stderr'] as const) {
       this.#add(stream, this.#partial[stream] + this.#decoders[stream].end());
@@ -81,7 +82,7 @@ export class OutputLog {
     if (this.#storedChars >= HEAD_CHARS) {
       this.#store(
         'sluice',
-        `more than ${HEAD_CHARS} characters: the last of what follows is shown when it has ended\n`,
+        `more than ${HEAD_CHARS} characters: of the rest only the end is shown, when the command has ended\n`,
       );
     }
   }
@@ -104,7 +105,7 @@ export class OutputLog {
   }
 }
 
-/** The last of what came, in whole pieces as they came. */
+/** Keeps the end of the output, in the pieces in which it came. */
 class Tail {
   #pieces: [Stream, string][] = [];
   #chars = 0;

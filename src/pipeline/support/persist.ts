@@ -4,12 +4,12 @@ import { sleep } from '../../lib/clock.ts';
 
 const BACKOFF = { baseMs: 200, capMs: 5_000 };
 const LIMIT_MS = 15 * 60_000;
-/** Stopped, cancelled or without its lease: the ledger takes the work back by itself, or would refuse the write. */
+/** Limit for work that was stopped, cancelled or lost its lease: the ledger takes it back or refuses the write. */
 const ABORTED_LIMIT_MS = 3_000;
 
 /**
- * Writes an ending that exists only here, through an outage of the database. Gives up after a quarter of an hour; the
- * lease is long gone then and the fence refuses the write anyway.
+ * Writes an ending that only this process knows, and retries through an outage of the database. Gives up after 15
+ * minutes: the lease has expired long before, and the fence refuses the write anyway.
  */
 export async function persist<T>(write: () => Promise<T>, signal: AbortSignal): Promise<T> {
   const startedAt = performance.now();

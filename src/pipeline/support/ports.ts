@@ -2,7 +2,7 @@ import type { GateRoom } from '../../domain/gates-in-force.ts';
 import type { MachineFault } from '../../lib/machine-fault.ts';
 import type { CommandTool } from '../../tools/tool.ts';
 
-/** What the stages need of the world above them; `deps.ts` gives it. */
+/** Interfaces that the stages need from the layers above them; `deps.ts` provides them. */
 
 export interface Publisher {
   publish(
@@ -17,7 +17,7 @@ export interface HeldWorkRegistry {
   end(id: string, attempt: number): void;
 }
 
-/** Told when this machine is out of something: it takes no more work until that has changed. */
+/** Called when this host is out of a resource. The worker takes no more work until that has changed. */
 export type OnMachineFault = (fault: MachineFault) => void;
 
 export interface Tools {
@@ -25,7 +25,7 @@ export interface Tools {
   names(): string[];
 }
 
-/** Does nothing, but in tests of what a death at that place leaves behind. */
+/** Does nothing, except in tests of what a crash at that point leaves behind. */
 export type CrashPoint = (name: CrashPointName) => Promise<void>;
 export type CrashPointName =
   | 'before-intent'
@@ -38,16 +38,16 @@ export type CrashPointName =
 
 export const noCrashPoint: CrashPoint = async () => {};
 
-/** Of the daemon's variables those that the repository at an address may have: those that are named, or all. */
+/** Returns those of the daemon's variables that the repository at an address may have: the named ones, or all. */
 export type GateVariables = (url: string, names?: readonly string[]) => Record<string, string>;
 
-/** What a repository's name stands for. */
+/** The configured repositories, by name and by address. */
 export interface RepositoryBook {
   /** Throws `repository.not_allowed`. */
   resolve(repository: string): { name: string; url: string };
   committer(repository: string): { name: string; email: string };
   /** Variables that gates and `prepare` steps of the repository at an address may ask for. */
   gateVariables(url: string): readonly string[];
-  /** Where gates of the repository at an address run; what their variables hold is the worker's to say. */
+  /** Returns the conditions under which gates of a repository run; the worker adds the variables' values. */
   gateRoom(url: string): Omit<GateRoom, 'values'>;
 }

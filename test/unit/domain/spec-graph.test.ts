@@ -13,7 +13,7 @@ test('a sound graph has no problems', () => {
 test('names used twice and dangling dependencies are told with path and guess', () => {
   expect(problems([task('build'), task('build'), task('c', ['biuld'])])).toEqual([
     { path: 'workstreams[0].tasks[1].name', message: 'used twice: build is workstreams[0].tasks[0] already' },
-    { path: 'workstreams[0].tasks[2].depends_on[0]', message: 'names nothing beside it: biuld: did you mean build?' },
+    { path: 'workstreams[0].tasks[2].depends_on[0]', message: 'nothing beside it is named biuld: did you mean build?' },
   ]);
 });
 
