@@ -7,7 +7,7 @@ import { SluiceError } from '../contract/errors.ts';
 import { type ChildEnding, type ChildResult, runChild } from '../lib/process.ts';
 import type { VisiblePlaces } from './visible-places.ts';
 
-/** What one child sees beside what all of them see. */
+/** Everything that one child can see: `places` is the same for all children, the rest is its own. */
 export interface SandboxView {
   places: VisiblePlaces;
   /** Its working directory. */

@@ -15,7 +15,7 @@ const toolSandboxSchema = z.strictObject({
   network: z.boolean().optional(),
 });
 
-/** Of each process of a child, but for `processes`, which counts them all. */
+/** Limits per process; `processes` counts a whole child, and so does `memory_bytes` in a control group. */
 const limitsSchema = z
   .strictObject({
     memory_bytes: z.number().int().min(1_048_576).optional(),

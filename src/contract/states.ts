@@ -48,7 +48,7 @@ export type PatchState = (typeof PATCH_STATES)[number];
 export const GATE_STATES = ['PENDING', 'RUNNING', 'PASSED', 'FAILED', 'BLOCKED'] as const;
 export type GateState = (typeof GATE_STATES)[number];
 
-/** Why a gate FAILED: only `red` says something of the tree. */
+/** Why a gate FAILED. `lost` and `withdrawn` say nothing about the tree. */
 export const GATE_OUTCOMES = ['red', 'timeout', 'lost', 'unproven', 'withdrawn', 'tainted'] as const;
 export type GateOutcome = (typeof GATE_OUTCOMES)[number];
 

@@ -206,7 +206,7 @@ export class Mirror implements ObjectStore {
     const known = this.#ancestry.find(ancestor, commit);
     if (known !== undefined) return known;
     const { exitCode, stderr } = await this.ask({ args: ['merge-base', '--is-ancestor', ancestor, commit] });
-    // A git failure must not count as "no": the caller would give up a change that has landed.
+    // A fault is no answer: taken for a no, it would give up what has landed.
     if (exitCode > 1) throw new SluiceError('git.failed', `git merge-base: ${stderr}`);
     this.#ancestry.note({ ancestor, commit, below: exitCode === 0 });
     return exitCode === 0;

@@ -6,7 +6,10 @@ import { policyWarnings } from '../domain/policy-warnings.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import { listTree } from '../git/tree-changes.ts';
 
-/** Reads the policy at the branch's tip and says what it probably does not mean. Throws `repository.unreadable`, `branch.missing`. */
+/**
+ * Reads the policy at the branch's tip and warns of what it probably does not mean. Throws `entity.not_found`,
+ * `repository.unreadable`, `branch.missing`.
+ */
 export async function checkTarget(
   { targets, mirrors }: { targets: TargetDao; mirrors: Mirrors },
   targetId: string,

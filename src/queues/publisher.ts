@@ -33,7 +33,7 @@ export class QueuePublisher implements Component {
       const jobs = batch.map(({ id, dispatch, name: jobName }) => ({
         name: jobName,
         data: { id, dispatch },
-        // The dispatch counter is part of the id, because BullMQ ignores a job whose id exists already.
+        // Task and dispatch counter: a repeated id would be lost while the first one lives.
         opts: { jobId: `${id}.${dispatch}`, attempts: 1, removeOnComplete: KEPT_JOBS, removeOnFail: KEPT_JOBS },
       }));
       const expired = new AbortController();
