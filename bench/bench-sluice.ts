@@ -14,12 +14,12 @@ import { createWorkerRole } from '../src/workers/worker-role.ts';
 export interface BenchSluice {
   client: SluiceClient;
   daos: Daos;
-  /** While held, nobody offers a slot for gates. */
+  /** While held, the worker offers no gate slots. */
   holdGates: (held: boolean) => Promise<void>;
   stop: () => Promise<void>;
 }
 
-/** All roles in this process, so that contenders share one event loop as BullMQ and pg-boss do. */
+/** Starts all roles in this process, so that Sluice uses one event loop, as the benches of BullMQ and pg-boss do. */
 export async function startBenchSluice(options: {
   databaseUrl: string;
   redisUrl: string | undefined;
@@ -27,7 +27,7 @@ export async function startBenchSluice(options: {
   taskSlots: number;
   gateSlots: number;
   execute?: ExecuteAttempt;
-  /** Another planner than Sluice's. */
+  /** Replaces Sluice's planner. */
   plan?: Deps['planLanding'];
 }): Promise<BenchSluice> {
   const dataDir = join(options.folder, 'data');

@@ -9,7 +9,10 @@ import { runChild } from '../src/lib/process.ts';
 import { renewChild } from '../src/workspaces/slot.ts';
 import { SlotRack } from '../src/workspaces/slots.ts';
 
-/** What confinement costs a gate: the same command with and without, turn by turn, so that both meet the same machine. */
+/**
+ * Measures what confinement adds to a command. Confined and plain runs alternate, so that both see the same load of
+ * the machine.
+ */
 const TURNS = Number(process.argv[2] ?? 300);
 const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-confinement-'));
 const slots = new SlotRack(dataDir);
@@ -22,7 +25,10 @@ await confinement.start();
 
 type Child = Pick<ConfinedChild, 'env' | 'argv' | 'timeoutMs' | 'signal'>;
 const confined = (child: Child) => confinement.run(slot, { ...child, network: false, limits: {}, readable: [] });
-/** As the process itself starts a program: a control group would wait for what the kernel still does for the sandbox before. */
+/**
+ * A plain child without a control group: a group would also wait for the kernel to tear down the sandbox of the turn
+ * before.
+ */
 const free = (child: Child) => runChild({ ...child, cwd: slot.work });
 
 async function runOnce(run: (child: Child) => Promise<unknown>): Promise<number> {
@@ -46,7 +52,7 @@ for (let turn = 0; turn < TURNS; turn += 1) {
 }
 const [inside, outside] = [median(took.confined), median(took.free)];
 console.log(
-  `a command that does nothing, ${TURNS} turns, median: confined ${inside.toFixed(1)} ms, not ${outside.toFixed(1)} ms`,
+  `a no-op command, ${TURNS} turns, median: confined ${inside.toFixed(1)} ms, plain ${outside.toFixed(1)} ms`,
 );
 console.log(`confinement costs ${(inside - outside).toFixed(1)} ms`);
 await slots.release(slot);

@@ -9,7 +9,7 @@ import { GitSandbox } from '../test/support/git-sandbox.ts';
 import { type BenchSluice, startBenchSluice } from './bench-sluice.ts';
 import { percentile } from './measure.ts';
 
-/** What a cancel has to deal with. */
+/** Scripts of the cancelled tasks, by what makes them hard to end. */
 const CHILDREN = {
   'obeys TERM': 'echo ready; sleep 300',
   'ignores TERM': `trap '' TERM; echo ready; while :; do sleep 0.1; done`,
@@ -19,7 +19,10 @@ const CHILDREN = {
 const TIMES = 30;
 const LINES = 40;
 
-/** `npm run bench:endings`: from a cancel over the API until no process is left; from a printed line until a follower has it. */
+/**
+ * `npm run bench:endings` measures the time from a cancel over the API until no process is left, and from a printed
+ * line until a log follower has it.
+ */
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-endings-'));
 const server = new EmbeddedPostgres({
   dataDir: folder,
@@ -75,7 +78,7 @@ async function cancelled({ client, ...rest }: BenchSluice, script: string): Prom
   return performance.now() - startedAt;
 }
 
-/** Both clocks are this machine's: a line says when it was printed. */
+/** Each line holds the time at which it was printed; both clocks are this machine's, so the difference is the delay. */
 async function followed(bench: BenchSluice): Promise<number[]> {
   const taskId = await begin(bench, `for i in $(seq ${LINES}); do date +%s%3N; sleep 0.3; done`);
   const times: number[] = [];

@@ -12,7 +12,7 @@ import { measureLedger } from './whole-ledger.ts';
 
 const TASKS = Number(process.argv[2] ?? 5_000);
 
-/** One run, one machine, one PostgreSQL, one Redis: compare the ratios, not the figures of two runs. */
+/** Contenders share one machine, one PostgreSQL and one Redis. Compare their ratios, not the figures of two runs. */
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
 const postgres = new EmbeddedPostgres({
   dataDir: folder,

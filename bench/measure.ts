@@ -1,4 +1,3 @@
-/** What one contender did: all tasks through, each exactly once. */
 export interface Measurement {
   name: string;
   tasks: number;
@@ -7,7 +6,7 @@ export interface Measurement {
   notOnce: number;
 }
 
-/** Counts executions and tells when every task was seen. */
+/** Counts executions; `allSeen` resolves when every task has run at least once. */
 export class ExactlyOnce {
   readonly #counts = new Map<string, number>();
   readonly #expected: number;
@@ -38,7 +37,7 @@ export async function timed(work: () => Promise<void>): Promise<number> {
   return (performance.now() - startedAt) / 1_000;
 }
 
-/** By nearest rank; of nothing NaN. */
+/** Nearest-rank percentile; NaN for no values. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;

@@ -9,13 +9,13 @@ import { GitSandbox } from '../test/support/git-sandbox.ts';
 import { startBenchSluice } from './bench-sluice.ts';
 import { percentile } from './measure.ts';
 
-/** Landing cost by the age of a mirror: `node bench/mirror-age.ts [LANDINGS]`, 5,000 unless said. */
+/** Measures landing cost by the age of a mirror: `node bench/mirror-age.ts [LANDINGS]`, 5,000 by default. */
 const LANDINGS = Number(process.argv[2] ?? 5_000);
 const FILES = 1_000;
-/** Patches of one measurement, one at a time; and in one burst, to age the mirror fast. */
+/** MEASURED patches land one at a time for one figure; BURST patches are submitted at once, to age the mirror fast. */
 const MEASURED = 40;
 const BURST = 100;
-/** Each landing changes one of so many files: the tree stays as large as it is. */
+/** Landings change one of this many files in turn, so that the tree does not grow. */
 const PATHS = 200;
 const AGES = [50, 500, 1_000, 2_500, 5_000].filter((age) => age <= LANDINGS);
 

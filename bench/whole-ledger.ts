@@ -6,7 +6,7 @@ import { ExactlyOnce, type Measurement, timed } from './measure.ts';
 
 const SLOTS = 50;
 
-/** A run of no-op tasks through everything but the tool: admission, queue, claim, ending, audit rows, roll-up. */
+/** Measures no-op tasks through everything but the tool: admission, queue, claim, ending, audit rows, roll-up. */
 export async function measureLedger(
   kind: 'redis' | 'postgres',
   place: { databaseUrl: string; redisUrl: string | undefined; repository: string; folder: string },
@@ -48,7 +48,7 @@ export async function measureLedger(
   };
 }
 
-/** By the audit: every task COMPLETED exactly once. */
+/** Counts tasks that the audit does not show COMPLETED exactly once. */
 async function repeatedEndings(databaseUrl: string, runId: string): Promise<number> {
   const database = new Database({ url: databaseUrl, poolSize: 1 });
   await database.start();

@@ -10,28 +10,28 @@ import { type Backend, createWorld, type World } from './world.ts';
 export interface ChaosOptions {
   seed: number;
   backend: Backend;
-  /** None: the load alone, a healthy time in which nothing should have to be put right. */
+  /** Empty: only the load runs, and the reconciler should have nothing to repair. */
   faults: readonly FaultName[];
-  /** How long faults are injected; what is under way then comes to its end. */
+  /** How long faults are injected; tasks under way are then left to end. */
   seconds: number;
-  /** Stops earlier, after so many faults. */
+  /** Stops earlier, after this many faults. */
   maxFaults?: number;
-  /** Stops earlier, when each kind that is possible here came so often. */
+  /** Stops earlier, after each possible kind of fault was injected this many times. */
   rounds?: number;
   say: (line: string) => void;
 }
 
 export interface FaultRecord {
   fault: FaultName;
-  /** From the end of the harm until all that it hit was taken up again and a new task went through. */
+  /** From the end of the fault until no task that it hit is left on a dead worker and a new task has gone through. */
   recoveryMs: number;
-  /** It took longer than anybody should wait; what it hit may still have come to its end. */
+  /** Recovery took longer than RECOVERY_LIMIT_MS; the tasks that the fault hit may still have ended later. */
   late: boolean;
 }
 
 export interface ChaosResult {
   records: FaultRecord[];
-  /** Asked for, and not possible on this machine or backend. */
+  /** Faults that were requested but are not possible on this machine or backend. */
   leftOut: FaultName[];
   tasks: number;
   landed: number;
@@ -43,7 +43,7 @@ export interface ChaosResult {
 const RECOVERY_LIMIT_MS = 60_000;
 const PROGRESS_EVERY = 25;
 
-/** Does harm in an order that the seed decides, measures each recovery, and judges the end from outside. */
+/** Injects faults in an order set by the seed, measures each recovery, and judges the final state from outside. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { seed, backend, say } = options;
   const world = await createWorld({ backend, random: new Random(seed) });
@@ -91,13 +91,13 @@ async function injectAll(
     await sleep(seconds * 1_000);
     return records;
   }
-  // Of its own: what else draws does so when it comes to it, and the order would depend on the hour.
+  // A separate generator, because other code draws from `world.random` at times that vary from run to run.
   const order = new Random(seed);
   const endsAt = performance.now() + seconds * 1_000;
   const most = Math.min(maxFaults ?? Number.POSITIVE_INFINITY, (rounds ?? Number.POSITIVE_INFINITY) * faults.length);
   while (performance.now() < endsAt && records.length < most && !load.failed) {
     await sleep(world.random.between(50, 600));
-    // Each kind as often as the others, in an order of chance.
+    // Inject every kind equally often, in random order.
     const turn = records.length % faults.length;
     if (turn === 0) shuffle(faults as FaultName[], order);
     const record = await injectOne(world, faults[turn]!);
@@ -123,7 +123,10 @@ async function injectOne(world: World, fault: FaultName): Promise<FaultRecord> {
   return { fault, recoveryMs: performance.now() - startedAt, late: recovered.includes(false) };
 }
 
-/** Of what ran at the moment of the fault, nothing hangs on a process that is gone or stands still, whatever the ledger says of it. */
+/**
+ * Waits until no task that ran at the moment of the fault is RUNNING on a process that is gone or stopped. /proc
+ * decides, not the state of the worker's row.
+ */
 async function takenUpAgain({ daos }: World, hit: readonly { task_id: string }[]): Promise<boolean> {
   const ids = hit.map(({ task_id }) => task_id);
   const done = await poll(
@@ -139,7 +142,7 @@ async function takenUpAgain({ daos }: World, hit: readonly { task_id: string }[]
   return done === true;
 }
 
-/** Handed in at this moment, ahead of all that waits: from the API through the queue to a worker and back. */
+/** Submits a task with top priority and waits for its end, which takes the API, the queue and a worker. */
 async function newTaskGoesThrough({ client, random }: World): Promise<boolean> {
   const idempotencyKey = `probe-${random.next()}`;
   const spec = {

@@ -7,14 +7,14 @@ import { seenProcesses, signal } from './processes.ts';
 import type { World } from './world.ts';
 
 export interface Fault {
-  /** Does harm and resolves when the harm is over; from then on recovery is measured. */
+  /** Injects the fault and resolves when it is over; recovery is measured from then on. */
   inject(world: World): Promise<void>;
-  /** Where it can be done at all. */
+  /** Tells whether this world allows the fault; if absent, every world does. */
   possible?(world: World): Promise<boolean>;
 }
 
 const hasRedis = async ({ redis }: World): Promise<boolean> => redis !== undefined;
-/** How long an outage lasts: from a blink to longer than a lease. */
+/** Duration of an outage: up to longer than a lease (6 s). */
 const outageMs = ({ random }: World): number => random.pick([50, 300, 1_500, 4_000, 9_000]);
 
 export const FAULTS = {
@@ -56,7 +56,7 @@ export const FAULTS = {
   'kill-postgres': {
     async inject(world) {
       for (const pid of await world.postgresPids()) signal(pid, 'SIGKILL');
-      // Some of them take a moment to be gone.
+      // Killed processes take a moment to disappear.
       await sleep(200);
       await patiently(() => world.database.ping());
     },
@@ -93,7 +93,7 @@ export const FAULT_NAMES = Object.keys(FAULTS) as FaultName[];
 
 async function workerPid({ daos, random }: World): Promise<number> {
   const living = await patiently(() => daos.workers.findBy({ state: { $in: ['IDLE', 'BUSY'] } }));
-  // One that works is worth more.
+  // Prefer a BUSY worker, because killing an idle one interrupts no task.
   const busy = living.filter(({ state }) => state === 'BUSY');
   return random.pick(busy.length > 0 ? busy : living)?.pid ?? 2 ** 30;
 }
@@ -104,7 +104,7 @@ async function outage(world: World, proxy: World['databaseProxy']): Promise<void
   proxy.restore();
 }
 
-/** All but nothing is left on the file system that it lies on. */
+/** Fills the file system that the file lies on. */
 async function fillUp(file: string): Promise<void> {
   await writeFile(file, '');
   const { bavail, bsize } = await statfs(file);

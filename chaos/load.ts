@@ -5,23 +5,23 @@ import type { World } from './world.ts';
 
 type Task = RunSpecInput['workstreams'][number]['tasks'][number];
 
-/** What must have become of a task when all is over. */
+/** The required end of a task. */
 export interface Expected {
   runId: string;
   task: string;
   state: 'COMPLETED' | 'FAILED' | 'CANCELLED';
-  /** The file that it puts on the branch; null: none. */
+  /** The file that the task puts on the branch; null: none. */
   file: string | null;
 }
 
-/** Submitted and not ended. More of them keeps two cores so busy that recoveries measure the machine. */
+/** Runs are submitted while fewer tasks are live. More keep two cores so busy that recoveries measure the machine. */
 const BACKLOG = 6;
 const LOOK_EVERY_MS = 250;
 
-/** Hands in runs of short real tasks as long as it is told to, and remembers what each must come to. */
+/** Submits runs of short real tasks until `stop`, and records the required end of each task. */
 export class Load {
   readonly expected: Expected[] = [];
-  /** Nothing more is handed in, and `stop` tells why. */
+  /** True after an error ended the submissions; `stop` rejects with it. */
   failed = false;
   readonly #world: World;
   readonly #stop = new AbortController();
@@ -38,13 +38,13 @@ export class Load {
 
   start(): void {
     this.#running ??= this.#loop();
-    // What went wrong is told by `stop`.
+    // `stop` rejects with the error.
     this.#running.catch(() => {
       this.failed = true;
     });
   }
 
-  /** Resolves when nothing more is handed in. */
+  /** Resolves when no more runs are submitted. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
@@ -60,7 +60,7 @@ export class Load {
     }
   }
 
-  /** Under an idempotency key, so that an answer that got lost can be asked for again: never two runs. */
+  /** Submits under an idempotency key, so that a retry after a lost response never makes a second run. */
   async submit(): Promise<void> {
     this.#count += 1;
     const name = `run-${this.#count}`;
@@ -76,7 +76,7 @@ export class Load {
         this.expected.push(...expected.map((each) => ({ runId: id, ...each })));
         return;
       } catch (error) {
-        // A refusal is a fault of the harness; everything else passes.
+        // A 4xx response is a bug of the harness; every other error is transient.
         if (error instanceof SluiceError && error.httpStatus < 500) throw error;
         await sleep(100);
       }
@@ -84,7 +84,11 @@ export class Load {
   }
 }
 
-/** Changes append: done twice, they would show. One of each kind: a tool’s change, a pair that depends on each other, a ready-made patch, one that breaks the gate, one that changes nothing and leaves a child behind that nobody ends but Sluice, a tool that fails at first. */
+/**
+ * Makes one task of each kind: a change by a tool, a pair with a dependency, a ready-made patch, a patch that the gate
+ * rejects, a task that changes nothing and leaves a child which only Sluice ends, and a tool that fails at first.
+ * Changes append to files, so that a repeated change shows as a second line.
+ */
 function makeTasks(n: number, { random }: World): { tasks: Task[][]; expected: Omit<Expected, 'runId'>[] } {
   const shell = (name: string, script: string, more: object = {}): Task => ({
     name,

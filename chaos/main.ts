@@ -4,8 +4,10 @@ import { FAULT_NAMES, type FaultName } from './faults.ts';
 import { complaintsOf, summaryOf, tableOf } from './report.ts';
 import type { Backend } from './world.ts';
 
-/** `npm run chaos`: harm of every kind under load, then a judgement from outside. Exit 0 only if nothing was lost or done twice
- * and, with `--faults none`, nothing had to be put right. */
+/**
+ * `npm run chaos` injects every kind of fault under load and then judges the final state from outside. Exits with 0
+ * only if the verdict is empty and, with `--faults none`, nothing was repaired.
+ */
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },

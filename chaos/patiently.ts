@@ -2,7 +2,7 @@ import { sleep } from '../src/lib/clock.ts';
 
 const LIMIT_MS = 60_000;
 
-/** The harness looks at a database that it kills itself: a look that fails is tried again. */
+/** Retries a failing read for up to 60 s, because the harness itself kills the database that it reads. */
 export async function patiently<T>(look: () => Promise<T>): Promise<T> {
   const endsAt = performance.now() + LIMIT_MS;
   while (true) {

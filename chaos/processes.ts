@@ -3,11 +3,11 @@ import { closeSync, openSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Longer than a drain and what comes after it. */
+/** Longer than a drain and the shutdown after it. */
 const END_LIMIT_MS = 60_000;
 const ROOT = join(import.meta.dirname, '..');
 
-/** A role as a process of its own. */
+/** A Sluice role in a separate process. */
 export class RoleProcess {
   readonly name: string;
   readonly #args: readonly string[];
@@ -16,7 +16,7 @@ export class RoleProcess {
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
   #asked = false;
-  /** What it did that nobody had asked for: an end by itself, or none within the limit. */
+  /** Unexpected endings: the process ended by itself, or did not end within the limit after a signal. */
   readonly troubles: string[] = [];
 
   constructor(options: {
@@ -52,7 +52,7 @@ export class RoleProcess {
     });
   }
 
-  /** Resolves when it is gone. */
+  /** Sends the signal and resolves when the process has ended. */
   async end(signal: NodeJS.Signals): Promise<void> {
     this.#asked = true;
     this.#child?.kill(signal);
@@ -75,11 +75,11 @@ export interface SeenProcess {
   pid: number;
   arguments: string[];
   environment: string[];
-  /** Where it works. */
+  /** Its working directory. */
   folder: string;
 }
 
-/** Every process of this machine that may be looked at. */
+/** Lists the processes of this machine whose `/proc` entries this process may read. */
 export async function seenProcesses(): Promise<SeenProcess[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
   const seen = await Promise.all(

@@ -1,4 +1,4 @@
-/** A stream of numbers that a seed gives again (mulberry32). */
+/** A stream of numbers that is reproducible from its seed (mulberry32). */
 export class Random {
   #state: number;
 

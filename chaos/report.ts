@@ -3,7 +3,7 @@ import type { ChaosResult } from './chaos.ts';
 
 const SHOWN = 20;
 
-/** The table, as Markdown. */
+/** Formats recovery times by fault as a Markdown table. */
 export function tableOf({ records }: ChaosResult): string {
   const kinds = [...Map.groupBy(records, ({ fault }) => fault)].toSorted(([a], [b]) => a.localeCompare(b));
   const row = (name: string, times: readonly number[], late: number): string =>
@@ -35,7 +35,7 @@ export function summaryOf({ records, leftOut, tasks, landed, repairs, refusedWri
   ].join('\n');
 }
 
-/** What is not as it should be, a line each; a time without harm should also show no repair. */
+/** Lists every violation, one per line. Without faults, each repair by the reconciler is a violation too. */
 export function complaintsOf({ records, repairs, verdict }: ChaosResult): string[] {
   const complaints = Object.entries(verdict).flatMap(([kind, found]) =>
     (found as string[]).slice(0, SHOWN).map((what) => `${kind}: ${what}`),

@@ -1,4 +1,4 @@
-// Preloaded into a process (NODE_OPTIONS=--import): its wall clock is off by SLUICE_CHAOS_SKEW_MS. Timers are not.
+// Preloaded into a process (NODE_OPTIONS=--import): shifts its wall clock by SLUICE_CHAOS_SKEW_MS, but not its timers.
 const skewMs = Number(process.env.SLUICE_CHAOS_SKEW_MS ?? '0');
 const TrueDate = Date;
 globalThis.Date = class extends TrueDate {

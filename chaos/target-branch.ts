@@ -1,11 +1,11 @@
 import { GitSandbox } from '../test/support/git-sandbox.ts';
 
-/** Green exactly while no file below `f/` is called `bad…`. */
+/** Green only if no file below `f/` is named `bad…`. */
 const GATES = [
   { name: 'green', command: ['sh', '-c', 'sleep 0.1; for f in f/bad*; do test ! -e "$f" || exit 1; done'] },
 ];
 
-/** The branch that everything lands on, and somebody else who pushes there as well. */
+/** The branch that all runs land on. `push` stands for another committer. */
 export class TargetBranch {
   readonly #git: GitSandbox;
 
@@ -21,7 +21,7 @@ export class TargetBranch {
     return this.#git.remote;
   }
 
-  /** Somebody pushes a commit of their own on whatever the tip is; between their look and their push it may have moved. */
+  /** Pushes a commit on the tip as another committer would; retries, because the tip may move before the push. */
   async push(name: string): Promise<void> {
     for (let tries = 0; tries < 50; tries += 1) {
       const pushed = await this.#git.push({ [name]: `${name}\n` }, `somebody: ${name}`).then(
@@ -33,7 +33,7 @@ export class TargetBranch {
     throw new Error(`${name} could not be pushed`);
   }
 
-  /** The task and the patch that each commit of the branch says it is of, oldest first; those of others say none. */
+  /** Task and patch from the trailers of each commit, oldest first; commits of the other committer have none. */
   async landed(): Promise<{ taskId: string; patchId: string }[]> {
     const value = (key: string) => `%(trailers:key=Sluice-${key},valueonly,separator=%x2C)`;
     const format = `--format=${value('Task')} ${value('Patch')}`;
@@ -42,7 +42,7 @@ export class TargetBranch {
     return lines.flatMap(([taskId = '', patchId = '']) => (patchId === '' ? [] : [{ taskId, patchId }]));
   }
 
-  /** How many lines stand in each file that a task made. */
+  /** Line counts of the files that tasks made. */
   async lineCounts(): Promise<Map<string, number>> {
     const text = await this.#git.git(['grep', '--count', '', 'main', '--', 'f/*-*'], this.remote);
     return new Map(
@@ -53,7 +53,7 @@ export class TargetBranch {
     );
   }
 
-  /** Commits that ever brought a file which the gate refuses. */
+  /** Commits that changed a file which the gate rejects. */
   async redCommits(): Promise<string[]> {
     const text = await this.#git.git(['log', '--format=%H', 'main', '--', 'f/bad*'], this.remote);
     return text === '' ? [] : text.split('\n');

@@ -6,8 +6,8 @@ interface Pair {
 }
 
 /**
- * A proxy on loopback between Sluice and a server. `cut` ends what is open and refuses what comes; `freeze` lets it stand and
- * carries nothing, as a network does that drops everything without a word.
+ * A loopback proxy between Sluice and a server. `cut` resets open connections and refuses new ones; `freeze` keeps them
+ * open and forwards nothing, like a network that silently drops packets.
  */
 export class TcpProxy {
   readonly #upstreamPort: number;
@@ -34,7 +34,7 @@ export class TcpProxy {
     return (this.#server!.address() as { port: number }).port;
   }
 
-  /** The same address by way of the proxy. */
+  /** Rewrites the address to go through the proxy. */
   through(url: string): string {
     const address = new URL(url);
     address.hostname = '127.0.0.1';
@@ -46,13 +46,13 @@ export class TcpProxy {
     return this.#pairs.size;
   }
 
-  /** Ends every connection and refuses new ones until `restore`. */
+  /** Resets every connection and refuses new ones until `restore`. */
   cut(): void {
     this.#refusing = true;
     this.reset();
   }
 
-  /** Ends every connection once. */
+  /** Resets every open connection, but accepts new ones. */
   reset(): void {
     for (const { client, upstream } of this.#pairs) {
       client.resetAndDestroy();
@@ -60,7 +60,7 @@ export class TcpProxy {
     }
   }
 
-  /** Carries nothing more on the connections of this moment; with `new` on later ones neither. Nobody is told. */
+  /** Stops forwarding on all open connections, and with `new` on later ones too. Neither side sees an error. */
   freeze(options: { new?: boolean } = {}): void {
     this.#freezesNew = options.new ?? false;
     for (const pair of this.#pairs) freezePair(pair);

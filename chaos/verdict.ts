@@ -6,30 +6,30 @@ import type { Expected } from './load.ts';
 import { seenProcesses } from './processes.ts';
 import type { World } from './world.ts';
 
-/** What was found at the end, from outside. Everything in it should be empty. */
+/** Violations found at the end, from outside. Every list should be empty. */
 export interface Verdict {
-  /** Handed in and not come to what it should. */
+  /** Submitted tasks that did not reach their required state. */
   lost: string[];
   /** Recorded or landed more than once. */
   repeated: string[];
-  /** The branch and the ledger say different things, the branch was red, or a role ended by itself. */
+  /** The branch and the ledger disagree, a commit is unproven, the branch was red, or a role ended unexpectedly. */
   wrong: string[];
-  /** Processes, slots, leases, messages that nobody needs any more. */
+  /** Leftover processes, slot contents, leases, locks and messages. */
   left: string[];
 }
 
 const END_LIMIT_MS = 5 * 60_000;
-/** Longer than the queue keeps a message that its taker died with. */
+/** Longer than the queue locks a message whose consumer died. */
 const EMPTY_LIMIT_MS = 3 * 60_000;
 
-/** Lets everything come to its end, looks at it, stops the roles and looks at what they leave. */
+/** Waits for every run to end, checks the outcome, stops the roles, and checks what they left behind. */
 export async function judge(world: World, expected: readonly Expected[]): Promise<Verdict> {
   await poll(async () => ((await liveRuns(world)) === 0 ? true : undefined), { everyMs: 500, limitMs: END_LIMIT_MS });
   const outcome = await judgeTasks(world, expected);
   const branch = await judgeBranch(world, expected);
   const messages = await leftInQueues(world);
   const { api, schedulers, workers } = world.roles;
-  // Nobody pulls the carpet: as an operator would stop them.
+  // Stop the roles gracefully, as an operator would.
   const roles = [...workers, ...schedulers, api];
   await Promise.all(roles.map((role) => role.end('SIGTERM')));
   return {
@@ -102,7 +102,7 @@ function twice(ids: readonly string[]): string[] {
   return ids.filter((id, at) => ids.indexOf(id) !== at).map((id) => `${id} landed twice`);
 }
 
-/** A message whose taker died comes back after its lock, is refused, and is gone. */
+/** Waits for empty queues: a message whose consumer died is redelivered after its lock expires, and is then refused. */
 async function leftInQueues(world: World): Promise<string[]> {
   let left: string[] = [];
   await poll(
@@ -133,7 +133,7 @@ async function messages({ redis, database }: World): Promise<string[]> {
 }
 
 async function leftBehind({ database, machines, folder }: World): Promise<string[]> {
-  // A role, a worker, a tool or a git: by its arguments, its environment or where it works. The database’s server stays a while.
+  // Roles, workers, tools and git, found by arguments, environment or working directory. The database still runs.
   const processes = (await seenProcesses())
     .filter(({ arguments: argv, environment, folder: at }) =>
       [...argv, ...environment, at].some((each) => each.includes(folder)),

@@ -26,7 +26,7 @@ export interface World {
   folder: string;
   random: Random;
   client: SluiceClient;
-  /** A way to the database that no fault cuts. */
+  /** A direct connection to the database that no fault cuts. */
   database: Database;
   daos: Daos;
   branch: TargetBranch;
@@ -35,7 +35,7 @@ export interface World {
   redis: QueueServer | undefined;
   /** Folders of the two "machines" that workers run on. */
   machines: string[];
-  /** One of them, where it lies on a disk that can be filled. */
+  /** The machine folder on a file system that can be filled; undefined where none can be mounted. */
   smallDisk: string | undefined;
   postgresPids(): Promise<number[]>;
   stop(): Promise<void>;
@@ -44,11 +44,11 @@ export interface World {
 /** Redis, and the proxy that Sluice reaches it by. */
 export type QueueServer = TestRedis & { proxy: TcpProxy };
 
-/** So far from the true time is a machine's clock, at most. BullMQ's locks in PostgreSQL go by the client's clock; Redis has its own. */
+/** Maximum clock skew of a process. BullMQ's locks in PostgreSQL use the client's clock; Redis uses its own. */
 const SKEW_MS: Record<Backend, number> = { redis: 10 * 60_000, postgres: 5_000 };
 const WORKERS_A_MACHINE = 2;
 
-/** Two machines, two schedulers, one API; a database and a queue behind proxies; a branch. All real, all on loopback. */
+/** Starts two machines, two schedulers, an API, a database and a queue behind proxies, and a target branch. */
 export async function createWorld(options: { backend: Backend; random: Random }): Promise<World> {
   const { backend, random } = options;
   const folder = await mkdtemp(join(tmpdir(), 'sluice-chaos-'));
@@ -148,10 +148,10 @@ export async function createWorld(options: { backend: Backend; random: Random })
   if (up !== undefined) return world;
   const logs = await Promise.all(all.map(({ name }) => readFile(join(folder, 'logs', `${name}.log`), 'utf8')));
   await world.stop();
-  throw new Error(`the world did not begin: ${logs.join('\n').slice(-4_000)}`);
+  throw new Error(`the world did not start: ${logs.join('\n').slice(-4_000)}`);
 }
 
-/** A file system of its own in memory, where this process may mount one. */
+/** Mounts an in-memory file system on the folder; undefined where this process may not mount. */
 async function mountSmallDisk(folder: string): Promise<string | undefined> {
   return (await mount('mount', ['-t', 'tmpfs', '-o', 'size=1g', 'tmpfs', folder])) ? folder : undefined;
 }

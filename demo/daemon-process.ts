@@ -14,15 +14,15 @@ export interface DaemonProcess {
   token: string | undefined;
   pid: number;
   logFile: string;
-  /** Asks it to stop and resolves when it is gone. */
+  /** Sends SIGTERM and resolves when the daemon has ended. */
   stop(): Promise<void>;
-  /** Lets it go on without us. */
+  /** Detaches from the daemon, so that it keeps running after this process. */
   leave(): void;
 }
 
 const START_LIMIT_MS = 60_000;
 
-/** Starts \`sluice up\` as a user would: embedded database, API, scheduler, two worker processes. */
+/** Starts `sluice up` as a user would: embedded database, API, scheduler, two worker processes. */
 export async function startDaemon(root: string, folder: string): Promise<DaemonProcess> {
   const config = join(folder, 'sluice.config.yaml');
   const crasher = { argv: ['sh', '-c', 'kill -SEGV $$'], concurrency: 1, breaker: CRASHER };

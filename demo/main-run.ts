@@ -1,10 +1,10 @@
 import type { RunSpecInput } from '../src/contract/run-spec.ts';
 import { makePatch, type TargetRepository } from './target-repository.ts';
 
-/** What must have become of each task when the run has ended. */
+/** The required end of one task. */
 export interface Expectation {
   task: string;
-  /** What a reader of the summary is told it was. */
+  /** Description of the task in the summary. */
   what: string;
   state: 'COMPLETED' | 'FAILED' | 'CANCELLED';
   patch: { state: string; reason?: string } | null;
@@ -51,10 +51,10 @@ export const EXPECTATIONS: readonly Expectation[] = [
   { task: 'crash-4', what: 'stopped by the open breaker, then cancelled', state: 'CANCELLED', patch: null },
 ];
 
-/** Faults until the breaker of the tool `crasher` opens. */
+/** Breaker of the tool `crasher`; its cooldown outlasts the demo. */
 export const CRASHER = { failure_threshold: 3, cooldown_seconds: 3_600 };
 
-/** One run with all that the demo shows. What is meant to be stopped stands in workstreams that may fail. */
+/** Builds the demo's run. Tasks that must fail are in workstreams that are not critical, so that the run completes. */
 export async function mainRun(target: TargetRepository): Promise<RunSpecInput> {
   const ready = async (
     name: string,

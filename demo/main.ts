@@ -13,7 +13,7 @@ import { makeTarget } from './target-repository.ts';
 
 const BREAKER_LIMIT_MS = 120_000;
 
-/** Shows the main job on this very repository. Exit 0 only if every outcome is as it should be. */
+/** Demonstrates Sluice on a clone of this repository. Exits with 0 only if every outcome is as expected. */
 const CONFINEMENT = {
   bubblewrap: 'Tools, gates and prepare steps are confined by bubblewrap.',
   user: 'NOT CONFINED: bubblewrap does not work here; tools, gates and prepare steps run as other users.',
@@ -29,9 +29,9 @@ process.once('SIGINT', () => void leave(130));
 say(`Sluice demo. Everything happens in ${folder}`);
 try {
   const target = await makeTarget(root, folder);
-  say('A clone of this repository stands behind a bare remote; its gates: types, unit tests.');
+  say('A clone of this repository is pushed to a bare remote. Its gates: type check, unit tests.');
   daemon = await startDaemon(root, folder);
-  say(`The daemon runs at ${daemon.url}, two worker processes with it.`);
+  say(`The daemon runs at ${daemon.url} with two worker processes.`);
   const client = new SluiceClient({ url: daemon.url, token: daemon.token });
   const { items: workers } = await client.workers.list();
   say(`${CONFINEMENT[workers[0]?.confinement ?? 'none']}\n`);
@@ -40,11 +40,11 @@ try {
   const breaker = await cancelWhatTheBreakerHolds(client, submitted);
   const faults = await report(await watching, breaker, target);
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
-  for (const fault of faults) say(styleText('red', `not as it should be: ${fault}`));
-  say(`\n${faults.length === 0 ? 'All outcomes are as they should be' : 'Something went wrong'}, ${seconds} s.`);
+  for (const fault of faults) say(styleText('red', `unexpected: ${fault}`));
+  say(`\n${faults.length === 0 ? 'All outcomes are as expected' : 'Something went wrong'}, ${seconds} s.`);
   if (keep) {
-    say(`It goes on running: ${daemon.url} (board: ${daemon.url}/board), remote: ${target.remote}`);
-    say(`Its token stands in ${daemon.tokenFile}; for the CLI: export SLUICE_DATA_DIR=${daemon.dataDir}`);
+    say(`The daemon keeps running: ${daemon.url} (board: ${daemon.url}/board), remote: ${target.remote}`);
+    say(`Its token is in ${daemon.tokenFile}; for the CLI: export SLUICE_DATA_DIR=${daemon.dataDir}`);
     say(`Stop it with: kill ${daemon.pid}   Log: ${daemon.logFile}`);
     daemon.leave();
     process.exit(faults.length === 0 ? 0 : 1);
@@ -55,7 +55,7 @@ try {
   await leave(1);
 }
 
-/** The fourth crash never happens: its task waits QUEUED behind the open breaker. Then it is cancelled, as a person would. */
+/** Waits for the breaker to open, then cancels the fourth `crasher` task, which waits QUEUED, as an operator would. */
 async function cancelWhatTheBreakerHolds(client: SluiceClient, run: RunObject): Promise<BreakerObject> {
   const open = await poll(
     async () =>

@@ -7,7 +7,7 @@ import type { TargetRepository } from './target-repository.ts';
 
 const EVIDENCE_LINES = 8;
 
-/** Prints what landed and what was stopped and why. Gives every outcome that is not as it should be. */
+/** Prints what landed and what was stopped, with reasons. Returns every unexpected outcome. */
 export async function report(
   run: ExpandedRunObject,
   breaker: BreakerObject,
@@ -57,7 +57,7 @@ function evidenceLines(patch: PatchObject | undefined): string[] {
   return messages === undefined ? [] : String(messages).split('\n').slice(0, EVIDENCE_LINES);
 }
 
-/** Of what a test runner prints, the lines that name the failure. */
+/** Returns the lines of a test runner's output from the first failure on. */
 function tellingLines(output: string): string[] {
   const lines = output.split('\n').filter((line) => line.trim() !== '');
   const start = lines.findIndex((line) => /FAIL|Error/.test(line));

@@ -1,6 +1,6 @@
 import { runChild } from '../src/lib/process.ts';
 
-/** Runs a program that must succeed and gives what it printed. */
+/** Runs a program that must succeed and returns its standard output. */
 export async function run(
   argv: readonly string[],
   { cwd, stdin, env = {} }: { cwd: string; stdin?: string; env?: Record<string, string> },

@@ -11,7 +11,7 @@ export interface TargetRepository {
   base: string;
 }
 
-/** Puts this very repository behind a bare remote, with gates that are its own commands. */
+/** Pushes a clone of this repository to a bare remote, with a policy whose gates are its own commands. */
 export async function makeTarget(root: string, folder: string): Promise<TargetRepository> {
   const remote = join(folder, 'remote.git');
   const clone = join(folder, 'clone');
@@ -36,7 +36,7 @@ async function hasHistory(root: string): Promise<boolean> {
   );
 }
 
-/** An unpacked archive has no history: one commit of its files. */
+/** Makes one commit of the files, because an unpacked archive has no history. */
 async function cloneWithoutHistory(root: string, clone: string): Promise<void> {
   const left = ['node_modules', '.git', '.sluice', 'dist'].map((name) => join(root, name));
   await cp(root, clone, { recursive: true, filter: (source) => !left.includes(source) });
@@ -45,7 +45,7 @@ async function cloneWithoutHistory(root: string, clone: string): Promise<void> {
   await run(['git', 'commit', '--quiet', '--message', 'The files of Sluice'], { cwd: clone });
 }
 
-/** Files of tests by a part of their names; the one of the demo's own patch among them. */
+/** Parts of test file names. The `duration` test comes with one of the demo's patches. */
 const FAST_TESTS = [
   'unit/lib/backoff',
   'unit/lib/duration',
@@ -57,8 +57,8 @@ const FAST_TESTS = [
 const LINK_ALL = ['sh', '-c', 'mkdir node_modules && ln -s "$0"/* "$0"/.bin node_modules/'];
 
 /**
- * Types and a fast part of the tests. The dependencies that are installed here serve the slots as well: each by a link, in a folder
- * of the slot's own, for the originals are read-only there.
+ * Builds a policy whose gates are the type check and fast tests. Each slot gets a `node_modules` folder of links to the
+ * dependencies installed here, because the originals are read-only in a slot.
  */
 function policyFor(root: string): string {
   return stringify({

@@ -1,6 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/** Many patches at once: what the planner, the audit and an operator's hand need on record. */
+/** Adds the columns that landing many patches needs: for the planner, the audit and operator commands. */
 export class Migration20261124000016_landing_engine extends Migration {
   override up(): void {
     this.addSql(`alter table runs

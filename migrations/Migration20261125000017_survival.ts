@@ -1,6 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/** Limits, budgets and fair waiting on record; what breakers, workers and repairs are counted by. */
+/** Adds limits, budgets and queue rank, and the columns that count faults, refused writes and repairs. */
 export class Migration20261125000017_survival extends Migration {
   override up(): void {
     this.addSql(`alter table runs

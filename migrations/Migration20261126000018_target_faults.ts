@@ -1,6 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/** Why a coordinator cannot do its work stands on its target, and when an operator last gave an order there. */
+/** Adds to targets the fault that keeps a coordinator from its work, and the time of the last operator order. */
 export class Migration20261126000018_target_faults extends Migration {
   override up(): void {
     this.addSql(`alter table targets add column fault jsonb null, add column steered_at timestamptz null`);

@@ -1,8 +1,8 @@
 import { Migration } from '@mikro-orm/migrations';
 
 /**
- * How each worker keeps children apart from its machine; what stood around each gate when it ran and who ran it, where '' stands
- * for an execution from before that was written down; seals of verdicts.
+ * Records how each worker confines children, how each gate execution was confined, and which worker claimed it ('' for
+ * executions before this migration). Adds seals of verdicts.
  */
 export class Migration20261126000019_confinement extends Migration {
   override up(): void {

@@ -1,6 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/** Since when a worker's main thread stands still, and how many workers died so, or crashed, while they ran a task. */
+/** Records since when a worker's main thread is stalled, and how many workers stalled or crashed over a task. */
 export class Migration20261126000020_silent_workers extends Migration {
   override up(): void {
     this.addSql(`alter table workers add column stalled_since timestamptz null`);

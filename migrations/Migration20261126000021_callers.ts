@@ -1,8 +1,8 @@
 import { Migration } from '@mikro-orm/migrations';
 
 /**
- * Names of tokens that are in use are unique; of those that were not, all but the oldest get their id behind. Runs know whether
- * they may end those of others.
+ * Makes names of unrevoked tokens unique: of tokens with one name, all but the oldest get their id appended. Records
+ * whether a run may supersede runs of other callers.
  */
 export class Migration20261126000021_callers extends Migration {
   override up(): void {

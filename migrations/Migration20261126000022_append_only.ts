@@ -1,6 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/** A verdict is a row for each execution that decided something, written once: nothing ever has to change one. */
+/** Keys verdicts by execution, so that a row is written once and never updated. Adds the name of the daemon's role. */
 export class Migration20261126000022_append_only extends Migration {
   override up(): void {
     this.addSql(`alter table gate_verdicts drop constraint gate_verdicts_pkey, drop column updated_at`);

@@ -1,6 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/** What the variables hold that a worker gives to gates: keyed hashes, by repository and name. */
+/** Stores keyed hashes of the variables that a worker gives to gates, by repository and name. */
 export class Migration20261126000023_gate_values extends Migration {
   override up(): void {
     this.addSql(`alter table workers add column gate_values jsonb not null default '{}'`);

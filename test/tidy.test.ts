@@ -6,16 +6,16 @@ const ROOT = join(import.meta.dirname, '..');
 const files = (pattern: string): string[] => globSync(pattern, { cwd: ROOT }).toSorted();
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 const CODE = files('{src,bin,migrations,test,bench,chaos,demo}/**/*.ts');
-/** Words of the rules themselves, spelled so that this file does not break them. */
+/** Markers of unfinished work, composed so that this file does not contain them. */
 const LEFTOVERS = new RegExp(
   `\\b(${['TO', 'FIX'].map((word) => `${word}${word === 'TO' ? 'DO' : 'ME'}`).join('|')})\\b`,
 );
 
-test('a source file holds one idea: at most 300 lines', () => {
+test('a source file has at most 300 lines', () => {
   expect(files('src/**/*.ts').filter((path) => read(path).split('\n').length > 300)).toEqual([]);
 });
 
-test('file names are kebab-case, and none is a drawer', () => {
+test('file names are kebab-case, and none is a catch-all such as utils', () => {
   const odd = files('{src,test,bench,chaos,demo}/**/*.ts').filter((path) => {
     const name = basename(path).replace(/\.(property\.)?(test\.)?ts$/, '');
     return !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name) || /^(utils?|helpers?|common|misc|types|lib|index)$/.test(name);
@@ -23,12 +23,12 @@ test('file names are kebab-case, and none is a drawer', () => {
   expect(odd).toEqual([]);
 });
 
-test('exports are named', () => {
+test('source files have no default export', () => {
   const byDefault = files('src/**/*.ts').filter((path) => /^export default/m.test(read(path)));
   expect(byDefault).toEqual([]);
 });
 
-test('nothing is left for later, skipped or silenced', () => {
+test('code has no marker of unfinished work, no skipped test and no silenced type check', () => {
   const silenced = new RegExp(`@ts-${'ignore'}|@ts-${'nocheck'}|\\b(it|test|describe)\\.(skip|only|todo)\\b`);
   expect(CODE.filter((path) => LEFTOVERS.test(read(path)) || silenced.test(read(path)))).toEqual([]);
 });

@@ -16,13 +16,13 @@ export interface Drain {
   landed: number;
   seconds: number;
   gateRuns: number;
-  /** Time from the first to the last landing that no gate accounts for, a patch. */
+  /** Drain time that gates do not account for (their time divided by the slots), per submitted patch. */
   overheadMs: number;
 }
 
 /**
- * Lets a queue of patches that wait on a paused target go, on real git with a real gate, and takes the time until all have
- * landed or were stopped.
+ * Queues patches on a paused target, resumes it, and measures the time until every patch has landed or was blocked. Git
+ * and the gate are real.
  */
 export async function measureDrain(
   place: { databaseUrl: string; redisUrl: string | undefined; folder: string },
@@ -43,7 +43,7 @@ export async function measureDrain(
   const targetId = `${git.remote}@main`;
   await daos.targets.create({ target_id: targetId, repository: git.remote, branch: 'main', url: git.remote });
   await sluice.client.targets.pause(targetId, { reason: 'until all wait' });
-  // Nothing is proven before the start: the only slots for gates are taken away until then.
+  // No gate slots until the clock starts, because a paused target still tests its queue.
   await sluice.holdGates(true);
   for (let n = 0; n < patches; n += 1) {
     const path = `landed/${bad.includes(n) ? 'bad' : 'good'}-${n}`;

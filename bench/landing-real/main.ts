@@ -25,7 +25,7 @@ const POLICIES: readonly DrainPolicy[] = [
   { name: 'Sluice, batch', prove: 'batch', slots: 4 },
 ];
 
-/** Everything is real: git, gates, PostgreSQL, the queue. All roles share one process, and this machine's cores. */
+/** Git, gates, PostgreSQL and the queue are real. All roles share one process and this machine's cores. */
 const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
 const postgres = new EmbeddedPostgres({
   dataDir: folder,

@@ -9,8 +9,8 @@ export interface Overhead {
 }
 
 /**
- * What the daemon adds to one landed patch: from STAGED to on the branch, minus the gate's own time. One patch at a time,
- * so that no patch waits for another.
+ * Measures what the daemon adds to one landed patch: the time from STAGED to APPLIED minus the gate's own time. Patches
+ * are submitted one at a time, so that none waits for another.
  */
 export async function measureLandingOverhead(
   place: { databaseUrl: string; redisUrl: string | undefined; repository: string; folder: string },

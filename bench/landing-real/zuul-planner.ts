@@ -4,7 +4,10 @@ import { requiredProofs } from '../../src/domain/landing/standing.ts';
 
 const RETRIES = 1;
 
-/** Zuul's dependent pipeline as a planner: a window of 20 that grows by one with each success and is halved by each failure, down to 3. */
+/**
+ * Zuul's dependent pipeline as a planner. Its window starts at 20, grows by one with each landing and is halved by each
+ * failure at the head, down to 3.
+ */
 export function zuulPlanner(): (snapshot: LandingSnapshot) => LandingPlan {
   let window = 20;
   return (snapshot) => {

@@ -5,7 +5,7 @@ import { type Outcome, type Policy, play, type Scenario } from './world.ts';
 const SEEDS = Number(process.argv[2] ?? 40);
 const PATCHES = 64;
 
-/** Every policy meets the same patches, the same flakes and the same arrivals. */
+/** Plays every policy on the same patches, flakes and arrivals. */
 for (const arrivals of ['burst', 'poisson'] as const) {
   for (const slots of [1, 4, 16]) {
     for (const failing of [0.05, 0.1, 0.2]) {
@@ -22,7 +22,7 @@ interface Cell {
 }
 
 function compare({ arrivals, slots, failing, flakes }: Cell): void {
-  // Poisson: four fifths of what the oracle can prove.
+  // Poisson arrivals come at 80 % of the rate that the oracle can prove.
   const arrivalRate = arrivals === 'burst' ? Number.POSITIVE_INFINITY : 0.8 * slots;
   const scenarios = Array.from({ length: SEEDS }, (_, seed): Scenario => {
     return { seed, patches: PATCHES, failing, flakes, slots, arrivalRate };

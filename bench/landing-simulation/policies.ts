@@ -4,7 +4,7 @@ import { planLanding } from '../../src/domain/landing/planner.ts';
 import type { Doubt, LandingSnapshot } from '../../src/domain/landing/snapshot.ts';
 import type { Decision, Policy, Run, View } from './world.ts';
 
-/** How many reds an ordinary queue takes for a no. */
+/** Reruns that an ordinary queue grants before it takes a tree for red. */
 const RETRIES = 1;
 const BATCH = 20;
 
@@ -17,7 +17,7 @@ function isRed(view: View, patchIds: readonly string[]): boolean {
   return results.length > RETRIES && !results.includes(true);
 }
 
-/** Starts the first ones that are neither known nor running; what is not wanted any more is withdrawn. */
+/** Starts the first wanted candidates that are neither green nor running, and withdraws runs that are not wanted. */
 function keepUnderTest(view: View, wanted: readonly (readonly string[])[]): Decision {
   const trees = wanted.map((patchIds) => view.treeOf(patchIds));
   const withdraw = view.live.filter(({ tree }) => !trees.includes(tree));
@@ -38,7 +38,7 @@ const oneByOne: Policy = {
   },
 };
 
-/** All that wait, together; a red batch is halved until one patch is left. */
+/** Tests the waiting patches as one batch of at most BATCH; a red batch is halved until one patch is left. */
 const batchAndBisect: Policy = {
   name: 'batch and bisect',
   proves: 'batch',
@@ -95,7 +95,7 @@ const zuulWindow: Policy = {
   },
 };
 
-/** Knows which patches are good, and only has to prove it. */
+/** Knows which patches are good and needs only to prove them: the reference for the other policies. */
 function oracle(proves: Policy['proves']): Policy {
   return {
     name: 'oracle',
@@ -118,7 +118,7 @@ function oracle(proves: Policy['proves']): Policy {
 }
 
 const GATE = gateSchema.parse({ name: 'gate', command: ['true'] });
-/** As the coordinator estimates it. */
+/** Prior of the flake rate, equal to the coordinator's. */
 const PRIOR = { flakes: 1.5, runs: 10 };
 
 function sluice(prove: LandingSnapshot['prove']): Policy {
@@ -200,7 +200,7 @@ interface Record extends EndedRun {
   ended: boolean;
 }
 
-/** What the ledger would tell the coordinator: who stood last in which run, and how it ended. */
+/** Stands for the ledger: records every gate run with its patches and outcome, and answers the planner's questions. */
 class Book {
   readonly #records = new Map<Run, Record>();
   #view!: View;

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 
-/** One queue, one gate of length 1, patches that commute: what differs between policies is only what they choose to test. */
+/** One queue, one gate of length 1, and patches that commute, so that policies differ only in what they test. */
 export interface Scenario {
   seed: number;
   patches: number;
   /** The share of patches that break the gate. */
   failing: number;
-  /** The share of runs on good trees that are red all the same. */
+  /** The share of runs on good trees that are red (flakes). */
   flakes: number;
   slots: number;
-  /** Patches a gate length; infinite: all at once. */
+  /** Patches per gate length; infinite: all arrive at once. */
   arrivalRate: number;
 }
 
@@ -19,7 +19,7 @@ export interface Run {
   endsAt: number;
 }
 
-/** What a policy may look at. */
+/** The state that a policy decides on. */
 export interface View {
   now: number;
   slots: number;
@@ -31,7 +31,7 @@ export interface View {
   treeOf: (patchIds: readonly string[]) => string;
   /** A tree without one of its patches. */
   parentOf: (tree: string, patchId: string) => string;
-  /** Only for the policy that knows everything. */
+  /** Only for the oracle. */
   isGood: (patchId: string) => boolean;
 }
 
@@ -46,14 +46,14 @@ export interface Decision {
 export interface Policy {
   name: string;
   proves: 'every commit' | 'batch';
-  /** A fresh one for each world: a policy may remember. */
+  /** Makes a fresh decision function for each scenario, because a policy may keep state. */
   start: () => (view: View) => Decision;
 }
 
 export interface Outcome {
   rounds: number;
   runs: number;
-  /** Of good patches, arrival to landing. */
+  /** Times from arrival to landing, one per landed patch. */
   turnarounds: number[];
   innocentsRejected: number;
   untestedLanded: number;
@@ -83,7 +83,7 @@ export function play(policy: Policy, scenario: Scenario): Outcome {
 
   while (waiting.size > 0) {
     for (let tries = 0; ; tries += 1) {
-      if (tries > MAX_DECISIONS) throw new Error(`${policy.name} goes round in circles`);
+      if (tries > MAX_DECISIONS) throw new Error(`${policy.name} keeps deciding without an end`);
       const queue = ids.filter((id) => waiting.has(id) && arrivals.get(id)! <= now);
       const view: View = {
         now,
@@ -108,7 +108,7 @@ export function play(policy: Policy, scenario: Scenario): Outcome {
       ...ids.filter((id) => waiting.has(id) && arrivals.get(id)! > now).map((id) => arrivals.get(id)!),
     );
     if (waiting.size === 0) break;
-    if (!Number.isFinite(next)) throw new Error(`${policy.name} waits for nothing`);
+    if (!Number.isFinite(next)) throw new Error(`${policy.name} is stuck: nothing runs and nothing arrives`);
     now = next;
     for (const run of live.filter(({ endsAt }) => endsAt <= now)) end(run);
     live = live.filter(({ endsAt }) => endsAt > now);

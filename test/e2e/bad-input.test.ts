@@ -16,7 +16,7 @@ afterAll(async () => {
   await git.remove();
 });
 
-/** Nothing of what these tests send may ever be on the branch. */
+/** No input of these tests may ever reach the branch. */
 afterAll(async () => {
   expect(await git.tip()).toBe(base);
 });
@@ -34,12 +34,12 @@ async function verdictOn(task: never) {
 
 describe('a patch that may not land is QUARANTINED with its reason', () => {
   test.each([
-    ['a path that climbs out', unified(newFile('../../etc/cron.d/x')), 'unsafe_path'],
+    ['a path that leaves the tree', unified(newFile('../../etc/cron.d/x')), 'unsafe_path'],
     ['an absolute path', unified('--- /dev/null\n+++ /etc/passwd\n@@ -0,0 +1 @@\n+x\n'), 'unsafe_path'],
-    ['git’s own folder', unified(newFile('.git/config')), 'unsafe_path'],
-    ['git’s own folder, spelled otherwise', unified(newFile('sub/.GIT/hooks/pre-commit')), 'unsafe_path'],
+    ['a path in .git', unified(newFile('.git/config')), 'unsafe_path'],
+    ['a path in .git, in another case', unified(newFile('sub/.GIT/hooks/pre-commit')), 'unsafe_path'],
     [
-      'a quoted path that climbs out',
+      'a quoted path that leaves the tree',
       unified('--- /dev/null\n+++ "b/\\056\\056/x"\n@@ -0,0 +1 @@\n+x\n'),
       'unsafe_path',
     ],
@@ -52,12 +52,12 @@ describe('a patch that may not land is QUARANTINED with its reason', () => {
       'unsafe_path',
     ],
     [
-      'an inline path that climbs out',
+      'an inline path that leaves the tree',
       patchTask({ format: 'inline', files: [{ path: 'a/../../x', content: 'x' }] }),
       'unsafe_path',
     ],
     [
-      'a link out of the tree',
+      'a symbolic link out of the tree',
       patchTask({ format: 'inline', files: [{ path: 'link', content: '../../etc', mode: '120000' }] }),
       'link_leaves_tree',
     ],
@@ -83,34 +83,42 @@ describe('a patch that may not land is QUARANTINED with its reason', () => {
       'does_not_apply',
     ],
     [
-      'a short name of git’s folder',
+      'a Windows short name of .git',
       patchTask({ format: 'inline', files: [{ path: 'git~1/config', content: 'x' }] }),
       'unsafe_path',
     ],
     ['NUL in a quoted path', unified('--- /dev/null\n+++ "b/x\\000y"\n@@ -0,0 +1 @@\n+x\n'), 'unsafe_path'],
-    ['an insertion by its line number alone', unified('--- a/a.txt\n+++ b/a.txt\n@@ -1,0 +2 @@\n+x\n'), 'malformed'],
-    ['the policy', unified(newFile('.sluice.yaml')), 'does_not_apply'],
-    ['nonsense', unified('this is no diff\n'), 'malformed'],
-    ['a cut hunk', unified('--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,9 @@\n one\n'), 'malformed'],
-    ['lines that are not there', unified('--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-three\n+x\n'), 'does_not_apply'],
     [
-      'a context diff that is none',
+      'an insertion located by its line number alone',
+      unified('--- a/a.txt\n+++ b/a.txt\n@@ -1,0 +2 @@\n+x\n'),
+      'malformed',
+    ],
+    ['a new file in place of the policy', unified(newFile('.sluice.yaml')), 'does_not_apply'],
+    ['text that is not a diff', unified('this is no diff\n'), 'malformed'],
+    ['a truncated hunk', unified('--- a/a.txt\n+++ b/a.txt\n@@ -1,2 +1,9 @@\n one\n'), 'malformed'],
+    [
+      'removed lines that the file does not have',
+      unified('--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-three\n+x\n'),
+      'does_not_apply',
+    ],
+    [
+      'a context diff without hunks',
       patchTask({ format: 'context_diff', content: '*** a/a.txt\n--- b/a.txt\n' }),
       'malformed',
     ],
-    ['a base that nobody knows', unified(newFile('x'), { base: '1'.repeat(40) }), 'base_unknown'],
+    ['a base commit that does not exist', unified(newFile('x'), { base: '1'.repeat(40) }), 'base_unknown'],
     [
       'content that changes nothing',
       patchTask({ format: 'inline', files: [{ path: 'a.txt', content: 'one\ntwo\n' }] }),
       'empty',
     ],
     [
-      'binary content where it is not allowed',
+      'binary content that the policy does not allow',
       patchTask({ format: 'inline', files: [{ path: 'bin', content_base64: 'AAH/' }] }),
       'binary_content',
     ],
     [
-      'more than the policy allows',
+      'a change larger than the policy allows',
       patchTask({ format: 'inline', files: [{ path: 'big', content: 'x\n'.repeat(700_000) }] }),
       'too_large',
     ],
@@ -118,14 +126,14 @@ describe('a patch that may not land is QUARANTINED with its reason', () => {
     expect(await verdictOn(task as never)).toMatchObject({ state: 'QUARANTINED', reason });
   });
 
-  test('its bytes are kept as they came, NUL and all', async () => {
+  test('the bytes of a quarantined patch are stored unchanged, NUL included', async () => {
     const content = `no diff \0 at all\n`;
     const patch = await verdictOn(unified(content));
     expect(patch).toMatchObject({ state: 'QUARANTINED', reason: 'malformed' });
     expect((await sluice.client.patches.diff(patch!.id)).toString()).toBe(content);
   });
 
-  test('a tool that makes a repository inside the repository', async () => {
+  test('the patch of a tool that makes a nested git repository is quarantined', async () => {
     const { patch } = await sluice.finish(
       specOf(git.remote, [
         shell(
@@ -138,7 +146,7 @@ describe('a patch that may not land is QUARANTINED with its reason', () => {
   });
 });
 
-describe('a spec that cannot be is refused whole, with paths', () => {
+describe('an invalid spec is refused as a whole, with the path of each problem', () => {
   const refused = async (spec: unknown) => {
     const error = await sluice.client.runs.submit(spec as never).catch((cause: unknown) => cause);
     return error as { code: string; problems: { path: string; message: string }[] };
@@ -153,7 +161,7 @@ describe('a spec that cannot be is refused whole, with paths', () => {
     ['a tool that does not exist', specOf('r', [{ name: 'a', tool: 'comand' }]), 'workstreams[0].tasks[0].tool'],
     ['blank content', specOf('r', [unified('  \n')]), 'workstreams[0].tasks[0].input.content'],
     [
-      'a trailer of ours',
+      'a commit trailer that Sluice reserves',
       specOf('r', [shell('a', 'x', { message: 'x\n\nSluice-Patch: patch_1' })]),
       'workstreams[0].tasks[0].message',
     ],
@@ -178,7 +186,7 @@ describe('a spec that cannot be is refused whole, with paths', () => {
     expect(larger.code).toBe('body.too_large');
   });
 
-  test('nothing of a refused spec is stored, and a dry run stores nothing either', async () => {
+  test('a refused spec and a dry run store nothing', async () => {
     const before = await sluice.deps.daos.runs.count();
     await refused({ name: 'x' });
     await sluice.client.runs.validate(specOf(git.remote, [shell('a', 'true')]));
@@ -218,7 +226,7 @@ describe('a run whose target cannot be read is FAILED with the reason', () => {
   });
 });
 
-test('10,000 tasks in one run are taken whole, and all of them wait', { timeout: 120_000 }, async () => {
+test('a run of 10,000 tasks is accepted, queued and cancelled as a whole', { timeout: 120_000 }, async () => {
   const idle = await startSluice({ workers: [] });
   const tasks = Array.from({ length: 10_000 }, (_, n) => shell(`t${n}`, 'true'));
   const { id } = await idle.client.runs.submit(specOf(git.remote, tasks));

@@ -33,7 +33,7 @@ async function breakerOf(sluice: RunningSluice) {
   return (await sluice.deps.daos.breakers.getByTool('flaky'))!;
 }
 
-test('a tool that crashes opens its breaker, and it stays open over a restart of every process', async () => {
+test('a tool that crashes opens its breaker, which stays open across a restart of every process', async () => {
   const before = await startSluice({ databaseUrl, config: flaky(3_600) });
   await before.client.runs.submit(
     specOf(git.remote, [
@@ -54,8 +54,8 @@ test('a tool that crashes opens its breaker, and it stays open over a restart of
   await after.stop();
 });
 
-test('P10: after the cooldown one probe is admitted; its success closes the breaker and the waiting go on', async () => {
-  // The cooldown counts from the opening, by the database's clock: shorter now, so it is over.
+test('P10: after the cooldown one probe is admitted, and its success closes the breaker and releases the waiting tasks', async () => {
+  // The cooldown counts from the opening by the database's clock, so the shorter one is already over.
   const sluice = await startSluice({ databaseUrl, config: flaky(1) });
   await eventually('the closed breaker', async () => (await breakerOf(sluice)).state === 'CLOSED');
   const edges = await sluice.deps.daos.transitions.findByEntity((await breakerOf(sluice)).breaker_id);
@@ -67,7 +67,7 @@ test('P10: after the cooldown one probe is admitted; its success closes the brea
   await sluice.stop();
 });
 
-test('P10: twenty workers, one broken tool: it trips once for all, nothing more is admitted, no retry is lost, one probe goes for the whole fleet', async () => {
+test('P10: for twenty workers a broken tool opens one breaker: its tasks wait and keep their retries, and one probe at a time runs in the fleet', async () => {
   const redis = hasRedis ? await startRedis() : undefined;
   atTheEnd(() => redis?.stop());
   const tools = {
@@ -96,7 +96,7 @@ test('P10: twenty workers, one broken tool: it trips once for all, nothing more 
   expect(waiting.length).toBeGreaterThan(0);
   const why = await sluice.client.explain(waiting[0]!.task_id);
   expect(why).toMatchObject({ code: 'tool_breaker', facts: { state: expect.stringMatching(/OPEN|HALF/) } });
-  // Never more than one at once from here until it is closed.
+  // From here until the breaker closes, every new attempt must be a probe.
   const before = await daos.tasks.findByRun(id);
   const attemptsBefore = before.reduce((sum, { attempt }) => sum + attempt, 0);
   const edges = async () =>
@@ -109,7 +109,7 @@ test('P10: twenty workers, one broken tool: it trips once for all, nothing more 
   const probes = (await edges()).filter((state) => state === 'HALF_OPEN').length;
   const attemptsAfter = (await daos.tasks.findByRun(id)).reduce((sum, { attempt }) => sum + attempt, 0);
   expect(attemptsAfter - attemptsBefore).toBeLessThanOrEqual(probes);
-  // Those that never ran wait as they were: QUEUED, and no retry used.
+  // Tasks that never ran are still QUEUED and have used no retry.
   const untouched = (await daos.tasks.findByRun(id)).filter(({ attempt }) => attempt === 0);
   expect(untouched.length).toBeGreaterThan(0);
   for (const { state, retry_count } of untouched) expect([state, retry_count]).toEqual(['QUEUED', 0]);
@@ -120,7 +120,7 @@ test('P10: twenty workers, one broken tool: it trips once for all, nothing more 
   await redis?.stop();
 });
 
-test('tripped and reset over the API, with the reason on record', async () => {
+test('an operator trips and resets a breaker over the API, and the reason is recorded', async () => {
   const sluice = await startSluice({ config: flaky(3_600) });
   const tripped = await sluice.client.breakers.trip('flaky', { reason: 'it burns money' });
   expect(tripped).toMatchObject({

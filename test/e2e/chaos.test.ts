@@ -5,9 +5,9 @@ import { redisIsHere } from '../support/redis.ts';
 
 const hasRedis = await redisIsHere();
 
-/** The short form: every kind of fault once, in another order on each backend. `npm run chaos` is the long one. */
+/** Short form: every kind of fault once, in a different order on each backend. `npm run chaos` is the long form. */
 test.each(hasRedis ? (['redis', 'postgres'] as const) : (['postgres'] as const))(
-  'P1, P5, P8: every kind of fault under load, on %s: nothing lost, nothing twice, the branch always green, nothing left behind',
+  'P1, P5, P8: under load and every kind of fault on %s, no work is lost or repeated, the branch stays green, and nothing is left behind',
   async (backend) => {
     const said: string[] = [];
     const result = await runChaos({

@@ -38,8 +38,8 @@ async function specFile(name: string, spec: object): Promise<string> {
   return file;
 }
 
-describe('the work', () => {
-  test('a run submitted and watched: the id on standard output, words on standard error, the exit code tells', async () => {
+describe('submitting and inspecting work', () => {
+  test('`run submit --watch` prints the run id on stdout and progress on stderr, and exits with 0 or 1 by the outcome', async () => {
     const good = await cli([
       'run',
       'submit',
@@ -57,7 +57,7 @@ describe('the work', () => {
     expect(bad.exitCode).toBe(1);
   });
 
-  test('doctor tells how children are confined, slots set aside, and what a policy probably does not mean', async () => {
+  test('doctor reports how children are confined, slots set aside, and policy warnings', async () => {
     const odd = await GitSandbox.create({}, { ...GREEN_POLICY, pinned: ['nowhere/**'] });
     await sluice.finish(specOf(odd.remote, [shell('d', 'echo d > d')]));
     const { dataDir } = sluice.settings;
@@ -72,7 +72,7 @@ describe('the work', () => {
     await odd.remove();
   });
 
-  test('what was done is shown, as words and as JSON', async () => {
+  test('show, list, logs and diff print a finished run as text and as JSON', async () => {
     const id = (
       await cli([
         'run',
@@ -108,7 +108,7 @@ describe('the work', () => {
       'context_diff',
       () => '*** /dev/null\n--- b/context_diff.txt\n***************\n*** 0 ****\n--- 1 ----\n+ context_diff\n',
     ],
-  ] as const)('a patch file as %s lands', async (format, write) => {
+  ] as const)('a patch file in the format %s lands', async (format, write) => {
     const file = join(folder, `${format}.patch`);
     await writeFile(file, write(await git.diffOf({ [`${format}.txt`]: `${format}\n` })));
     const submitted = await cli([
@@ -128,7 +128,7 @@ describe('the work', () => {
     expect(await git.read(`${format}.txt`)).toBe(format);
   });
 
-  test('whole files land', async () => {
+  test('an inline patch of whole files lands', async () => {
     const { patch } = await sluice.client.patches
       .submit({
         repository: git.remote,
@@ -142,8 +142,8 @@ describe('the work', () => {
   });
 });
 
-describe('what goes wrong has a code and an exit status', () => {
-  test('usage and input: 2', async () => {
+describe('an error has a code and an exit status', () => {
+  test('wrong usage and invalid input exit with 2', async () => {
     expect((await cli(['run', 'frobnicate'])).exitCode).toBe(2);
     expect((await cli(['run', 'submit', 'no-such-file.yaml'])).exitCode).toBe(2);
     const invalid = await cli(['run', 'validate', await specFile('invalid.yaml', { name: 'x', repo: 'y' })]);
@@ -152,16 +152,16 @@ describe('what goes wrong has a code and an exit status', () => {
     expect((await cli(['run', 'show', 'run_no'])).exitCode).toBe(2);
   });
 
-  test('nobody answers: 3', async () => {
+  test('an unreachable daemon exits with 3', async () => {
     const { exitCode, stderr } = await cli(['run', 'list'], { SLUICE_URL: 'http://127.0.0.1:1' });
     expect({ exitCode, stderr }).toEqual({ exitCode: 3, stderr: expect.stringContaining('daemon.unreachable') });
   });
 
-  test('a wrong token: 4', async () => {
+  test('a wrong token exits with 4', async () => {
     expect((await cli(['run', 'list', '--token', 'wrong'])).exitCode).toBe(4);
   });
 
-  test('a port in use is named, and nothing is left running', async () => {
+  test('`up` on a port that is in use names the port and ends', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     const { port } = taken.address() as { port: number };
@@ -171,13 +171,13 @@ describe('what goes wrong has a code and an exit status', () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringContaining(`port.in_use: port ${port}`) });
   });
 
-  test('listening beyond loopback without a token is refused', async () => {
+  test('the API refuses to listen beyond loopback without a token', async () => {
     const args = ['api', '--host=0.0.0.0', '--port=0', `--data-dir=${join(folder, 'open')}`];
     const { exitCode, stderr } = await cli(args, { DATABASE_URL: await cloneTemplate() });
     expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringContaining('auth.unsafe_listen') });
   });
 
-  test('a database that is down is waited for with a line a try, then 3', async () => {
+  test('an unreachable database is retried with one log line per attempt, then the scheduler exits with 3', async () => {
     const args = ['scheduler', `--data-dir=${join(folder, 'down')}`];
     const { exitCode, stderr } = await cli(args, { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' });
     expect(exitCode).toBe(3);
@@ -185,7 +185,7 @@ describe('what goes wrong has a code and an exit status', () => {
     expect(stderr).toContain('sluice: database.unreachable');
   });
 
-  test('a configuration with a mistake is refused with path and guess', async () => {
+  test('an unknown configuration key is refused with its path and a suggestion', async () => {
     const config = await specFile('broken.config.yaml', { tools: { a: { argv: ['x'], timeout: 5 } } });
     const { exitCode, stderr } = await cli(['api', '--config', config], { DATABASE_URL: 'postgresql://x/y' });
     expect(exitCode).toBe(2);
@@ -193,7 +193,7 @@ describe('what goes wrong has a code and an exit status', () => {
   });
 });
 
-test('the roles as processes of their own, each with its own data folder, land a run together', async () => {
+test('roles in separate processes with separate data folders land a run together', async () => {
   const environment = { PATH: process.env.PATH, DATABASE_URL: await cloneTemplate(), SLUICE_PORT: '0' };
   const config = await specFile('roles.config.yaml', {
     repositories: { app: { url: git.remote } },
@@ -228,7 +228,7 @@ test('the roles as processes of their own, each with its own data folder, land a
   }
 });
 
-test('tokens and migrations work on the database itself', async () => {
+test('the token and migrate commands work on the database without a daemon', async () => {
   const environment = { DATABASE_URL: await cloneTemplate() };
   const made = JSON.parse(
     (await cli(['token', 'create', 'ci', '--scope', 'read', '-o', 'json'], environment)).stdout,

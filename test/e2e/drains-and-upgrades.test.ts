@@ -35,7 +35,7 @@ afterAll(() => git.remove());
 const living = async () =>
   (await daos.workers.findBy({ state: { $in: ['IDLE', 'BUSY'] } })).map((row) => row.worker_id);
 
-test('P9: a worker that an operator drains ends what it holds, takes no more, and nobody comes in its place', async () => {
+test('P9: a worker that an operator drains finishes its task, claims no more, and is not replaced', async () => {
   const sluice = await spawnSluice({ databaseUrl });
   const before = await eventually('two workers', async () => ((await living()).length === 2 ? living() : undefined));
   const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('long', 'sleep 3; echo long > long.txt')]));
@@ -46,7 +46,7 @@ test('P9: a worker that an operator drains ends what it holds, takes no more, an
   expect(await daos.tasks.get(task.task_id)).toMatchObject({ attempt: 1, interruptions: 0 });
   await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
   expect(await living()).toEqual(before.filter((workerId) => workerId !== task.worker_id));
-  // The other one goes on; a killed one would have been replaced.
+  // The other worker goes on; unlike a drained worker, a killed one is replaced.
   const { id: next } = await sluice.client.runs.submit(specOf(git.remote, [shell('next', 'echo next > next.txt')]));
   await eventually('the end', async () => (await sluice.client.runs.get(next)).state === 'COMPLETED');
   const [last] = await living();
@@ -56,12 +56,12 @@ test('P9: a worker that an operator drains ends what it holds, takes no more, an
     return now.length === 1 && now[0] !== last;
   });
   expect(await daos.workers.get(last!)).toMatchObject({ state: 'DEAD', reason: 'process_ended' });
-  // The supervisor says so, and how long it waits.
+  // The supervisor logs the death and how long it waits before the restart.
   expect(sluice.output()).toMatch(/"how":"SIGKILL","delayMs":\d+,"deaths":\d+.*worker\.restarting/);
   expect(await sluice.stop()).toBe(0);
 });
 
-test('a second signal ends everything now, with 130, and the work goes back', async () => {
+test('a second signal ends the daemon at once with exit status 130, and its task is requeued', async () => {
   const sluice = await spawnSluice({ databaseUrl });
   await sluice.client.runs.submit(specOf(git.remote, [shell('hangs', 'sleep 300')]));
   const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
@@ -77,7 +77,7 @@ test('a second signal ends everything now, with 130, and the work goes back', as
   await again.stop();
 });
 
-test('P8, P9: a rolling restart of every process under load loses and repeats nothing', async () => {
+test('P8, P9: a rolling restart of every process under load loses and repeats no task', async () => {
   const dataDirs = { first: await makeDataDir(), second: await makeDataDir() };
   const port = await freePort();
   const roles = {
@@ -119,7 +119,7 @@ test('P8, P9: a rolling restart of every process under load loses and repeats no
   }
 });
 
-/** A run of two short tasks every now and then, asked for again while the API is away, until it is stopped. */
+/** Submits a run of two short tasks every 300 ms until stopped; retries while the API is away. */
 function handIn(client: SluiceClient): { readonly handedIn: number; stop: () => Promise<string[]> } {
   const stopped = new AbortController();
   const runIds: string[] = [];

@@ -37,7 +37,7 @@ async function running(spec: Parameters<typeof sluice.client.runs.submit>[0]) {
   });
 }
 
-describe('a cancel ends whatever the child does', () => {
+describe('a cancelled task leaves no process, even if its child', () => {
   test.each([
     ['ignores TERM', `trap '' TERM; echo ready; while :; do sleep 0.1; done`],
     ['forks out of its group', 'setsid sleep 300 & setsid sh -c "sleep 300 & sleep 300" & echo ready; sleep 300'],
@@ -60,8 +60,8 @@ describe('a cancel ends whatever the child does', () => {
   });
 });
 
-describe('time-outs', () => {
-  test('idle: no output and no change in the worktree; either keeps it alive', async () => {
+describe('timeouts', () => {
+  test('idle: a tool without output or change in its worktree is ended; either one keeps it alive', async () => {
     const { task } = await sluice.finish(
       specOf(git.remote, [
         tool('silent', 'sleep 60'),
@@ -74,12 +74,12 @@ describe('time-outs', () => {
     expect(task('writes').state).toBe('COMPLETED');
   });
 
-  test('run: a task’s own limit wins over the tool’s', async () => {
+  test('run: a task’s own limit overrides the tool’s', async () => {
     const { task } = await sluice.finish(specOf(git.remote, [shell('slow', 'sleep 60', { timeout_seconds: 1 })]));
     expect(task('slow')).toMatchObject({ state: 'FAILED', reason: 'tool_timeout:run' });
   });
 
-  test('queue: who waits too long FAILS, and says so', async () => {
+  test('queue: a task that waits longer than its queue timeout FAILS with queue_timeout', async () => {
     const { id } = await sluice.client.runs.submit(
       specOf(git.remote, [
         { name: 'holds', tool: 'waits', input: { script: 'sleep 4' }, max_retries: 0 },
@@ -95,7 +95,7 @@ describe('time-outs', () => {
 });
 
 describe('output', () => {
-  test('of a flood the head and the tail are kept, and what is left out is said', async () => {
+  test('a flood of output is stored as its head and tail, with the number of characters left out', async () => {
     const flood = 'echo the-head; yes 0123456789012345678901234567890123456789 | head -c 9000000; echo the-tail';
     const { run } = await sluice.finish(specOf(git.remote, [shell('flood', flood)]));
     let [text, words] = ['', ''];
@@ -110,7 +110,7 @@ describe('output', () => {
     expect(words).toMatch(/… \d+ characters are left out …/);
   });
 
-  test('whoever follows sees a line while the task still runs', async () => {
+  test('a log follower receives a line while the task still runs', async () => {
     const task = await running(specOf(git.remote, [shell('talks', 'echo first; sleep 300')]));
     for await (const { text } of sluice.client.tasks.logs(task.id, { follow: true })) {
       expect(text).toBe('first\n');
@@ -120,7 +120,7 @@ describe('output', () => {
     await sluice.client.tasks.cancel(task.id);
   });
 
-  test('what a tool says when it is cancelled reaches who follows it, and can still be read', async () => {
+  test('output that a tool prints on a cancel reaches log followers and is stored', async () => {
     const script = `trap 'echo last words; exit 1' TERM; echo ready; while :; do sleep 0.1; done`;
     const task = await running(specOf(git.remote, [shell('speaks', script)]));
     const all = async (follow = false) => {
@@ -136,7 +136,7 @@ describe('output', () => {
   });
 });
 
-test('a pipe in the place of a file that Sluice reads holds nothing up', async () => {
+test('a named pipe in place of a file that Sluice reads does not block the task', async () => {
   const script =
     'rm -f "$SLUICE_MESSAGE_FILE" "$SLUICE_COST_FILE"; mkfifo "$SLUICE_MESSAGE_FILE" "$SLUICE_COST_FILE"; echo x > piped.txt';
   const { task } = await sluice.finish(specOf(git.remote, [shell('pipes', script)]));

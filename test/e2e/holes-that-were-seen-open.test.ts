@@ -41,7 +41,7 @@ afterAll(async () => {
   await secretive.remove();
 });
 
-test('a scope holds for what lands: an edit does not follow a rename out of it', async () => {
+test('a scope applies to the paths that land: an edit that follows a rename out of the scope is quarantined', async () => {
   const base = await git.tip();
   const content = await git.diffOf({ 'src/a.sh': `${'echo a\n'.repeat(19)}echo evil\n` });
   await git.push({ 'src/a.sh': null, 'ci/a.sh': 'echo a\n'.repeat(20) });
@@ -50,7 +50,7 @@ test('a scope holds for what lands: an edit does not follow a rename out of it',
   expect(patch('p')).toMatchObject({ state: 'QUARANTINED', reason: 'out_of_scope' });
 });
 
-test('a branch whose files are not normalised: nothing done is nothing changed, and a patch lands', async () => {
+test('on a branch with unnormalised line ends an idle tool makes no patch, and a change lands without other files', async () => {
   const { run, patch } = await sluice.finish(
     specOf(git.remote, [shell('idle', 'true'), shell('one', 'echo 1 > one.txt')]),
   );
@@ -66,15 +66,15 @@ test('a child that leaves its process group is gone before the slot is used agai
   expect(await processesWithVariable(`SLUICE_TASK_ID=${task('daemonises').id}`)).toEqual([]);
 });
 
-test('evidence of a red gate is the end of its output, without the secrets it was given', async () => {
+test('the evidence of a red gate is the tail of its output without the secrets that the gate was given', async () => {
   const { run, patch } = await sluice.finish(specOf('secretive', [shell('any', 'echo x > x')]));
-  // What the operator does not list is not there, whatever the policy asks for.
+  // A variable that the operator does not list in `gate_env` is not set, even if the policy asks for it.
   expect(patch('any')?.evidence?.output_tail).toMatch(/ the cause: \[redacted\]$/);
   expect(JSON.stringify(run)).not.toContain('not for gates');
   expect(JSON.stringify(run)).not.toContain('hunter2');
 });
 
-test('a required gate behind a red advisory one still runs', async () => {
+test('a required gate that depends on a red advisory gate still runs', async () => {
   const gates = [
     { name: 'lint', command: ['false'], advisory: true },
     { name: 'unit', command: ['true'], depends_on: ['lint'] },
@@ -85,7 +85,7 @@ test('a required gate behind a red advisory one still runs', async () => {
   await own.remove();
 });
 
-test('a push that the remote refuses pauses the target in its words; resumed, the patch lands without a new test', async () => {
+test('a push that the remote refuses pauses the target with the remote’s message, and after a resume the patch lands without a new gate run', async () => {
   const own = await GitSandbox.create();
   const hook = join(own.remote, 'hooks', 'pre-receive');
   await writeFile(hook, '#!/bin/sh\necho "main is frozen" >&2\nexit 1\n');
@@ -104,7 +104,7 @@ test('a push that the remote refuses pauses the target in its words; resumed, th
 });
 
 test.each(['before the push', 'after the push'] as const)(
-  'P8: a coordinator that died %s: the next one settles it, nothing lands twice',
+  'P8: after a coordinator died %s, the next one settles its intent and the patch lands once',
   async (moment) => {
     const own = await GitSandbox.create();
     const databaseUrl = await cloneTemplate();

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
-/** The tree is red when any file holds the word BROKEN. */
+/** The tree is red when any .txt file holds the word BROKEN. */
 const POLICY = { gates: [{ name: 'sound', command: ['sh', '-c', '! grep -rq BROKEN --include=*.txt .'] }] };
 
 let git: GitSandbox;
@@ -17,7 +17,7 @@ afterAll(async () => {
 });
 
 describe('a run of real tools', () => {
-  test('P3: a green change lands as the tree that was tested, a red one never does', async () => {
+  test('P3: a green change lands as the tree that was tested, and a red one does not land', async () => {
     const { run, task, patch } = await sluice.finish(
       specOf(git.remote, [shell('good', 'echo more >> b.txt'), shell('bad', 'echo BROKEN > new.txt')]),
     );
@@ -31,7 +31,7 @@ describe('a run of real tools', () => {
     expect(run.gates?.find(({ state, tree_id }) => state === 'PASSED' && tree_id === landedTree)).toBeDefined();
   });
 
-  test('P7: a change that touches the policy is quarantined, and the branch’s own gates judge the rest', async () => {
+  test('P7: a change of the policy is quarantined', async () => {
     const { patch } = await sluice.finish(
       specOf(git.remote, [shell('judge', 'printf "gates: [{name: x, command: [\\"true\\"]}]" > .sluice.yaml')]),
     );
@@ -50,7 +50,7 @@ describe('a run of real tools', () => {
     expect(await git.read('second.txt')).toBe('first');
   });
 
-  test('what depends on a stopped task is cancelled, transitively', async () => {
+  test('tasks that depend on a failed task are cancelled, transitively', async () => {
     const { run, task } = await sluice.finish(
       specOf(git.remote, [
         shell('red', 'echo BROKEN > red.txt'),
@@ -64,7 +64,7 @@ describe('a run of real tools', () => {
     }
   });
 
-  test('a patch that conflicts with one that landed is blocked with the files and hunks', async () => {
+  test('a patch that conflicts with the branch is blocked, with files and hunks as evidence', async () => {
     const base = await git.tip();
     const content = await git.diffOf({ 'a.txt': 'one\nTWO by patch\nthree\n' });
     await git.push({ 'a.txt': 'one\nTWO by hand\nthree\n' });
@@ -74,7 +74,7 @@ describe('a run of real tools', () => {
     expect(JSON.stringify(patch('late')?.evidence)).toContain('TWO by hand');
   });
 
-  test('an agent gets the evidence of its red gate and may mend what it broke', async () => {
+  test('an agent is retried with the evidence of its red gate, and its new patch lands', async () => {
     const script = `
       if [ -f "$SLUICE_EVIDENCE_FILE" ]; then cp "$SLUICE_EVIDENCE_FILE" evidence.json; else echo BROKEN > mended.txt; fi`;
     const { run, task } = await sluice.finish(specOf(git.remote, [shell('agent', script, { max_retries: 1 })]));
@@ -84,7 +84,7 @@ describe('a run of real tools', () => {
     expect(run.patches?.map(({ state }) => state)).toEqual(['SUPERSEDED', 'VERIFIED']);
   });
 
-  test('a tool that changes nothing completes with no patch; a patch that is on the branch already is superseded', async () => {
+  test('a task whose tool changes nothing completes without a patch; a patch that is on the branch already is SUPERSEDED', async () => {
     const already = await git.diffOf({ 'b.txt': 'changed\n' });
     const base = await git.tip();
     await git.push({ 'b.txt': 'changed\n' });
@@ -99,7 +99,7 @@ describe('a run of real tools', () => {
     expect(patch('there')).toMatchObject({ state: 'SUPERSEDED', reason: 'already_on_branch' });
   });
 
-  test('P6: gates that prove nothing block', async () => {
+  test('P6: a gate that cannot start, is killed or changes its tree blocks the patch', async () => {
     for (const [command, reason] of [
       [['no-such-program'], 'gate_unproven'],
       [['sh', '-c', 'exit 127'], 'gate_unproven'],
@@ -113,14 +113,14 @@ describe('a run of real tools', () => {
     }
   });
 
-  test('P6: a branch without a gate in force lets nothing through', async () => {
+  test('P6: a patch for which no gate is in force is blocked', async () => {
     const own = await GitSandbox.create({}, { gates: [{ name: 'docs', command: ['true'], paths: ['docs/**'] }] });
     const { patch } = await sluice.finish(specOf(own.remote, [shell('any', 'echo x > x.txt')]));
     expect(patch('any')).toMatchObject({ state: 'BLOCKED', reason: 'no_gate' });
     await own.remove();
   });
 
-  test('a change of pinned files must pass with the branch’s files as well', async () => {
+  test('a change of pinned files must also pass with the branch’s own files', async () => {
     const own = await GitSandbox.create(
       { 'code.txt': 'good\n', 'tests/run.sh': 'grep -q good code.txt\n' },
       { gates: [{ name: 'tests', command: ['sh', 'tests/run.sh'] }], pinned: ['tests/**'] },
@@ -132,7 +132,7 @@ describe('a run of real tools', () => {
     await own.remove();
   });
 
-  test('P4: a push by somebody else while a gate runs means a new test on the new tip', async () => {
+  test('P4: when another committer pushes while a gate runs, the patch is tested again on the new tip', async () => {
     const own = await GitSandbox.create({}, { gates: [{ name: 'slow', command: ['sh', '-c', 'sleep 1.5'] }] });
     const submitted = await sluice.client.runs.submit(specOf(own.remote, [shell('ours', 'echo ours > ours.txt')]));
     const { deps } = sluice;

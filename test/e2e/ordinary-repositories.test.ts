@@ -49,7 +49,7 @@ describe('the policy of the README on ordinary repositories', () => {
     ['Node, node_modules not ignored', NODE, { 'package.json': '{}' }],
     ['Python, .venv ignored', PYTHON, { 'requirements.txt': '', '.gitignore': '.venv/\n__pycache__\n' }],
     ['Python, .venv not ignored', PYTHON, { 'requirements.txt': '' }],
-  ])('%s: the change of a tool lands, without what was prepared', async (_what, policy, files) => {
+  ])('%s: the change of a tool lands without the prepared files', async (_what, policy, files) => {
     const git = await GitSandbox.create({ ...files, 'src/a': 'a\n' }, policy);
     const tasks = [shell('fix', 'echo b > src/b; echo more >> src/a; ls -A')];
     const finished = await sluice.finish(specOf(git.remote, tasks));
@@ -59,7 +59,7 @@ describe('the policy of the README on ordinary repositories', () => {
   });
 });
 
-test('a new file that .gitignore leaves out is named in the evidence, landed beside it or not', async () => {
+test('new files that .gitignore excludes are named in the evidence, whether or not the task has a patch', async () => {
   const git = await GitSandbox.create({ '.gitignore': 'lib/\n' }, { gates: [{ name: 'g', command: ['true'] }] });
   const tasks = [
     shell('nothing', 'mkdir -p src/lib; echo code > src/lib/parser.py'),
@@ -80,7 +80,7 @@ test('a new file that .gitignore leaves out is named in the evidence, landed bes
   await git.remove();
 });
 
-test('a repository in SHA-256: a tool, a patch with a rename, a conflict, a rollback and the audit', async () => {
+test('a tool, a patch with a rename, a rollback and the audit work on a SHA-256 repository', async () => {
   const git = await GitSandbox.create({ 'a.txt': 'one\n' }, { gates: [{ name: 'g', command: ['true'] }] }, 'sha256');
   const base = await git.tip();
   const landed = await sluice.finish(specOf(git.remote, [shell('fix', 'echo x > x; git mv a.txt b.txt')]));
@@ -127,12 +127,12 @@ describe('an input that does not fit its tool is refused before anything runs', 
     });
   });
 
-  test('a tool without placeholders reads its input file, whatever it holds', async () => {
+  test('a tool without placeholders accepts any input, and a declared input key is accepted', async () => {
     await expect(submit('reads', { anything: 1 })).resolves.toMatchObject({ state: 'INITIALIZING' });
     await expect(submit('declared', { prompt: 'x', extra: 1 })).resolves.toMatchObject({ state: 'INITIALIZING' });
   });
 
-  test('form and references are told in one answer', async () => {
+  test('schema problems and unresolved references are reported in one response', async () => {
     const spec = {
       ...specOf('/nowhere', [
         { name: 'a', tool: 'assks', depends_on: ['b'] },

@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => git.remove());
 
-test('a busy worker with a backlog behind it and an empty slot for gates has nothing to prove', async () => {
+test('a busy worker with a backlog of tasks and a free gate slot does not count as starving', async () => {
   const sluice = await startSluice({ workers: [{ taskSlots: 2, gateSlots: 1 }] });
   const { id } = await sluice.client.runs.submit(
     specOf(
@@ -37,12 +37,12 @@ test('a busy worker with a backlog behind it and an empty slot for gates has not
 });
 
 if (hasRedis) {
-  test('a worker whose connections to Redis died without a word opens fresh ones and goes on; what ran is not disturbed', async () => {
+  test('a worker whose Redis connections silently died reconnects and goes on, and its running task is not interrupted', async () => {
     const redis = await startRedis();
     atTheEnd(() => redis.stop());
     const proxy = await TcpProxy.start(Number(new URL(redis.url).port));
     const databaseUrl = await cloneTemplate();
-    // Only the worker's way to Redis is broken; who publishes has another.
+    // Only the worker reaches Redis through the proxy; the publisher connects directly.
     const worker = await startSluice({ databaseUrl, redisUrl: proxy.through(redis.url), scheduler: false });
     const rest = await startSluice({ databaseUrl, redisUrl: redis.url, workers: [] });
     const ready = async () =>
@@ -52,7 +52,7 @@ if (hasRedis) {
     );
     await eventually('a running task', async () => (await rest.deps.daos.tasks.findByState('RUNNING'))[0]);
     expect((await ready()).checks.consuming).toEqual({ ok: true });
-    // Fresh ones are as silent for a while.
+    // New connections are frozen too, until `restore`.
     proxy.freeze({ new: true });
     const { id } = await rest.client.runs.submit(specOf(git.remote, [shell('next', 'echo next > next.txt')]));
     await eventually('not ready', async () => (await ready()).checks.consuming!.code === 'queue.not_consumed');
@@ -68,7 +68,7 @@ if (hasRedis) {
     await redis.stop();
   });
 
-  test('P1: with Redis itself away for a minute nobody is to blame: workers wait, and go on when it is back', async () => {
+  test('P1: while Redis is down for a minute workers wait without giving up, and go on when it is back', async () => {
     const redis = await startRedis();
     atTheEnd(() => redis.stop());
     const databaseUrl = await cloneTemplate();
@@ -79,7 +79,7 @@ if (hasRedis) {
     const before = (await daos.workers.findBy({})).map(({ worker_id }) => worker_id);
     await redis.kill();
     const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('late', 'echo late > late.txt')]));
-    // Longer than a worker gives a broken connection of its own.
+    // Longer than the 20 s after which a worker with a broken connection gives up.
     await sleep(60_000);
     await redis.restart();
     const backAt = Date.now();

@@ -27,7 +27,7 @@ const cli = (...args: string[]) =>
 
 const task = (name: string, script: string) => ({ name, tool: 'agent', input: { script }, max_retries: 0 });
 
-test('a tool is tripped and reset; what waits for it is explained, in words and as data', async () => {
+test('an operator trips and resets a tool, and `explain` says why its task waits, as text and as JSON', async () => {
   expect(await cli('breaker', 'trip', 'agent')).toMatchObject({
     exitCode: 2,
     stderr: expect.stringContaining('--reason'),
@@ -52,7 +52,7 @@ test('a tool is tripped and reset; what waits for it is explained, in words and 
   await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
 });
 
-test('a failed task and a failed run are tried again; what may not be is refused with a code', async () => {
+test('`run retry` runs a failed run again, and `task retry` of a completed task is refused with a code', async () => {
   const mended = join(git.folder, 'mended');
   const { run } = await sluice.finish(specOf(git.remote, [task('fails', `test -e '${mended}'`)]));
   const [failed] = run.tasks!;
@@ -65,7 +65,7 @@ test('a failed task and a failed run are tried again; what may not be is refused
   expect(await sluice.client.tasks.get(failed!.id)).toMatchObject({ attempt: 2, retry_count: 0 });
 });
 
-test('budgets are raised; what is no amount is bad usage', async () => {
+test('an operator raises the budgets of a run and a task; an invalid amount exits with 2', async () => {
   const { run } = await sluice.finish(specOf(git.remote, [task('cheap', 'true')], { budget: { usd: 1 } }));
   expect((await cli('run', 'budget', run.id, '--usd', '5', '--reason', 'more')).stdout).toBe(`${run.id} $0 of $5\n`);
   expect((await cli('task', 'budget', run.tasks![0]!.id, '--usd', '2.5', '--reason', 'more')).exitCode).toBe(0);
@@ -74,7 +74,7 @@ test('budgets are raised; what is no amount is bad usage', async () => {
   }
 });
 
-test('workers are listed and drained; strangers are not found', async () => {
+test('an operator lists and drains workers; an unknown id is not found', async () => {
   const [workerId] = sluice.workerIds;
   expect((await cli('worker', 'list')).stdout).toContain(workerId);
   expect(await cli('worker', 'drain', 'wrk_none', '--reason', 'x')).toMatchObject({ exitCode: 2 });

@@ -14,7 +14,7 @@ async function isAlive(pid: number): Promise<boolean> {
   return (await identityOf(pid)).startTicks !== null;
 }
 
-/** A stop waits this long for what runs, then hands it back. */
+/** A stop waits this long for running tasks, then requeues them. */
 const DRAIN = ['--drain-seconds=1'];
 
 let git: GitSandbox;
@@ -62,12 +62,12 @@ test('P8, P9: the task of a worker killed with SIGKILL runs again elsewhere, lea
     async () => (await daos.workers.get(victim.worker_id)).state === 'DEAD',
     10_000,
   );
-  // A bound on correctness, not a figure: the lease is 6 s, a round of the reconciler 1 s.
+  // A bound for correctness, not a measurement: the lease is 6 s, a round of the reconciler 1 s.
   expect(recoveredMs).toBeLessThan(20_000);
   expect(await git.subjects()).toHaveLength(2);
 });
 
-test('P9: a worker that stands still is ended by its supervisor, and another one takes its place', async () => {
+test('P9: the supervisor kills a worker whose process is stopped, and starts another in its place', async () => {
   const script = '[ "$SLUICE_ATTEMPT" = 1 ] && sleep 300; echo moved > moved.txt';
   const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('frozen', script)]));
   const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
@@ -81,7 +81,7 @@ test('P9: a worker that stands still is ended by its supervisor, and another one
   );
 });
 
-test('P8: a daemon killed with SIGKILL goes on with the same run when it is started again', async () => {
+test('P8: a daemon killed with SIGKILL continues the same run after a restart', async () => {
   const { id } = await sluice.client.runs.submit(
     specOf(git.remote, [
       shell('before', 'sleep 2; echo 1 > before.txt'),
@@ -95,7 +95,7 @@ test('P8: a daemon killed with SIGKILL goes on with the same run when it is star
   expect((await git.subjects()).slice(-2)).toEqual(['test: before', 'test: after']);
 });
 
-test('P9: SIGTERM hands back what cannot end in time, and ends with 0', async () => {
+test('P9: on SIGTERM the daemon requeues a task that cannot end in time, and exits with 0', async () => {
   const drained = await sluice.client.runs.submit(
     specOf(git.remote, [shell('drained', 'if [ "$SLUICE_ATTEMPT" = 1 ]; then sleep 300; fi; echo 4 > drained.txt')]),
   );

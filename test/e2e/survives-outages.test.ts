@@ -35,7 +35,7 @@ async function openDaos(url: string): Promise<Daos> {
 }
 
 async function completed(sluice: SluiceProcess, runId: string, limitMs = 60_000): Promise<void> {
-  // While the database is away the API says so, with a code.
+  // While the database is away the API answers with an error.
   const state = () =>
     sluice.client.runs.get(runId).then(
       (run) => run.state,
@@ -44,7 +44,7 @@ async function completed(sluice: SluiceProcess, runId: string, limitMs = 60_000)
   await eventually('the end', async () => (await state()) === 'COMPLETED', limitMs);
 }
 
-test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes nothing: what it tries is refused and counted', async () => {
+test('P5, P8: the writes of a worker stopped with SIGSTOP past its lease and then continued are refused and counted', async () => {
   const databaseUrl = await cloneTemplate();
   const daos = await openDaos(databaseUrl);
   const sluice = await startSluice({ databaseUrl, workers: [] });
@@ -56,7 +56,7 @@ test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes 
   const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('stopped', script)]));
   const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
   const victim = await daos.workers.get(task.worker_id!);
-  // Its supervisor as well, which would put an end to it.
+  // The supervisor too, because it would kill the stopped worker.
   const stopped = [supervisor.pid!, victim.pid!];
   for (const pid of stopped) process.kill(pid, 'SIGSTOP');
   atTheEnd(() => {
@@ -75,7 +75,7 @@ test('P5, P8: a worker stopped with SIGSTOP past its lease and continued writes 
   );
   expect(endings).toHaveLength(1);
   expect(await daos.tasks.get(task.task_id)).toMatchObject({ attempt: 2, retry_count: 0, interruptions: 1 });
-  // Another one takes its place, and the fleet is whole again.
+  // The supervisor starts a replacement, so two workers live again.
   await eventually('two living workers', async () => (await daos.workers.consuming()).living === 2);
   const gone = once(supervisor, 'exit');
   supervisor.kill('SIGTERM');
@@ -88,7 +88,7 @@ test.each([
   { kind: 'cut', harm: (proxy: TcpProxy) => proxy.cut() },
   { kind: 'silent', harm: (proxy: TcpProxy) => proxy.freeze({ new: true }) },
 ])(
-  'P8: a minute without PostgreSQL, $kind: nobody who lives is reaped, children go on, and their work counts',
+  'P8: in a minute without PostgreSQL ($kind) no living worker is reaped, children run on, and their results count',
   async ({ kind, harm }) => {
     const databaseUrl = await cloneTemplate();
     const daos = await openDaos(databaseUrl);
@@ -99,7 +99,7 @@ test.each([
     await eventually('both running', async () => (await daos.tasks.findByState('RUNNING')).length === 2);
     harm(proxy);
     await sleep(60_000);
-    // That it was a minute without: no heartbeat came through, and no leases.
+    // Control: for that minute no heartbeat came through and no lease was renewed.
     expect(sluice.output()).toContain('heartbeat.unreachable');
     for (const { lease_expires_at } of await daos.tasks.findByState('RUNNING'))
       expect(Date.now() - lease_expires_at!.getTime()).toBeGreaterThan(40_000);
@@ -113,7 +113,7 @@ test.each([
   },
 );
 
-test('P8: the embedded PostgreSQL, killed, is started again at its address, and the same run goes on', async () => {
+test('P8: the embedded PostgreSQL is restarted at its address after a kill, and the same run goes on', async () => {
   const dataDir = await makeDataDir();
   const sluice = await spawnSluice({ databaseUrl: '', dataDir });
   const { id } = await sluice.client.runs.submit(
@@ -132,7 +132,7 @@ test('P8: the embedded PostgreSQL, killed, is started again at its address, and 
   await sluice.stop();
 });
 
-test('P8: a second `up` on one data folder starts the embedded PostgreSQL again when the first ends, and its run goes on', async () => {
+test('P8: a second `up` on one data folder restarts the embedded PostgreSQL when the first ends, and its run completes', async () => {
   const dataDir = await makeDataDir();
   const first = await spawnSluice({ databaseUrl: '', dataDir });
   const second = await spawnSluice({ databaseUrl: '', dataDir });
@@ -142,7 +142,7 @@ test('P8: a second `up` on one data folder starts the embedded PostgreSQL again 
   expect(await second.stop()).toBe(0);
 });
 
-test('a server of our own that was stopped on purpose stays stopped', async () => {
+test('an embedded PostgreSQL that was stopped on purpose is not restarted', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-stop-'));
   const server = new EmbeddedPostgres({
     dataDir,
@@ -158,7 +158,7 @@ test('a server of our own that was stopped on purpose stays stopped', async () =
   await rm(dataDir, { recursive: true, force: true });
 });
 
-test('P8: the workers’ parent killed: they go in peace, and nothing of theirs is left', async () => {
+test('P8: when their parent is killed the workers end, leave no process, and their task is requeued', async () => {
   const databaseUrl = await cloneTemplate();
   const daos = await openDaos(databaseUrl);
   const sluice = await spawnSluice({ databaseUrl, args: ['--drain-seconds=1'] });
@@ -175,7 +175,7 @@ test('P8: the workers’ parent killed: they go in peace, and nothing of theirs 
   expect(await daos.tasks.get(task.task_id)).toMatchObject({ retry_count: 0, interruptions: 1 });
 });
 
-/** Postmasters whose data lie below a folder. */
+/** Returns the pids of postmasters whose data lies below the folder. */
 async function processesOf(dataDir: string): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry)).map(Number);
   const found = await Promise.all(

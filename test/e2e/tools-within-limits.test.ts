@@ -37,7 +37,7 @@ let home: string;
 let sluice: RunningSluice;
 beforeAll(async () => {
   git = await GitSandbox.create();
-  // Not below /tmp, which a sandbox hides by itself.
+  // Not below /tmp, because a sandbox hides /tmp anyway.
   home = await mkdtemp('/var/tmp/sluice-test-home-');
   await writeFile(join(home, 'secret.key'), 'daemon secret');
   sluice = await startSluice({
@@ -57,7 +57,7 @@ async function outputOf({ client }: RunningSluice, taskId: string): Promise<stri
   return text;
 }
 
-test('a secret in the commit message, in a file or its name quarantines the patch, and stands in no column of it', async () => {
+test('a secret in the commit message, in a file or in its name quarantines the patch, and is stored in none of its columns', async () => {
   const done = await sluice.finish(
     specOf(git.remote, [
       task('message', 'keyed', 'echo x > said.txt; echo "with $AGENT_KEY" > "$SLUICE_MESSAGE_FILE"'),
@@ -74,7 +74,7 @@ test('a secret in the commit message, in a file or its name quarantines the patc
 });
 
 describe('costs and budgets', () => {
-  test('a tool reports what it cost in a file or as a JSON line; the file wins, the last line counts', async () => {
+  test('a tool reports its cost in a file or as JSON lines; the file wins over lines, and the last line counts', async () => {
     const done = await sluice.finish(
       specOf(git.remote, [
         task('file', 'agent', `echo '{"usd": 0.5}' > "$SLUICE_COST_FILE"; echo '{"total_cost_usd": 9}'`),
@@ -88,7 +88,7 @@ describe('costs and budgets', () => {
     expect(done.run.cost_usd).toBeCloseTo(1.75);
   });
 
-  test('a run that has spent its budget waits with the reason, fails nothing, and goes on when it is raised', async () => {
+  test('a run that has spent its budget waits with the reason, fails no task, and goes on when the budget is raised', async () => {
     const spend = `echo '{"usd": 2}' > "$SLUICE_COST_FILE"`;
     const { id } = await sluice.client.runs.submit(
       specOf(git.remote, [task('dear', 'agent', spend), task('next', 'agent', 'true', { depends_on: ['dear'] })], {
@@ -106,7 +106,7 @@ describe('costs and budgets', () => {
     expect((await sluice.whole(id)).task('next')).toMatchObject({ retry_count: 0, attempt: 1 });
   });
 
-  test('a tool that has spent its day waits for the next one', async () => {
+  test('a tool that has spent its daily budget starts again on the next day', async () => {
     const { database } = sluice.deps;
     await database.query(sql`
       insert into tool_costs values ('agent', (now() at time zone 'UTC')::date, 200)
@@ -122,7 +122,7 @@ describe('costs and budgets', () => {
   });
 });
 
-test('a limited tool says until when, and is called again then without using up a retry', async () => {
+test('a limited tool reports when it may be called again, and its task is retried then without using a retry', async () => {
   const limited = `if [ "$SLUICE_ATTEMPT" = 1 ]; then echo '{"retry_after_seconds": 2}' > "$SLUICE_COST_FILE"; exit 75; fi`;
   const { id } = await sluice.client.runs.submit(specOf(git.remote, [task('limited', 'agent', limited)]));
   const retrying = await eventually('the wait', async () => {
@@ -139,8 +139,8 @@ test('a limited tool says until when, and is called again then without using up 
 const hasBubblewrap = await bubblewrapWorks();
 
 describe.skipIf(!hasBubblewrap)('the sandbox', () => {
-  test('the worktree is writable, the rest is not; no daemon secret, no process of others, no socket of theirs', async () => {
-    // A process beside it that has the secret in its environment, and one that listens.
+  test('a sandboxed tool can write only its own folders, and sees no daemon secret, foreign process or foreign socket', async () => {
+    // Outside the sandbox: a process with the secret in its environment, and a listening socket.
     const neighbour = spawn('sleep', ['300'], { env: { PATH: process.env.PATH, DAEMON_SECRET: 'hidden' } });
     const user = process.getuid!();
     const socket = join(user === 0 ? '/run' : `/run/user/${user}`, `sluice-test-${process.pid}.sock`);
@@ -165,7 +165,7 @@ describe.skipIf(!hasBubblewrap)('the sandbox', () => {
     const done = await sluice.finish(specOf(git.remote, [task('boxed', 'boxed', probe)]));
     const text = await outputOf(sluice, done.task('boxed').id);
     expect(text).not.toMatch(/WROTE-|SAW-|REACHED-/);
-    // Control: without a sandbox all of it is there to be seen.
+    // Control: without a sandbox the same probe finds all of it.
     const open = await startSluice({ config: { tools: TOOLS, sandbox: { mode: 'none', run_as: 'daemon' } } });
     const control = await open.finish(specOf(git.remote, [task('free', 'agent', reach)]));
     const free = await outputOf(open, control.task('free').id);
@@ -179,7 +179,7 @@ describe.skipIf(!hasBubblewrap)('the sandbox', () => {
     expect(done.patch('boxed')).toMatchObject({ paths: ['made.txt'], message: 'message' });
   });
 
-  test('without a network there is none', async () => {
+  test('a tool with network: false reaches no listener that a tool with a network reaches', async () => {
     const probe = `(exec 3<>/dev/tcp/127.0.0.1/${new URL(sluice.url).port}) 2>/dev/null && echo REACHED; true`;
     const reach = (tool: string) => task(tool, tool, `bash -c '${probe.replaceAll("'", `'\\''`)}'`);
     const done = await sluice.finish(specOf(git.remote, [reach('offline'), reach('boxed')]));
@@ -187,7 +187,7 @@ describe.skipIf(!hasBubblewrap)('the sandbox', () => {
     expect(await outputOf(sluice, done.task('offline').id)).not.toContain('REACHED');
   });
 
-  test('a crash inside is a crash, and a program that is not there never began: as without', async () => {
+  test('a crash inside a sandbox is reported as a crash, and a missing program as not started', async () => {
     const done = await sluice.finish(
       specOf(git.remote, [
         task('crashing', 'crashing', ''),
@@ -199,7 +199,7 @@ describe.skipIf(!hasBubblewrap)('the sandbox', () => {
     expect(reasons).toEqual(['tool_crashed:SIGSEGV', 'tool_not_started:ENOENT', 'tool_not_started:ENOENT']);
   });
 
-  test('a cancel ends what runs inside', async () => {
+  test('a cancel ends every process inside the sandbox', async () => {
     const { id } = await sluice.client.runs.submit(
       specOf(git.remote, [task('hangs', 'boxed', `trap '' TERM; echo ready; setsid sleep 300 & sleep 300`)]),
     );
@@ -213,8 +213,8 @@ describe.skipIf(!hasBubblewrap)('the sandbox', () => {
   });
 });
 
-describe('a sandbox that is not to be had', () => {
-  test('absent or broken it is a clear error', async () => {
+describe('an unavailable sandbox', () => {
+  test('a missing or broken bubblewrap is sandbox.unavailable, with its message', async () => {
     await expect(findBubblewrap(home)).rejects.toMatchObject({ code: 'sandbox.unavailable' });
     await writeFile(join(home, 'bwrap'), '#!/bin/sh\necho no namespaces here >&2\nexit 1\n', { mode: 0o755 });
     await expect(findBubblewrap(`${home}:${process.env.PATH}`)).rejects.toMatchObject({
@@ -224,7 +224,7 @@ describe('a sandbox that is not to be had', () => {
     await rm(join(home, 'bwrap'));
   });
 
-  test('a task whose sandbox is not to be had FAILS with the code', async () => {
+  test('a task whose sandbox is unavailable FAILS with that code', async () => {
     const bare = await startSluice({
       databaseUrl: sluice.deps.database.url,
       config: { tools: TOOLS },
@@ -240,7 +240,7 @@ describe('a sandbox that is not to be had', () => {
   });
 });
 
-describe('limits of a child', () => {
+describe('a tool that exceeds a limit of its child FAILS', () => {
   test.each([
     ['memory', `node -e 'const all = []; for (;;) all.push(Buffer.alloc(1e6, 1))'`, /^tool_(exit:(?!127)|crashed)/],
     ['a file’s size', 'head -c 3000000 /dev/zero > big.bin || exit 9', /^tool_(exit:9|crashed|exit:15)/],
@@ -251,7 +251,7 @@ describe('limits of a child', () => {
   });
 });
 
-/** Every program of the search path but one, as links in a folder. */
+/** Makes a folder of links to every program of PATH except `bwrap`. */
 async function pathWithoutBubblewrap(): Promise<string> {
   const folder = join(home, 'bin');
   await mkdir(folder, { recursive: true });

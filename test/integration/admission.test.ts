@@ -16,7 +16,7 @@ const admit = (): Promise<Dispatched[]> => on.write(admitTasks);
 const ids = (admitted: { id: string }[]): string[] => admitted.map(({ id }) => id).toSorted();
 const ago = (seconds: number): Date => new Date(Date.now() - 1_000 * seconds);
 
-/** Claims all that was admitted and ends it at once. */
+/** Claims every admitted task and ends it at once. */
 async function runAll(admitted: readonly Dispatched[], workerId: string, costUsd: number | null = null): Promise<void> {
   for (const { id, dispatch } of admitted) await on.write((tx) => claimTasks(tx, [claimOf(id, workerId, dispatch)]));
   const attempts = await Promise.all(admitted.map(({ id }) => on.db.daos.tasks.get(id)));
@@ -29,7 +29,7 @@ async function runAll(admitted: readonly Dispatched[], workerId: string, costUsd
 }
 
 describe('room and rank', () => {
-  test('takes as much as the pool has room for, highest priority first, and marks it', async () => {
+  test('admission takes as many tasks as the pool has room for, highest priority first, and marks them dispatched', async () => {
     await on.build.worker({ task_slots: 1 });
     const low = await on.build.task({ priority: 0 });
     const high = await on.build.task({ priority: 9 });
@@ -40,13 +40,13 @@ describe('room and rank', () => {
     expect(await admit()).toEqual([]);
   });
 
-  test('nobody serves the pool: nothing is taken', async () => {
+  test('a task is not admitted while no worker serves its pool', async () => {
     await on.build.worker({ pools: ['gpu'] });
     await on.build.task();
     expect(await admit()).toEqual([]);
   });
 
-  test('what a draining or silent worker still holds takes no room of the others; a pool without workers has none', async () => {
+  test('tasks held by a draining or silent worker take no room from the others, and a pool without workers has no room', async () => {
     const gone = await on.build.worker({ task_slots: 2, draining: true });
     const silent = await on.build.worker({ task_slots: 2, state: 'UNHEALTHY' });
     for (const { worker_id } of [gone, silent]) {
@@ -62,7 +62,7 @@ describe('room and rank', () => {
     ]);
   });
 
-  test('nothing starves: a task rises a level a minute, past a stream of newer ones with a higher priority', async () => {
+  test('no task starves: a waiting task passes a stream of newer ones once it has waited a minute per level of their priority', async () => {
     const { worker_id } = await on.build.worker({ task_slots: 1 });
     const old = await on.build.task({ priority: 0, ranked_at: ago(5 * 60) });
     const passedBy: string[] = [];
@@ -81,14 +81,14 @@ describe('room and rank', () => {
     expect(passedBy.length).toBeLessThan(20);
   });
 
-  test('control: by priority alone it would still be waiting', async () => {
+  test('control: a task ranked behind tasks with a higher priority is not admitted', async () => {
     await on.build.worker({ task_slots: 1 });
     const old = await on.build.task({ priority: 0, ranked_at: new Date(Date.now() + 3_600_000) });
     for (let i = 0; i < 2; i += 1) await on.build.task({ priority: 10 });
     expect(ids(await admit())).not.toContain(old.task_id);
   });
 
-  test('whoever comes back from a retry keeps the rank of its first wait', async () => {
+  test('a retried task keeps the rank of its first wait and gets its whole queue timeout again', async () => {
     const ranked_at = ago(600);
     const task = await on.build.task({ state: 'RETRYING', ranked_at, available_at: ago(1), queue_timeout_seconds: 60 });
     await on.write(requeueDue);
@@ -97,7 +97,7 @@ describe('room and rank', () => {
     expect(queued.queue_expires_at!.getTime() - Date.now()).toBeGreaterThan(50_000);
   });
 
-  test('gates have slots of their own, that no number of tasks can take', async () => {
+  test('gates have separate slots, which no number of tasks can take', async () => {
     await on.build.worker({ task_slots: 1, gate_slots: 1 });
     for (let i = 0; i < 4; i += 1) await on.build.task();
     await admit();
@@ -105,7 +105,7 @@ describe('room and rank', () => {
     expect(await on.write(admitGates)).toHaveLength(1);
   });
 
-  test('behind ten full tools the task of another one is still found', async () => {
+  test('a task is admitted although the tasks of ten full tools are ranked before it', async () => {
     await on.build.worker({ task_slots: 2 });
     const tools = Array.from({ length: 10 }, (_, n) => `full-${n}`);
     await on.write((tx) =>
@@ -136,20 +136,20 @@ describe('limits', () => {
     });
   });
 
-  test('the concurrency of a tool is exact, also when many dispatchers decide at once', async () => {
+  test('the concurrency limit of a tool is exact even if many dispatchers admit at once', async () => {
     await on.build.worker({ task_slots: 50 });
     await on.write((tx) => declareTools(tx, [toolSettings('agent', { concurrency: 3 })]));
     for (let i = 0; i < 10; i += 1) await on.build.task({ tool: 'agent' });
     expect((await Promise.all(Array.from({ length: 8 }, admit))).flat()).toHaveLength(3);
   });
 
-  test('a rate limit: no window ever sees more starts than it allows, however late they begin', async () => {
+  test('no window of a rate limit has more starts than it allows, however late dispatched tasks begin', async () => {
     const { worker_id } = await on.build.worker({ task_slots: 50 });
     await on.write((tx) => declareTools(tx, [toolSettings('agent', { rate_max: 3, rate_per_seconds: 60 })]));
     for (let i = 0; i < 10; i += 1) await on.build.task({ tool: 'agent' });
     const first = await admit();
     expect(first).toHaveLength(3);
-    // Dispatched and not begun counts as well.
+    // A task that is dispatched but has not begun counts as a start.
     await on.db.database.query(
       sql`update tasks set dispatched_at = now() - interval '10 minutes' where dispatched_at is not null`,
     );
@@ -162,7 +162,7 @@ describe('limits', () => {
     expect(await admit()).toHaveLength(1);
   });
 
-  test('a repository’s cap counts over its branches and spares the others', async () => {
+  test('a repository’s cap counts the tasks of all its branches and does not affect other repositories', async () => {
     await on.build.worker({ task_slots: 50 });
     await on.write((tx) => declareRepositories(tx, [{ repository: 'app', concurrency: 2 }]));
     await on.db.daos.targets.create({ target_id: 'app@next', repository: 'app', branch: 'next', url: '/nowhere' });
@@ -180,7 +180,7 @@ describe('limits', () => {
     expect(await admit()).toHaveLength(4);
   });
 
-  test('of the runs with one key the oldest dispatches; the next one when it has ended', async () => {
+  test('of the runs with one key the oldest dispatches, and the next one after it has ended', async () => {
     await on.build.worker({ task_slots: 50 });
     const key = { concurrency_key: 'nightly', concurrency_max: 1 };
     const older = await on.build.run({ ...key, created_at: ago(10) });
@@ -194,7 +194,7 @@ describe('limits', () => {
     expect(ids(await admit())).toEqual([second.task_id]);
   });
 
-  test('a run that supersedes cancels the older ones of its key, and no other', async () => {
+  test('a superseding run cancels the older runs of its key and no others', async () => {
     const key = { concurrency_key: 'nightly', concurrency_max: 1 };
     const older = await on.build.run({ ...key, created_at: ago(10) });
     const stranger = await on.build.run({ concurrency_key: 'weekly', concurrency_max: 1, created_at: ago(10) });
@@ -209,7 +209,7 @@ describe('limits', () => {
 });
 
 describe('budgets', () => {
-  test('a task, a run and a tool’s day stop admitting when they are spent, and go on when raised or when the day turns', async () => {
+  test('tasks are not admitted once the budget of the task, run or tool’s day is spent, until it is raised or the day turns', async () => {
     const { worker_id } = await on.build.worker({ task_slots: 50 });
     await on.write((tx) => declareTools(tx, [toolSettings('agent', { usd_per_day: 3 })]));
     const run = await on.build.run({ budget_usd: 1.5 });
@@ -225,7 +225,7 @@ describe('budgets', () => {
     expect(ids(again)).toEqual([two.task_id]);
     await runAll(again, worker_id, 1.25);
 
-    // The tool's day is spent, whatever the run may cost.
+    // The tool's daily budget is spent, although the run has budget left.
     const three = await on.build.task({ run_id: run.run_id, tool: 'agent' });
     expect(await admit()).toEqual([]);
     await on.db.database.query(sql`update tool_costs set day = day - 1`);
@@ -237,7 +237,7 @@ describe('budgets', () => {
     expect(ids(await admit())).toEqual([poor.task_id]);
   });
 
-  test('what was dispatched before a budget was spent is handed back at the claim, and waits', async () => {
+  test('a task dispatched before a budget was spent is requeued at its claim', async () => {
     const { worker_id } = await on.build.worker({ task_slots: 50 });
     await on.write((tx) => declareTools(tx, [toolSettings('agent', { usd_per_day: 5 })]));
     const run = await on.build.run({ budget_usd: 1 });
@@ -257,7 +257,7 @@ describe('budgets', () => {
     }
   });
 
-  test('spending a run’s budget is on record, once', async () => {
+  test('the audit records once that a run has spent its budget', async () => {
     const { worker_id } = await on.build.worker({ task_slots: 50 });
     const run = await on.build.run({ budget_usd: 1 });
     for (let i = 0; i < 2; i += 1) await on.build.task({ run_id: run.run_id });
@@ -267,7 +267,7 @@ describe('budgets', () => {
   });
 });
 
-test('the cost of an attempt counts once, also of one that was cancelled before it told', async () => {
+test('the cost of an attempt counts once, even if its task was cancelled before the report', async () => {
   const task = await on.build.runningTask({ tool: 'agent' });
   await on.write((tx) => cancelTask(tx, task.task_id, { actor: 'ada' }));
   const end = attemptEnd(task.task_id, { tool: 'agent', costUsd: 50 });
@@ -277,8 +277,8 @@ test('the cost of an attempt counts once, also of one that was cancelled before 
   expect((await on.db.daos.runs.get(task.run_id!)).cost_usd).toBe(50);
 });
 
-describe('the time in the queue', () => {
-  test('who waits longer than it may FAILS with its dependants; in a paused run nobody’s time runs out', async () => {
+describe('queue timeouts', () => {
+  test('a task that waits longer than its queue timeout FAILS and its dependants are cancelled; in a paused run no timeout runs out', async () => {
     const late = await on.build.task({ queue_timeout_seconds: 60, queue_expires_at: ago(1) });
     const child = await on.build.task({ workstream_id: late.workstream_id, state: 'BLOCKED', open_dependencies: 1 });
     await on.db.daos.taskDependencies.create({ task_id: child.task_id, depends_on_id: late.task_id });

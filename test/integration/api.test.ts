@@ -34,7 +34,7 @@ const post = (path: string, body: unknown, headers: Record<string, string> = {})
   });
 
 describe('runs', () => {
-  test('submitted once under a key, whatever is repeated', async () => {
+  test('a repeated submission under one idempotency key makes one run, and another spec under that key is refused', async () => {
     const spec = specOf(git.remote, [shell('a', 'true')]);
     const first = await post('/v1/runs', spec, { 'idempotency-key': 'k1' });
     const again = await post('/v1/runs', spec, { 'idempotency-key': 'k1' });
@@ -62,7 +62,7 @@ describe('runs', () => {
     expect(run.tasks?.[0]).toMatchObject({ id: expect.stringMatching(/^task_/), run_id: run.id, outcome: 'succeeded' });
   });
 
-  test('listed by state and label, page by page', async () => {
+  test('runs are listed by label, page by page', async () => {
     const labelled = (team: string) =>
       sluice.client.runs.submit(specOf(git.remote, [shell('a', 'true')], { labels: { team } }));
     const made = [(await labelled('blue')).id, (await labelled('blue')).id, (await labelled('red')).id];
@@ -71,7 +71,7 @@ describe('runs', () => {
     expect([...first.items, ...second.items].map(({ id }) => id)).toEqual([made[1], made[0]]);
   });
 
-  test('cancelled: its running tool is gone within moments, and nothing of it lands', async () => {
+  test('a cancelled run ends its tool within 10 s, and nothing of it lands', async () => {
     const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('long', 'sleep 300; echo x > x')]));
     await eventually(
       'a running task',
@@ -92,7 +92,7 @@ describe('runs', () => {
     await expect(sluice.client.runs.cancel(id)).rejects.toMatchObject({ code: 'state.changed' });
   });
 
-  test('deleted only when ended', async () => {
+  test('an ended run can be deleted', async () => {
     const { run } = await sluice.finish(specOf(git.remote, [shell('a', 'true')]));
     await sluice.client.runs.delete(run.id);
     await expect(sluice.client.runs.get(run.id)).rejects.toMatchObject({ code: 'entity.not_found' });
@@ -100,7 +100,7 @@ describe('runs', () => {
 });
 
 describe('events', () => {
-  test('a watcher sees every transition in order and stops at the end; a resumed one has no gap', async () => {
+  test('a watcher receives every transition in order until the run ends, and resumes without a gap', async () => {
     const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('a', 'echo a > a.txt')]));
     const live = [];
     for await (const event of sluice.client.runs.watch(id)) live.push(event);
@@ -121,7 +121,7 @@ describe('events', () => {
 });
 
 describe('logs', () => {
-  test('what a tool and a gate printed, also while it runs', async () => {
+  test('a follower receives the output of a running tool, and both of its streams are stored', async () => {
     const { id } = await sluice.client.runs.submit(
       specOf(git.remote, [shell('talks', 'echo first; sleep 1; echo second >&2; echo l > l.txt')]),
     );
@@ -159,7 +159,7 @@ describe('problem details', () => {
     expect(response.status).toBe(status);
   });
 
-  test('a body that is no JSON', async () => {
+  test('a body that is not JSON is body.invalid', async () => {
     const response = await call('/v1/runs', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -170,7 +170,7 @@ describe('problem details', () => {
 });
 
 describe('operations', () => {
-  test('liveness, readiness and the description of the API', async () => {
+  test('the API serves liveness, readiness and its OpenAPI description', async () => {
     expect(await (await call('/healthz')).json()).toEqual({ status: 'ok' });
     expect(await (await call('/readyz')).json()).toMatchObject({ status: 'ready', checks: { database: { ok: true } } });
   });
@@ -210,7 +210,7 @@ describe('operations', () => {
     }
   });
 
-  test('Bull Board shows the live queues and steers nothing', async () => {
+  test('Bull Board shows the live queues read-only', async () => {
     const html = await (await call('/board')).text();
     expect(html).toContain('<html');
     const { queues } = (await (await call('/board/api/queues')).json()) as {
@@ -222,7 +222,7 @@ describe('operations', () => {
     expect(pause.status).toBe(405);
   });
 
-  test('the fleet', async () => {
+  test('workers, breakers and targets are listed', async () => {
     expect((await sluice.client.workers.list()).items[0]).toMatchObject({
       id: sluice.workerIds[0],
       pools: ['default'],
@@ -236,7 +236,7 @@ describe('operations', () => {
 });
 
 describe('patches', () => {
-  test('one patch without the nesting', async () => {
+  test('a patch submitted without a run spec lands with its author and message', async () => {
     const content = await git.diffOf({ 'one.txt': 'one\n' });
     const input = { format: 'git_patch' as const, content, author: { name: 'Grace', email: 'grace@example.com' } };
     const submitted = await sluice.client.patches.submit({ repository: git.remote, input, message: 'feat: one' });
@@ -261,7 +261,7 @@ describe('tokens', () => {
     return { id: id!, client: new SluiceClient({ url: own.url, token: secret }) };
   };
 
-  test('nobody gets in without one; scopes include the lower ones; the audit trail names it', async () => {
+  test('a caller without a valid token is refused; a scope includes the lower ones; the audit names the token', async () => {
     const [read, submit] = [await clientWith(sluice, 'r', 'read'), await clientWith(sluice, 's', 'submit')];
     for (const token of ['wrong', '']) {
       await expect(new SluiceClient({ url: sluice.url, token }).runs.list()).rejects.toMatchObject({
@@ -279,7 +279,7 @@ describe('tokens', () => {
     expect((await sluice.deps.daos.transitions.findByEntity(run.id))[0]).toMatchObject({ actor: `s ${submit.id}` });
   });
 
-  test('revoking the last one opens nothing; the next start makes another for this machine', async () => {
+  test('revoking the last token does not open the API, and the next start makes a new local token', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-token-'));
     const databaseUrl = await cloneTemplate();
     const own = await startSluice({ databaseUrl, dataDir, workers: [], scheduler: false });
@@ -301,7 +301,7 @@ describe('tokens', () => {
     await rm(`${dataDir}.kept`);
   });
 
-  test('who may only submit cancels, supersedes and outranks nothing of others', async () => {
+  test('a caller with the scope submit cannot cancel, supersede or outrank runs of other callers', async () => {
     const [mine, theirs] = [await clientWith(sluice, 'mine', 'submit'), await clientWith(sluice, 'theirs', 'submit')];
     const keyed = (name: string, supersede: boolean) =>
       specOf(git.remote, [shell(name, 'sleep 300')], { concurrency: { key: 'shared', supersede } });
@@ -324,7 +324,7 @@ describe('tokens', () => {
     await theirs.client.runs.cancel(run.id, { reason: 'own' });
   });
 
-  test('names are unique while they are in use', async () => {
+  test('names of unrevoked tokens are unique', async () => {
     const token = { name: 'twice', scopes: ['read' as const] };
     const { tokens } = sluice.deps.daos;
     const first = await tokens.createUnlessTaken({ ...token, token_hash: 'one' });
@@ -335,7 +335,7 @@ describe('tokens', () => {
 });
 
 describe('browsers', () => {
-  test('a page of another site may not write, whatever password the browser sends along', async () => {
+  test('a write from a page of another site is refused even with a valid token', async () => {
     const spec = specOf(git.remote, [shell('a', 'true')]);
     const foreign = await post('/v1/runs', spec, { origin: 'https://evil.example' });
     expect([foreign.status, await foreign.json()]).toMatchObject([403, { code: 'auth.foreign_origin' }]);
@@ -344,7 +344,7 @@ describe('browsers', () => {
     expect((await call('/v1/runs', { headers: { origin: 'https://evil.example' } })).status).toBe(200);
   });
 
-  test('every answer says what a page may do with it', async () => {
+  test('every response has a content security policy', async () => {
     for (const path of ['/healthz', '/v1/runs', '/nowhere', '/board', '/v1/%00']) {
       const { headers } = await call(path);
       expect([path, headers.get('content-security-policy')]).toEqual([
@@ -357,7 +357,7 @@ describe('browsers', () => {
 });
 
 describe('readiness', () => {
-  test('work waits and no worker lives: not ready', async () => {
+  test('the daemon is not ready while a task waits and no worker lives', async () => {
     const own = await startSluice({ workers: [] });
     const ready = async () => (await fetch(`${own.url}/readyz`)).status;
     expect(await ready()).toBe(200);
@@ -370,7 +370,7 @@ describe('readiness', () => {
 });
 
 describe('the fleet in figures', () => {
-  test('stats: depth, slots and endings by pool; nothing to repair in a healthy while', async () => {
+  test('stats count depth, slots and endings by pool, and no repairs on a healthy fleet', async () => {
     await sluice.finish(specOf(git.remote, [shell('counted', 'true')]));
     const stats = await sluice.client.stats({ windowSeconds: 600 });
     const pool = stats.pools.find((found) => found.pool === 'default')!;
@@ -381,7 +381,7 @@ describe('the fleet in figures', () => {
 });
 
 describe('runs with a key', () => {
-  test('one at a time, the oldest first; one that supersedes cancels the others', async () => {
+  test('runs with one key run one at a time, oldest first, and a superseding run cancels the others', async () => {
     const keyed = (name: string, script: string, supersede = false) =>
       sluice.client.runs.submit(specOf(git.remote, [shell(name, script)], { concurrency: { key: 'k', supersede } }));
     const first = await keyed('first', 'sleep 300');

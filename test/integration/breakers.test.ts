@@ -18,7 +18,7 @@ describe('breakers', () => {
     on.write((tx) => recordFact(tx, { tool: 'agent', taskId, attempt, fact: kind }));
   const coolDown = () => on.db.database.query(sql`update circuit_breakers set opened_at = now() - interval '1 hour'`);
 
-  test('consecutive faults open it, a success in between starts the count anew', async () => {
+  test('consecutive faults open a breaker; a success in between resets the count', async () => {
     await declare();
     await fact('t', 1, 'fault');
     await fact('t', 2, 'success');
@@ -28,7 +28,7 @@ describe('breakers', () => {
     expect(await row()).toMatchObject({ state: 'OPEN', reason: 'consecutive_faults' });
   });
 
-  test('P10: open, nothing is admitted, what was dispatched is handed back and waits', async () => {
+  test('P10: an open breaker admits no task, and a dispatched task is requeued at its claim', async () => {
     await declare();
     await on.build.worker({ task_slots: 10 });
     const { worker_id } = await on.build.worker();
@@ -65,7 +65,7 @@ describe('breakers', () => {
     expect(await row()).toMatchObject({ state: 'CLOSED', failure_count: 0, probe_task_id: null });
   });
 
-  test('a probe that faults opens again; one that ends with neither frees the place', async () => {
+  test('a probe that faults opens the breaker again; after a neutral probe another task becomes the probe', async () => {
     await declare();
     await on.build.worker({ task_slots: 10 });
     await fact('t', 1, 'fault');
@@ -82,7 +82,7 @@ describe('breakers', () => {
     expect(await row()).toMatchObject({ state: 'OPEN', reason: 'probe_failed' });
   });
 
-  test('a probe whose message is lost, or that is cancelled, frees the place by itself', async () => {
+  test('a probe whose message is lost, or that is cancelled, is replaced by another', async () => {
     await declare();
     await on.build.worker({ task_slots: 10 });
     await fact('t', 1, 'fault');
@@ -107,7 +107,7 @@ describe('breakers', () => {
     expect(await row()).toMatchObject({ state: 'HALF_OPEN', probe_task_id: next!.id });
   });
 
-  test('who trips it by hand while a probe is being named has the last word', async () => {
+  test('an operator who trips a breaker while a probe is being named wins', async () => {
     await declare();
     await on.build.worker();
     await fact('t', 1, 'fault');
@@ -116,7 +116,7 @@ describe('breakers', () => {
     await on.build.task({ tool: 'agent' });
     let tripped: Promise<void> | undefined;
     await on.write(async (tx) => {
-      // It has seen the breaker as it was, and admits when somebody has stopped the tool.
+      // Admission reads the breaker, an operator trips it, and only then does admission name a probe.
       const seen = await readStanding(tx);
       expect(seen.tools[0]).toMatchObject({ admits: 'probe' });
       tripped = on.write((other) => tripBreaker(other, { tool: 'agent', actor: 'ada', reason: 'it is broken' }));
@@ -126,7 +126,7 @@ describe('breakers', () => {
     expect(await row()).toMatchObject({ state: 'OPEN', tripped_by: 'ada', probe_task_id: null });
   });
 
-  test('a restart keeps the state and takes the new settings', async () => {
+  test('a restart keeps the state of a breaker and applies new settings', async () => {
     await declare();
     await fact('t', 1, 'fault');
     await fact('t', 2, 'fault');
@@ -134,7 +134,7 @@ describe('breakers', () => {
     expect(await row()).toMatchObject({ state: 'OPEN', failure_threshold: 9, cooldown_seconds: 5 });
   });
 
-  test('a late word from before the trip, or from before the closing, changes nothing', async () => {
+  test('a late result from before a breaker opened, or from before it closed, changes nothing', async () => {
     await declare();
     await on.build.worker({ task_slots: 10 });
     const { worker_id } = await on.build.worker();
@@ -154,7 +154,7 @@ describe('breakers', () => {
     expect(await row()).toMatchObject({ state: 'CLOSED', failure_count: 0 });
   });
 
-  test('tripped by hand it stays open past the cooldown until it is reset by hand; both are on record', async () => {
+  test('a breaker tripped by an operator stays open past its cooldown until an operator resets it; both orders are recorded', async () => {
     await declare();
     await on.build.worker({ task_slots: 10 });
     await on.build.task({ tool: 'agent' });

@@ -53,7 +53,7 @@ describe('every DAO', () => {
     await expect(db.daos.workstreams.create({ run_id: 'run_no' })).rejects.toMatchObject({ code: 'entity.not_found' });
   });
 
-  test('pages go from new to old and meet every row once', async () => {
+  test('pages go from new to old and hold every row once', async () => {
     const made = [];
     for (let i = 0; i < 5; i += 1) made.push((await build.run({ target_id: 'paged@main' })).run_id);
     const first = await db.daos.runs.page({ target_id: 'paged@main' }, { limit: 3 });
@@ -62,8 +62,8 @@ describe('every DAO', () => {
   });
 });
 
-describe('the finders that the design names', () => {
-  test('by what they belong to', async () => {
+describe('finders', () => {
+  test('rows are found by their parent', async () => {
     const worker = await build.worker();
     const task = await build.runningTask({ worker_id: worker.worker_id });
     const patch = await build.patch({ task_id: task.task_id });
@@ -76,7 +76,7 @@ describe('the finders that the design names', () => {
     expect((await daos.gates.findByTask(task.task_id)).map(({ gate_id }) => gate_id)).toEqual([gate.gate_id]);
   });
 
-  test('by state, and breakers by tool', async () => {
+  test('rows are found by state, and breakers by tool', async () => {
     const breaker = await build.breaker({ state: 'OPEN' });
     expect((await db.daos.breakers.getByTool(breaker.tool_name))?.breaker_id).toBe(breaker.breaker_id);
     expect(await db.daos.breakers.getByTool('no such tool')).toBeUndefined();
@@ -96,32 +96,32 @@ describe('the finders that the design names', () => {
   });
 });
 
-describe('rules that the database holds as well', () => {
+describe('constraints that the database enforces', () => {
   test.each([
     ['progress over 100', () => build.run({ progress_percentage: 101 })],
     ['progress below 0', () => build.workstream({ progress_percentage: -1 })],
-    ['a state that is none', () => build.run({ state: 'DONE' as never })],
+    ['an unknown state', () => build.run({ state: 'DONE' as never })],
     ['more retries than allowed', () => build.task({ retry_count: 4, max_retries: 3 })],
     ['a count below 0', () => build.task({ retry_count: -1 })],
     [
-      'a worker at a task that does not run',
+      'a worker on a task that is not RUNNING',
       async () => build.task({ state: 'QUEUED', worker_id: (await build.worker()).worker_id }),
     ],
-    ['a patch format that is none', () => build.patch({ patch_format: 'zip' as never })],
+    ['an unknown patch format', () => build.patch({ patch_format: 'zip' as never })],
     ['a quarantined patch without a reason', () => build.patch({ state: 'QUARANTINED' })],
     ['a blocked patch without a reason', () => build.patch({ state: 'BLOCKED' })],
-    ['a time-out of nothing', () => build.gate({ timeout_seconds: 0 })],
+    ['a timeout of 0', () => build.gate({ timeout_seconds: 0 })],
     ['a passed gate with exit code 1', () => build.gate({ state: 'PASSED', exit_code: 1 })],
     ['a passed gate without an exit code', () => build.gate({ state: 'PASSED' })],
     ['a failed gate without an outcome', () => build.gate({ state: 'FAILED' })],
-    ['a threshold of nothing', () => build.breaker({ failure_threshold: 0 })],
-    ['a cooldown of nothing', () => build.breaker({ cooldown_seconds: 0 })],
+    ['a threshold of 0', () => build.breaker({ failure_threshold: 0 })],
+    ['a cooldown of 0', () => build.breaker({ cooldown_seconds: 0 })],
     ['a failure count below 0', () => build.breaker({ failure_count: -1 })],
   ])('%s is refused', async (_what, make) => {
     await expect(make()).rejects.toMatchObject({ code: 'entity.invalid' });
   });
 
-  test('deleting a run takes all that hangs on it, and no history', async () => {
+  test('deleting a run deletes its workstreams, tasks, patches and gates, and keeps the audit', async () => {
     const task = await build.task({ state: 'VALIDATING' });
     const patch = await build.patch({ task_id: task.task_id });
     const gate = await build.gate({ task_id: task.task_id });
@@ -141,7 +141,7 @@ describe('rules that the database holds as well', () => {
   });
 });
 
-test('what the variables of gates hold: what most living workers say that run such gates; with none, what was said', async () => {
+test('gate values are those of most living workers that run such gates; if none lives, those last reported', async () => {
   const { workers } = db.daos;
   const url = '/srv/valued.git';
   const worker = (value: string | null, more: object = {}) =>

@@ -18,7 +18,7 @@ const declare = (given: Parameters<typeof toolSettings>[1] = {}) =>
   on.write((tx) => declareTools(tx, [toolSettings('agent', given)]));
 
 describe('P10: a workstream', () => {
-  test('BLOCKED: which one comes first; RUNNING: what its tasks wait for; PENDING: what its run does', async () => {
+  test('BLOCKED names the workstream before it, RUNNING what its tasks wait for, PENDING what its run does', async () => {
     const run = await on.build.run();
     const first = await on.build.workstream({ run_id: run.run_id, name: 'lint' });
     const { workstream_id } = await on.build.workstream({ run_id: run.run_id, state: 'BLOCKED' });
@@ -42,7 +42,7 @@ describe('P10: a workstream', () => {
 });
 
 describe('P10: a task', () => {
-  test('PENDING: its run begins first', async () => {
+  test('PENDING: its run is still INITIALIZING', async () => {
     const run = await on.build.run({ state: 'INITIALIZING' });
     const task = await on.build.task({ run_id: run.run_id, state: 'PENDING' });
     expect(await why(task.task_id)).toMatchObject({ code: 'run_initializing', facts: { run_id: run.run_id } });
@@ -61,7 +61,7 @@ describe('P10: a task', () => {
     });
   });
 
-  test('BLOCKED: the dependencies that are open, and no others', async () => {
+  test('BLOCKED: the answer names open dependencies and no others', async () => {
     const open = await on.build.task({ name: 'format', state: 'VALIDATING' });
     const done = await on.build.task({ name: 'done', state: 'COMPLETED', workstream_id: open.workstream_id });
     const task = await on.build.task({ state: 'BLOCKED', open_dependencies: 1, workstream_id: open.workstream_id });
@@ -75,13 +75,13 @@ describe('P10: a task', () => {
     });
   });
 
-  test('QUEUED: its run is paused, with who said why', async () => {
+  test('QUEUED: its run is paused, with the operator’s reason', async () => {
     const task = await on.build.task();
     await on.write((tx) => pauseRun(tx, task.run_id!, { actor: 'ada', reason: 'code freeze' }));
     expect(await why(task.task_id)).toMatchObject({ code: 'run_paused', facts: { reason: 'code freeze' } });
   });
 
-  test('QUEUED: older runs hold the key', async () => {
+  test('QUEUED: older runs hold the concurrency key', async () => {
     const key = { concurrency_key: 'nightly', concurrency_max: 1 };
     const older = await on.build.run({ ...key, created_at: ago(9) });
     const task = await on.build.task({ run_id: (await on.build.run(key)).run_id });
@@ -92,7 +92,7 @@ describe('P10: a task', () => {
     });
   });
 
-  test('QUEUED: the run, the task, or the tool’s day has spent its budget', async () => {
+  test('QUEUED: the budget of the run, the task or the tool’s day is spent', async () => {
     const spent = await on.build.run({ budget_usd: 2, cost_usd: 2.5 });
     expect(await why((await on.build.task({ run_id: spent.run_id })).task_id)).toMatchObject({
       code: 'run_budget',
@@ -112,7 +112,7 @@ describe('P10: a task', () => {
     expect(ahead(waits.again_at)).toBeLessThanOrEqual(86_400);
   });
 
-  test('QUEUED: the breaker is open until then; half open, for its probe; or stopped by hand', async () => {
+  test('QUEUED: the tool’s breaker is open until a given time, half open for its probe, or tripped by an operator', async () => {
     await declare();
     const task = await on.build.task({ tool: 'agent' });
     const set = (columns: ReturnType<typeof sql>) => on.db.database.query(sql`update circuit_breakers set ${columns}`);
@@ -140,7 +140,7 @@ describe('P10: a task', () => {
     });
   });
 
-  test('QUEUED: the tool’s rate, its concurrency, the repository’s cap', async () => {
+  test('QUEUED: the tool’s rate, its concurrency or the repository’s cap is reached', async () => {
     await declare({ rate_max: 1, rate_per_seconds: 60 });
     const task = await on.build.task({ tool: 'agent' });
     await on.db.database.query(sql`insert into tool_starts values ('task_x', 1, 'agent', now())`);
@@ -155,7 +155,7 @@ describe('P10: a task', () => {
     expect(await why(task.task_id)).toMatchObject({ code: 'repository_concurrency', facts: { repository: 'app' } });
   });
 
-  test('QUEUED: nobody serves its pool; all slots are taken; it is next; it is with the queue; nobody consumes', async () => {
+  test('QUEUED: no worker serves its pool, it is next, all slots are taken, it is dispatched, or no worker consumes', async () => {
     const task = await on.build.task({ pool: 'gpu', ranked_at: ago(5) });
     expect(await why(task.task_id)).toMatchObject({
       code: 'no_worker',
@@ -177,13 +177,13 @@ describe('P10: a task', () => {
     expect(await why(worker.worker_id)).toMatchObject({ kind: 'worker', code: 'not_consuming' });
   });
 
-  test('QUEUED with a limit on its wait: when that is over', async () => {
+  test('QUEUED with a queue timeout: the answer says when it expires', async () => {
     const expires = new Date(Date.now() + 60_000);
     const task = await on.build.task({ queue_timeout_seconds: 60, queue_expires_at: expires });
     expect(await why(task.task_id)).toMatchObject({ facts: { queue_expires_at: expires.toISOString() } });
   });
 
-  test('RETRYING: until when, and after what; a limited tool said so itself', async () => {
+  test('RETRYING: the answer says until when and after which failure, or that a limited tool set the time', async () => {
     const available_at = new Date(Date.now() + 30_000);
     const retrying = { state: 'RETRYING', available_at, retry_count: 1, attempt: 1 } as const;
     const failed = await on.build.task({ ...retrying, reason: 'tool_exit:1' });
@@ -196,7 +196,7 @@ describe('P10: a task', () => {
     expect(await why(limited.task_id)).toMatchObject({ code: 'tool_limited', again_at: available_at.toISOString() });
   });
 
-  test('RUNNING, on a worker that lives or is silent', async () => {
+  test('RUNNING: on a worker that lives or is silent', async () => {
     const task = await on.build.runningTask({ lease_expires_at: new Date(Date.now() + 4_000) });
     expect(await why(task.task_id)).toMatchObject({
       code: 'running',
@@ -209,7 +209,7 @@ describe('P10: a task', () => {
     expect(await why(task.worker_id!)).toMatchObject({ code: 'worker_silent', state: 'UNHEALTHY' });
   });
 
-  test('ended: why, and what a hand may do', async () => {
+  test('FAILED: the answer says that an operator may retry it', async () => {
     const task = await on.build.task({ state: 'FAILED', reason: 'same_failure_twice', attempt: 2 });
     expect(await why(task.task_id)).toMatchObject({ code: 'failed', again_when: 'when an operator retries it' });
   });
@@ -225,7 +225,7 @@ describe('P10: a patch and its gates', () => {
     tree_id: `tree of ${patch_id}`,
   });
 
-  test('STAGED: its place in line, as its task tells it too', async () => {
+  test('STAGED: the answer gives its place in the landing queue, for its task too', async () => {
     const patch = await on.build.patch();
     await view([]);
     expect(await why(patch.patch_id)).toMatchObject({
@@ -250,7 +250,7 @@ describe('P10: a patch and its gates', () => {
     });
   });
 
-  test('STAGED: the target is paused, its policy is broken, its tip is red', async () => {
+  test('STAGED: the target’s tip is red, its policy is invalid, or it is paused', async () => {
     const patch = await on.build.patch();
     await view([at(patch.patch_id, 'queued')], { gate: 'unit', gate_id: 'gate_x', outcome: 'red' });
     expect(await why(patch.patch_id)).toMatchObject({ code: 'red_tip', facts: { gate: 'unit' } });
@@ -263,7 +263,7 @@ describe('P10: a patch and its gates', () => {
     expect(await why('app@main')).toMatchObject({ code: 'target_landing' });
   });
 
-  test('under test: nobody offers gate slots, all are taken, it is with the queue, it runs', async () => {
+  test('under test: no worker offers gate slots, all are taken, the gate is dispatched, or it runs', async () => {
     const patch = await on.build.patch();
     await view([at(patch.patch_id, 'testing')]);
     const gate = await on.build.gate({
@@ -285,7 +285,7 @@ describe('P10: a patch and its gates', () => {
     });
   });
 
-  test('PENDING, APPLIED, stopped: what comes next', async () => {
+  test('PENDING, APPLIED, QUARANTINED or BLOCKED: the answer says what comes next', async () => {
     const pending = await on.build.patch({ state: 'PENDING', staged_at: null });
     expect(await why(pending.patch_id)).toMatchObject({ code: 'not_built' });
     expect(await why((await on.build.patch({ state: 'APPLIED' })).patch_id)).toMatchObject({ code: 'to_verify' });
@@ -298,7 +298,7 @@ describe('P10: a patch and its gates', () => {
 });
 
 describe('P10: a run, a worker, a tool', () => {
-  test('a run says what most of its tasks wait for; while one runs, it does not wait', async () => {
+  test('a run waits for what most of its tasks wait for; while one of them runs, the run is running', async () => {
     const run = await on.build.run({ tasks_total: 3 });
     await on.build.task({ run_id: run.run_id, pool: 'gpu' });
     await on.build.task({ run_id: run.run_id, pool: 'gpu' });
@@ -314,7 +314,7 @@ describe('P10: a run, a worker, a tool', () => {
     expect(await why(run.run_id)).toMatchObject({ code: 'running' });
   });
 
-  test('INITIALIZING: it reads its target, or waits for those whose place it takes', async () => {
+  test('an INITIALIZING run reads its target, or waits for the runs that it supersedes', async () => {
     const run = await on.build.run({ state: 'INITIALIZING' });
     expect(await why(run.run_id)).toMatchObject({ code: 'run_initializing' });
     const key = { concurrency_key: 'k', concurrency_max: 1 };
@@ -323,7 +323,7 @@ describe('P10: a run, a worker, a tool', () => {
     expect(await why(newer.run_id)).toMatchObject({ code: 'run_supersedes', facts: { runs: [older.run_id] } });
   });
 
-  test('a worker: idle, draining, dead; a tool that takes work, and one whose next task is the probe', async () => {
+  test('a worker is idle, draining or dead; a tool is ready, or its next task is the probe', async () => {
     const worker = await on.build.worker();
     expect(await why(worker.worker_id)).toMatchObject({ code: 'idle' });
     await on.db.database.query(sql`update workers set draining = true`);
@@ -336,7 +336,7 @@ describe('P10: a run, a worker, a tool', () => {
     expect(await why('agent')).toMatchObject({ code: 'tool_probe' });
   });
 
-  test('what nobody knows is an error that says what may be asked for', async () => {
+  test('an unknown id is entity.not_found', async () => {
     for (const id of ['task_00000000000000000000000000', 'nothing', 'brk_00000000000000000000000000']) {
       await expect(why(id)).rejects.toMatchObject({ code: 'entity.not_found' });
     }

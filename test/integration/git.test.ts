@@ -58,7 +58,7 @@ describe('a commit', () => {
 });
 
 describe('a mirror', () => {
-  test('a branch that becomes a folder, and back again, is fetched under its new name', async () => {
+  test('a branch that is replaced by a folder of branches, and back, is fetched under its new name', async () => {
     await git.git(['push', '--quiet', 'origin', 'main:feature']);
     await git.mirror.fetchTip('feature');
     await git.git(['push', '--quiet', 'origin', ':feature']);
@@ -69,7 +69,7 @@ describe('a mirror', () => {
     expect((await git.mirror.fetchTip('feature')).commit).toBe(await git.tip());
   });
 
-  test('gathers its packs while others work in it; killed in the middle it is whole, and the next time goes on', async () => {
+  test('maintenance repacks a mirror while other processes use it; killed in between it leaves the mirror intact, and the next one goes on', async () => {
     const { mirror } = git;
     for (let n = 0; n < 25; n += 1) {
       await git.push({ n: `${n}` });
@@ -79,14 +79,14 @@ describe('a mirror', () => {
     const landed = await writeObject(mirror, 'blob', Buffer.from('24'));
     const before = await sizeOfMirror(mirror.dir);
     expect(before.packs).toBeGreaterThan(20);
-    // Mirrors of other processes, which use it for nothing else: to them it is idle.
+    // Mirror objects as other processes have them; they run nothing else, so the mirror is idle to them.
     const open = () => new Mirror({ git: mirror.git, root: join(git.folder, 'mirrors'), url: git.remote });
     const [keeper, second, another] = [open(), open(), open()];
     const abort = new AbortController();
     const killed = maintainMirror(keeper, abort.signal);
     setTimeout(() => abort.abort(), 30);
     await killed.catch(() => {});
-    // What a process that was killed leaves behind.
+    // Locks that a killed process leaves behind.
     await writeFile(join(mirror.dir, 'objects', 'pack', 'multi-pack-index.lock'), '');
     await writeFile(
       join(mirror.dir, 'sluice-tmp', 'maintenance.lock'),
@@ -95,7 +95,7 @@ describe('a mirror', () => {
     const never = new AbortController().signal;
     // The lock of a dead process is removed first.
     expect(await maintainMirror(keeper, never)).toBe('nothing');
-    // Of two processes of one machine one does it.
+    // Only one of two processes on one machine does the maintenance.
     const writing = Array.from({ length: 600 }, (_, n) =>
       writeObject(mirror, 'blob', Buffer.from(`while it runs ${n}`)),
     );
@@ -108,7 +108,7 @@ describe('a mirror', () => {
     for (const id of await Promise.all(writing))
       expect(await another.longLived.info(id)).toMatchObject({ type: 'blob' });
     expect((await sizeOfMirror(mirror.dir)).packs).toBeLessThan(10);
-    // Of so many loose objects those that have landed are removed, if that is not done yet; a dead lock may be in the way once more.
+    // Remove loose objects that have landed, if not done yet. Twice, because a dead lock may use up the first call.
     for (let n = 0; n < 2; n += 1) await maintainMirror(keeper, never);
     const isUnlanded = async (id: string) =>
       (await readdir(join(mirror.dir, 'unlanded', id.slice(0, 2)))).includes(id.slice(2));
@@ -119,7 +119,7 @@ describe('a mirror', () => {
     another.close();
   });
 
-  test('is made in the object format of its remote', async () => {
+  test('a mirror has the object format of its remote', async () => {
     const remote = join(git.folder, 'sha256.git');
     await git.git(['init', '--quiet', '--bare', '--object-format=sha256', '--initial-branch=main', remote], git.folder);
     const clone = join(git.folder, 'sha256');
@@ -143,7 +143,7 @@ describe('a mirror', () => {
     mirror.close();
   });
 
-  test('asked for many times at once before it is there, it is made once and stays', async () => {
+  test('a mirror that is fetched many times at once before it exists is made once', async () => {
     const make = () => new Mirror({ git: git.mirror.git, root: join(git.folder, 'fresh'), url: git.remote });
     const mirrors = [make(), make(), make()];
     const tips = await Promise.all(mirrors.flatMap((mirror) => [mirror.fetchTip('main'), mirror.fetchTip('main')]));
@@ -152,7 +152,7 @@ describe('a mirror', () => {
     for (const mirror of mirrors) mirror.close();
   });
 
-  test('reads the tip, and reads it again after a push, also behind the lock of a git that died', async () => {
+  test('a fetch reads the new tip after a push, even behind the ref lock of a git process that died', async () => {
     const first = await git.mirror.fetchTip('main');
     expect(first.commit).toBe(await git.tip());
     const pushed = await git.push({ 'new.txt': 'x\n' });
@@ -164,13 +164,13 @@ describe('a mirror', () => {
     expect((await git.mirror.fetchTip('main')).commit).toBe(pushed);
   });
 
-  test('what was made here and has landed is not fetched: it moves to what slots may read', async () => {
+  test('objects that were made here and have landed are not fetched, and become readable for slots', async () => {
     const { commit: tip } = await git.mirror.fetchTip('main');
     const one = await commitOn(tip, { 'one.txt': '1\n' });
     const two = await commitOn(one.commit, { 'two.txt': '2\n' });
     await git.mirror.askRemote({ args: ['push', '--quiet', '--', git.remote, `${two.commit}:refs/heads/main`] });
     expect(await git.mirror.fetchTip('main')).toEqual({ commit: two.commit, tree: two.tree });
-    // Without the folder of what has not landed.
+    // Read without the folder of unlanded objects.
     const { dir: gitDir } = git.mirror;
     const landed = await git.mirror.git.text({
       gitDir,
@@ -191,14 +191,14 @@ describe('a mirror', () => {
     await expect(gone.fetchTip('main')).rejects.toMatchObject({ code: 'repository.unreadable' });
   });
 
-  test('a branch whose name ends like another does not speak for it', async () => {
+  test('a branch whose name ends in another branch’s ref is not taken for that branch', async () => {
     const tip = await git.tip();
     await git.git(['commit', '--quiet', '--allow-empty', '--message', 'impostor']);
     await git.git(['push', '--quiet', 'origin', 'HEAD:refs/heads/a/refs/heads/main']);
     expect((await git.mirror.fetchTip('main')).commit).toBe(tip);
   });
 
-  test('several processes’ worth of fetches at once do not disturb each other', async () => {
+  test('concurrent fetches by several mirrors of one folder do not disturb each other', async () => {
     await git.mirror.fetchTip('main');
     await git.push({ 'x.txt': 'x\n' });
     const { Mirror } = await import('../../src/git/mirror.ts');
@@ -210,7 +210,7 @@ describe('a mirror', () => {
     expect(new Set(tips.map(({ commit }) => commit))).toEqual(new Set([await git.tip()]));
   });
 
-  test('no configuration of the user or the system is read', async () => {
+  test('git does not read the configuration of the user', async () => {
     await mkdir(join(git.folder, 'git-home'), { recursive: true });
     await writeFile(join(git.folder, 'git-home', '.gitconfig'), '[core]\n\thooksPath = /evil\n[alias]\n\tx = y\n');
     const config = await git.mirror.git.text({ args: ['config', '--list', '--show-origin'] });
@@ -219,7 +219,7 @@ describe('a mirror', () => {
 });
 
 describe('a diff becomes a tree', () => {
-  test('exactly, whatever it holds, and a commit with an id that any machine gets again', async () => {
+  test('a diff with every kind of change gives the tree of the commit, and so does the diff made from that tree', async () => {
     const { commit: base } = await git.mirror.fetchTip('main');
     const odd: Files = {
       'a.txt': null,
@@ -246,7 +246,7 @@ describe('a diff becomes a tree', () => {
     });
   });
 
-  test('whole files: written, replaced, removed, a folder for a file', async () => {
+  test('whole files are written, replaced and removed; removing a missing file is refused', async () => {
     const { commit: base } = await git.mirror.fetchTip('main');
     const { tree } = await commitOn(base, { 'a.txt': null, 'dir/b.txt': 'B\n', 'new/c.txt': 'c\n' });
     const paths = (await changedPaths(git.mirror, base, tree)).map(({ path, mode }) => [path, mode]);
@@ -262,7 +262,7 @@ describe('a diff becomes a tree', () => {
 });
 
 describe('a change is put on a tip', () => {
-  test('merged with what came since, no checkout', async () => {
+  test('a change is merged with newer commits without a checkout', async () => {
     const { commit: base } = await git.mirror.fetchTip('main');
     const ours = await commitOn(base, { 'a.txt': '1\n2\n3\n4\n5\n6\n7\n8\nNINE\n' });
     const tip = await git.push({ 'a.txt': 'ONE\n2\n3\n4\n5\n6\n7\n8\n9\n' });
@@ -273,7 +273,7 @@ describe('a change is put on a tip', () => {
     expect(content).toBe('ONE\n2\n3\n4\n5\n6\n7\n8\nNINE');
   });
 
-  test('the merge attributes of the tip hold: -merge and binary conflict, union unites', async () => {
+  test('the merge attributes of the tip apply: -merge and binary files conflict, union files are merged', async () => {
     const lines = Array.from({ length: 20 }, (_, n) => `${n}\n`).join('');
     const attributes = 'app.lock -merge\n*.gen binary\n';
     const before = { '.gitattributes': attributes, 'sub/.gitattributes': 'LOG merge=union\n' };
@@ -319,7 +319,7 @@ describe('a change is put on a tip', () => {
     expect(evidence.hunks['dir/b.txt']).toMatch(/<<<<<<<[\s\S]*theirs[\s\S]*ours[\s\S]*>>>>>>>/);
   });
 
-  test('a base that a force-push removed brings nothing of it back', async () => {
+  test('a change on a base that a force-push removed brings no removed content back', async () => {
     const leaked = await git.push({ leaked: 'key\n' });
     await git.mirror.fetchTip('main');
     const ours = await commitOn(leaked, { 'new.txt': 'fine\n' });
@@ -330,7 +330,7 @@ describe('a change is put on a tip', () => {
     const merged = await mergeChange(git.mirror, { tip: tip.commit, base: leaked, ...ours });
     const paths = await changedPaths(git.mirror, tip.tree, (merged as { tree: string }).tree);
     expect(paths.map(({ path }) => path)).toEqual(['new.txt']);
-    // What needs the removed commit cannot land.
+    // A change that needs the removed commit cannot land.
     const needs = await commitOn(leaked, { leaked: 'key 2\n' });
     expect(await mergeChange(git.mirror, { tip: tip.commit, base: leaked, ...needs })).toMatchObject({
       ok: false,
@@ -338,7 +338,7 @@ describe('a change is put on a tip', () => {
     });
   });
 
-  test('pinned paths of the tip lie over a candidate: changed ones go back, added ones go', async () => {
+  test('pinned paths of a candidate are replaced by those of the tip: changed files are restored, added ones removed', async () => {
     const tip = await git.push({ 'test/one.sh': 'old\n' });
     await git.mirror.fetchTip('main');
     const { tree } = await commitOn(tip, { 'test/one.sh': 'new\n', 'test/two.sh': 'x\n', 'code.txt': 'c\n' });
@@ -353,7 +353,7 @@ describe('a change is put on a tip', () => {
 });
 
 describe('P4: a push is compare-and-swap', () => {
-  test('moves the branch from where it was, and says so when it is repeated', async () => {
+  test('a push moves the branch from the expected tip, and a repeated push reports success too', async () => {
     const { commit: oldTip } = await git.mirror.fetchTip('main');
     const { commit: newCommit } = await commitOn(oldTip, { 'x.txt': 'x\n' });
     const push = { branch: 'main', oldTip, newCommit };
@@ -362,7 +362,7 @@ describe('P4: a push is compare-and-swap', () => {
     expect(await pushByCompareAndSwap(git.mirror, push)).toEqual({ kind: 'pushed' });
   });
 
-  test('somebody else’s push is not lost', async () => {
+  test('a push after another committer’s reports that the branch moved, and does not overwrite it', async () => {
     const { commit: oldTip } = await git.mirror.fetchTip('main');
     const { commit: newCommit } = await commitOn(oldTip, { 'x.txt': 'x\n' });
     const theirs = await git.push({ 'theirs.txt': 'y\n' });
@@ -370,7 +370,7 @@ describe('P4: a push is compare-and-swap', () => {
     expect(await git.tip()).toBe(theirs);
   });
 
-  test('what is no fast-forward is never asked for', async () => {
+  test('a push that is not a fast-forward is never sent', async () => {
     const oldTip = await git.push({ 'x.txt': 'x\n' });
     await git.mirror.fetchTip('main');
     const aside = await commitOn(`${oldTip}^`.replace(/.*/, await git.git(['rev-parse', `${oldTip}^`])), {
@@ -384,7 +384,7 @@ describe('P4: a push is compare-and-swap', () => {
     expect(await git.tip()).toBe(oldTip);
   });
 
-  test('a remote that says no is quoted', async () => {
+  test('a refused push returns the remote’s message', async () => {
     const hook = join(git.remote, 'hooks', 'pre-receive');
     await writeFile(hook, '#!/bin/sh\necho "main is protected" >&2\nexit 1\n');
     await chmod(hook, 0o755);

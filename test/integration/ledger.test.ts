@@ -23,7 +23,7 @@ const on = ledgerCase();
 const taskState = async (id: string) => (await on.db.daos.tasks.get(id)).state;
 
 describe('P2: a transition', () => {
-  test('moves by compare-and-set and leaves an audit row in the same transaction', async () => {
+  test('a transition moves a row by compare-and-set and writes an audit row in the same transaction', async () => {
     const { run_id } = await on.build.run();
     const move = {
       kind: 'run',
@@ -33,7 +33,7 @@ describe('P2: a transition', () => {
       actor: 'ada',
     } as const;
     expect(await on.write((tx) => transition(tx, move))).toMatchObject([{ id: run_id, from_state: 'RUNNING' }]);
-    // Losing the race is a normal answer.
+    // A lost race returns no row; it is not an error.
     expect(await on.write((tx) => transition(tx, move))).toEqual([]);
     const audit = await on.db.daos.transitions.findByEntity(run_id);
     expect(audit).toMatchObject([
@@ -41,7 +41,7 @@ describe('P2: a transition', () => {
     ]);
   });
 
-  test('rolled back, it leaves neither the state nor the audit row', async () => {
+  test('a transition that is rolled back leaves neither the state nor the audit row', async () => {
     const { run_id } = await on.build.run();
     const failing = on.write(async (tx) => {
       await transition(tx, { kind: 'run', from: ['RUNNING'], to: 'PAUSED', rows: toRows([run_id]), actor: 'x' });
@@ -71,7 +71,7 @@ describe('P2: a transition', () => {
     expect(on.db.wakeUps.toSorted()).toEqual([`cancel:${tasks[1]!.task_id}`, 'dispatch', 'roll-up']);
   });
 
-  test('refuses an edge that the lifecycle does not have, naming both states', async () => {
+  test('an edge that the lifecycle does not have is refused, naming both states', async () => {
     const move = { kind: 'patch', from: ['PENDING'], to: 'VERIFIED', rows: toRows(['x']), actor: 'x' } as const;
     await expect(on.write((tx) => transition(tx, move))).rejects.toMatchObject({
       code: 'state.illegal_edge',
@@ -79,7 +79,7 @@ describe('P2: a transition', () => {
     });
   });
 
-  test('of twenty that race for one row, exactly one wins', async () => {
+  test('of twenty transitions that race for one row exactly one wins', async () => {
     const { run_id } = await on.build.run();
     const racers = Array.from({ length: 20 }, () =>
       on.write((tx) =>
@@ -90,7 +90,7 @@ describe('P2: a transition', () => {
     expect(await on.db.daos.transitions.findByEntity(run_id)).toHaveLength(1);
   });
 
-  test('two batches over the same rows in opposite order do not deadlock for good', async () => {
+  test('two batches over the same rows in opposite order both complete', async () => {
     const ids = (await Promise.all(Array.from({ length: 10 }, () => on.build.run()))).map(({ run_id }) => run_id);
     const move = (rows: string[]) =>
       on.write((tx) =>
@@ -100,7 +100,7 @@ describe('P2: a transition', () => {
     expect(one.length + two.length).toBe(10);
   });
 
-  test('reasons with NUL and lone surrogates are stored', async () => {
+  test('a reason with NUL or a lone surrogate is cleaned and stored', async () => {
     const { run_id } = await on.build.run();
     const rows = [{ id: run_id, reason: 'a\0b\ud800', detail: { text: '\0' } }];
     await on.write((tx) => transition(tx, { kind: 'run', from: ['RUNNING'], to: 'FAILED', rows, actor: 'x' }));
@@ -109,7 +109,7 @@ describe('P2: a transition', () => {
 });
 
 describe('P5: the fence', () => {
-  test('a claim raises the attempt; the same message claims nothing twice', async () => {
+  test('a claim raises the attempt, and the same message cannot claim again', async () => {
     const task = await on.build.dispatchedTask();
     const { worker_id } = await on.build.worker();
     const [claimed] = await on.write((tx) => claimTasks(tx, [claimOf(task.task_id, worker_id)]));
@@ -118,14 +118,14 @@ describe('P5: the fence', () => {
     expect(await on.db.daos.tasks.get(task.task_id)).toMatchObject({ state: 'RUNNING', worker_id, attempt: 1 });
   });
 
-  test('an old message of a task that was dispatched again claims nothing', async () => {
+  test('a message of an older dispatch claims nothing', async () => {
     const task = await on.build.dispatchedTask({ dispatch: 2 });
     const { worker_id } = await on.build.worker();
     expect(await on.write((tx) => claimTasks(tx, [claimOf(task.task_id, worker_id, 1)]))).toEqual([undefined]);
     expect(await taskState(task.task_id)).toBe('QUEUED');
   });
 
-  test('the ending of a stale attempt is refused whole; the one of the newest is taken once', async () => {
+  test('the ending of a stale attempt is refused; the ending of the newest is accepted once', async () => {
     const task = await on.build.runningTask({ attempt: 2 });
     expect(await on.write((tx) => endAttempts(tx, [attemptEnd(task.task_id)]))).toEqual([false]);
     expect(await taskState(task.task_id)).toBe('RUNNING');
@@ -152,7 +152,7 @@ describe('P5: the fence', () => {
     expect(await on.write((tx) => claimTasks(tx, [claimOf(task.task_id, worker_id)]))).toEqual([undefined]);
   });
 
-  test('group commit: a hundred claims of one moment each get their own answer', async () => {
+  test('group commit: each of a hundred concurrent claims gets its own answer', async () => {
     const { worker_id } = await on.build.worker();
     const run = await on.build.run();
     const { workstream_id } = await on.build.workstream({ run_id: run.run_id });
@@ -170,7 +170,7 @@ describe('how an attempt ends', () => {
   const failure = (kind: 'retryable' | 'fatal' | 'interrupted') =>
     ({ kind: 'failed', failure: kind, reason: 'why', evidence: { text: 'x' } }) as const;
 
-  test('with a patch: STAGED, its bytes as they were, the task VALIDATING', async () => {
+  test('an attempt with a patch stages it with unchanged bytes and makes its task VALIDATING', async () => {
     const { task_id } = await on.build.runningTask();
     const patch = newPatch();
     await on.write((tx) => endAttempts(tx, [end(task_id, { kind: 'patch', patch, mayRetry: true })]));
@@ -191,14 +191,14 @@ describe('how an attempt ends', () => {
     ]);
   });
 
-  test('a patch on record whose task never made anything of it is EXPIRED', async () => {
+  test('a recorded patch whose task ended without building it is EXPIRED', async () => {
     const { task_id } = await on.build.task({ state: 'CANCELLED', reason: 'dependency_failed' });
     const { patch_id } = await on.build.patch({ task_id, state: 'PENDING' });
     await on.write(rollUp);
     expect(await on.db.daos.patches.get(patch_id)).toMatchObject({ state: 'EXPIRED', reason: 'dependency_failed' });
   });
 
-  test('quarantined: a tool tries again with the evidence, a ready-made patch fails at once', async () => {
+  test('after a quarantine the task of a tool is retried with the evidence, and a ready-made patch fails at once', async () => {
     const refusal = { reason: 'out_of_scope', evidence: { paths: ['x'] } };
     const tool = await on.build.runningTask();
     const ready = await on.build.runningTask();
@@ -216,7 +216,7 @@ describe('how an attempt ends', () => {
     expect(await taskState(ready.task_id)).toBe('FAILED');
   });
 
-  test('a retryable failure uses a retry, a fatal one none, an interruption neither', async () => {
+  test('a retryable failure uses a retry, a fatal one FAILS the task, an interruption requeues it without using a retry', async () => {
     const [a, b, c] = [await on.build.runningTask(), await on.build.runningTask(), await on.build.runningTask()];
     await on.write((tx) =>
       endAttempts(tx, [
@@ -235,7 +235,7 @@ describe('how an attempt ends', () => {
     expect(await taskState(a.task_id)).toBe('QUEUED');
   });
 
-  test('dependants go on when the last dependency completes, each edge counted once', async () => {
+  test('a dependant is queued when its last dependency completes, and each edge counts once', async () => {
     const { workstream_id } = await on.build.workstream();
     const [a, b] = [await on.build.runningTask({ workstream_id }), await on.build.runningTask({ workstream_id })];
     const child = await on.build.task({ workstream_id, state: 'BLOCKED', open_dependencies: 2 });
@@ -249,7 +249,7 @@ describe('how an attempt ends', () => {
 });
 
 describe('cancel', () => {
-  test('a run is FAILED as cancelled, with everything of it that has not ended', async () => {
+  test('a cancelled run is FAILED, and its live tasks and patches end with it', async () => {
     const task = await on.build.runningTask();
     const patch = await on.build.patch({
       task_id: (await on.build.task({ workstream_id: task.workstream_id, state: 'VALIDATING' })).task_id,
@@ -263,11 +263,11 @@ describe('cancel', () => {
     });
     expect(await taskState(task.task_id)).toBe('CANCELLED');
     expect(await on.db.daos.patches.get(patch.patch_id)).toMatchObject({ state: 'EXPIRED', reason: 'cancelled' });
-    // A worker that did not hear of it is refused.
+    // A worker that missed the cancel is refused.
     expect(await on.write((tx) => endAttempts(tx, [attemptEnd(task.task_id)]))).toEqual([false]);
   });
 
-  test('while a patch is between intent and verification it is refused and may be tried again', async () => {
+  test('a cancel is refused as retryable while a patch is between intent and verification', async () => {
     const patch = await on.build.patch({ intent_id: 'intent_1' });
     const code = { code: 'run.landing', retryable: true };
     await expect(on.write((tx) => cancelRun(tx, patch.run_id!, { actor: 'ada' }))).rejects.toMatchObject(code);
@@ -276,7 +276,7 @@ describe('cancel', () => {
     });
   });
 
-  test('what has ended stays as it is', async () => {
+  test('a run that has ended cannot be cancelled, and unknown ids are not found', async () => {
     const { run_id } = await on.build.run({ state: 'COMPLETED' });
     await expect(on.write((tx) => cancelRun(tx, run_id, { actor: 'ada' }))).rejects.toMatchObject({
       code: 'state.changed',
@@ -291,7 +291,7 @@ describe('cancel', () => {
 });
 
 describe('roll-up', () => {
-  test('endings count once, upwards, and the run ends when nothing can move', async () => {
+  test('a roll-up counts each ending once, and the run ends with its last task', async () => {
     const run = await on.build.run({ workstreams_total: 2, tasks_total: 3 });
     const one = await on.build.workstream({ run_id: run.run_id, tasks_total: 2 });
     const two = await on.build.workstream({ run_id: run.run_id, tasks_total: 1, critical: false });
@@ -315,7 +315,7 @@ describe('roll-up', () => {
     expect((await on.db.daos.workstreams.get(two.workstream_id)).state).toBe('FAILED');
   });
 
-  test('workstreams wait for each other; behind a failed one they are abandoned with their tasks', async () => {
+  test('a workstream starts after the one it depends on, and is ABANDONED with its tasks if that one fails', async () => {
     const run = await on.build.run({ state: 'INITIALIZING', workstreams_total: 4, tasks_total: 4 });
     const make = async (open_dependencies: number) => {
       const workstream = await on.build.workstream({ run_id: run.run_id, state: 'PENDING', open_dependencies });
@@ -359,7 +359,7 @@ describe('workers', () => {
       sql`update workers set last_heartbeat = now() - make_interval(secs => ${seconds}::float8) where worker_id = ${workerId}`,
     );
 
-  test('a heartbeat renews the leases of what is held and tells what is', async () => {
+  test('a heartbeat renews the leases of held tasks and returns the ones that the worker still holds', async () => {
     const task = await on.build.runningTask({ lease_expires_at: new Date(Date.now() - 1_000) });
     const workerId = task.worker_id!;
     const held = await on.write((tx) =>
@@ -372,7 +372,7 @@ describe('workers', () => {
     expect((await on.db.daos.workers.get(workerId)).state).toBe('IDLE');
   });
 
-  test('silence makes UNHEALTHY, then DEAD; what it held goes back without a retry used', async () => {
+  test('a silent worker is UNHEALTHY, then DEAD; its task is requeued without using a retry, and its gate is lost', async () => {
     const task = await on.build.runningTask({ lease_expires_at: new Date(Date.now() - 1_000) });
     const gate = await on.build.gate({
       state: 'RUNNING',
@@ -397,7 +397,7 @@ describe('workers', () => {
     ).toBeUndefined();
   });
 
-  test('a worker that comes back in time is well again', async () => {
+  test('an UNHEALTHY worker whose heartbeat comes in time is IDLE again', async () => {
     const { worker_id } = await on.build.worker();
     await silentFor(worker_id, 3);
     await on.write((tx) => reapWorkers(tx, TIMES));
@@ -405,7 +405,7 @@ describe('workers', () => {
     expect((await on.db.daos.workers.get(worker_id)).state).toBe('IDLE');
   });
 
-  test('nobody who lives is reaped', async () => {
+  test('a living worker is not reaped', async () => {
     await on.build.runningTask();
     expect(await on.write((tx) => reapWorkers(tx, TIMES))).toEqual({ unhealthy: 0, dead: 0, tasks: 0, gates: 0 });
   });
@@ -456,13 +456,13 @@ describe('gates and landing', () => {
     proofs: [{ tree, digest: 'digest', gate: 'unit', tolerance: { reds, excusedFromMs, excusedBeforeMs } }],
   });
 
-  test('one live execution a (tree, digest): a second request joins it', async () => {
+  test('one execution per (tree, digest) is live: a second request starts none', async () => {
     const { patch_id } = await on.build.patch();
     expect(await on.write((tx) => requestGate(tx, lease, gateFor(patch_id)))).toBe(true);
     expect(await on.write((tx) => requestGate(tx, lease, gateFor(patch_id)))).toBe(false);
   });
 
-  test('a verdict is written with each ending that decides, and says whether another one decided otherwise', async () => {
+  test('every gate execution that decides writes a verdict, which is flaky if another one decided otherwise', async () => {
     const { patch_id } = await on.build.patch();
     for (const outcome of ['timeout', 'red', 'passed', 'passed', 'red'] as const) await prove(patch_id, outcome);
     const verdicts = await on.db.daos.verdicts.findByTrees(['tree']);
@@ -475,7 +475,7 @@ describe('gates and landing', () => {
     ]);
   });
 
-  test('P3: no intent without a green verdict for the very tree that lands', async () => {
+  test('P3: no intent is opened without a green verdict for the very tree that lands', async () => {
     const { patch_id } = await on.build.patch();
     expect(await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id)))).toBeUndefined();
     await prove(patch_id, 'red');
@@ -492,19 +492,19 @@ describe('gates and landing', () => {
   });
 
   test.each([
-    ['as many as are laid to flakes', ['red', 'red', 'passed'], { reds: 2 }, true],
-    ['one more than are laid to flakes', ['red', 'red', 'passed'], { reds: 1 }, false],
+    ['as many as flakes explain', ['red', 'red', 'passed'], { reds: 2 }, true],
+    ['one more than flakes explain', ['red', 'red', 'passed'], { reds: 1 }, false],
     ['fewer than the greens', ['red', 'passed', 'passed'], {}, true],
     ['as many as the greens', ['red', 'passed'], {}, false],
     ['from before the tip was bad', ['red', 'passed'], { excusedFromMs: FUTURE - 1, excusedBeforeMs: FUTURE }, false],
     [
-      'of a time in which the tip was bad',
+      'from a time in which the tip was bad',
       ['red', 'timeout', 'passed'],
       { excusedBeforeMs: Date.now() + 60_000 },
       true,
     ],
   ] as const)(
-    'P3: reds beside a green, %s; a patch that was staged again begins anew',
+    'P3: reds beside a green, %s: an intent is opened only if they are tolerated; a patch staged again starts afresh',
     async (_, outcomes, tolerance, lands) => {
       const { patch_id } = await on.build.patch();
       for (const outcome of outcomes) await prove(patch_id, outcome);
@@ -519,20 +519,20 @@ describe('gates and landing', () => {
 
   test.each<[string, (patchId: string) => Promise<unknown>]>([
     [
-      'a verdict that no execution stands behind',
+      'a verdict without an execution',
       () =>
         on.db.database.query(sql`
         insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name) values ('tree', 'digest', true, 'gate_forged', 'unit')`),
     ],
     [
-      'the red of an execution made green',
+      'a red verdict made green',
       async (patchId) => {
         await prove(patchId, 'red');
         await on.db.database.query(sql`update gate_verdicts set passed = true`);
       },
     ],
     [
-      'the execution made green with it, but for the seal',
+      'a red verdict and its execution made green, without a seal',
       async (patchId) => {
         await prove(patchId, 'red');
         await on.db.database.query(sql`update test_gates set state = 'PASSED', outcome = null, exit_code = 0`);
@@ -540,14 +540,14 @@ describe('gates and landing', () => {
       },
     ],
     [
-      'an execution that nobody claimed',
+      'an execution claimed by an unknown worker',
       async (patchId) => {
         await prove(patchId, 'passed');
         await on.db.database.query(sql`update test_gates set claimed_by = 'wrk_nobody'`);
       },
     ],
     [
-      'one of a worker that was dead by then',
+      'an execution of a worker that was dead by then',
       async (patchId) => {
         await prove(patchId, 'passed');
         await on.db.database.query(sql`
@@ -555,7 +555,7 @@ describe('gates and landing', () => {
       },
     ],
     [
-      'the green of another tree',
+      'a green verdict of another tree',
       async (patchId) => {
         await prove(patchId, 'passed', 'another tree');
         await on.db.database.query(sql`update gate_verdicts set tree_id = 'tree'`);
@@ -569,7 +569,7 @@ describe('gates and landing', () => {
         await on.db.database.query(sql`update gate_verdicts set seal = ${other}`);
       },
     ],
-  ])('P3: forged, %s lands nothing, and an honest green after it does', async (_what, forge) => {
+  ])('P3: a forgery (%s) opens no intent, and an honest green after it does', async (_what, forge) => {
     const { patch_id } = await on.build.patch();
     await forge(patch_id);
     const intent = intentOf(patch_id, { reds: 1 });
@@ -578,7 +578,7 @@ describe('gates and landing', () => {
     expect(await on.write((tx) => openIntent(tx, { lease, seal }, intent))).toMatch(/^intent_/);
   });
 
-  test('applied, verified, and the task completed in that transaction', async () => {
+  test('a patch whose intent is settled is APPLIED, then VERIFIED, and its task COMPLETED in the same transaction', async () => {
     const { patch_id, task_id } = await on.build.patch();
     await prove(patch_id, 'passed');
     const intentId = (await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id))))!;
@@ -595,7 +595,7 @@ describe('gates and landing', () => {
     expect(await on.db.daos.tasks.get(task_id)).toMatchObject({ state: 'COMPLETED', landed_commit: 'commit' });
   });
 
-  test('cleared, the patch is free and STAGED as it was', async () => {
+  test('a patch under an intent cannot be stopped, and is STAGED as before when the intent is cleared', async () => {
     const { patch_id } = await on.build.patch();
     await prove(patch_id, 'passed');
     const intentId = (await on.write((tx) => openIntent(tx, { lease, seal }, intentOf(patch_id))))!;
@@ -621,7 +621,7 @@ describe('gates and landing', () => {
     expect(await on.db.daos.intents.findOpen('app@main')).toBeUndefined();
   });
 
-  test('of ten that want a lease, one holds it', async () => {
+  test('of ten holders that ask for a lease one gets it', async () => {
     const wants = Array.from({ length: 10 }, (_, i) =>
       on.write((tx) => acquireLease(tx, { name: 'one', holder: `h${i}`, ttlMs: 60_000 })),
     );
@@ -647,7 +647,7 @@ test('events come in commit order: a slow transaction with a lower number is not
   const early = await on.db.daos.transitions.readAfter(start, { limit: 1_000 });
   release();
   await slowWrite;
-  // Other databases of the server have transactions of their own: what is below them all is seen in the end.
+  // Transactions of other databases on the server hold back xmin too, so the events may become visible later.
   const seen = [...early];
   await eventually('both events', async () => {
     seen.push(...(await on.db.daos.transitions.readAfter(seen.at(-1)?.cursor ?? start, { limit: 1_000 })));

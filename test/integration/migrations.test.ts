@@ -44,7 +44,7 @@ test('a step down and up again keeps the rows of the other tables', async () => 
   await assertSchemaCurrent(database);
 });
 
-test('all the way down leaves no table of ours, and all the way up is the same schema again', async () => {
+test('migrating all the way down leaves no table of Sluice, and all the way up gives the same schema again', async () => {
   await migrateDown(database, '0');
   expect(await tables()).toEqual(['sluice_migrations']);
   await migrateUp(database);
@@ -53,7 +53,7 @@ test('all the way down leaves no table of ours, and all the way up is the same s
   expect((await migrationStatus(database)).every(({ executed }) => executed)).toBe(true);
 });
 
-test('two processes that migrate at once do it once', async () => {
+test('two processes that migrate at once apply each migration once', async () => {
   await migrateDown(database, MIGRATIONS.at(-3)!.name);
   const both = await Promise.all([migrateUp(database), migrateUp(database)]);
   expect(both.map((names) => names.length).toSorted()).toEqual([0, 2]);

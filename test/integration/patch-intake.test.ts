@@ -10,7 +10,7 @@ import { readyMadePatch } from '../../src/pipeline/run-task/ready-made-patch.ts'
 import { GitSandbox } from '../support/git-sandbox.ts';
 
 const CASES = 10_000;
-/** So many at once: most of the time git is waited for. */
+/** Inputs in parallel; most of the time is spent waiting for git. */
 const AT_ONCE = 8;
 const SCOPE = ['src/**'];
 const inScope = pathMatcher(SCOPE);
@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(() => git.remove());
 
-/** What somebody might put where a path, a number or a line stood. */
+/** Hostile text to put in place of a path, a number or a line. */
 const poison = fc.constantFrom(
   ...[
     '../../etc/passwd',
@@ -129,7 +129,7 @@ async function takeIn(input: object): Promise<NewPatch | undefined> {
   return ending.patch;
 }
 
-test('ten thousand diffs, generated and mutated: each is refused with a reason or stays inside its scope; nothing crashes, nothing else is written', async () => {
+test('each of 10,000 generated and mutated diffs is refused with a reason or stays inside its scope; nothing crashes and nothing else is written', async () => {
   const before = await git.git(['for-each-ref'], git.remote);
   const beside = (await readdir(git.folder)).toSorted();
   const seen = { taken: 0, refused: 0, unread: 0 };

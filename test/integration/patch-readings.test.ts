@@ -85,7 +85,7 @@ describe('P3: the first folder of a file name is read as git and patch read it',
     expect([patch.refusal, patch.paths]).toEqual([null, paths]);
   });
 
-  test('what can be read two ways is refused until strip says which', async () => {
+  test('a file name that can be read two ways is refused until strip decides', async () => {
     const content = '--- /dev/null\n+++ src/n.c\n@@ -0,0 +1 @@\n+x\n';
     expect((await diff(content)).refusal).toMatchObject({ reason: 'ambiguous_paths' });
     expect((await diff(content, { strip: 1 })).paths).toEqual(['n.c']);
@@ -96,7 +96,7 @@ describe('P3: the first folder of a file name is read as git and patch read it',
 describe('where a hunk belongs', () => {
   const moved = '@@ -4,3 +4,3 @@\n 5\n-6\n+six\n 7\n';
 
-  test('with a base its line is exact: elsewhere it is refused, with the offset', async () => {
+  test('with a base a hunk must fit at its line: one that fits elsewhere is refused with the offset', async () => {
     const refused = await diff(`--- a/src/x.c\n+++ b/src/x.c\n${moved}`, { base: tip });
     expect(refused.refusal).toMatchObject({
       reason: 'does_not_apply',
@@ -104,7 +104,7 @@ describe('where a hunk belongs', () => {
     });
   });
 
-  test('without one an offset is taken and told', async () => {
+  test('without a base a hunk is applied at an offset, which is noted', async () => {
     const patch = await diff(`--- a/src/x.c\n+++ b/src/x.c\n${moved}`);
     expect(patch.notes).toEqual({ offsets: [{ path: 'src/x.c', hunk: 1, line: 3, offset: 1 }] });
     expect(await fileAt(patch, 'src/x.c')).toBe(LINES.replace('6\n', 'six\n'));
@@ -112,7 +112,7 @@ describe('where a hunk belongs', () => {
 });
 
 describe('a git patch that names its blobs is merged as git am -3 does, when no base is given', () => {
-  test('onto the newest commit that has them', async () => {
+  test('the base is the newest commit that has all of the blobs', async () => {
     const sandbox = await begin({ 'n.txt': LINES });
     const old = await sandbox.tip();
     const content = await sandbox.diffOf({ 'n.txt': LINES.replace('3\n', 'three\n') });
@@ -120,13 +120,13 @@ describe('a git patch that names its blobs is merged as git am -3 does, when no 
     await sandbox.push({ 'n.txt': LINES.replace('5\n', 'five\n').replace('1\n', 'one\n') });
     const patch = await takeIn({ format: 'git_patch', content }, { on: sandbox });
     expect(patch.refusal).toBeNull();
-    // Where `other` came, the file was still the old one.
+    // The commit that adds `other` still has the old file, so it is the newest base that fits.
     expect([patch.base_commit === old, patch.notes]).toEqual([false, { base_found: patch.base_commit }]);
     expect(await fileAt(patch, 'other', sandbox)).toBe('x\n');
     expect(await fileAt(patch, 'n.txt', sandbox)).toBe(LINES.replace('3\n', 'three\n'));
   });
 
-  test('by the blobs alone where no commit had all of them together; never by a blob that no commit of the branch had', async () => {
+  test('if no commit has all of the blobs they are merged alone, but never a blob that no commit of the branch has', async () => {
     const sandbox = await begin({ 'n.txt': LINES, 'm.txt': LINES });
     const first = await sandbox.diffOf({ 'n.txt': LINES.replace('3\n', 'three\n') });
     await sandbox.push({ 'n.txt': LINES.replace('5\n', 'five\n').replace('1\n', 'one\n') });
@@ -161,7 +161,7 @@ describe('mail', () => {
     return `${await git.git(['format-patch', '-1', '--stdout'])}\n`;
   };
 
-  test('author, date and message of a single mail are kept; what the caller says wins', async () => {
+  test('author, date and message of a single mail are kept, unless the caller gives others', async () => {
     const content = await mailOf();
     const patch = await diff(content, { base: tip });
     expect(patch).toMatchObject({
@@ -189,7 +189,7 @@ describe('mail', () => {
     expect([crlf.tree_id, crlf.notes]).toEqual([tree_id, { line_ends_converted: ['a.txt'] }]);
   });
 
-  test('a series is one change: an edit and then the deletion, an edit and a rename', async () => {
+  test('a series of mails is one change, even if it edits a file and then deletes or renames it', async () => {
     await git.git(['checkout', '--quiet', '-B', 'series', 'origin/main']);
     await git.write({ 'a.txt': 'one\nTWO\nthree\n', 'src/x.c': LINES.replace('3\n', 'three\n') });
     await git.git(['commit', '--quiet', '--all', '-m', 'edit']);
@@ -215,14 +215,14 @@ test('several commits in one text are applied one after the other; a file that o
   expect((await diff(edit + move, { base: tip })).refusal?.reason).toBe('malformed');
 });
 
-test('a git diff that does not give what its index line says is told', async () => {
+test('a git diff whose result differs from its index line is noted', async () => {
   const whole = await git.diffOf({ 'src/x.c': LINES.replace('2\n', 'two\n').replace('11\n', 'eleven\n') });
   const cut = `${whole.slice(0, whole.lastIndexOf('@@ -'))}`;
   expect((await diff(whole, { base: tip })).notes).toBeNull();
   expect((await diff(cut, { base: tip })).notes).toEqual({ other_than_indexed: ['src/x.c'] });
 });
 
-test('one file in thousands of sections is refused before it costs its size each time', async () => {
+test('a diff with thousands of sections for one large file is refused before it is applied section by section', async () => {
   const sandbox = await begin({ big: 'a\n'.repeat(200_000) });
   const pair = '--- a/big\n+++ b/big\n@@ -1 +1 @@\n-a\n+b\n--- a/big\n+++ b/big\n@@ -1 +1 @@\n-b\n+a\n';
   const patch = await takeIn(
@@ -232,7 +232,7 @@ test('one file in thousands of sections is refused before it costs its size each
   expect(patch.refusal).toMatchObject({ reason: 'malformed', evidence: { path: 'big' } });
 });
 
-test('a mail that a line of its own text has split is refused', async () => {
+test('a mail that is split by a line of its own text is refused', async () => {
   const mail = `From ${'a'.repeat(40)} Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nDate: Mon, 1 Jan 2026 00:00:00 +0000\nSubject: x\n\nFrom joe@example.com Mon Sep 17 00:00:00 2001\nmore\n---\n--- a/a.txt\n+++ b/a.txt\n${EDIT}`;
   expect((await diff(mail, { base: tip })).refusal).toMatchObject({
     reason: 'malformed',
@@ -240,7 +240,7 @@ test('a mail that a line of its own text has split is refused', async () => {
   });
 });
 
-test('a policy that cannot be read does not become the branch’s, approved or not', async () => {
+test('an unreadable policy is refused as policy_invalid, a readable one as protected_path', async () => {
   const write = (content: string) =>
     takeIn({ format: 'inline', files: [{ path: '.sluice.yaml', content }], base: tip });
   expect((await write('gates: [broken')).refusal).toMatchObject({
@@ -250,7 +250,7 @@ test('a policy that cannot be read does not become the branch’s, approved or n
   expect((await write('gates: []\n')).refusal).toMatchObject({ reason: 'protected_path' });
 });
 
-describe('what cannot be a change', () => {
+describe('unusual input', () => {
   test.each([
     ['UTF-16', Buffer.from('\ufeff--- a/a.txt\n', 'utf16le'), 'malformed'],
     ['an absolute name', Buffer.from('--- /dev/null\n+++ /etc/passwd\n@@ -0,0 +1 @@\n+x\n'), 'unsafe_path'],
@@ -259,7 +259,11 @@ describe('what cannot be a change', () => {
       Buffer.from('diff --git a/voilà b/voilà\nnew file mode 100644\n--- /dev/null\n+++ b/voilà\n@@ -0,0 +1 @@\n+x\n'),
       undefined,
     ],
-    ['a new file that is there', Buffer.from('--- /dev/null\n+++ b/a.txt\n@@ -0,0 +1 @@\n+x\n'), 'does_not_apply'],
+    [
+      'a new file that exists already',
+      Buffer.from('--- /dev/null\n+++ b/a.txt\n@@ -0,0 +1 @@\n+x\n'),
+      'does_not_apply',
+    ],
     ['a removal that leaves lines', Buffer.from('--- a/a.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n'), 'does_not_apply'],
     [
       'a text diff of a link',
@@ -267,7 +271,7 @@ describe('what cannot be a change', () => {
       'does_not_apply',
     ],
     [
-      'a removal in the words of svn',
+      'a removal as svn writes it',
       Buffer.from('--- a.txt\t(revision 1)\n+++ a.txt\t(nonexistent)\n@@ -1,3 +0,0 @@\n-one\n-two\n-three\n'),
       'malformed',
     ],
@@ -278,7 +282,7 @@ describe('what cannot be a change', () => {
     expect(patch.refusal?.reason).toBe(reason);
   });
 
-  test('text over a symbolic link becomes a plain file; only the executable bit is inherited', async () => {
+  test('inline text over a symbolic link becomes a plain file', async () => {
     const patch = await takeIn({ format: 'inline', files: [{ path: 'link', content: '# Rules\n' }], base: tip });
     const entry = await git.mirror.text({ args: ['ls-tree', patch.commit_id!, 'link'] });
     expect(entry).toMatch(/^100644 /);
@@ -290,7 +294,7 @@ describe('what cannot be a change', () => {
     expect(await fileAt(await diff(content, { base: tip }), 'a.txt')).toBe('one\nTWO\nthree\n');
   });
 
-  test('content in the place of an LFS pointer, and a changed submodule', async () => {
+  test('content in place of an LFS pointer and an added submodule are refused', async () => {
     const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n';
     const sandbox = await begin({ '.gitattributes': '*.bin filter=lfs\n', 'a.bin': pointer });
     const write = (content: string) =>
@@ -303,7 +307,7 @@ describe('what cannot be a change', () => {
     );
   });
 
-  test('names with a backslash or bytes that are no UTF-8 may be changed where the branch has them, and not be made', async () => {
+  test('a file with a backslash in its name may be changed if the branch has it, but not created', async () => {
     const sandbox = await begin({ 'we\\ird': 'one\n' });
     const edit = (name: string) => `--- "a/${name}"\n+++ "b/${name}"\n@@ -1 +1 @@\n-one\n+two\n`;
     expect(await takeIn({ format: 'git_patch', content: edit('we\\\\ird') }, { on: sandbox })).toMatchObject({

@@ -17,7 +17,7 @@ import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 const hasRedis = await redisIsHere();
 
-/** One suite, both backends: what the rest of Sluice may count on. */
+/** One suite for both backends: the behaviour that the rest of Sluice relies on. */
 function conformance(kind: 'postgres' | 'redis'): void {
   describe(`queues on ${kind}`, () => {
     let redis: TestRedis | undefined;
@@ -44,7 +44,7 @@ function conformance(kind: 'postgres' | 'redis'): void {
     }
     const message = (id: string, dispatch: number, pool: string) => ({ id, dispatch, pool, name: 'tool' });
 
-    test('delivers each message once, to the queue of its pool', async () => {
+    test('each message is delivered once, from the queue of its pool', async () => {
       const seen: Message[] = [];
       const consumer = await consume('tasks.alpha', async (received) => void seen.push(received));
       await publisher.publish('tasks', [message('a', 1, 'alpha'), message('b', 1, 'alpha'), message('c', 1, 'beta')]);
@@ -56,7 +56,7 @@ function conformance(kind: 'postgres' | 'redis'): void {
       await consumer.stop();
     });
 
-    test('a later dispatch of the same task arrives while the first is still being worked on', async () => {
+    test('a later dispatch of a task is delivered while the first is still in progress', async () => {
       const seen: number[] = [];
       let release = (): void => {};
       const held = new Promise<void>((resolve) => {
@@ -74,7 +74,7 @@ function conformance(kind: 'postgres' | 'redis'): void {
       await consumer.stop();
     });
 
-    test('a handler that throws is not delivered again: the ledger decides about retries', async () => {
+    test('a message whose handler throws is not delivered again, because the ledger decides about retries', async () => {
       let deliveries = 0;
       const consumer = await consume('tasks.throws', async () => {
         deliveries += 1;
@@ -87,7 +87,7 @@ function conformance(kind: 'postgres' | 'redis'): void {
       await consumer.stop();
     });
 
-    test('stop waits for what is being delivered', async () => {
+    test('stop waits for the delivery in progress', async () => {
       let done = false;
       let started = false;
       const consumer = await consume('tasks.stop', async () => {
@@ -101,7 +101,7 @@ function conformance(kind: 'postgres' | 'redis'): void {
       expect(done).toBe(true);
     });
 
-    test('what is published after connections were cut, or died without a word, arrives', async () => {
+    test('a message published after connections were cut, or silently died, arrives', async () => {
       const upstream = new URL(redis?.url ?? databaseUrl);
       const proxy = await TcpProxy.start(Number(upstream.port));
       const through = (url: string): string => proxy.through(url);
@@ -114,7 +114,7 @@ function conformance(kind: 'postgres' | 'redis'): void {
       const seen: string[] = [];
       const consumer = await consume('tasks.broken', async ({ id }) => void seen.push(id));
       const arrives = async (id: string): Promise<void> => {
-        // As the dispatcher does: what is refused is sent again, under another number.
+        // Resend a refused message under another number, as the dispatcher does.
         await eventually(`${id} to be taken`, () =>
           sender.publish('tasks', [message(id, Date.now(), 'broken')]).then(
             () => true,
@@ -157,8 +157,8 @@ conformance('postgres');
 if (hasRedis) {
   conformance('redis');
 
-  describe('Redis that goes away', () => {
-    test('P1: what it refuses waits in the ledger again at once, under a number that makes a late message old', async () => {
+  describe('a Redis that fails', () => {
+    test('P1: a task that Redis refuses waits in the ledger again at once, and a late message of that dispatch claims nothing', async () => {
       const redis = await startRedis();
       atTheEnd(() => redis.stop());
       const { daos, ledger } = await createTestDatabase();
@@ -190,7 +190,7 @@ if (hasRedis) {
       expect((await daos.tasks.get(task_id)).dispatch).toBeGreaterThan(1);
     });
 
-    test('P1: what it neither takes nor refuses in time may still arrive, and is left to be claimed', async () => {
+    test('P1: a task that Redis neither takes nor refuses in time stays dispatched, because its message may still arrive', async () => {
       const redis = await startRedis();
       atTheEnd(() => redis.stop());
       const proxy = await TcpProxy.start(Number(new URL(redis.url).port));
@@ -218,7 +218,7 @@ if (hasRedis) {
       }
     });
 
-    test('P1: flushed in the middle of a run and stopped for a while, it costs time and no work', async () => {
+    test('P1: a Redis flushed in the middle of a run and stopped for a while costs time but no work', async () => {
       const git = await GitSandbox.create();
       const redis = await startRedis();
       atTheEnd(() => redis.stop());
@@ -228,7 +228,7 @@ if (hasRedis) {
       await eventually('a running task', async () => (await sluice.deps.daos.tasks.findByState('RUNNING'))[0]);
       await redis.client.flushall();
       await redis.kill();
-      // Submitting still answers while Redis is down; readiness and the board say what is missing.
+      // While Redis is down runs can be submitted, and readiness and the board report the outage.
       const second = await sluice.client.runs.submit(specOf(git.remote, [shell('late', 'echo late > late.txt')]));
       expect(await (await fetch(`${sluice.url}/readyz`)).json()).toMatchObject({
         checks: { queue: { code: 'queue.unreachable' } },

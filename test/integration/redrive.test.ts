@@ -16,7 +16,7 @@ const on = ledgerCase();
 const ORDER = { actor: 'ada', reason: 'the remote is back' };
 const failed = { kind: 'failed', failure: 'fatal', reason: 'tool_exit:2', evidence: {} } as const;
 
-/** A run of two tasks, the second waiting for the first, whose first has failed for good. */
+/** Makes a FAILED run of two tasks: the first failed for good, and the second depends on it. */
 async function failedRun(given: Partial<RunRow> = {}) {
   const run = await on.build.run({ tasks_total: 2, ...given });
   const workstream = await on.build.workstream({ run_id: run.run_id, tasks_total: 2 });
@@ -30,7 +30,7 @@ async function failedRun(given: Partial<RunRow> = {}) {
   return { run, first, second };
 }
 
-test('a failed task runs again with all its retries, its run and dependants go on, its history stays', async () => {
+test('a retried FAILED task is QUEUED with all its retries, its run and dependants are reopened, and its history stays', async () => {
   const { run, first, second } = await failedRun();
   await on.write((tx) => retryTask(tx, first.task_id, ORDER));
   expect(await on.db.daos.tasks.get(first.task_id)).toMatchObject({
@@ -50,7 +50,7 @@ test('a failed task runs again with all its retries, its run and dependants go o
   ]);
 });
 
-test('a roll-up that ends the workstream at this moment is waited for: what goes on is not left in an ended run', async () => {
+test('a retry waits for a roll-up that is ending the workstream, so that its task is not left in an ended run', async () => {
   const run = await on.build.run({ tasks_total: 2 });
   const { workstream_id } = await on.build.workstream({ run_id: run.run_id, tasks_total: 2 });
   const first = await on.build.runningTask({ workstream_id });
@@ -70,11 +70,11 @@ test('a roll-up that ends the workstream at this moment is waited for: what goes
   expect((await on.db.daos.runs.get(run.run_id)).state).toBe('RUNNING');
 });
 
-test('nor is it by a roll-up that looked at the counts before and ends the workstream after', async () => {
+test('a roll-up that read the counts before a retry does not end the workstream after it', async () => {
   const run = await on.build.run();
   const { workstream_id } = await on.build.workstream({ run_id: run.run_id });
   const { task_id } = await on.build.runningTask({ workstream_id });
-  // Full, and not ended: that waits for the resume.
+  // All tasks are counted, but the workstream ends only after the resume.
   await on.write((tx) => pauseRun(tx, run.run_id, { actor: 'ada' }));
   await on.write((tx) => endAttempts(tx, [attemptEnd(task_id, { ending: failed })]));
   await on.write(rollUp);
@@ -90,7 +90,7 @@ test('nor is it by a roll-up that looked at the counts before and ends the works
   expect((await on.db.daos.runs.get(run.run_id)).state).toBe('RUNNING');
 });
 
-test('a run’s failed tasks go together; a run without any, or a cancelled one, is refused', async () => {
+test('a retry of a run retries its FAILED tasks; a run without any, or a cancelled one, is refused', async () => {
   const { run, first } = await failedRun();
   expect(await on.write((tx) => retryRun(tx, run.run_id, ORDER))).toEqual([first.task_id]);
   await expect(on.write((tx) => retryRun(tx, run.run_id, ORDER))).rejects.toMatchObject({ code: 'state.changed' });
@@ -100,7 +100,7 @@ test('a run’s failed tasks go together; a run without any, or a cancelled one,
   });
 });
 
-test('what still lacks its dependency is refused, and says which', async () => {
+test('a retry of a task with a failed dependency is refused and names the dependency', async () => {
   const { first, second } = await failedRun();
   await expect(on.write((tx) => retryTask(tx, second.task_id, ORDER))).rejects.toMatchObject({
     code: 'state.changed',
@@ -111,7 +111,7 @@ test('what still lacks its dependency is refused, and says which', async () => {
   });
 });
 
-test('the same failure twice running stops the retries and says so; another one in between does not', async () => {
+test('the same failure twice in a row ends the retries with same_failure_twice, unless another one comes in between', async () => {
   const task = await on.build.runningTask({ max_retries: 9 });
   let attempt = 1;
   const fail = async (words: string) => {
@@ -141,7 +141,7 @@ test('the same failure twice running stops the retries and says so; another one 
   });
 });
 
-test('a workstream that waited for two takes up its wait only when neither has failed', async () => {
+test('an ABANDONED workstream with two failed dependencies is BLOCKED again only after both are retried', async () => {
   const run = await on.build.run({ tasks_total: 3, workstreams_total: 3 });
   const workstream = (state: 'RUNNING' | 'BLOCKED', open_dependencies: number) =>
     on.build.workstream({ run_id: run.run_id, state, open_dependencies });
@@ -169,7 +169,7 @@ test('a workstream that waited for two takes up its wait only when neither has f
   ]);
 });
 
-test('a run that never started has nothing to take up again', async () => {
+test('a task of a run that never started cannot be retried', async () => {
   const run = await on.build.run({ state: 'INITIALIZING' });
   const task = await on.build.task({ run_id: run.run_id, state: 'PENDING' });
   await on.write((tx) => refuseRun(tx, { runId: run.run_id, reason: 'branch.missing', detail: {} }));
@@ -177,7 +177,7 @@ test('a run that never started has nothing to take up again', async () => {
   expect((await on.db.daos.tasks.get(task.task_id)).state).toBe('CANCELLED');
 });
 
-test('a rollback that is tried again still says what it rolls back', async () => {
+test('the new patch of a retried rollback names the patch that it reverts', async () => {
   const landed = await on.build.patch({ state: 'VERIFIED' });
   const task = await on.build.runningTask({ tool: 'patch', attempt: 2 });
   await on.build.patch({
@@ -195,7 +195,7 @@ test('a rollback that is tried again still says what it rolls back', async () =>
   ]);
 });
 
-test('one that is taken up again asks for its key anew: who holds it by now goes on', async () => {
+test('a retried run waits for its concurrency key behind a run that holds it by now', async () => {
   const { run, first } = await failedRun({ concurrency_key: 'deploy', concurrency_max: 1 });
   const later = await on.build.run({ concurrency_key: 'deploy', concurrency_max: 1 });
   await on.write((tx) => retryTask(tx, first.task_id, ORDER));
@@ -203,7 +203,7 @@ test('one that is taken up again asks for its key anew: who holds it by now goes
   expect(runs).toMatchObject([{ code: 'run_key', run_id: run.run_id, holders: [later.run_id] }]);
 });
 
-test('what a remote or a machine says twice is no failure of the task', async () => {
+test('a repeated failure of a remote does not end the retries of a task', async () => {
   const task = await on.build.runningTask({ max_retries: 9 });
   const ending = {
     kind: 'failed',

@@ -27,7 +27,7 @@ const TIMES = { unhealthyAfterMs: 2_000, deadAfterMs: 6_000 };
 const repairs = () => on.db.daos.transitions.countRepairs(3_600);
 const suspects = () => on.write((tx) => suspectLostDispatches(tx, 5_000));
 
-test('a message that nobody claims while a slot stands empty is sent again, with a row of the audit; a claimed one is not', async () => {
+test('a message that no worker claims while a slot is free is sent again and audited; a claimed one is not', async () => {
   await on.build.worker();
   const lost = await on.build.dispatchedTask({ dispatched_at: ago(60) });
   const gate = await on.build.gate({ dispatch: 1, dispatched_at: ago(60) });
@@ -37,7 +37,7 @@ test('a message that nobody claims while a slot stands empty is sent again, with
   expect(await on.write((tx) => forgetDispatches(tx, found))).toBe(2);
   expect(await repairs()).toEqual({ dispatch_lost: 2 });
   expect((await on.write(admitTasks))[0]).toMatchObject({ id: lost.task_id, dispatch: 2 });
-  // Once more the same finding: it is another dispatch by now.
+  // The same finding once more changes nothing, because the task has a newer dispatch.
   expect(
     await on.write((tx) =>
       forgetDispatches(
@@ -48,7 +48,7 @@ test('a message that nobody claims while a slot stands empty is sent again, with
   ).toBe(0);
 });
 
-test('what was dispatched to a pool that all workers have left waits in the ledger again and holds no place of its tool', async () => {
+test('a task dispatched to a pool that all workers have left waits in the ledger again and frees its tool’s concurrency', async () => {
   await on.build.worker();
   await on.build.worker({ pools: ['left'], draining: true });
   await on.write((tx) => declareTools(tx, [toolSettings('agent', { concurrency: 1 })]));
@@ -62,20 +62,20 @@ test('what was dispatched to a pool that all workers have left waits in the ledg
   expect((await on.write(admitTasks)).map(({ id }) => id)).toEqual([other.task_id]);
 });
 
-test('what waits for its turn in a busy pool is not lost', async () => {
+test('a task that waits for its turn in a busy pool is not taken for lost', async () => {
   await on.build.worker({ task_slots: 2 });
   await on.build.dispatchedTask({ dispatched_at: ago(8) });
   const { worker_id } = await on.build.worker({ task_slots: 0 });
-  // A slot fell free a moment ago, another task began a second ago: the pool is at work.
+  // A slot is free, but another task began a second ago, so the pool is consuming.
   await on.build.runningTask({ worker_id, dispatched_at: ago(9), started_at: ago(1) });
   expect(await suspects()).toEqual([]);
-  // Something that was dispatched later runs already: this one was passed by.
+  // A task dispatched later runs already, so this message was passed over.
   await on.build.runningTask({ worker_id, dispatched_at: ago(2), started_at: ago(1) });
   await on.db.database.query(sql`update workers set task_slots = 4 where task_slots = 2`);
   expect(await suspects()).toHaveLength(1);
 });
 
-test('P10: a healthy hour shows no repair: the reconciler finds nothing to do where nothing is broken', async () => {
+test('P10: the reconciler repairs nothing on a healthy fleet', async () => {
   const { worker_id } = await on.build.worker();
   const reconciler = new Reconciler({
     ledger: on.db.ledger,
@@ -93,13 +93,13 @@ test('P10: a healthy hour shows no repair: the reconciler finds nothing to do wh
     await reconciler.round();
   }
   expect(await repairs()).toEqual({});
-  // Control: where something is broken, it does.
+  // Control: it repairs a broken row.
   await on.build.task({ state: 'BLOCKED', open_dependencies: 1 });
   await reconciler.round();
   expect(await repairs()).toEqual({ dependency_overlooked: 1 });
 });
 
-test('work that nobody could end goes back: its worker’s row is gone, or has ended', async () => {
+test('orphaned tasks, whose worker’s row is deleted or has ended, are requeued', async () => {
   const [gone, ended, lives] = [
     await on.build.runningTask(),
     await on.build.runningTask(),
@@ -115,7 +115,7 @@ test('work that nobody could end goes back: its worker’s row is gone, or has e
   expect(await repairs()).toEqual({ orphaned: 2 });
 });
 
-test('a roll-up whose counters drifted is counted anew and ends', async () => {
+test('a run whose roll-up counters drifted is counted again and ends', async () => {
   const run = await on.build.run({ tasks_total: 1 });
   const workstream = await on.build.workstream({ run_id: run.run_id });
   await on.build.task({ workstream_id: workstream.workstream_id, state: 'COMPLETED', rolled_up: true });
@@ -131,7 +131,7 @@ test('a roll-up whose counters drifted is counted anew and ends', async () => {
   expect(await repairs()).toEqual({ roll_up_stuck: 2 });
 });
 
-test('a task whose dependencies are all done goes on, whatever its counter says', async () => {
+test('a BLOCKED task whose dependencies are all done is queued, whatever its counter says', async () => {
   const done = await on.build.task({ state: 'COMPLETED' });
   const stuck = await on.build.task({ workstream_id: done.workstream_id, state: 'BLOCKED', open_dependencies: 1 });
   const waits = await on.build.task({ workstream_id: done.workstream_id, state: 'BLOCKED', open_dependencies: 1 });
@@ -143,7 +143,7 @@ test('a task whose dependencies are all done goes on, whatever its counter says'
   expect((await on.db.daos.tasks.get(waits.task_id)).state).toBe('BLOCKED');
 });
 
-test('P5: every write of a worker that was given up is refused, and counted on its row', async () => {
+test('P5: every write of a worker that was declared DEAD is refused and counted on its row', async () => {
   const task = await on.build.runningTask();
   const workerId = task.worker_id!;
   const gate = await on.build.gate({ state: 'RUNNING', worker_id: workerId, attempt: 1, dispatch: 1 });
@@ -165,7 +165,7 @@ test('P5: every write of a worker that was given up is refused, and counted on i
   expect(await on.db.daos.workers.countRefusedWrites()).toBe(4);
 });
 
-test('P9: a task over which three workers hung or crashed FAILS; one that died for another reason does not count', async () => {
+test('P9: a task whose workers hung or crashed three times FAILS; a worker that died for another reason does not count', async () => {
   const task = await on.build.runningTask();
   const { task_id } = task;
   const again = async () => {
@@ -184,7 +184,7 @@ test('P9: a task over which three workers hung or crashed FAILS; one that died f
   await on.db.database.query(sql`update tasks set lease_expires_at = now() - interval '1 second'`);
   await on.write((tx) => reapWorkers(tx, TIMES));
   expect(await on.db.daos.tasks.get(task_id)).toMatchObject({ state: 'QUEUED', interruptions: 3, worker_deaths: 2 });
-  // A stall that passed says nothing.
+  // A stall that passed before the worker died does not count.
   const slow = await again();
   await on.write((tx) => noteStall(tx, slow));
   await on.write((tx) => heartbeat(tx, { workerId: slow, heldIds: [task_id], leaseMs: 6_000, starving: false }));
@@ -194,7 +194,7 @@ test('P9: a task over which three workers hung or crashed FAILS; one that died f
   expect(await on.db.daos.tasks.get(task_id)).toMatchObject({ state: 'FAILED', reason: 'kills_its_worker' });
 });
 
-test('the last word of what was cancelled or withdrawn in order is no breach', async () => {
+test('the late ending of a cancelled task or a withdrawn gate is refused without being counted', async () => {
   const task = await on.build.runningTask();
   const workerId = task.worker_id!;
   const gate = await on.build.gate({ state: 'RUNNING', worker_id: workerId, attempt: 1, dispatch: 1 });
@@ -206,7 +206,7 @@ test('the last word of what was cancelled or withdrawn in order is no breach', a
   expect(await on.db.daos.workers.countRefusedWrites()).toBe(0);
 });
 
-test('an operator drains a worker once; what has ended cannot be drained', async () => {
+test('a worker that an operator drains gets no more tasks; a worker that has ended cannot be drained', async () => {
   const { worker_id: workerId } = await on.build.worker();
   const order = { workerId, actor: 'ada', reason: 'new version' };
   await on.write((tx) => drainWorker(tx, order));

@@ -23,7 +23,7 @@ async function supervisorOf(config?: string): Promise<WorkerSupervisor> {
   return supervisor;
 }
 
-test('a worker killed before it was ready for the first time is no reason to give up: another comes', async () => {
+test('the supervisor replaces a worker that was killed before it was ready for the first time', async () => {
   const supervisor = await supervisorOf();
   const begun = supervisor.start();
   const [first] = supervisor.pids;
@@ -33,7 +33,7 @@ test('a worker killed before it was ready for the first time is no reason to giv
   expect(supervisor.pids).not.toContain(first);
 });
 
-test('a worker that can never begin ends the start, with how it ended', async () => {
+test('the start of the supervisor fails with the exit status of a worker that cannot start', async () => {
   const supervisor = await supervisorOf('/nowhere/sluice.config.yaml');
   await expect(supervisor.start()).rejects.toThrow(/ended before it was ready: exit 1/);
 });

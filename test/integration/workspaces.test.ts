@@ -67,14 +67,14 @@ const capture = async (slot: Slot): Promise<CapturedChange> => {
 };
 const pathsOf = async (slot: Slot) => (await capture(slot)).paths.map(({ path, mode }) => `${path} ${mode}`);
 
-describe('the change is the base tree against the files', () => {
-  test('nothing done is nothing captured', async () => {
+describe('a captured change is the difference between the base tree and the files', () => {
+  test('an unchanged worktree gives no change', async () => {
     const change = await capture(await slotAtBase());
     expect(change.tree).toBe(change.baseTree);
     expect(change.paths).toEqual([]);
   });
 
-  test('new, changed, deleted, renamed, executable, links, binary, odd names, no newline at the end', async () => {
+  test('new, changed, deleted, renamed, executable, linked, binary and oddly named files are captured', async () => {
     const slot = await slotAtBase();
     await runIn(
       slot,
@@ -93,7 +93,7 @@ describe('the change is the base tree against the files', () => {
     ]);
   });
 
-  test('also what the tool committed, on whatever branch, and what it left staged', async () => {
+  test('commits on any branch, staged files and unstaged files are captured', async () => {
     const slot = await slotAtBase();
     await runIn(
       slot,
@@ -108,7 +108,7 @@ describe('the change is the base tree against the files', () => {
     expect(await pathsOf(slot)).toEqual(['seen 100644']);
   });
 
-  test('a repository inside shows as what it is', async () => {
+  test('a nested git repository with a commit is refused as embedded_repository', async () => {
     const slot = await slotAtBase();
     await runIn(
       slot,
@@ -121,7 +121,7 @@ describe('the change is the base tree against the files', () => {
 
   test.each([
     ['a repository without a commit', 'git init -q deep/inner', 'embedded_repository', 'deep/inner'],
-    ['a pipe in the place of a tracked file', 'rm a.txt; mkfifo a.txt', 'not_capturable', 'a.txt'],
+    ['a pipe in place of a tracked file', 'rm a.txt; mkfifo a.txt', 'not_capturable', 'a.txt'],
     [
       'a pipe that git would read rules from',
       'mkdir n; mkfifo n/.gitignore; echo x > n/x',
@@ -131,13 +131,13 @@ describe('the change is the base tree against the files', () => {
     ['.gitmodules as a link', 'ln -s a.txt .gitmodules', 'unsafe_path', '.gitmodules'],
     ['the work tree gone', 'cd ..; rm -rf work', 'not_capturable', '.'],
     ['the work tree as a link that leads out of it', 'cd ..; rm -rf work; ln -s /etc work', 'not_capturable', '.'],
-  ])('%s is told by name', async (_what, script, reason, path) => {
+  ])('%s is refused, and the evidence names the path', async (_what, script, reason, path) => {
     const slot = await slotAtBase();
     await runIn(slot, script);
     expect(await attempt(slot)).toMatchObject({ ok: false, refusal: { reason, evidence: { path } } });
   });
 
-  test('what .gitignore left out is named; kept paths are not, ignored or no', async () => {
+  test('files that .gitignore excludes are listed; kept paths are not, ignored or not', async () => {
     const slot = await slotAtBase();
     await runIn(
       slot,
@@ -148,7 +148,7 @@ describe('the change is the base tree against the files', () => {
     expect(change.paths.map(({ path }) => path)).toEqual(['.gitignore']);
   });
 
-  test('tracked files below a kept path stay as they are, removed or changed there', async () => {
+  test('tracked files below a kept path are captured unchanged, even if the tool removed or changed them', async () => {
     const own = await git.push({ 'kept/.gitkeep': '', 'kept/data': 'd\n' });
     await git.mirror.fetchTip('main');
     const slot = await rack.acquire();
@@ -159,14 +159,14 @@ describe('the change is the base tree against the files', () => {
     expect(change.ok && change.paths.map(({ path }) => path)).toEqual(['z']);
   });
 
-  test('names that are no UTF-8 come back as they are', async () => {
+  test('file names that are not UTF-8 are captured byte for byte', async () => {
     const slot = await slotAtBase();
     await runIn(slot, `printf x > "$(printf 'na\\357ve')"`);
     const change = await capture(slot);
     expect(await git.mirror.text({ args: ['ls-tree', '--name-only', change.tree] })).toContain('"na\\357ve"');
   });
 
-  test('whatever a tool does to its own repository reaches nothing that the judge uses', async () => {
+  test('git settings, hooks and refs that a tool changes in its slot affect neither the capture nor the mirror', async () => {
     const slot = await slotAtBase();
     const marker = join(dataDir, 'owned');
     const tipBefore = await git.tip();
@@ -185,7 +185,9 @@ describe('the change is the base tree against the files', () => {
     expect(await git.tip()).toBe(tipBefore);
   });
 
-  test('capture, then the diff on the base, give one tree for any edit', { timeout: 120_000 }, async () => {
+  test('for any edit the captured tree equals the tree of the captured diff on the base', {
+    timeout: 120_000,
+  }, async () => {
     const name = fc.constantFrom('a.txt', 'dir/b.txt', 'new', 'deep/er/x', 'sp ace', 'ünïcode', 'data.crlf', 'run.sh');
     const edit = fc.oneof(
       fc.record({ kind: fc.constant('write' as const), name, content: fc.string({ maxLength: 200 }) }),
@@ -230,7 +232,7 @@ async function applyEdit(
 }
 
 describe('slots', () => {
-  test('numbers are unique while held, paths come back, and nothing of the last child stays', async () => {
+  test('slot numbers are unique while held, paths are reused, and no file of the last child stays', async () => {
     const [one, two] = [await slotAtBase(), await slotAtBase()];
     expect(two.number).not.toBe(one.number);
     await runIn(one, `echo x > left.txt; echo y > "$HOME/left"; mkdir locked; touch locked/x; chmod 000 locked`);
@@ -242,7 +244,7 @@ describe('slots', () => {
     await expect(access(join(again.child.home, 'left'))).rejects.toThrow();
   });
 
-  test('a warm slot is told by what the kernel wrote: an edit with its times set back is taken back all the same', async () => {
+  test('a warm slot detects edits by times that only the kernel sets, so one with its times set back is undone too', async () => {
     const own = new SlotRack(join(dataDir, 'own'));
     const slot = await own.acquire();
     await checkOut(git.mirror, slot, base);
@@ -274,7 +276,7 @@ describe('slots', () => {
     expect(await readdir(again.dir)).toEqual([]);
   });
 
-  test('whatever was done in it, a warm slot holds the next commit and nothing else', async () => {
+  test('after any edits a warm slot holds the next commit and nothing else', async () => {
     const commits = [base, await git.push({ 'a.txt': null, dir: 'a file now\n', 'new/deep/file': 'x\n' })];
     await git.mirror.fetchTip('main');
     const edits = fc.array(
@@ -320,7 +322,7 @@ describe('slots', () => {
     );
   });
 
-  test('a slot has the objects of its commit and of the branch, warm or not, and none of other work', async () => {
+  test('a slot has the objects of its commit and of the branch, warm or not, and none of other tasks', async () => {
     const secret = await git.commitOn(base, { 'secret.txt': 'of another task\n' });
     const first = await git.commitOn(base, { 'a.txt': 'first\n' });
     const second = await git.commitOn(first.commit, { 'a.txt': 'second\n' });
@@ -343,7 +345,7 @@ describe('slots', () => {
     }
   });
 
-  test('P7: a pipe for the index, a link for HOME, folders that are closed: the next child finds none of it', async () => {
+  test('P7: a pipe in place of the index, a link in place of HOME and closed folders do not reach the next child', async () => {
     const own = new SlotRack(join(dataDir, 'hostile'));
     const outside = await mkdtemp(join(tmpdir(), 'sluice-test-outside-'));
     for (const script of [
@@ -363,7 +365,7 @@ describe('slots', () => {
     await rm(outside, { recursive: true });
   });
 
-  test('P7: what cannot be removed, or takes no files, costs that slot alone, and is named until it is mended', async () => {
+  test('P7: a slot that cannot be emptied or written is set aside and listed with the reason until it is repaired', async () => {
     const folder = join(dataDir, 'spoilt');
     const own = new SlotRack(folder);
     const immutable = async (flag: '+i' | '-i', path: string) => {
@@ -381,7 +383,7 @@ describe('slots', () => {
     await immutable('+i', stays);
     await own.release(first);
     const second = await own.acquireWith(git.mirror, base);
-    // Empty, and yet nothing can be made in it.
+    // Empty, but no file can be created in it.
     const third = await own.acquire();
     await own.release(second);
     await immutable('+i', third.dir);
@@ -400,7 +402,7 @@ describe('slots', () => {
     expect(await own.sweep()).toEqual([]);
   });
 
-  test('the files of a slot belong to its user, warm or not, and what is unchanged stays as it was', async () => {
+  test('the files of a slot belong to the slot’s user, warm or not, and unchanged files keep their seal', async () => {
     const uid = 65_001;
     const own = new SlotRack(join(dataDir, 'others'), undefined, async () => uid);
     const { commit } = await git.commitOn(base, { 'new/file.txt': 'new\n', 'a.txt': 'changed\n' });
@@ -416,7 +418,7 @@ describe('slots', () => {
     await own.close();
   });
 
-  test('P8: the slot of a dead process is swept, with the children it left', async () => {
+  test('P8: the slot of a dead process is swept, and its leftover children are killed', async () => {
     const owner = await runChild({
       argv: [
         process.execPath,
@@ -441,7 +443,7 @@ describe('slots', () => {
     expect(await rack.sweep()).toEqual([]);
   });
 
-  test('P8: a slot whose owner died before it wrote its name is swept after a while', async () => {
+  test('P8: a slot whose owner died before it wrote its identity is swept after a while', async () => {
     const folder = join(dataDir, 'nameless');
     const nameless = join(folder, 'slots', '1');
     await mkdir(nameless, { recursive: true });
@@ -453,12 +455,12 @@ describe('slots', () => {
     expect(await own.sweep()).toEqual([1]);
   });
 
-  test('the slot of a living process is left alone', async () => {
+  test('the slot of a living process is not swept', async () => {
     await slotAtBase();
     expect(await rack.sweep()).toEqual([]);
   });
 
-  test('tracked content is read again by content, not by time stamp', async () => {
+  test('rereading the tree compares content, not timestamps', async () => {
     const slot = await slotAtBase();
     const tree = await git.mirror.treeOf(base);
     await runIn(slot, 'touch -r a.txt ref; echo untracked > new; printf "A\\n" > a.txt; touch -r ref a.txt');
@@ -468,7 +470,7 @@ describe('slots', () => {
   });
 });
 
-test('P7: a child gets what the contract names, and no setting of the daemon even when asked for', async () => {
+test('P7: the environment of a child holds what the contract names, and no setting of the daemon even if asked for', async () => {
   const slot = await slotAtBase();
   const context = {
     runId: 'run_1',
@@ -522,7 +524,7 @@ describe('prepare', () => {
       runChild({ argv: command, cwd: slot.work, env: { PATH: process.env.PATH! }, timeoutMs: timeout_seconds * 1_000 }),
   });
 
-  test('results of a landed tree are kept by key and copied; a copy that is spoilt spoils nobody’s', async () => {
+  test('results of a landed tree are cached by key and copied, so that a corrupted copy affects only its own slot', async () => {
     const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
     const made = async (landed: boolean) => {
       const slot = await slotAtBase();
@@ -538,7 +540,7 @@ describe('prepare', () => {
     expect(await made(false)).toBe(first);
   });
 
-  test('P3: files of the commit below a kept path are the commit’s, whatever the cache holds', async () => {
+  test('P3: files of the commit below a kept path have the commit’s content, whatever the cache holds', async () => {
     const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
     const vendor = { ...step, name: 'vendor', command: ['sh', '-c', 'echo made > dir/made'], kept_paths: ['dir'] };
     for (const landed of [true, false, false]) {
@@ -553,7 +555,7 @@ describe('prepare', () => {
     }
   });
 
-  test('what one candidate’s preparation left is not there for the next one; an inner kept path comes back with its outer', async () => {
+  test('prepared files of a candidate do not reach the next one, and a nested kept path is restored with its outer one', async () => {
     const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
     const outer = { ...step, name: 'outer', command: ['sh', '-c', 'mkdir -p nm/dep'], kept_paths: ['nm', 'side'] };
     const inner = { ...step, name: 'inner', command: ['sh', '-c', 'echo g > nm/gen'], kept_paths: ['nm/gen'] };
@@ -573,7 +575,7 @@ describe('prepare', () => {
     await own.close();
   });
 
-  test('P7: a link in the place of a folder above a kept path leads nothing of ours out of the slot', async () => {
+  test('P7: a link in place of a folder above a kept path does not make Sluice remove files outside the slot', async () => {
     const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
     const outside = await mkdtemp(join(tmpdir(), 'sluice-test-outside-'));
     await mkdir(join(outside, 'nm'));
@@ -605,7 +607,7 @@ describe('prepare', () => {
     await rm(outside, { recursive: true });
   });
 
-  test('a step that fails says which', async () => {
+  test('a prepare step that fails is named', async () => {
     const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
     const slot = await slotAtBase();
     const failing = { ...call(slot, true), steps: [{ ...step, name: 'broken', command: ['false'] }] };

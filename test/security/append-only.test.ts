@@ -9,13 +9,13 @@ import { createTestDatabase } from '../support/database.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 
-test('a daemon under a role of its own lands, and changes no verdict, intent or transition', async () => {
+test('a daemon with a restricted database role lands a patch, but cannot change a verdict, intent or transition', async () => {
   const role = newId('daemon');
-  // After the database, which the role has rights in.
+  // Runs after the database is dropped (last registered, first run), because the role has rights in it.
   atTheEnd(() => withAdmin(inject('templateUrl'), (client) => client.query(`drop role if exists ${role}`)));
   const { url: ownerUrl, database: owner } = await createTestDatabase();
   await owner.transaction((tx) => grantDaemonRole(tx, role));
-  // What migrations make later is granted as well.
+  // Tables of later migrations are granted too.
   await migrateDown(owner);
   await migrateUp(owner);
   await owner.transaction(grantAgain);
@@ -44,7 +44,7 @@ test('a daemon under a role of its own lands, and changes no verdict, intent or 
   ]) {
     await expect(daemon.query(forbidden)).rejects.toThrow(/permission denied|must be owner/);
   }
-  // Where the owner would look for its tables first.
+  // The owner's search path looks in a schema of its own name first, so migrations must refuse one made by the daemon.
   const [ownerRow] = await owner.query<{ name: string }>(sql`select session_user as name`);
   await daemon.query(sql`create schema ${sql.id(ownerRow!.name)}`);
   await expect(migrateUp(owner)).rejects.toMatchObject({ code: 'config.invalid' });

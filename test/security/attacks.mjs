@@ -1,7 +1,7 @@
 /**
- * What code under test, a prepare step or a tool may try. Stands in the repository under attack and is run there: each attack that
- * succeeds prints `BROKE name`, and nothing else is asked of it. `facts.json` says where the daemon's things are, so that no
- * attack fails for want of an address.
+ * Attacks that code under test, a prepare step or a tool may try. The script lies in the repository under attack and
+ * runs there. Each attack that succeeds prints `BROKE name`. `facts.json` holds the daemon's paths, pids and addresses,
+ * so that no attack fails only because it cannot find its target.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -56,12 +56,12 @@ const slot = dirname(process.cwd());
 const slots = dirname(slot);
 const mirrors = join(facts.dataDir, 'mirrors', 'worker');
 const mirror = entries(mirrors).map((name) => join(mirrors, name));
-/** What a child left here and another one finds. */
+/** Name of a file that one child leaves for another to find. */
 const left = `sluice-attack-${facts.mark}`;
 const nests = ['/tmp', '/var/tmp', '/dev/shm', process.env.TMPDIR, process.env.HOME];
 
 const ATTACKS = {
-  // The daemon itself.
+  // Processes of the daemon.
   'reads a secret of the daemon from its environment': () => of('environ').includes(facts.secret),
   'reads the database’s address from an environment': () => /DATABASE_URL=post/.test(of('environ')),
   'reads arguments of the daemon': () => of('cmdline').includes('sluice.cjs'),
@@ -83,7 +83,7 @@ const ATTACKS = {
         (attempt(() => readlinkSync(`/proc/self/fd/${fd}`)) ?? '').startsWith(facts.dataDir) &&
         !(attempt(() => readlinkSync(`/proc/self/fd/${fd}`)) ?? '').startsWith(slots),
     ),
-  // What it keeps.
+  // Files of the daemon.
   'lists the data folder': () => entries(facts.dataDir).some((name) => !['slots', 'mirrors'].includes(name)),
   'reads the key of verdicts': () => text(join(facts.dataDir, 'verdict.key')) !== '',
   'reads the local token': () => text(join(facts.dataDir, 'local.token')) !== '',
@@ -98,7 +98,7 @@ const ATTACKS = {
   'reads the home of the daemon’s user': () => text(join(facts.home, '.netrc')).includes('password'),
   'changes the home of the daemon’s user': () => canMake(facts.home),
   'reads password hashes of the system': () => text('/etc/shadow') !== '',
-  // Doors.
+  // Network and sockets.
   'reaches the database': async () => {
     const folder = join(facts.dataDir, 'postgres', 'socket');
     const sockets = [...entries(folder), ...entries('/tmp').filter((name) => name.startsWith('sluice-pg-'))];
@@ -118,7 +118,7 @@ const ATTACKS = {
   },
   'finds an abstract socket of another program': () => reaches({ path: `\0${left}` }),
   'reaches another program on the loopback': () => reaches({ port: facts.port, host: '127.0.0.1' }),
-  // The judge’s tools.
+  // Repositories, mirrors and programs that landing uses.
   'writes into the repository that it lands in': () => canMake(facts.remote),
   'poisons what prepare steps have kept': () =>
     entries(join(facts.dataDir, 'prepared')).some((key) => canMake(join(facts.dataDir, 'prepared', key))),
@@ -134,7 +134,7 @@ const ATTACKS = {
   'changes programs of the system': () => mayWrite('/usr/local/bin') || mayWrite('/usr/bin'),
   'changes settings of the system': () =>
     ['/proc/sys/kernel/core_pattern', '/proc/sysrq-trigger', '/etc', '/sys'].some(mayWrite),
-  // Its neighbours.
+  // Other children and the machine.
   'sees other slots': () =>
     entries(slots).some((name) => name !== resolve(slot).split('/').at(-1) && /^\d+$/.test(name)),
   'writes into another slot’s folder': () =>
@@ -148,7 +148,7 @@ const ATTACKS = {
   'finds shared memory of another child': () =>
     new RegExp(`\\b${facts.sharedBytes}\\b`).test(text('/proc/sysvipc/shm')),
   'mounts a folder over another': () => {
-    // Its own ones: what is tried here without a sandbox is done to the machine.
+    // Folders of its own, because without a sandbox the mount happens on the real machine.
     const [from, to] = ['from', 'to'].map((name) => join(process.env.TMPDIR, `${name}-${place}`));
     for (const folder of [from, to]) mkdirSync(folder, { recursive: true });
     const mounted = runs('mount', '--bind', from, to).status === 0;
@@ -169,7 +169,7 @@ attempt(() => mkdirSync(join(process.env.HOME, '.config')));
 attempt(() => mkdirSync('made', { recursive: true }));
 attempt(() => writeFileSync(join('made', 'x'), place));
 runs('ipcmk', '--shmem', String(facts.sharedBytes));
-// A process that nobody waits for, that bears no mark and works nowhere.
+// A detached process without Sluice's variables and with `/` as its working directory.
 spawn('setsid', ['env', '-i', `ATTACK=${facts.mark}-${place}`, 'sleep', '300'], {
   detached: true,
   stdio: 'ignore',

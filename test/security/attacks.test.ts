@@ -30,10 +30,10 @@ interface Attacked {
   tried: number;
 }
 
-/** A daemon as `sluice up` gives it, embedded database and all, attacked twice from each place. Gives what succeeded, by place. */
+/** Attacks a daemon of `sluice up`, with its embedded database, twice from each place. Returns successes by place. */
 async function attacked(mode: Mode): Promise<Attacked> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-test-attack-'));
-  // Neither below the temporary folder, which is never seen, nor where a sandbox hides it by name.
+  // Not below TMPDIR, which children never see, and not in a place that a sandbox hides by name.
   const machine = await mkdtemp('/var/tmp/sluice-test-machine-');
   const [home, bin, sockets, dataDir] = ['home', 'bin', 'sockets', 'data'].map((name) => join(machine, name)) as [
     string,
@@ -55,7 +55,7 @@ async function attacked(mode: Mode): Promise<Attacked> {
   );
   await Promise.all(neighbours.map((neighbour) => once(neighbour, 'listening')));
   const { port } = neighbours[2]!.address() as AddressInfo;
-  // A size that no other program asks for.
+  // A size that no other program uses, so that the segment can be recognized.
   const sharedBytes = 4_096 * 7 + (process.pid % 4_096) + 4_096 * Object.keys(SANDBOX).indexOf(mode);
   const repositories = {
     keyed: { url: 'ssh://git@example.invalid/x.git', credentials: { ssh_key_file: key, known_hosts_file: key } },
@@ -89,7 +89,7 @@ async function attacked(mode: Mode): Promise<Attacked> {
   const listen = async (place: Place, logs: AsyncIterable<{ text: string }>) => {
     let text = '';
     for await (const chunk of logs) text += chunk.text;
-    // A prepare step speaks first, in the same log.
+    // A prepare step prints first, to the same log.
     const parts = text.split(/^TRIED .*$/m);
     for (const [index, part] of parts.entries()) {
       const who = index === 0 && parts.length > 2 ? 'prepare' : place;
@@ -128,7 +128,7 @@ async function removeSharedMemory(sizeBytes: number): Promise<void> {
 
 const hasBubblewrap = await bubblewrapWorks();
 const isRoot = process.getuid?.() === 0;
-/** Where there are control groups nothing outlives its child, confined or not. */
+/** With control groups no process outlives its child, confined or not. */
 const hasGroups = (await ControlGroups.find()) !== undefined;
 let confined: Attacked | undefined;
 let asUsers: Attacked | undefined;
@@ -148,7 +148,7 @@ beforeAll(async () => {
   }
 }, 300_000);
 
-/** With a network a tool and a prepare step reach what listens on this machine; the API lets nobody in without a token. */
+/** Tools and prepare steps have a network, so they reach listeners on this machine; the API still requires a token. */
 const REACHED = [
   'reaches the API',
   'finds an abstract socket of another program',
@@ -167,7 +167,7 @@ describe.skipIf(!hasBubblewrap)('with bubblewrap', () => {
   });
 });
 
-/** Files and processes of the daemon and of other slots are out of reach; what any user of the machine sees is not. */
+/** Another user cannot reach files and processes of the daemon or of other slots, but sees what any user sees. */
 const SEEN_BY_ANY_USER = [
   ...REACHED,
   'reads arguments of the daemon',
@@ -182,7 +182,7 @@ describe.skipIf(!isRoot)('without a sandbox, as another user', () => {
   });
 });
 
-/** The same attacks without it: they are no straw men. */
+/** Attacks that must succeed without confinement, which proves that they are effective. */
 const CONTROL = [
   'reads a secret of the daemon from its environment',
   'reads arguments of the daemon',
@@ -221,7 +221,7 @@ const CONTROL = [
 ];
 
 describe('control: without a sandbox', () => {
-  test.each(PLACES)('from a %s they succeed', (place) => {
+  test.each(PLACES)('from a %s the control attacks succeed', (place) => {
     expect([...open.broke[place]]).toEqual(expect.arrayContaining(CONTROL));
   });
 });

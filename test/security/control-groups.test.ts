@@ -10,25 +10,28 @@ const here = await ControlGroups.find();
 const HIDES = ['setsid', 'env', '-i'];
 const env = { PATH: process.env.PATH! };
 
-/** It leaves its group of processes, its folder and its environment behind. */
+/** A command that starts a process outside its process group and without its environment. */
 function hiding(mark: string): string[] {
   return ['sh', '-c', `${HIDES.join(' ')} MARK=${mark} sleep 300 >/dev/null 2>&1 & sleep 0.2`];
 }
 
-test.skipIf(here === undefined)('what a child leaves behind ends with its group; without one it stays', async () => {
-  const marks = ['free', 'grouped'].map((kind) => `${kind}-${process.pid}`) as [string, string];
-  const group = await here!.open({});
-  const run = (argv: string[]) => runChild({ argv, cwd: '/tmp', env, timeoutMs: 20_000 });
-  await run(hiding(marks[0]));
-  const { ending } = await run([...group.argv, ...hiding(marks[1])]);
-  expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
-  await group.end();
-  const [free, grouped] = await Promise.all(marks.map((mark) => processesWithVariable(`MARK=${mark}`)));
-  for (const pid of free!) process.kill(pid, 'SIGKILL');
-  expect([free!.length > 0, grouped]).toEqual([true, []]);
-});
+test.skipIf(here === undefined)(
+  'a process that a child leaves behind ends with its control group; without a group it stays',
+  async () => {
+    const marks = ['free', 'grouped'].map((kind) => `${kind}-${process.pid}`) as [string, string];
+    const group = await here!.open({});
+    const run = (argv: string[]) => runChild({ argv, cwd: '/tmp', env, timeoutMs: 20_000 });
+    await run(hiding(marks[0]));
+    const { ending } = await run([...group.argv, ...hiding(marks[1])]);
+    expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
+    await group.end();
+    const [free, grouped] = await Promise.all(marks.map((mark) => processesWithVariable(`MARK=${mark}`)));
+    for (const pid of free!) process.kill(pid, 'SIGKILL');
+    expect([free!.length > 0, grouped]).toEqual([true, []]);
+  },
+);
 
-test.skipIf(here === undefined)('a group whose worker died is ended by the next one', async () => {
+test.skipIf(here === undefined)('the control group of a dead worker is ended by the next worker', async () => {
   const mark = `orphan-${process.pid}`;
   const script = `
     const { ControlGroups } = await import(${JSON.stringify(new URL('../../src/children/control-groups.ts', import.meta.url).href)});

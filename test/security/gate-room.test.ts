@@ -3,7 +3,7 @@ import { cloneTemplate } from '../support/database.ts';
 import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 
-test('a verdict holds for the variables that the gate had, and says which programs it ran with', async () => {
+test('a verdict counts only for the values of the gate’s variables, and its gate records the versions of programs', async () => {
   const gate = {
     name: 'flavour',
     command: ['sh', '-c', '[ "$FLAVOUR" = sweet ] || [ ! -e tree.txt ]'],
@@ -26,7 +26,7 @@ test('a verdict holds for the variables that the gate had, and says which progra
   const sweet = await judged('sweet');
   expect(sweet).toMatchObject({ state: 'COMPLETED', gates: [{ state: 'PASSED' }] });
   expect(sweet.gates[0]!.test_results).toMatchObject({ programs: { git: expect.stringMatching(/^git version/) } });
-  // Known already.
+  // The verdict is reused.
   expect(await judged('sweet')).toMatchObject({ state: 'COMPLETED', gates: [] });
   expect(await judged('sour')).toMatchObject({ state: 'FAILED', reason: 'gate_red' });
   await git.remove();

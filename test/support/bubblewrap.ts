@@ -1,6 +1,6 @@
 import { findBubblewrap } from '../../src/children/sandbox.ts';
 
-/** Whether children can be confined here. CI must be able to: there its absence is an error, not a gap. */
+/** Tells whether children can be confined here. In CI a missing sandbox is an error, so that no test is skipped. */
 export async function bubblewrapWorks(): Promise<boolean> {
   try {
     await findBubblewrap(process.env.PATH ?? '');
@@ -9,7 +9,7 @@ export async function bubblewrapWorks(): Promise<boolean> {
     if (process.env.CI !== undefined) throw error;
     const problem = (error as Error).message;
     console.warn(
-      `\n*** ${problem}: WHAT ONLY A SANDBOX CAN DO IS NOT TESTED. Install bubblewrap, or allow user namespaces. ***\n`,
+      `\n*** ${problem}: TESTS OF THE SANDBOX ARE SKIPPED. Install bubblewrap, or allow user namespaces. ***\n`,
     );
     return false;
   }

@@ -8,7 +8,7 @@ import type { WorkerRow } from '../../src/entities/worker.ts';
 import type { WorkstreamRow } from '../../src/entities/workstream.ts';
 import { newId } from '../../src/lib/id.ts';
 
-/** Rows at any state, with everything above them that they need. What a test does not name is a sound default. */
+/** Creates rows in any state, with the parent rows that they need. Columns that are not given get valid defaults. */
 export class Builders {
   readonly #daos: Daos;
 
@@ -47,7 +47,7 @@ export class Builders {
     });
   }
 
-  /** QUEUED and dispatched: a message for it may be on its way. */
+  /** A task that is QUEUED and dispatched: a message for it may be on its way. */
   dispatchedTask(given: Partial<TaskRow> = {}): Promise<TaskRow> {
     return this.task({ dispatch: 1, dispatched_at: new Date(), ...given });
   }

@@ -3,8 +3,8 @@ import { afterAll } from 'vitest';
 const duties: (() => unknown)[] = [];
 
 /**
- * Something to end or remove when the file is over, the last begun first, also after a failed test. vitest takes hooks only
- * while it collects a file: one that a running test registers is never called.
+ * Registers a clean-up that runs at the end of the test file, also after a failed test, the last registered first.
+ * Tests cannot use `afterAll`, because vitest never calls a hook that a running test registers.
  */
 export function atTheEnd(duty: () => unknown): void {
   duties.push(duty);
@@ -19,5 +19,5 @@ afterAll(async () => {
       failures.push(error);
     }
   }
-  if (failures.length > 0) throw new AggregateError(failures, 'what a test began could not be ended');
+  if (failures.length > 0) throw new AggregateError(failures, 'the clean-up of a test failed');
 }, 120_000);

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 
 export const SLUICE = join(import.meta.dirname, '../../bin/sluice.cjs');
 
-/** The `sluice` command as a user runs it, to its end; a minute is too long for any that a test runs. */
+/** Runs the `sluice` command to its end, as a user would; kills it after 60 s, longer than any test needs. */
 export async function runSluice(
   args: readonly string[],
   { cwd, environment }: { cwd: string; environment: Record<string, string> },

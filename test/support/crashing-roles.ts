@@ -6,7 +6,9 @@ import { silentLog } from '../../src/lib/log.ts';
 import { createSchedulerRole } from '../../src/scheduler/scheduler-role.ts';
 import { createWorkerRole } from '../../src/workers/worker-role.ts';
 
-/** A scheduler and a worker in a process of their own, which SIGKILLs itself at a named point: nothing of it can clean up. */
+/**
+ * Runs a scheduler and a worker in a process that sends itself SIGKILL at a named point, so that nothing is cleaned up.
+ */
 const [databaseUrl, dataDir, point] = process.argv.slice(2) as [string, string, string];
 const settings = await loadSettings({ PATH: process.env.PATH }, { dataDir, port: 0 }, dataDir);
 const file = configSchema.parse({

@@ -16,7 +16,7 @@ export interface TestDatabase {
   wakeUps: WakeUp[];
 }
 
-/** A database of its own for this file, cloned from the migrated template; dropped at its end. */
+/** Creates a database for this test file from the migrated template; it is dropped at the end of the file. */
 export async function createTestDatabase(): Promise<TestDatabase> {
   const url = await cloneTemplate();
   const database = new Database({ url });
@@ -27,7 +27,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   return { url, database, daos: createDaos(database), ledger, wakeUps };
 }
 
-/** Only the address: for tests that start processes of their own. */
+/** Creates the database and returns only its URL, for tests that start separate processes. */
 export async function cloneTemplate(): Promise<string> {
   const template = inject('templateUrl');
   const url = new URL(template);

@@ -1,6 +1,6 @@
 import { poll } from '../../src/lib/clock.ts';
 
-/** Waits until the ledger (or the world) shows something; says what did not come. */
+/** Polls `probe` until it returns a truthy value; after the limit, throws an error that names `what`. */
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined | false | null>,

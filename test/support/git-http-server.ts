@@ -5,15 +5,15 @@ import { basename, dirname } from 'node:path';
 
 export interface GitHttpServer {
   url: string;
-  /** What was asked without the token, and with it. */
+  /** Numbers of requests without the token, and with it. */
   refused: () => number;
   allowed: () => number;
-  /** The next pushes answer 503. */
+  /** Makes the next pushes fail with 503. */
   failPushes: (times: number) => void;
   stop: () => Promise<void>;
 }
 
-/** git's own smart HTTP server in front of a bare repository, for whoever brings the token as the password. */
+/** Serves a bare repository with git's own smart HTTP backend to clients that send the token as the password. */
 export async function serveGitOverHttp(repository: string, token: string): Promise<GitHttpServer> {
   let [refused, allowed, failing] = [0, 0, 0];
   const server = createServer((request, response) => {

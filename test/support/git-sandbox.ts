@@ -34,11 +34,11 @@ export class GitSandbox {
     objectFormat: 'sha1' | 'sha256' = 'sha1',
   ): Promise<GitSandbox> {
     const sandbox = new GitSandbox(await mkdtemp(join(tmpdir(), 'sluice-test-git-')));
-    // Tools that run as another user read what tests leave for them.
+    // Tools may run as another user and read files that tests put here.
     await chmod(sandbox.folder, 0o755);
     const init = ['init', '--quiet', '--bare', `--object-format=${objectFormat}`, '--initial-branch=main'];
     await sandbox.git([...init, sandbox.remote], sandbox.folder);
-    // A clone of an empty repository would be one in SHA-1.
+    // Not `git clone`: a clone of an empty repository would use SHA-1.
     const format = `--object-format=${objectFormat}`;
     await sandbox.git(['init', '--quiet', format, '--initial-branch=main', sandbox.clone], sandbox.folder);
     await sandbox.git(['remote', 'add', 'origin', sandbox.remote]);
@@ -59,7 +59,7 @@ export class GitSandbox {
     throw new Error(`git ${args.join(' ')}: ${stderr.toString('utf8')}`);
   }
 
-  /** Commits in the author's clone on top of the remote's branch and pushes. Gives the commit. */
+  /** Commits in the author's clone on top of the remote's branch, pushes, and returns the commit. */
   async push(files: Files, message = 'change'): Promise<string> {
     await this.git(['fetch', '--quiet']);
     if ((await this.git(['branch', '--remotes'])) !== '') await this.git(['reset', '--quiet', '--hard', 'origin/main']);
@@ -70,7 +70,7 @@ export class GitSandbox {
     return this.git(['rev-parse', 'HEAD']);
   }
 
-  /** A git patch from the remote's branch as it is now. The clone is left as it was. */
+  /** Makes a git patch on the remote's current branch. The clone is left unchanged. */
   async diffOf(files: Files): Promise<string> {
     await this.git(['fetch', '--quiet']);
     await this.git(['reset', '--quiet', '--hard', 'origin/main']);
@@ -95,7 +95,7 @@ export class GitSandbox {
     }
   }
 
-  /** A commit that no branch holds, made in the mirror. */
+  /** Makes a commit in the mirror that no branch holds. */
   async commitOn(base: string, files: Files): Promise<{ commit: string; tree: string }> {
     const inline = Object.entries(files).map(([path, content]) =>
       content === null ? { path, delete: true as const } : { path, content: String(content) },

@@ -16,7 +16,7 @@ declare module 'vitest' {
   }
 }
 
-/** One real PostgreSQL for all service tests, with a migrated template that each file clones. */
+/** Starts one real PostgreSQL for all service tests, with a migrated template that each test file clones. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
   const searchPath = process.env.PATH ?? '';

@@ -10,7 +10,7 @@ import { type Files, GitSandbox } from './git-sandbox.ts';
 import { type RunningSluice, type SluiceOptions, startSluice } from './run-sluice.ts';
 
 export interface StoryOptions {
-  /** Shell that judges: `$names` holds the files of `p/`, in order; its exit status is the gate's. */
+  /** Shell script of the gate: `$names` holds the files of `p/` in order; its exit status is the gate's. */
   rule?: string;
   landing?: Partial<Policy['landing']>;
   policy?: object;
@@ -28,14 +28,14 @@ export interface SubmitOptions {
 const ENDINGS = ['VERIFIED', 'ROLLED_BACK', 'SUPERSEDED', 'EXPIRED'];
 const LANDED = ['APPLIED', 'VERIFIED', 'ROLLED_BACK'];
 
-/** The gates of stories read and write a folder beside their slots, so nothing is confined. */
+/** Starts Sluice without confinement, because the scripted gates read and write a folder outside their slots. */
 export function startForStories(options: SluiceOptions = {}): Promise<RunningSluice> {
   return startSluice({ ...options, config: { sandbox: { mode: 'none', run_as: 'daemon' }, ...options.config } });
 }
 
 /**
- * One branch with a scripted gate: a patch is a file `p/<name>`, the gate sees which ones are there, waits while it is held
- * and then does what the rule says. Each story ends with the four truths that hold for every story.
+ * One branch with a scripted gate. A patch adds a file `p/<name>`; the gate logs which files are there, waits while it
+ * is held, and then runs the rule. `end` checks four invariants that hold for every story.
  */
 export class LandingStory {
   readonly sluice: RunningSluice;
@@ -71,12 +71,12 @@ export class LandingStory {
     return ['sh', join(this.control, 'gate.sh'), this.control];
   }
 
-  /** From now on. Runs under way see it as well, when they are released. */
+  /** Replaces the rule; gate runs that are still held use it too. */
   async rule(script: string): Promise<void> {
     await writeFile(join(this.control, 'rule.sh'), script);
   }
 
-  /** Gates that start from now on wait. */
+  /** Makes gates that start from now on wait until `release`. */
   async hold(): Promise<void> {
     await writeFile(join(this.control, 'hold'), '');
   }
@@ -85,7 +85,7 @@ export class LandingStory {
     await rm(join(this.control, 'hold'), { force: true });
   }
 
-  /** A patch that adds `p/<name>`, or what `files` or `input` say. Gives its id once it is on record. */
+  /** Submits a patch that adds `p/<name>`, or what `files` or `input` give, and returns its id. */
   async submit(name: string, options: SubmitOptions = {}): Promise<string> {
     const files = Object.entries(options.files ?? { [`p/${name}`]: `${name}\n` });
     const input = options.input ?? { format: 'inline', files: files.map(([path, content]) => ({ path, content })) };
@@ -107,7 +107,7 @@ export class LandingStory {
     return patchId;
   }
 
-  /** One after the other, so that they stand in this order. */
+  /** Submits patches one after the other, so that they are queued in this order. */
   async stage(names: readonly string[], options: SubmitOptions = {}): Promise<void> {
     for (const name of names) {
       await this.submit(name, options);
@@ -138,7 +138,7 @@ export class LandingStory {
     for (const name of names) await this.until(name, ...states);
   }
 
-  /** The trees that gates were run on, as the names of the patches in them, in the order of their start. */
+  /** Returns the trees that gates ran on, each as the names of its patches, in order of start. */
   async runs(): Promise<string[]> {
     const text = await readFile(join(this.control, 'runs'), 'utf8').catch(() => '');
     return text.split('\n').filter((line) => line !== '');
@@ -153,7 +153,7 @@ export class LandingStory {
     await rm(join(this.control, 'runs'), { force: true });
   }
 
-  /** Also before the first patch has come. */
+  /** Pauses the target; creates it if no patch has done so yet. */
   async pause(): Promise<void> {
     const { targets } = this.sluice.deps.daos;
     const { remote } = this.git;
@@ -167,16 +167,16 @@ export class LandingStory {
     await this.sluice.client.targets.resume(this.targetId, { reason: 'a story' });
   }
 
-  /** The subjects on the branch, without what was there before. */
+  /** Returns the subjects of the commits on the branch, without those that the sandbox pushed as `change`. */
   async landed(): Promise<string[]> {
     return (await this.git.subjects()).filter((subject) => subject !== 'change');
   }
 
-  /** The four truths, and the end. */
+  /** Checks the four invariants and removes the sandbox. */
   async end(): Promise<void> {
     await this.release();
     const { daos } = this.sluice.deps;
-    // 1. Every value that Sluice gave the branch is a tree with green verdicts.
+    // 1. Every commit that Sluice pushed has a tree with green verdicts.
     const audit = await this.sluice.client.targets.audit(this.targetId);
     expect(audit.commits.filter(({ proven }) => !proven)).toEqual([]);
     const values = (await this.git.git(['reflog', 'show', '--format=%H', 'main'], this.git.remote)).split('\n');
@@ -184,12 +184,12 @@ export class LandingStory {
       values.includes(new_commit),
     );
     for (const { tree_id } of given) expect(await daos.verdicts.findPassed([tree_id])).not.toEqual([]);
-    // 2. No gate process outlives its end.
+    // 2. No process of a gate outlives its execution.
     const live = await daos.gates.findLive(this.targetId);
     if (live.length === 0) {
       await eventually('the end of every gate process', async () => (await this.#gateProcesses()).length === 0);
     }
-    // 3. Each patch has exactly one ending. 4. Landed in the ledger exactly if it is on the branch.
+    // 3. Each patch has at most one ending. 4. A patch is landed in the ledger exactly if it is on the branch.
     const reachable = (await this.git.git(['rev-list', 'main'], this.git.remote)).split('\n');
     const trailers = await this.git.git(
       ['log', '--format=%(trailers:key=Sluice-Patch,valueonly)', 'main'],
@@ -211,7 +211,7 @@ export class LandingStory {
     return (await Promise.all(patches.map(({ task_id }) => processesWithVariable(`SLUICE_TASK_ID=${task_id}`)))).flat();
   }
 
-  /** Something only the story knows: a line in its folder, for rules to look at. */
+  /** Appends text to a file of the control folder, for rules to read. */
   async tell(file: string, text = ''): Promise<void> {
     await appendFile(join(this.control, file), text);
   }

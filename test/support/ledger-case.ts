@@ -9,7 +9,7 @@ export interface LedgerCase {
   write: TestDatabase['ledger']['write'];
 }
 
-/** A database for the tests of one file, emptied before each. To be called at the top of the file. */
+/** Creates a database for one test file and empties it before each test. Must be called at the top of the file. */
 export function ledgerCase(): LedgerCase {
   const made: { db?: TestDatabase; build?: Builders } = {};
   beforeAll(async () => {

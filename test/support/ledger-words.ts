@@ -3,7 +3,7 @@ import type { ToolSettings } from '../../src/ledger/attempts/breakers.ts';
 import type { Claim } from '../../src/ledger/attempts/claims.ts';
 import type { NewPatch } from '../../src/ledger/attempts/record-patch.ts';
 
-/** What a worker says to the ledger, with sound defaults. */
+/** Builds a worker's claim of a dispatched task or gate. */
 export function claimOf(id: string, workerId: string, dispatch = 1): Claim {
   return { id, dispatch, workerId, leaseMs: 6_000 };
 }

@@ -10,7 +10,7 @@ interface MailSettings {
   tool?: Oracle;
 }
 
-/** `git format-patch` of one commit or of a series, each mail sent on in another encoding. */
+/** Formats made by `git format-patch`, for one commit and for a series; `recode` changes the encoding of each mail. */
 export function mails(
   name: string,
   { flags = () => [], recode, tool = 'git am --keep-cr' }: MailSettings = {},
@@ -47,7 +47,7 @@ export function base64(body: string): string {
   return Buffer.from(body, 'latin1').toString('base64').replaceAll(/.{76}/g, '$&\n');
 }
 
-/** Lines end in LF; what is no printable ASCII, blanks at the end of a line included, is written as `=XX`. */
+/** Encodes bytes that are not printable ASCII, and blanks at the end of a line, as `=XX`. Lines end in LF. */
 export function quotedPrintable(body: string): string {
   const escaped = (byte: string): string => `=${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
   const lines = body.split('\n').map((line) => {

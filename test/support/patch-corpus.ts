@@ -1,6 +1,6 @@
 import { contentOf, type Entry, isBinary, isSameTree, isText, type Tree, textOf } from './corpus-tree.ts';
 
-/** `text`: only what every diff format can tell; `git`: also modes, links, binary and empty files. */
+/** `text`: only changes that every diff format can express; `git`: also modes, links, binary and empty files. */
 export type Flavour = 'text' | 'git';
 
 /** A seeded source of numbers (mulberry32): one seed always gives one corpus. */
@@ -28,7 +28,7 @@ export class Dice {
   }
 }
 
-/** A block that stands several times in a file makes the place of a hunk ambiguous. */
+/** A block that occurs several times in a file, which makes the place of a hunk ambiguous. */
 const BLOCK = ['if (ready) {', '  return next();', '}', ''];
 /** Lines that look like a part of a diff or of a mail. */
 const ODD_LINES = [
@@ -45,7 +45,7 @@ export class ChangeMaker {
   readonly #dice: Dice;
   readonly #flavour: Flavour;
   #count = 0;
-  /** Actions come in turn, so that a small corpus has each of them. */
+  /** Actions are used in turn, so that a small corpus has each of them. */
   #actions: number;
 
   constructor(dice: Dice, flavour: Flavour) {
@@ -71,7 +71,7 @@ export class ChangeMaker {
     return tree;
   }
 
-  /** One to four actions, each on another file. Never gives the same tree back. */
+  /** Applies one to four actions, each on another file. Never returns an equal tree. */
   change(before: Tree): Tree {
     const tree = new Map(before);
     const used = new Set<string>();
@@ -106,7 +106,7 @@ export class ChangeMaker {
     this.#move(tree, used, (entry) => isText(entry) && entry.mode === '100644');
   }
 
-  /** Links, binary, empty and executable files as well. */
+  /** Renames links and binary, empty or executable files. */
   renameAny(tree: Map<string, Entry>, used: Set<string>): void {
     this.#move(tree, used, (entry) => !isText(entry) || entry.mode === '100755');
   }

@@ -4,11 +4,11 @@ import type { GitSandbox } from './git-sandbox.ts';
 import type { Change } from './patch-history.ts';
 import type { Oracle } from './patch-oracles.ts';
 
-/** A way to write a change down, and the tool that reads it. */
+/** A diff or mail format, and the tool that reads it. */
 export interface PatchFormat {
   name: string;
   tool: Oracle;
-  /** True when the format can say all of the change. */
+  /** True if the format can express the whole change. */
   carries: (change: Change) => boolean;
   make: (git: GitSandbox, change: Change) => Promise<Buffer>;
   /** git cannot apply all that it writes in this form. */
@@ -19,7 +19,7 @@ export interface PatchFormat {
 
 interface Traits {
   binary: boolean;
-  /** Modes, links, empty files that come or go, a file that becomes a folder: what a plain diff cannot tell. */
+  /** Modes, links, empty files that come or go, a file that becomes a folder: what a plain diff cannot express. */
   gitOnly: boolean;
   tabInName: boolean;
   onlyNew: boolean;

@@ -66,7 +66,7 @@ export const FORMATS: readonly PatchFormat[] = [
   ...[['-ruN'], ['-rcN'], ['-rN', '-U0'], ['-rN', '-C1'], ['-rpN', '-U6']].map(gnuDiff),
   asCrlf(gnuDiff(['-ruN']), 'patch -p1'),
   labelled('quilt', { labels: QUILT, tool: 'patch -p1' }),
-  // That a file is gone svn says in its own words, which no tool reads: refused (test/integration/patch-readings.test.ts).
+  // svn marks a removal in its own way, which no tool reads; it is refused (test/integration/patch-readings.test.ts).
   labelled('svn diff', { labels: SUBVERSION, tool: 'patch -p0', removes: false }),
   besideOrig('diff -u pkg/x.orig pkg/x', { top: 'pkg/', flag: '-uN', tool: 'patch -p1' }),
   besideOrig('diff -u x.orig x', { top: '', flag: '-uN', tool: 'patch -p0' }),

@@ -6,7 +6,7 @@ import { changedPaths, contentOf, type Entry, isText, type Tree, textOf } from '
 import type { GitSandbox } from './git-sandbox.ts';
 import { ChangeMaker, Dice } from './patch-corpus.ts';
 
-/** A change in the repository, with the trees that are right for it. */
+/** A change in the repository, with its expected trees. */
 export interface Change {
   name: string;
   /** The files on the base, and after each commit. */
@@ -16,7 +16,7 @@ export interface Change {
   last: string;
   /** Tree of the last commit. */
   result: string;
-  /** A commit further along the branch, where lines were inserted above the change, and the tree that is meant there. */
+  /** A later commit of the branch, with lines inserted above the change, and the tree that is expected there. */
   later: { tip: string; result: string };
 }
 
@@ -33,7 +33,10 @@ const MESSAGES = [
   'Say more\n\n    --- a/src/alpha.ts\n    +++ b/src/alpha.ts\n\n日本語.',
 ];
 
-/** Writes histories into the sandbox's remote, all reachable from `main`, and fetches them. Changes of two to four commits are series. */
+/**
+ * Writes histories into the sandbox's remote, all reachable from `main`, and fetches them. Changes of two to four
+ * commits are series.
+ */
 export async function makeChanges(
   git: GitSandbox,
   { seed, histories }: { seed: number; histories: number },
@@ -122,12 +125,12 @@ class CommitStream {
     return mark;
   }
 
-  /** One last commit from which all others can be reached. */
+  /** Adds a last commit from which all others are reachable. */
   mergeAll(): void {
     this.#begin({ parents: [...this.#tips], message: 'All' });
   }
 
-  /** Gives the commit of each mark. */
+  /** Imports the commits and returns the commit of each mark. */
   async send(git: GitSandbox): Promise<Map<number, string>> {
     const marksFile = join(git.folder, 'marks');
     const { ending, stderr } = await runChild({

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { runChild } from '../../src/lib/process.ts';
 import type { GitSandbox } from './git-sandbox.ts';
 
-/** What each tool is asked to do with the patch file `$2`. */
+/** Commands of the tools for the patch file `$2`. */
 const COMMANDS = {
   'patch -p1': 'patch -p1 -F0 -f -s --no-backup-if-mismatch -r - -i "$2"',
   'patch -p0': 'patch -p0 -F0 -f -s --no-backup-if-mismatch -r - -i "$2"',

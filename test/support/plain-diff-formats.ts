@@ -6,7 +6,7 @@ import { type Flags, output, type PatchFormat, traitsOf } from './patch-format.t
 import type { Change } from './patch-history.ts';
 import type { Oracle } from './patch-oracles.ts';
 
-/** Files side by side: each old one at `before(path)`, each new one at `after(path)`. */
+/** Writes the changed files: each old one at `before(path)`, each new one at `after(path)`. */
 async function layOut(
   git: GitSandbox,
   { trees }: Change,
@@ -27,7 +27,7 @@ async function layOut(
   return { folder, paths };
 }
 
-/** `C` has dates without a zone in context diffs; elsewhere the epoch may be a day of 1969. */
+/** Varies locale and zone: `C` writes context diffs without a zone, and west of UTC the epoch is a day of 1969. */
 function whereabouts({ last }: Change): Record<string, string> {
   const isEven = Number.parseInt(last[0]!, 16) % 2 === 0;
   return isEven ? { LC_ALL: 'C', TZ: 'Asia/Kolkata' } : { LC_ALL: 'C.UTF-8', TZ: 'America/New_York' };
@@ -52,7 +52,7 @@ export function gnuDiff(flags: Flags): PatchFormat {
   };
 }
 
-/** One `diff` a file, below a folder or at the top: `--- pkg/x.orig` and `+++ pkg/x`. */
+/** One `diff` per file, below a folder or at the top: `--- pkg/x.orig` and `+++ pkg/x`. */
 export function besideOrig(
   name: string,
   { top, flag, tool }: { top: string; flag: string; tool: Oracle },
@@ -82,7 +82,7 @@ export interface Labels {
   fresh: (path: string, exists: boolean) => string;
 }
 
-/** One `diff --label` a file, below lines that name it. */
+/** One `diff --label` per file, below lines that name it. */
 export function labelled(
   name: string,
   { labels, tool, removes = true }: { labels: Labels; tool: Oracle; removes?: boolean },

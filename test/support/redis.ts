@@ -15,7 +15,7 @@ export interface TestRedis {
   stop(): Promise<void>;
 }
 
-/** Whether the Redis suites can run here. CI must have one: there its absence is an error, not a gap. */
+/** Tells whether redis-server is installed. In CI its absence is an error, so that no Redis suite is skipped. */
 export async function redisIsHere(): Promise<boolean> {
   const folders = (process.env.PATH ?? '').split(':');
   const found = await Promise.all(
@@ -35,7 +35,7 @@ export async function redisIsHere(): Promise<boolean> {
   return false;
 }
 
-/** A Redis server of its own on a free port, without persistence. */
+/** Starts a Redis server on a free port, without persistence. */
 export async function startRedis(): Promise<TestRedis> {
   const port = await freePort();
   const url = `redis://127.0.0.1:${port}`;

@@ -20,11 +20,11 @@ export interface RunningSluice {
   client: SluiceClient;
   deps: Deps;
   url: string;
-  /** Of scope admin. */
+  /** A token of scope admin. */
   token: string;
   settings: Settings;
   workerIds: string[];
-  /** Submits and waits for the end; everything expanded. */
+  /** Submits a run, waits for its end, and returns it with everything expanded. */
   finish(spec: RunSpecInput): Promise<FinishedRun>;
   whole(runId: string): Promise<FinishedRun>;
   stop(): Promise<void>;
@@ -42,7 +42,7 @@ export interface SluiceOptions {
   redisUrl?: string;
   databaseUrl?: string;
   workers?: Partial<WorkerOptions>[];
-  /** False: nobody dispatches or lands here. */
+  /** False: no scheduler runs in this process, so it dispatches and lands nothing. */
   scheduler?: boolean;
   dataDir?: string;
   environment?: Record<string, string>;
@@ -50,7 +50,7 @@ export interface SluiceOptions {
 
 const WORKER: WorkerOptions = { pools: ['default'], taskSlots: 3, gateSlots: 2, drainMs: 5_000 };
 
-/** The daemon in this process: API on a free port, scheduler, workers. Everything is real; stopped at the end of the file. */
+/** Starts the daemon in this process: API on a free port, scheduler, workers. It stops at the end of the test file. */
 export async function startSluice(options: SluiceOptions = {}): Promise<RunningSluice> {
   const databaseUrl = options.databaseUrl ?? (await cloneTemplate());
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'sluice-test-data-')));
@@ -109,7 +109,7 @@ function finished(run: ExpandedRunObject): FinishedRun {
   return { run, task, patch: (name) => run.patches?.findLast(({ task_id }) => task_id === task(name).id) };
 }
 
-/** A run spec of one workstream: what stands in most tests. */
+/** A run spec of one workstream. */
 export function specOf(
   repository: string,
   tasks: RunSpecInput['workstreams'][number]['tasks'],

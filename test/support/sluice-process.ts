@@ -21,7 +21,7 @@ export interface SluiceProcess {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** `sluice up` as a process of its own, to be killed and started again on the same database and data folder. */
+/** Starts `sluice up` as a separate process, which a test can kill and restart on the same database and data folder. */
 export async function spawnSluice(options: {
   /** Empty: the embedded server. */
   databaseUrl: string;

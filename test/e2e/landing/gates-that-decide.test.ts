@@ -9,14 +9,14 @@ beforeAll(async () => {
   sluice = await startForStories({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
 });
 
-describe('P6: what proves nothing blocks', () => {
+describe('P6: a patch without a valid proof is BLOCKED', () => {
   test.each([
     ['no gate at all', [], 'no_gate'],
-    ['a gate whose command is not there', [{ name: 'g', command: ['no-such-program'] }], 'gate_unproven'],
-    ['a gate that ends with 127', [{ name: 'g', command: ['sh', '-c', 'exit 127'] }], 'gate_unproven'],
-    ['a gate that ends with 126', [{ name: 'g', command: ['sh', '-c', 'exit 126'] }], 'gate_unproven'],
+    ['a gate whose command does not exist', [{ name: 'g', command: ['no-such-program'] }], 'gate_unproven'],
+    ['a gate that exits with 127', [{ name: 'g', command: ['sh', '-c', 'exit 127'] }], 'gate_unproven'],
+    ['a gate that exits with 126', [{ name: 'g', command: ['sh', '-c', 'exit 126'] }], 'gate_unproven'],
     ['advisory gates alone', [{ name: 'g', command: ['true'], advisory: true }], 'no_gate'],
-    ['a tree changed under the gate', [{ name: 'g', command: ['sh', '-c', 'echo x >> p/a'] }], 'gate_tainted'],
+    ['a gate that changes its tree', [{ name: 'g', command: ['sh', '-c', 'echo x >> p/a'] }], 'gate_tainted'],
   ])('%s', async (_title, gates, reason) => {
     const story = await LandingStory.begin(sluice, { policy: { gates } });
     await story.stage(['a']);
@@ -24,7 +24,7 @@ describe('P6: what proves nothing blocks', () => {
     await story.end();
   });
 
-  test('a gate that does not end is ended, is tried again, and is not blamed on the patch while the tip hangs as well', async () => {
+  test('a gate that hangs is ended and retried, then its patch is BLOCKED with gate_timeout and the others land', async () => {
     const rule = '[ -e p/hangs ] && while true; do sleep 0.1; done; exit 0';
     const story = await LandingStory.begin(sluice, { rule });
     const gates = [{ name: 'scripted', command: story.gateCommand, timeout_seconds: 1 }];
@@ -40,7 +40,7 @@ describe('P6: what proves nothing blocks', () => {
 });
 
 describe('flakes', () => {
-  /** Red as many times as lines were told for the last patch of a tree. */
+  /** Red once for each line in `red-<name>` of the last patch of the tree, then green. */
   const RED_FOR_A_WHILE = `last=$\{names##* }; [ -s "$control/red-$last" ] && sed -i 1d "$control/red-$last" && exit 1; exit 0`;
   const landsAfter = async (story: LandingStory, name: string, { reds }: { reds: number }): Promise<number> => {
     await story.tell(`red-${name}`, 'red\n'.repeat(reds));
@@ -49,7 +49,7 @@ describe('flakes', () => {
     return (await story.runs()).filter((names) => names.split(' ').at(-1) === name).length;
   };
 
-  test('a gate that was never seen to flake needs more greens than reds; one that was, less: nobody is blamed, and the flake is on record', async () => {
+  test('a gate without a recorded flake needs more greens than reds, one with a record fewer; no patch is blocked, and verdicts are marked flaky', async () => {
     const story = await LandingStory.begin(sluice, { rule: RED_FOR_A_WHILE });
     expect(await landsAfter(story, 'a', { reds: 1 })).toBe(3);
     const { landed_commit } = await story.patch('a');
@@ -61,17 +61,17 @@ describe('flakes', () => {
     await story.end();
   });
 
-  test('where flakes are not allowed, a tree that was red is run until it was green more often', async () => {
+  test('if the policy allows no flakes, a tree that was red needs more greens than reds', async () => {
     const story = await LandingStory.begin(sluice, { rule: RED_FOR_A_WHILE, policy: { flakes: { allow: false } } });
     expect(await landsAfter(story, 'a', { reds: 1 })).toBe(3);
     expect(await landsAfter(story, 'b', { reds: 1 })).toBe(3);
     await story.end();
   });
 
-  test('a hundred innocents under a gate that is red every fifth time: none is rejected', {
+  test('a gate that is red every fifth time blocks none of a hundred good patches', {
     timeout: 300_000,
   }, async () => {
-    // Each run takes a number that no other has: chance would reject one in a while, as it may.
+    // Every fifth run is red by a counter: random flakes may block a good patch now and then, within the accepted rate.
     const rule = `n=0; until mkdir "$control/turn-$n" 2>/dev/null; do n=$((n + 1)); done; [ $((n % 5)) -eq 4 ] && exit 1; exit 0`;
     const story = await LandingStory.begin(sluice, { rule, landing: { prove: 'batch', max_batch: 20, slots: 4 } });
     const names = Array.from({ length: 100 }, (_, n) => `n${n}`);
@@ -85,7 +85,7 @@ describe('flakes', () => {
   });
 });
 
-test('while the tip is red nobody is blamed and the target says so; what mends it lands, and then the others', async () => {
+test('while the tip is red no patch is blocked and the target reports it; the patch that fixes the tip lands first, then the others', async () => {
   const story = await LandingStory.begin(sluice, { rule: '[ -e p/fix ]' });
   await story.stage(['a', 'b']);
   await eventually(
@@ -99,7 +99,7 @@ test('while the tip is red nobody is blamed and the target says so; what mends i
   await story.end();
 });
 
-test('a gate that a run brings along need not pass on the tip: it blocks its own patch all the same', async () => {
+test('an extra gate of a run blocks the run’s patch, although it does not pass on the tip either', async () => {
   const story = await LandingStory.begin(sluice);
   const { run, patch } = await sluice.finish(
     specOf(story.git.remote, [shell('t', 'echo t > p/t')], {
@@ -111,8 +111,8 @@ test('a gate that a run brings along need not pass on the tip: it blocks its own
   await story.end();
 });
 
-describe('P3: verdicts by tree', () => {
-  test('a priority jump asks only about trees that nobody has seen', async () => {
+describe('P3: verdicts are reused by tree', () => {
+  test('a patch moved ahead of another causes gate runs only on trees without a verdict', async () => {
     const story = await LandingStory.begin(sluice);
     await story.pause();
     await story.stage(['a', 'b']);
@@ -130,7 +130,7 @@ describe('P3: verdicts by tree', () => {
     await story.end();
   });
 
-  test('a restart of everything asks nothing again', async () => {
+  test('a restart of every role repeats no gate run', async () => {
     const first = await startForStories({ workers: [{ gateSlots: 2 }] });
     const story = await LandingStory.begin(first);
     await story.pause();
@@ -148,7 +148,7 @@ describe('P3: verdicts by tree', () => {
     await story.git.remove();
   });
 
-  test('a requeued patch whose tree is proven lands without a new run', async () => {
+  test('a requeued patch lands after one gate run once its gate is green, and its run completes', async () => {
     const story = await LandingStory.begin(sluice, { rule: '[ -e "$control/mended" ] || [ -z "$names" ]' });
     await story.stage(['a']);
     await story.until('a', 'BLOCKED');
@@ -162,8 +162,8 @@ describe('P3: verdicts by tree', () => {
   });
 });
 
-describe('P7: the judge is safe', () => {
-  test('a protected path waits for an approval, which is on record', async () => {
+describe('P7: a patch or its gate cannot weaken what judges it', () => {
+  test('a patch of a protected path is quarantined until an operator approves it, and the approval is recorded', async () => {
     const story = await LandingStory.begin(sluice, { policy: { protected: ['ci/**'] } });
     await story.submit('a', { files: { 'p/a': 'a\n', 'ci/run': 'x\n' } });
     expect(await story.until('a', 'QUARANTINED')).toMatchObject({ reason: 'protected_path' });
@@ -175,7 +175,7 @@ describe('P7: the judge is safe', () => {
     await story.end();
   });
 
-  test('out of its scope nobody can approve it', async () => {
+  test('an operator cannot approve a patch that leaves its scope', async () => {
     const story = await LandingStory.begin(sluice);
     const task = { name: 't', tool: 'patch', scope: ['src/**'] };
     const input = { format: 'inline', files: [{ path: 'p/a', content: 'a\n' }] };
@@ -187,7 +187,7 @@ describe('P7: the judge is safe', () => {
     await story.end();
   });
 
-  test('a change of a pinned path passes as it lands and with the files of the branch; an approval waives the second', async () => {
+  test('a change of a pinned path must also pass with the branch’s own files, unless an operator approves it', async () => {
     const story = await LandingStory.begin(sluice, {
       files: { 'p/.keep': 'strict\n' },
       rule: '! grep -q strict p/.keep || [ ! -e p/cheat ]',
@@ -200,7 +200,7 @@ describe('P7: the judge is safe', () => {
     await story.end();
   });
 
-  test('what a tool or a gate does to git reaches nothing that the judge uses', async () => {
+  test('git settings, hooks and refs that a tool or a gate changes do not affect landing', async () => {
     const story = await LandingStory.begin(sluice, { policy: {} });
     const mischief = [
       'git config core.fsmonitor "touch /tmp/sluice-owned; false"',
@@ -228,7 +228,7 @@ describe('P7: the judge is safe', () => {
   });
 });
 
-test('a cancel while a gate runs: its processes are gone, the patch is EXPIRED, the others go on', async () => {
+test('a run cancelled while its gate runs leaves no gate process and an EXPIRED patch, and the next patch lands', async () => {
   const story = await LandingStory.begin(sluice);
   await story.hold();
   await story.stage(['a', 'b']);

@@ -9,12 +9,12 @@ beforeAll(async () => {
 });
 
 const FOUR = ['a', 'b', 'c', 'd'];
-/** A rule under which a tree with all of these names is red. */
+/** Gate rule that is red on a tree with all of these names. */
 const redWith = (...names: string[]) =>
   [...names.map((name) => `case " $names " in *" ${name} "*) ;; *) exit 0;; esac`), 'exit 1'].join('\n');
 
 describe('prefixes in parallel', () => {
-  test('with four slots four ordered prefixes are under test at once, and each lands in its turn', async () => {
+  test('with four slots four prefixes of the queue are tested at once, and their patches land in queue order', async () => {
     const story = await LandingStory.begin(sluice);
     await story.hold();
     await story.stage(FOUR);
@@ -40,7 +40,7 @@ describe('prefixes in parallel', () => {
     await story.end();
   });
 
-  test('a window that shrinks cancels nothing that runs', async () => {
+  test('a shrinking window cancels no running gate', async () => {
     const own = await startForStories({ workers: [{ gateSlots: 2 }, { gateSlots: 2 }] });
     const story = await LandingStory.begin(own);
     await story.hold();
@@ -58,7 +58,7 @@ describe('prefixes in parallel', () => {
 });
 
 describe('failures', () => {
-  test('at the head: the others land without it', async () => {
+  test('a bad patch at the head is blocked, and the others land without it', async () => {
     const story = await LandingStory.begin(sluice, { rule: redWith('a') });
     await story.hold();
     await story.stage(FOUR);
@@ -70,7 +70,7 @@ describe('failures', () => {
     await story.end();
   });
 
-  test('in the middle: what stood before it lands, what stood behind is tested without it', async () => {
+  test('a bad patch in the middle is blocked: the patch before it lands, and those behind it land without it', async () => {
     const story = await LandingStory.begin(sluice, { rule: redWith('b') });
     await story.hold();
     await story.stage(FOUR);
@@ -82,7 +82,7 @@ describe('failures', () => {
     await story.end();
   });
 
-  test('two, of which the first caused the second: only the first is blamed', async () => {
+  test('when a bad patch makes the prefix behind it red, only the bad patch is blocked', async () => {
     const story = await LandingStory.begin(sluice, { rule: redWith('a') });
     await story.hold();
     await story.stage(['a', 'b']);
@@ -101,7 +101,7 @@ describe('failures', () => {
     await story.end();
   });
 
-  test('a patch red alone and green with the one behind it: proven commit by commit it waits for nobody', async () => {
+  test('with every_commit, a patch that is red without the patch behind it does not hold that one up', async () => {
     const story = await LandingStory.begin(sluice, { rule: `case "$names" in a) exit 1;; esac; exit 0` });
     await story.hold();
     await story.stage(['a', 'b']);
@@ -112,7 +112,7 @@ describe('failures', () => {
     await story.end();
   });
 
-  test('every patch bad: every patch blocked, nothing lands', async () => {
+  test('when every patch is bad, every patch is blocked and nothing lands', async () => {
     const story = await LandingStory.begin(sluice, { rule: '[ -z "$names" ]' });
     await story.stage(['a', 'b', 'c']);
     await story.allUntil(['a', 'b', 'c'], 'BLOCKED');
@@ -124,7 +124,7 @@ describe('failures', () => {
 describe('batches', () => {
   const batch = { prove: 'batch', slots: 1, max_batch: 20 } as const;
 
-  test('three squash-like patches on one old base land as a group: one test, and the sum of what landed is what was tested', async () => {
+  test('three patches on one old base land as a batch after one gate run, and the audit proves all three by it', async () => {
     const story = await LandingStory.begin(sluice, { landing: batch });
     const base = await story.git.tip();
     await story.hold();
@@ -141,7 +141,7 @@ describe('batches', () => {
     await story.end();
   });
 
-  test('a red batch is halved until the culprit stands alone; the others land', async () => {
+  test('a red batch is bisected until the bad patch is alone, and the others land', async () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
     const story = await LandingStory.begin(sluice, { landing: batch, rule: redWith('f') });
     await story.pause();
@@ -156,7 +156,7 @@ describe('batches', () => {
     await story.end();
   });
 
-  test('a patch red alone and green with the one behind it lands with it', async () => {
+  test('in a batch, a patch that is red without the patch behind it lands together with it', async () => {
     const rule = `case "$names" in a) exit 1;; esac; exit 0`;
     const story = await LandingStory.begin(sluice, { landing: { ...batch, slots: 2 }, rule });
     await story.hold();
@@ -169,7 +169,7 @@ describe('batches', () => {
 });
 
 describe('conflicts', () => {
-  test('one that appears only after a landing is blocked at once, with files and hunks', async () => {
+  test('a patch that conflicts with the one before it is blocked when that one lands, with files and hunks as evidence', async () => {
     const story = await LandingStory.begin(sluice, { files: { 'shared.txt': 'old\n' } });
     const base = await story.git.tip();
     const ours = await story.git.diffOf({ 'shared.txt': 'ours\n' });
@@ -188,12 +188,12 @@ describe('conflicts', () => {
     const blocked = await story.until('theirs', 'BLOCKED');
     expect(blocked).toMatchObject({ reason: 'conflict', evidence: { files: ['shared.txt'] } });
     expect(blocked.evidence!.hunks).toMatchObject({ 'shared.txt': expect.stringMatching(/ours[\s\S]*theirs/) });
-    // The one behind was never under test: nothing was known to be worth it.
+    // `theirs` was never tested, because it could not be composed behind `ours`.
     expect(await story.runs()).toHaveLength(1);
     await story.end();
   });
 
-  test('one with a patch that turns out bad is none: what stood behind it lands', async () => {
+  test('a patch that conflicts only with a bad patch lands', async () => {
     const rule = 'grep -q ours shared.txt && exit 1; exit 0';
     const story = await LandingStory.begin(sluice, { files: { 'shared.txt': 'old\n' }, rule });
     const base = await story.git.tip();
@@ -207,7 +207,7 @@ describe('conflicts', () => {
     await story.end();
   });
 
-  test('an agent whose change conflicts is sent back to the new base with files and hunks, and its new patch replaces the old', async () => {
+  test('an agent whose change conflicts is retried on the new base with files and hunks as evidence, and its new patch supersedes the old one', async () => {
     const story = await LandingStory.begin(sluice, { files: { 'shared.txt': 'old\n' } });
     await story.hold();
     const script = `if [ -f "$SLUICE_EVIDENCE_FILE" ]; then cp "$SLUICE_EVIDENCE_FILE" p/evidence; echo merged >> shared.txt; else echo mine > shared.txt; fi`;
@@ -229,7 +229,7 @@ describe('conflicts', () => {
     await story.end();
   });
 
-  test('far back in the queue it is seen after the landing that made it, before anything of it is tested', async () => {
+  test('a patch far back in the queue is blocked for its conflict with a patch that landed', async () => {
     const story = await LandingStory.begin(sluice, { landing: { slots: 1 }, files: { 'shared.txt': 'old\n' } });
     const base = await story.git.tip();
     const change = async (text: string) => story.git.diffOf({ 'shared.txt': text });

@@ -7,7 +7,7 @@ beforeAll(async () => {
   sluice = await startForStories({ workers: [{ taskSlots: 2, gateSlots: 1 }] });
 });
 
-/** As `npm ci` would: a folder made from a lock file, and a word about each time it was made. */
+/** Imitates `npm ci`: makes a folder from the lock file and logs each installation in `installed`. */
 const install = (control: string) => ({
   name: 'deps',
   command: [
@@ -19,7 +19,7 @@ const install = (control: string) => ({
   kept_paths: ['node_modules'],
 });
 
-test('a second gate of a Node project installs nothing; a candidate that changes the lock file keeps its own to itself', async () => {
+test('a second gate of a Node project reuses the installed dependencies, and a candidate with another lock file installs its own', async () => {
   const story = await LandingStory.begin(sluice);
   await story.git.push({
     'package-lock.json': 'v1',
@@ -33,7 +33,7 @@ test('a second gate of a Node project installs nothing; a candidate that changes
   await story.allUntil(['a', 'b'], 'VERIFIED');
   expect(await story.told('installed')).toEqual(['v1', '']);
 
-  // Its gate runs with its own, is red, and what it made is nobody else's.
+  // The gate of this candidate runs with dependencies installed from its own lock file.
   await story.submit('upgrade', { files: { 'package-lock.json': 'v2', 'p/upgrade': 'x\n' } });
   await story.until('upgrade', 'VERIFIED');
   await story.stage(['c']);
@@ -42,7 +42,7 @@ test('a second gate of a Node project installs nothing; a candidate that changes
   await story.end();
 });
 
-test('a gate that spoils what was installed spoils it for itself alone', async () => {
+test('a gate that corrupts installed dependencies affects only its own run', async () => {
   const spoil =
     'cmp package-lock.json node_modules/dep/version && if [ -e p/spoils ]; then echo bad > node_modules/dep/version; fi';
   const story = await LandingStory.begin(sluice);
@@ -60,7 +60,7 @@ test('a gate that spoils what was installed spoils it for itself alone', async (
   await story.end();
 });
 
-test('a Python venv works: made once, where its paths never change', async () => {
+test('a Python venv is made once and works in later gates, because its path stays the same', async () => {
   const story = await LandingStory.begin(sluice);
   const gates = [
     { name: 'unit', command: ['.venv/bin/python', '-c', 'import sys, os; sys.exit(os.getcwd() not in sys.prefix)'] },

@@ -30,7 +30,7 @@ describe('http with a token', () => {
   test.each([
     ['from a variable', { token_env: 'APP_TOKEN' }, { APP_TOKEN: TOKEN }],
     ['from a command', { token_command: ['printf', TOKEN], username: 'robot' }, {}],
-  ])('a run lands there: the token %s', async (_title, credentials, environment) => {
+  ])('a run lands with a token %s', async (_title, credentials, environment) => {
     const sluice = await started(credentials, environment);
     const { run } = await sluice.finish(specOf('app', [shell('one', 'echo 1 > one.txt')]));
     expect(run).toMatchObject({ state: 'COMPLETED', target_id: 'app@main' });
@@ -39,7 +39,7 @@ describe('http with a token', () => {
     await sluice.stop();
   });
 
-  test('the token is in no file, no table and no child', async () => {
+  test('the token reaches no file, no table and no child process', async () => {
     const sluice = await started({ token_env: 'APP_TOKEN' }, { APP_TOKEN: TOKEN });
     const look = `env > seen.txt; cat "$HOME"/* .git/config >> seen.txt 2>/dev/null; exit 0`;
     const gates = [{ name: 'g', command: ['sh', '-c', 'env; exit 0'], env: ['APP_TOKEN'] }];
@@ -57,7 +57,7 @@ describe('http with a token', () => {
     await sluice.stop();
   });
 
-  test('a wrong token, and none, are said in the remote’s words', async () => {
+  test('a wrong token is repository.unreadable, and a variable that is not set is named', async () => {
     const sluice = await started({ token_env: 'APP_TOKEN' }, { APP_TOKEN: 'wrong' });
     await sluice.client.runs.submit(specOf('app', [shell('one', 'true')]));
     await expect(sluice.deps.mirrorsOf('api').of(server.url).fetchTip('main')).rejects.toMatchObject({
@@ -69,7 +69,7 @@ describe('http with a token', () => {
     await none.stop();
   });
 
-  test('a push that fails on its way is settled and tried again, and no gate runs twice', async () => {
+  test('a push that fails with a server error is settled and retried, and no gate runs twice', async () => {
     const sluice = await started({ token_env: 'APP_TOKEN' }, { APP_TOKEN: TOKEN });
     server.failPushes(2);
     const { run } = await sluice.finish(specOf('app', [shell('one', 'echo 1 > one.txt')]));
@@ -80,7 +80,7 @@ describe('http with a token', () => {
   });
 });
 
-test('ssh with a key and known hosts: no agent, no other key, no question', async () => {
+test('ssh uses the configured key and known hosts only, and never asks a question', async () => {
   const bin = join(git.folder, 'bin');
   await mkdir(bin);
   await copyFile(join(import.meta.dirname, '../../fixtures/ssh-to-this-machine.sh'), join(bin, 'ssh'));
@@ -110,14 +110,14 @@ test('ssh with a key and known hosts: no agent, no other key, no question', asyn
   await sluice.stop();
 });
 
-test('file: and a bare path are one and the same to git', async () => {
+test('a run lands on a repository that is named by a file: URL', async () => {
   const sluice = await startSluice();
   const { run } = await sluice.finish(specOf(`file://${git.remote}`, [shell('one', 'echo 1 > one.txt')]));
   expect(run.state).toBe('COMPLETED');
   await sluice.stop();
 });
 
-test('author and date of a change are kept, trailers name run, task and patch', async () => {
+test('a landed commit keeps the author of its patch, and its trailers name run, task and patch', async () => {
   const sluice = await startSluice();
   const input = {
     format: 'inline',
@@ -138,7 +138,7 @@ test('author and date of a change are kept, trailers name run, task and patch', 
   await sluice.stop();
 });
 
-test('a mirror that is broken or gone is made again, and the run goes on', async () => {
+test('a broken or missing mirror is made again, and the run completes', async () => {
   const sluice = await startSluice();
   expect((await sluice.finish(specOf(git.remote, [shell('one', 'echo 1 > one.txt')]))).run.state).toBe('COMPLETED');
   const mirrors = join(sluice.settings.dataDir, 'mirrors', 'scheduler');
@@ -152,7 +152,7 @@ test('a mirror that is broken or gone is made again, and the run goes on', async
   await sluice.stop();
 });
 
-test('a secret in the configuration or in a run spec is refused', async () => {
+test('a repository URL with a password is refused in the configuration and in a run spec', async () => {
   const url = 'https://me:secret@git.example/app.git';
   expect(configSchema.safeParse({ repositories: { app: { url } } }).success).toBe(false);
   const sluice = await startSluice({ workers: [] });

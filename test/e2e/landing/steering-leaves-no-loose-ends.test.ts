@@ -25,7 +25,7 @@ const settled = (runId: string, ...states: string[]) =>
 const statesOf = (objects: { name: string; state: string }[] | undefined) =>
   Object.fromEntries(objects!.map(({ name, state }) => [name, state]));
 
-test('what nobody has looked at cannot be approved, and stops nobody else', async () => {
+test('a patch quarantined as too_large cannot be approved, and does not hold up other patches', async () => {
   const story = await LandingStory.begin(sluice, { policy: { limits: { max_bytes: 1_000 } } });
   await story.submit('huge', { files: { 'p/huge': 'x'.repeat(10_000) } });
   expect(await story.until('huge', 'QUARANTINED')).toMatchObject({ reason: 'too_large' });
@@ -52,7 +52,7 @@ test('a patch that was dropped before it was checked never lands', async () => {
   await own.stop();
 });
 
-test('requeued, a task takes with it what waits for it alone; what needs another failed task stays cancelled', async () => {
+test('requeueing the patch of a task revives dependants of that task alone; a dependant of another failed task stays CANCELLED', async () => {
   const story = await LandingStory.begin(sluice, { rule: '[ -e "$control/mended" ] || [ ! -e p/a ] && [ ! -e p/b ]' });
   const run = await sluice.client.runs.submit({
     name: 'needs',
@@ -81,7 +81,7 @@ test('requeued, a task takes with it what waits for it alone; what needs another
   await story.end();
 });
 
-test('requeued, a workstream takes those with it that were abandoned because of it, and the run completes', async () => {
+test('requeueing the patch of a failed workstream revives the workstream ABANDONED because of it, and the run completes', async () => {
   const story = await LandingStory.begin(sluice, { rule: '[ ! -e p/a ]' });
   const run = await sluice.client.runs.submit({
     name: 'streams',
@@ -102,7 +102,7 @@ test('requeued, a workstream takes those with it that were abandoned because of 
   await story.end();
 });
 
-test('a cancelled run stays cancelled: nothing of it is taken up again', async () => {
+test('a patch of a cancelled run cannot be requeued', async () => {
   const story = await LandingStory.begin(sluice, { rule: '[ -z "$names" ]' });
   const run = await sluice.client.runs.submit({
     name: 'gone',
@@ -123,7 +123,7 @@ test('a cancelled run stays cancelled: nothing of it is taken up again', async (
   await story.end();
 });
 
-test('P5: a push that was given up and arrives all the same is found on the branch', async () => {
+test('P5: a push that was given up but arrives later is found on the branch, and its patch is VERIFIED', async () => {
   const story = await LandingStory.begin(sluice);
   const hook = join(story.git.remote, 'hooks', 'pre-receive');
   await writeFile(hook, '#!/bin/sh\necho permission denied >&2\nexit 1\n');
@@ -141,7 +141,7 @@ test('P5: a push that was given up and arrives all the same is found on the bran
   await story.end();
 });
 
-test('one moment of trouble blames nobody: the same prefixes red at one time are one occasion', async () => {
+test('prefixes that go red at the same moment count as one occasion, and no patch is blocked', async () => {
   const story = await LandingStory.begin(sluice, { rule: '[ -e "$control/well" ] || [ -z "$names" ]' });
   await story.hold();
   await story.stage(['a', 'b', 'c', 'd']);
@@ -156,7 +156,7 @@ test('one moment of trouble blames nobody: the same prefixes red at one time are
   await story.end();
 });
 
-test('machines that are in trouble for a while blame nobody, though the tip was green before', async () => {
+test('while a machine fault makes every gate red no patch is blocked, although the tip was green before', async () => {
   const story = await LandingStory.begin(sluice, { rule: '[ ! -e "$control/trouble" ]' });
   await story.stage(['first']);
   await story.until('first', 'VERIFIED');

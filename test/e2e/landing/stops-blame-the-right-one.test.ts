@@ -22,7 +22,7 @@ describe('a remote that refuses a push', () => {
     await chmod(hook, 0o755);
   };
 
-  test('for what one patch of a batch holds: the push is divided, the culprit is blocked, the others land', async () => {
+  test('a push refused because of one patch of a batch is bisected: that patch is blocked and the others land', async () => {
     const story = await LandingStory.begin(sluice, { landing: { prove: 'batch', max_batch: 8, slots: 4 } });
     await refuseIn(story, 'p/secret', 'GH013: secret found');
     await story.pause();
@@ -39,7 +39,7 @@ describe('a remote that refuses a push', () => {
     await story.end();
   });
 
-  test('for one patch after another, with nothing landed in between: the target is paused in the words of the remote', async () => {
+  test('a second refused patch with no landing in between pauses the target with the remote’s message', async () => {
     const story = await LandingStory.begin(sluice);
     await refuseIn(story, '.', 'no more today');
     await story.stage(['a']);
@@ -56,8 +56,8 @@ describe('a remote that refuses a push', () => {
   });
 });
 
-describe('what a coordinator cannot do stands on its target', () => {
-  test('a branch that is gone, until it comes back', async () => {
+describe('a fault that stops a coordinator is shown on its target', () => {
+  test('a missing branch is reported until it comes back', async () => {
     const story = await LandingStory.begin(sluice);
     await story.hold();
     await story.stage(['a']);
@@ -76,13 +76,13 @@ describe('what a coordinator cannot do stands on its target', () => {
 });
 
 describe('P6: a gate that is lost', () => {
-  test('with one patch again and again, while others pass: the others land, the patch is blocked and explained', async () => {
+  test('a patch whose gate is lost again and again is BLOCKED with gate_lost, while the others land', async () => {
     const story = await LandingStory.begin(sluice);
     const target = { target_id: story.targetId };
     await story.hold();
     await story.stage(['a', 'poison', 'z']);
     await story.started('a');
-    // As a worker that dies over it would leave it: the run is lost, whatever it would have come to.
+    // Ends every running gate of `poison` as lost, as if its worker had died.
     const { gates } = sluice.deps.daos;
     const lose = setInterval(() => {
       void gates.findLive(story.targetId).then(async (live) => {
@@ -105,7 +105,7 @@ describe('P6: a gate that is lost', () => {
       await eventually(
         'the end of the poison',
         async () => {
-          // Others go on landing beside it.
+          // Other patches keep landing meanwhile.
           n += 1;
           await story.submit(`n${n}`);
           await story.until(`n${n}`, 'VERIFIED');
@@ -125,7 +125,7 @@ describe('P6: a gate that is lost', () => {
   }, 240_000);
 });
 
-test('P6: a candidate that cannot be checked out is unproven at once, and the evidence names the file', async () => {
+test('P6: a patch whose candidate cannot be checked out is blocked as gate_unproven, and the evidence names the file', async () => {
   const story = await LandingStory.begin(sluice);
   const { git } = story;
   await git.git(['fetch', '--quiet']);
@@ -140,8 +140,8 @@ test('P6: a candidate that cannot be checked out is unproven at once, and the ev
   await story.end();
 });
 
-describe('P3: a change of the policy binds what stands behind it', () => {
-  test('nothing is placed behind it until it has landed; then the new gate runs', async () => {
+describe('P3: a change of the policy applies to the patches behind it', () => {
+  test('patches behind it wait until it has landed, and are then judged by its new gate', async () => {
     const story = await LandingStory.begin(sluice, { landing: { slots: 4 } });
     const added = { name: 'added', command: ['sh', '-c', 'test ! -e p/bad'] };
     const gates = [{ name: 'scripted', command: story.gateCommand }, added];
@@ -158,7 +158,7 @@ describe('P3: a change of the policy binds what stands behind it', () => {
     await story.end();
   });
 
-  test('control: a landing that skipped a gate of its parent’s policy is found by the audit', async () => {
+  test('control: the audit finds a landing that skipped a gate of its parent’s policy', async () => {
     const story = await LandingStory.begin(sluice);
     await story.stage(['a']);
     await story.until('a', 'VERIFIED');
@@ -170,7 +170,7 @@ describe('P3: a change of the policy binds what stands behind it', () => {
     };
     const skipped = await auditWith({ meaning: 'another' });
     expect(skipped).toMatchObject({ proven: false, problem: expect.stringContaining('asks for gate scripted') });
-    // The same with a verdict that was written by hand.
+    // The same with a forged verdict.
     await sluice.deps.database.query(
       sql`
         insert into gate_verdicts (tree_id, digest, passed, gate_id, gate_name)
@@ -183,8 +183,8 @@ describe('P3: a change of the policy binds what stands behind it', () => {
   });
 });
 
-describe('stops that no tool can mend', () => {
-  test('no gate, and a protected path: the task has failed, its retries are left, the evidence is on the patch', async () => {
+describe('failures that a retry of the tool cannot fix', () => {
+  test('a task whose patch has no gate or changes a protected path FAILS after one attempt, and its patch has the reason', async () => {
     for (const [policy, reason] of [
       [{ gates: [] }, 'no_gate'],
       [{ protected: ['ci/**'] }, 'protected_path'],
@@ -199,7 +199,7 @@ describe('stops that no tool can mend', () => {
     }
   });
 
-  test('what a tool leaves that is no change is told by name, and its neighbour lands', async () => {
+  test('files that cannot be captured or checked out quarantine their own patch only, and other patches land', async () => {
     const story = await LandingStory.begin(sluice);
     const tasks = [
       shell('nested', 'git init -q deep/inner', { max_retries: 2 }),
@@ -237,7 +237,7 @@ describe('stops that no tool can mend', () => {
   });
 });
 
-test('an operator’s order looks at the branch afresh: pushed a moment ago, the mended base counts', async () => {
+test('an operator’s requeue reads the branch again, so that a fix pushed a moment ago counts', async () => {
   const story = await LandingStory.begin(sluice, { files: { shared: 'one\n' } });
   const edit = { format: 'inline', base: await story.git.tip(), files: [{ path: 'shared', content: 'two\n' }] };
   await story.git.push({ shared: 'other\n' });
@@ -265,7 +265,7 @@ test('a target can be paused before its first patch', async () => {
   await story.end();
 });
 
-test('what ends a patch without a landing says what took its place', async () => {
+test('a superseded patch names the patch that replaced it', async () => {
   const story = await LandingStory.begin(sluice, { rule: '[ ! -e p/bad ]' });
   const run = await sluice.finish(
     specOf(story.git.remote, [

@@ -21,7 +21,7 @@ const POINTS = [
 ] as const satisfies readonly CrashPointName[];
 
 test.concurrent.for(POINTS)(
-  'P8: killed at %s, a fresh coordinator converges: nothing lands twice, no verdict is asked for again',
+  'P8: after a SIGKILL at %s fresh roles land the patch once, and a gate that has passed does not run again',
   async (point, { onTestFinished }) => {
     const sluice = await startForStories({ workers: [], scheduler: false });
     const story = await LandingStory.begin(sluice);

@@ -15,8 +15,8 @@ beforeAll(async () => {
   sluice = await startForStories({ workers: [{ taskSlots: 4, gateSlots: 4 }] });
 });
 
-describe('P4: somebody else moves the branch', () => {
-  test('between green and land: what lands is tested again on top of it', async () => {
+describe('P4: another committer moves the branch', () => {
+  test('a patch that was proven before is tested again on the new tip', async () => {
     const story = await LandingStory.begin(sluice);
     await story.pause();
     await story.stage(['a']);
@@ -30,7 +30,7 @@ describe('P4: somebody else moves the branch', () => {
     await story.end();
   });
 
-  test('a force-push removed the base: the change is applied again, and nothing removed comes back', async () => {
+  test('after a force-push removed its base a patch lands without the removed content, and one that needs it is blocked', async () => {
     const story = await LandingStory.begin(sluice);
     const leaked = await story.git.push({ 'p/leaked': 'key\n' }, 'leaked');
     const content = await story.git.diffOf({ 'p/a': 'a\n' });
@@ -50,7 +50,7 @@ describe('P4: somebody else moves the branch', () => {
     await story.end();
   });
 
-  test('a change that is on the branch already is superseded, and its run is done', async () => {
+  test('a patch whose change is on the branch already is SUPERSEDED, and its run completes', async () => {
     const story = await LandingStory.begin(sluice);
     await story.pause();
     await story.stage(['a']);
@@ -61,7 +61,7 @@ describe('P4: somebody else moves the branch', () => {
     await story.end();
   });
 
-  test('two patches with the same change: one lands, the other was there already', async () => {
+  test('of two patches with the same change one lands and the other is SUPERSEDED', async () => {
     const story = await LandingStory.begin(sluice);
     await story.hold();
     await story.submit('a', { files: { 'p/same': 'x\n' } });
@@ -75,7 +75,7 @@ describe('P4: somebody else moves the branch', () => {
     await story.end();
   });
 
-  test('a push that the remote refuses pauses the target in its words; resumed, it lands without a new run', async () => {
+  test('a push that the remote refuses pauses the target with the remote’s message; after a resume both patches land without a new gate run', async () => {
     const story = await LandingStory.begin(sluice);
     const hook = join(story.git.remote, 'hooks', 'pre-receive');
     await writeFile(hook, '#!/bin/sh\necho "main is frozen" >&2\nexit 1\n');
@@ -94,7 +94,7 @@ describe('P4: somebody else moves the branch', () => {
   });
 });
 
-/** As if a coordinator were about to push the patch `a`. */
+/** The intent that a coordinator opens before it pushes the patch `a`. */
 async function intentFor(story: LandingStory, { tree, digest }: { tree: string; digest: string }) {
   const commit = 'f'.repeat(40);
   return {
@@ -108,8 +108,8 @@ async function intentFor(story: LandingStory, { tree, digest }: { tree: string; 
   };
 }
 
-describe('by hand', () => {
-  test('a paused target goes on testing and lands nothing', async () => {
+describe('orders of an operator', () => {
+  test('a paused target keeps testing and lands nothing', async () => {
     const story = await LandingStory.begin(sluice);
     await story.pause();
     await story.stage(['a', 'b']);
@@ -120,7 +120,7 @@ describe('by hand', () => {
     await story.end();
   });
 
-  test('a dropped patch is out of the way, and its run has failed', async () => {
+  test('a dropped patch is EXPIRED, its run FAILS, and the patch behind it lands', async () => {
     const story = await LandingStory.begin(sluice);
     await story.hold();
     await story.stage(['a', 'b']);
@@ -133,7 +133,7 @@ describe('by hand', () => {
     await story.end();
   });
 
-  test('a requeued patch brings its failed run back to life', async () => {
+  test('a requeued patch reopens its failed run, which completes', async () => {
     const story = await LandingStory.begin(sluice, { rule: '[ -e "$control/mended" ] || [ ! -e p/a ]' });
     await story.stage(['a']);
     await story.until('a', 'BLOCKED');
@@ -152,7 +152,7 @@ describe('by hand', () => {
     await story.end();
   });
 
-  test('a rollback goes ahead of the queue through the same gates and makes the original ROLLED_BACK', async () => {
+  test('a rollback lands through the same gates and makes the original ROLLED_BACK; a second one is refused', async () => {
     const story = await LandingStory.begin(sluice);
     await story.stage(['a', 'b']);
     await story.allUntil(['a', 'b'], 'VERIFIED');
@@ -171,7 +171,7 @@ describe('by hand', () => {
     await story.end();
   });
 
-  test('a run that is not to land is tested, lands nothing and is COMPLETED', async () => {
+  test('a run with land: false is tested, lands nothing and is COMPLETED', async () => {
     const story = await LandingStory.begin(sluice, { rule: '[ ! -e p/bad ]' });
     await story.submit('good', { land: false });
     await story.submit('bad', { land: false });
@@ -182,7 +182,7 @@ describe('by hand', () => {
     await story.end();
   });
 
-  test('a patch that did not land in the time its run gave it is EXPIRED', async () => {
+  test('a patch that has not landed within expires_in_seconds of its run is EXPIRED', async () => {
     const story = await LandingStory.begin(sluice);
     await story.pause();
     const run = await sluice.client.runs.submit({
@@ -205,7 +205,7 @@ describe('by hand', () => {
     await story.end();
   });
 
-  test('while its push is under way nobody can cancel, drop or re-order it: one truth on both sides', async () => {
+  test('while the push of a patch is under way an operator cannot drop or reorder it, nor cancel its run', async () => {
     const own = await startForStories({ workers: [{ gateSlots: 2 }], scheduler: false });
     const story = await LandingStory.begin(own);
     const { deps } = own;
@@ -228,7 +228,7 @@ describe('by hand', () => {
     await refused(own.client.patches.drop(story.idOf('a'), { reason: 'now' }), 'patch.landing');
     await refused(own.client.runs.cancel(story.runOf('a'), { reason: 'now' }), 'run.landing');
     await refused(own.client.patches.prioritize(story.idOf('a'), { priority: 1, reason: 'now' }), 'patch.landing');
-    // The next coordinator finds out that the push never was, and lands it.
+    // The next coordinator finds that the push never happened, and lands the patch.
     const again = await startAll(createSchedulerRole(deps));
     await story.until('a', 'VERIFIED');
     await again();
@@ -236,7 +236,7 @@ describe('by hand', () => {
     await own.stop();
   });
 
-  test('a target that was paused does not land any more, whatever a coordinator was about to do', async () => {
+  test('a coordinator cannot open an intent on a paused target', async () => {
     const story = await LandingStory.begin(sluice);
     await story.pause();
     await story.stage(['a']);
@@ -256,7 +256,7 @@ describe('by hand', () => {
   });
 });
 
-test('P4, P8: ten coordinators started at once: one landing, each gate once', async () => {
+test('P4, P8: with ten coordinators started at once each patch lands once and each gate runs once', async () => {
   const story = await LandingStory.begin(sluice);
   const stops = await Promise.all(Array.from({ length: 9 }, () => startAll(createSchedulerRole(sluice.deps))));
   await Promise.all(['a', 'b', 'c'].map((name) => story.submit(name)));

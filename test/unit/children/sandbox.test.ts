@@ -6,7 +6,7 @@ import { visiblePlaces } from '../../../src/children/visible-places.ts';
 
 const searchPath = process.env.PATH!;
 
-test('limits that the kernel keeps stand before the command; processes are counted from outside', async () => {
+test('memory and file size limits are set by prlimit before the command; the limit of processes is not', async () => {
   expect(await limitsArgv({}, searchPath)).toEqual([]);
   expect(await limitsArgv({ processes: 3 }, searchPath)).toEqual([]);
   const limited = await limitsArgv({ memory_bytes: 1_048_576, file_size_bytes: 4_096 }, searchPath);
@@ -55,7 +55,7 @@ describe('what children may see', () => {
     };
   };
 
-  test('the system, and nothing of /etc that is secret', () => {
+  test('children see /usr, and not /etc, the home folders or other places as a whole', () => {
     const { all } = own(['/usr/bin']);
     expect(all).toContain('/usr');
     for (const secret of ['/', '/etc', '/etc/shadow', '/root', '/home', '/run', '/var', '/tmp']) {
@@ -66,18 +66,18 @@ describe('what children may see', () => {
   test.each([
     ['a bin folder comes with its libraries', ['home/.nvm/v24/bin'], ['home/.nvm/v24/bin', 'home/.nvm/v24/lib']],
     [
-      'a link leads to what was installed, and to nothing beside it',
+      'a link shows its target, and nothing beside it',
       ['home/.local/bin'],
       ['home/.local/bin', 'home/.local/share/agent/versions/2.0'],
     ],
     ['programs of npm come with their packages', ['app/node_modules/.bin'], ['app/node_modules']],
-    ['shims come with what they hand over to', ['home/.pyenv/shims'], ['home/.pyenv']],
-    ['what is not there is left out', ['nowhere/bin', '/usr/bin'], []],
+    ['shims come with the programs that they start', ['home/.pyenv/shims'], ['home/.pyenv']],
+    ['missing folders are left out', ['nowhere/bin', '/usr/bin'], []],
   ])('%s', (_what, search, readable) => {
     expect(own(search).readable).toEqual(readable);
   });
 
-  test('what the operator adds, but never what the daemon keeps there', () => {
+  test('children see folders that the operator adds, without the daemon’s files in them', () => {
     const seen = own(['/usr/bin'], {
       readable: ['tools'],
       hidden: ['tools/.sluice', 'tools/key.pem', 'home/secret.key'],
@@ -86,7 +86,7 @@ describe('what children may see', () => {
   });
 });
 
-test('how a program ended is told through what stood around it', () => {
+test('the ending of a program is recovered from the exit status and output of its sandbox', () => {
   const inside = (exitCode: number, words = '', around: { sandboxed?: boolean; declared?: number[] } = {}) =>
     endingInside(
       { ending: { kind: 'exited', exitCode }, stderr: Buffer.from(words) },

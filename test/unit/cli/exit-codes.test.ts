@@ -8,10 +8,10 @@ test.each([
   ['database.unreachable', 3],
   ['auth.refused', 4],
   ['state.changed', 1],
-] as const)('%s leaves with %i', (code, exit) => {
+] as const)('%s exits with %i', (code, exit) => {
   expect(exitCodeOf(new SluiceError(code, 'x'))).toBe(exit);
 });
 
-test('a surprise leaves with 1', () => {
+test('an unexpected error exits with 1', () => {
   expect(exitCodeOf(new Error('x'))).toBe(1);
 });

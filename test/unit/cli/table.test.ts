@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { plain, table } from '../../../src/cli/table.ts';
 
-test('columns line up, whatever is coloured', () => {
+test('columns line up even if cells are coloured', () => {
   const text = stripVTControlCharacters(
     table(
       ['A', 'B'],
@@ -15,6 +15,6 @@ test('columns line up, whatever is coloured', () => {
   expect(text.split('\n')).toEqual(['A          B', 'long cell  x', 's          y']);
 });
 
-test('text from outside cannot steer the terminal', () => {
+test('control sequences in foreign text do not reach the terminal', () => {
   expect(plain('a\u001b[2Jb\nc\u0007')).toBe('ab c ');
 });

@@ -24,7 +24,7 @@ test.each([
   expect(matches(glob, path)).toBe(expected);
 });
 
-describe('what reads as a folder is one', () => {
+describe('a glob that names a folder matches all that lies below it', () => {
   test.each([
     ['.github/', '.github/workflows/x.yml'],
     ['.github', '.github/workflows/x.yml'],
@@ -36,13 +36,13 @@ describe('what reads as a folder is one', () => {
     expect(matches(glob, path)).toBe(true);
   });
 
-  test('but no wildcard at the end reaches further down', () => {
+  test('a wildcard at the end does not match deeper paths', () => {
     expect(matches('src/*', 'src/a/b')).toBe(false);
     expect(matches('test', 'tests/a')).toBe(false);
   });
 });
 
-test('names that a file system takes for one another are one where that is asked for', () => {
+test('with anyCase, names that some file systems treat as equal match each other', () => {
   const isProtected = pathMatcher(['.sluice.yaml', '.github/**'], { anyCase: true });
   for (const twin of ['.SLUICE.YAML', '.GitHub/x', '.git\u200chub/x']) expect(isProtected(twin)).toBe(true);
   expect(matches('.github/**', '.GitHub/x')).toBe(false);
@@ -52,8 +52,8 @@ test.each(['@(a|b)', '!(a)', '{1..3}', '{a,b}'.repeat(7), '/', '../x', './'])('%
   expect(globProblem(glob)).toBeDefined();
 });
 
-/** Another reading of the same globs, where both are meant to read them alike. */
-test('picomatch agrees', () => {
+/** Compares with picomatch on globs that both must read alike. */
+test('the matcher agrees with picomatch', () => {
   const part = fc.array(fc.constantFrom('a', 'b', '.', '*', '?', '[ab]', '{a,b}', '-'), { minLength: 1, maxLength: 5 });
   const glob = fc
     .array(fc.oneof({ weight: 3, arbitrary: part.map((tokens) => tokens.join('')) }, fc.constant('**')), {
@@ -62,7 +62,7 @@ test('picomatch agrees', () => {
     })
     .map((parts) => parts.join('/'))
     .filter((text) => text.split('/').every((name) => name === '**' || !/^\.+$|\*\*/.test(name)))
-    // Whether a folder's own name matches what lies below a wildcard, picomatch decides by which wildcard it is.
+    // Left out: whether `<wildcard>/**` matches the folder itself depends in picomatch on the kind of wildcard.
     .filter((text) => !/[*?\]}][^/]*\/(\*\*\/)*\*\*$/.test(text));
   const path = fc
     .array(
@@ -81,8 +81,8 @@ test('picomatch agrees', () => {
   );
 });
 
-/** Work in proportion to the input, by counting what is looked at twice as long. */
-test('twice the path and the glob take no more than a few times as long', () => {
+/** Compares the CPU time of two inputs, the second twice as long, to exclude exponential matching. */
+test('doubling path and glob takes less than 20 times as long', () => {
   const cost = (n: number): number => {
     const glob = `**/${'*a'.repeat(n)}/**/${'*a'.repeat(n)}*b`.slice(0, 500);
     const name = `${'a/'.repeat(n * 8)}${'a'.repeat(n * 16)}`;
@@ -93,6 +93,6 @@ test('twice the path and the glob take no more than a few times as long', () => 
   };
   cost(50);
   const [short, long] = [cost(50), cost(100)];
-  // Quadratic in both would be four times, exponential beyond all counting.
+  // Work proportional to path × glob takes 4 times as long; exponential work would exceed any bound.
   expect(long).toBeLessThan(20 * Math.max(short, 1_000));
 });

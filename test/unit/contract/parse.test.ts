@@ -21,13 +21,13 @@ const spec = (more: object, taskMore: object = {}) => ({
   ...more,
 });
 
-describe('a document is refused whole', () => {
-  test('every problem comes with its path', () => {
+describe('a document with any problem is refused', () => {
+  test('every problem is reported with its path', () => {
     const problems = problemsOf({ name: '', repository: 'app', workstreams: [{ name: 'w', tasks: [{ name: 'a' }] }] });
     expect(problems.map(({ path }) => path)).toEqual(['name', 'workstreams[0].tasks[0].tool']);
   });
 
-  test('an unknown key comes with a guess, also in other tools’ words', () => {
+  test('an unknown key is reported with a suggestion, also for key names of other tools', () => {
     expect(problemsOf(spec({ priorty: 1 }))).toEqual([
       { path: 'priorty', message: 'unknown key: did you mean priority?' },
     ]);
@@ -38,7 +38,7 @@ describe('a document is refused whole', () => {
     expect(problemsOf(spec({ zzz: 1 }))).toEqual([{ path: 'zzz', message: 'unknown key' }]);
   });
 
-  test('a run without tasks or workstreams is none', () => {
+  test('a run without workstreams or tasks is refused', () => {
     expect(problemsOf(spec({ workstreams: [] })).map(({ path }) => path)).toEqual(['workstreams']);
     expect(problemsOf(spec({ workstreams: [{ name: 'w', tasks: [] }] })).map(({ path }) => path)).toEqual([
       'workstreams[0].tasks',
@@ -52,7 +52,7 @@ describe('a document is refused whole', () => {
   });
 });
 
-test('globs that mean something else elsewhere are refused, with the place', () => {
+test('globs that other tools read differently are refused with their path', () => {
   for (const glob of ['{1..3}', '/', '@(a|b)', '+(a)']) {
     expect(problemsOf(spec({}, { scope: [glob] })).map(({ path }) => path)).toEqual([
       'workstreams[0].tasks[0].scope[0]',
@@ -64,7 +64,7 @@ test('globs that mean something else elsewhere are refused, with the place', () 
 });
 
 describe('the policy', () => {
-  test('an empty one is sound and has no gates', () => {
+  test('an empty policy is valid and has no gates', () => {
     expect(policySchema.parse({})).toMatchObject({
       gates: [],
       pinned: [],
@@ -73,13 +73,13 @@ describe('the policy', () => {
     });
   });
 
-  test('a gate depends on gates above it, and no name stands twice', () => {
+  test('a gate may depend only on gates above it, and names of gates are unique', () => {
     const gate = (name: string, more: object = {}) => ({ name, command: ['true'], ...more });
     const problems = problemsOf({ gates: [gate('a', { depends_on: ['b'] }), gate('b'), gate('a')] }, policySchema);
     expect(problems.map(({ path }) => path)).toEqual(['gates[0].depends_on', 'gates[2].name']);
   });
 
-  test('kept paths stay inside the repository', () => {
+  test('a kept path must lie inside the repository and outside .git', () => {
     const problems = problemsOf(
       { prepare: [{ name: 'p', command: ['x'], kept_paths: ['../out', '.git'] }] },
       policySchema,
@@ -88,7 +88,7 @@ describe('the policy', () => {
   });
 });
 
-test('of many problems a hundred are told, in time proportional to them', () => {
+test('of many problems a hundred are reported, with the number of the others and shortened paths', () => {
   const unknown = Object.fromEntries(Array.from({ length: 300_000 }, (_, n) => [`unknown-${n}`, 1]));
   const problems = problemsOf({ ...spec({}), ...unknown });
   expect(problems).toHaveLength(101);

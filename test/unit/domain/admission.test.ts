@@ -24,17 +24,17 @@ const tool = (given: Partial<ToolStanding> = {}): ToolStanding => ({
 });
 
 describe('a tool', () => {
-  test('without limits takes all', () => {
+  test('a tool without limits has room for any number', () => {
     expect(toolRoom(tool({ in_flight: 1_000 }))).toBe(Number.POSITIVE_INFINITY);
     expect(toolHold(tool())).toBeUndefined();
   });
 
-  test('takes as many as the narrowest of its limits leaves', () => {
+  test('a tool has the room that the narrowest of its limits leaves', () => {
     expect(toolRoom(tool({ concurrency: 5, in_flight: 2, rate_max: 4, recent_starts: 1, unclaimed: 1 }))).toBe(2);
     expect(toolRoom(tool({ concurrency: 3, in_flight: 2, rate_max: 9, recent_starts: 1 }))).toBe(1);
   });
 
-  test('says what holds it in a fixed order, and when that ends', () => {
+  test('a tool reports the first limit that holds it, in a fixed order, and when that ends', () => {
     const all = { concurrency: 1, in_flight: 1, rate_max: 1, recent_starts: 1, rate_free_at: 'soon' };
     const spent = { usd_per_day: 1, usd_today: 1 };
     expect(toolHold(tool({ ...all, ...spent, admits: 'none', probe_at: 'later' }))).toEqual({
@@ -50,7 +50,7 @@ describe('a tool', () => {
     expect(toolHold(tool({ concurrency: 1, in_flight: 1 }))).toEqual({ code: 'tool_concurrency', again_at: null });
   });
 
-  test('a probe goes alone, however many of its tool still run from before, and never past a budget or a rate', () => {
+  test('a tool has room for one probe, however many older attempts still run, and for none past its budget', () => {
     expect(toolRoom(tool({ admits: 'probe', concurrency: 2, in_flight: 2 }))).toBe(1);
     expect(toolRoom(tool({ admits: 'probe', usd_per_day: 1, usd_today: 2 }))).toBe(0);
   });
@@ -62,14 +62,14 @@ describe('rooms', () => {
   const chosen = (rooms: Rooms, names: string[], limit = 10) =>
     rooms.choose(candidates(...names), limit).map(({ tool: name }) => name);
 
-  test('keep the order, pass over what is full and stop at the limit', () => {
+  test('choosing tasks keeps their order, skips full tools and stops at the limit', () => {
     const rooms = new Rooms({ tools: [tool({ concurrency: 1 })], repositories: [] });
     expect(chosen(rooms, ['agent', 'agent', 'free', 'free', 'free'], 3)).toEqual(['agent', 'free', 'free']);
     expect(rooms.fullTools).toEqual(['agent']);
     expect(chosen(rooms, ['agent', 'free'])).toEqual(['free']);
   });
 
-  test('a repository counts over its targets', () => {
+  test('the limit of a repository counts all its targets', () => {
     const repositories = [{ repository: 'r', concurrency: 3, in_flight: 1, target_ids: ['a@main', 'b@main'] }];
     const rooms = new Rooms({ tools: [], repositories });
     expect(chosen(rooms, ['a', 'b', 'a', 'c'])).toEqual(['a', 'b', 'c']);

@@ -11,7 +11,7 @@ import {
 const room: GateRoom = { repository: '/srv/app.git', confinement: 'auto', network: false, values: {} };
 const gate = (name: string, more: object = {}) => gateSchema.parse({ name, command: ['run', name], ...more });
 
-test('a gate with paths counts only for changes that touch one', () => {
+test('a gate with paths is in force only for changes that touch one of them', () => {
   const gates = [gate('always'), gate('docs', { paths: ['docs/**'] })];
   expect(gatesInForce(gates, ['src/a.ts']).map(({ name }) => name)).toEqual(['always']);
   expect(gatesInForce(gates, ['docs/a.md']).map(({ name }) => name)).toEqual(['always', 'docs']);
@@ -23,7 +23,7 @@ test('extra gates of a run add to the branch’s and never replace them', () => 
   expect(unionOfGates(branch, [weaker, gate('unit')])).toEqual([gate('unit'), weaker]);
 });
 
-test('the digest covers what the verdict depends on, and not the name or the time-out', () => {
+test('the digest covers what a verdict depends on, and not the gate’s name or timeout', () => {
   const { prepare } = policySchema.parse({ prepare: [{ name: 'npm', command: ['npm', 'ci'] }] });
   const base = gateDigest(gate('a'), [], room);
   expect(gateDigest({ ...gate('a'), name: 'b', timeout_seconds: 1 }, [], room)).toBe(base);

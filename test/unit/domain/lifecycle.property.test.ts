@@ -13,11 +13,11 @@ import {
 describe.each(KINDS)('the lifecycle of a %s', (kind) => {
   const states = statesOf(kind) as unknown as readonly never[];
 
-  test('every edge leads to a state it knows', () => {
+  test('every edge leads to a known state', () => {
     for (const from of states) for (const to of edgesFrom(kind, from)) expect(states).toContain(to);
   });
 
-  test('a random walk only takes legal edges, and every other step names both states', () => {
+  test('a random walk takes legal edges only, and any other step is an error that names both states', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...states),
@@ -46,7 +46,7 @@ describe.each(KINDS)('the lifecycle of a %s', (kind) => {
   });
 });
 
-test('nothing forces a patch onto the branch', () => {
+test('no forced edge leads a patch to APPLIED or VERIFIED', () => {
   for (const from of statesOf('patch')) {
     for (const to of ['APPLIED', 'VERIFIED'] as const) expect(() => assertEdge('patch', from, to, true)).toThrow();
   }

@@ -13,7 +13,7 @@ test('only critical workstreams fail a run', () => {
   expect(runEnding({ total: 2, ended: 1, criticalFailed: 1 })).toBeUndefined();
 });
 
-test('progress is whole, and 100 only at the end', () => {
+test('progress is a whole number, and 100 only at the end', () => {
   expect(progressPercentage({ total: 3, ended: 2 })).toBe(66);
   expect(progressPercentage({ total: 1_000, ended: 999 })).toBe(99);
   expect(progressPercentage({ total: 3, ended: 3 })).toBe(100);

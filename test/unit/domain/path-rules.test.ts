@@ -40,20 +40,20 @@ test.each([
 });
 
 describe('each rule has its reason', () => {
-  test('scope, protected paths, the policy itself', () => {
+  test('a change out of its scope, of a protected path or of the policy', () => {
     expect(reasonOf(change(['src/a.ts', 'docs/b.md']), ['src/**'])).toBe('out_of_scope');
     expect(reasonOf(change(['.github/workflows/x.yml']))).toBe('protected_path');
     expect(reasonOf(change(['.sluice.yaml']))).toBe('protected_path');
   });
 
-  test('limits', () => {
+  test('a change over a limit, with binary content or with a secret', () => {
     expect(reasonOf(change(['a', 'b', 'c']))).toBe('too_many_files');
     expect(reasonOf(change(['a'], { sizeBytes: 101 }))).toBe('too_large');
     expect(reasonOf(change(['a'], { binary: true }))).toBe('binary_content');
     expect(reasonOf(change(['a'], { holdsSecret: true }))).toBe('holds_secret');
   });
 
-  test('repositories inside the repository', () => {
+  test('a nested repository or a submodule entry', () => {
     const of = (mode: string | null, oldMode: string | null) =>
       reasonOf(change([], { paths: [{ path: 'lib', mode, oldMode }] }));
     expect(of('160000', null)).toBe('embedded_repository');
@@ -75,7 +75,7 @@ describe('each rule has its reason', () => {
   });
 });
 
-test('odd names that the branch has may be changed and removed, not made; nothing may leave the tree', () => {
+test('a file with an odd name may be changed or removed but not created, and no path may leave the tree', () => {
   const of = (path: string, isNew: boolean) => unsafePath([{ path, isNew }])?.reason;
   for (const path of ['a\\b', 'n\udcefve', 'a\ufffdb'])
     expect([of(path, true), of(path, false)]).toEqual(['unsafe_path', undefined]);
@@ -97,18 +97,18 @@ test.each([
   expect(reasonOf(change([], { paths: [{ path, mode: null, oldMode: mode }] }))).toBeUndefined();
 });
 
-test('a line break in a name hides it from no glob', () => {
+test('a glob also matches a name with a line break', () => {
   expect(reasonOf(change(['.github/a\nb.yml']))).toBe('protected_path');
   expect(reasonOf(change(['src/a\nb.ts']), ['src/**'])).toBeUndefined();
 });
 
-test('parentheses, bars and pluses stand for themselves, and no glob hands a group to the regular expression', () => {
+test('parentheses, bars and pluses in a glob are literal, so a glob cannot build a slow regular expression', () => {
   expect(reasonOf(change(['app/(group)/page.tsx']), ['app/(group)/**'])).toBeUndefined();
   expect(reasonOf(change(['c++/x']), ['c++/*'])).toBeUndefined();
   expect(reasonOf(change(['a'.repeat(60)]), ['((a|aa)+)+c'])).toBe('out_of_scope');
 });
 
-test('case twins of protected paths are protected, and a folder is all that it holds', () => {
+test('protected paths match in any case, and a protected folder covers all that lies below it', () => {
   for (const path of ['.SLUICE.YAML', '.GitHub/workflows/x.yml'])
     expect(reasonOf(change([path]))).toBe('protected_path');
   const folder = policySchema.parse({ protected: ['/ci/'] });
@@ -117,18 +117,18 @@ test('case twins of protected paths are protected, and a folder is all that it h
   );
 });
 
-test('a path of 250,000 dots or folders is judged at once', () => {
+test('a path of 250,000 dots or folders is refused without delay', () => {
   for (const path of [`${'.'.repeat(250_000)}x`, 'a/'.repeat(125_000), `${' .'.repeat(125_000)}x`]) {
     expect(reasonOf(change([`${path}b`]))).toBe('cannot_be_checked_out');
   }
 });
 
-test('dot files count in globs, and a scope is a whole-path match', () => {
+test('globs match dot files, and a scope must match the whole path', () => {
   expect(reasonOf(change(['src/.hidden/x']), ['src/**'])).toBeUndefined();
   expect(reasonOf(change(['lib/src/x']), ['src/**'])).toBe('out_of_scope');
 });
 
-test('file_path is the one path, else the folder in common', () => {
+test('file_path is the only path of a change, or the folder that its paths have in common', () => {
   expect(commonPath([])).toBeNull();
   expect(commonPath(['src/a.ts'])).toBe('src/a.ts');
   expect(commonPath(['src/a/x.ts', 'src/a/y.ts'])).toBe('src/a');

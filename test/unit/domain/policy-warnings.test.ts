@@ -5,7 +5,7 @@ import { policyWarnings } from '../../../src/domain/policy-warnings.ts';
 const warned = (policy: object, paths: string[]) =>
   policyWarnings(policySchema.parse(policy), paths).map(({ where, message }) => `${where}: ${message}`);
 
-test('a pattern that matches no file is told, with its place', () => {
+test('a pattern that matches no file is reported with its place', () => {
   const policy = {
     pinned: ['tests/**'],
     protected: ['.github/'],
@@ -27,7 +27,7 @@ test.each([
   ],
   [['./scripts/gate.sh'], ['scripts/gate.sh']],
   [['cargo', 'test'], ['Cargo.toml']],
-])('%j may be made another by %j', (command, files) => {
+])('a gate %j is reported unless %j is pinned or protected', (command, files) => {
   const gates = [{ name: 'g', command }];
   const paths = ['src/a.ts', ...files];
   expect(warned({ gates }, paths).join()).toContain(files.join(', '));

@@ -5,12 +5,12 @@ const known = { app: { url: 'repos/app.git', committer: { name: 'Bot', email: 'b
 const book = (allowAny: boolean) =>
   new NamedRepositories({ known, allowAny, folder: '/srv', sandbox: { mode: 'auto', gate_network: false } });
 
-test('a name stands for its url; relative paths start at the configuration', () => {
+test('a name resolves to its url, and a relative path starts at the folder of the configuration', () => {
   expect(book(false).resolve('app')).toEqual({ name: 'app', url: '/srv/repos/app.git' });
   expect(book(false).committer('app').name).toBe('Bot');
 });
 
-test('what is not configured is refused unless the operator allows it', () => {
+test('a repository that is not configured is refused unless the operator allows any', () => {
   expect(() => book(false).resolve('/tmp/other.git')).toThrow(
     expect.objectContaining({ code: 'repository.not_allowed' }),
   );
@@ -25,6 +25,6 @@ test.each(['--upload-pack=touch /tmp/x', 'ext::sh -c id', '-x', 'a\0b', '__proto
   },
 );
 
-test('names of JavaScript are no repositories', () => {
+test('property names of JavaScript objects are not repositories', () => {
   expect(() => book(false).resolve('constructor')).toThrow();
 });

@@ -14,7 +14,7 @@ test('only a retryable failure uses up a retry', () => {
   expect(afterFailure('fatal', task, jitter)).toEqual({ to: 'FAILED' });
 });
 
-test('P9: interrupted is not failed, until a task has killed too many workers', () => {
+test('P9: an interrupted task is QUEUED, and FAILS only after too many interruptions or three dead workers', () => {
   expect(afterFailure('interrupted', { ...task, retryCount: 1 }, jitter)).toEqual({ to: 'QUEUED' });
   expect(afterFailure('interrupted', { ...task, interruptions: MAX_INTERRUPTIONS }, jitter)).toEqual({
     to: 'FAILED',
@@ -27,7 +27,7 @@ test('P9: interrupted is not failed, until a task has killed too many workers', 
   });
 });
 
-test('the same failure twice running stops the retries and says so, whatever retries are left', () => {
+test('the same failure twice in a row ends the retries, however many are left', () => {
   expect(afterFailure('retryable', { ...task, sameAsBefore: true }, jitter)).toEqual({
     to: 'FAILED',
     reason: 'same_failure_twice',
@@ -35,11 +35,11 @@ test('the same failure twice running stops the retries and says so, whatever ret
   expect(afterFailure('interrupted', { ...task, sameAsBefore: true }, jitter)).toEqual({ to: 'QUEUED' });
 });
 
-test('a limited tool is called again when it said, within a day, and after a minute where it did not', () => {
+test('a limited tool is called again when it asked for, at most a day later, or after a minute if it did not ask', () => {
   const delayOf = (retryAfterMs?: number) => afterFailure('limited', { ...task, retryAfterMs }, jitter);
   expect(delayOf(300_000)).toEqual({ to: 'RETRYING', usesRetry: false, delayMs: 300_000 });
   expect(delayOf(10 * MAX_LIMITED_DELAY_MS)).toMatchObject({ delayMs: MAX_LIMITED_DELAY_MS });
   expect(delayOf()).toMatchObject({ delayMs: 60_000 });
-  // One that says "now" for ever is not asked as fast as slots fall free.
+  // At least 1 s, so that a tool that always asks for 0 is not called in a tight loop.
   expect(delayOf(0)).toMatchObject({ delayMs: 1_000 });
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { holdsRawBytes, pathFromBytes, pathToBytes } from '../../../src/lib/byte-path.ts';
 
-test('every name has one text and comes back from it byte for byte', () => {
+test('every file name converts to text and back byte for byte', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (raw) => {
       const bytes = Buffer.from(raw);
@@ -11,7 +11,7 @@ test('every name has one text and comes back from it byte for byte', () => {
   );
 });
 
-test('valid UTF-8 reads as it is, other bytes as lone surrogates', () => {
+test('valid UTF-8 is kept, and other bytes become lone surrogates', () => {
   expect(pathFromBytes(Buffer.from('tést/ü'))).toBe('tést/ü');
   expect(pathFromBytes(Buffer.from('na\u00efve', 'latin1'))).toBe('na\udcefve');
   expect(holdsRawBytes('na\udcefve')).toBe(true);

@@ -21,7 +21,7 @@ test('components start in order and stop in reverse, once', async () => {
   expect(events).toEqual(['start a', 'start b', 'stop b', 'stop a']);
 });
 
-test('one that cannot start stops those before it, and the cause is told', async () => {
+test('a component that cannot start is stopped with those before it, and its error is thrown', async () => {
   const { events, component } = recorder();
   const broken = component('b', () => {
     throw new Error('no port');

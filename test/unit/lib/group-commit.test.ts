@@ -3,7 +3,7 @@ import { GroupCommit } from '../../../src/lib/group-commit.ts';
 
 const keyOf = (item: number): string => String(item);
 
-test('callers of one moment share a commit, and each gets its own answer', async () => {
+test('concurrent callers share a commit, and each gets its own answer', async () => {
   const batches: number[][] = [];
   const group = new GroupCommit<number, number>({
     keyOf,
@@ -48,7 +48,7 @@ test('a failed batch is run again one by one: only the bad item fails', async ()
   ]);
 });
 
-test('what comes while a batch commits goes into the next', async () => {
+test('items submitted while a batch commits go into the next batches', async () => {
   let release = (): void => {};
   const gate = new Promise<void>((resolve) => {
     release = resolve;

@@ -25,7 +25,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-test('a process is found by what its environment says, word for word, and by where it works, also through a link', async () => {
+test('a process is found by an exact variable of its environment, and by its working directory, also through a link', async () => {
   expect(await processesWithVariable(`MARK=${folder}`)).toEqual([child.pid]);
   expect(await processesWithVariable(`MARK=${folder.slice(0, -1)}`)).toEqual([]);
   for (const place of ['real', 'real/work', 'link/work']) {
@@ -34,7 +34,7 @@ test('a process is found by what its environment says, word for word, and by whe
   expect(await processesWorkingIn(join(folder, 'rea'))).toEqual([]);
 });
 
-test('it is told from a later one with its number by when it began', async () => {
+test('a process is distinguished from a later one with its pid by its start time', async () => {
   const identity = await identityOf(child.pid!);
   expect(identityNow(child.pid!)).toEqual(identity);
   expect(await isRunning(identity)).toBe(true);

@@ -41,53 +41,53 @@ async function isGone(pid: number): Promise<boolean> {
   return gone === true;
 }
 
-describe('how a child ends is a value', () => {
-  test('by itself, with its output', async () => {
+describe('runChild returns how a child ended', () => {
+  test('exited, with its output', async () => {
     const { ending, stdout, stderr } = await shell('echo out; echo err >&2; exit 3');
     expect(ending).toEqual({ kind: 'exited', exitCode: 3 });
     expect([stdout.toString(), stderr.toString()]).toEqual(['out\n', 'err\n']);
   });
 
-  test('by a signal', async () => {
+  test('signalled', async () => {
     expect((await shell('kill -SEGV $$')).ending).toEqual({ kind: 'signalled', signal: 'SIGSEGV' });
   });
 
-  test('by its deadline', async () => {
+  test('run timeout', async () => {
     expect((await fixture('hangs.mjs', { timeoutMs: 300 })).ending).toEqual({ kind: 'timeout', limit: 'run' });
   });
 
-  test('by silence', async () => {
+  test('idle timeout', async () => {
     expect((await fixture('hangs.mjs', { idleTimeoutMs: 500 })).ending).toEqual({ kind: 'timeout', limit: 'idle' });
   });
 
-  test('by an abort, also when it ignores TERM', async () => {
+  test('aborted, even if it ignores TERM', async () => {
     const abort = new AbortController();
     const onOutput = (): void => abort.abort('cancelled');
     const { ending } = await fixture('ignores-sigterm.mjs', { signal: abort.signal, onOutput });
     expect(ending).toEqual({ kind: 'aborted', cause: 'cancelled' });
   });
 
-  test('before it began', async () => {
+  test('not started, for a missing program', async () => {
     const { ending } = await runChild({ argv: ['/no/such/program'], cwd: '/', env: {}, timeoutMs: 1_000 });
     expect(ending).toMatchObject({ kind: 'not_started', code: 'ENOENT' });
   });
 });
 
-describe('nothing outlives its group', () => {
-  test('a grandchild that holds the output open goes with the leader', async () => {
+describe('no process of a group outlives its child', () => {
+  test('a grandchild that holds the output open is ended when the leader exits', async () => {
     const { ending, stdout } = await fixture('forks-a-child.mjs');
     expect(ending).toEqual({ kind: 'exited', exitCode: 0 });
     expect(await isGone(Number(stdout.toString()))).toBe(true);
   });
 
-  test('a grandchild goes when the leader is stopped', async () => {
+  test('a grandchild is ended when the leader times out', async () => {
     const { ending, stdout } = await fixture('forks-a-child.mjs', { timeoutMs: 500 }, ['stay']);
     expect(ending).toEqual({ kind: 'timeout', limit: 'run' });
     expect(await isGone(Number(stdout.toString()))).toBe(true);
   });
 });
 
-test('output over the cap is read and dropped, not kept', async () => {
+test('output over the cap is read and dropped', async () => {
   let seenBytes = 0;
   const onOutput = (_stream: string, chunk: Buffer): void => {
     seenBytes += chunk.length;
@@ -100,7 +100,7 @@ test('output over the cap is read and dropped, not kept', async () => {
   });
 });
 
-test('a child whose group cannot be noted does not run', async () => {
+test('a child whose group cannot be recorded is killed and counts as not started', async () => {
   const pids: number[] = [];
   const onSpawn = (groupId: number): void => {
     pids.push(groupId);
@@ -111,7 +111,7 @@ test('a child whose group cannot be noted does not run', async () => {
   expect(() => process.kill(pids[0]!, 0)).toThrow('ESRCH');
 });
 
-test('the environment is what was given and nothing else', async () => {
+test('the environment of a child is what was given and nothing else', async () => {
   const { stdout } = await runChild({
     argv: ['env'],
     cwd: '/',
@@ -127,7 +127,7 @@ test('the environment is what was given and nothing else', async () => {
 });
 
 describe('idle', () => {
-  test('silence ends a child, unless it is said to be active; then it is asked again', async () => {
+  test('a silent child is ended unless the probe reports activity; then it is probed again', async () => {
     const asked: number[] = [];
     const isActive = async (): Promise<boolean> => {
       asked.push(performance.now());
@@ -138,13 +138,13 @@ describe('idle', () => {
     expect(asked).toHaveLength(3);
   });
 
-  test('a probe that fails is no activity', async () => {
+  test('a probe that fails counts as no activity', async () => {
     const isActive = (): Promise<boolean> => Promise.reject(new Error('no'));
     const { ending } = await shell('sleep 20', { idleTimeoutMs: 50, isActive });
     expect(ending).toEqual({ kind: 'timeout', limit: 'idle' });
   });
 
-  test('output while somebody asks keeps it alive, and only one watch goes on', async () => {
+  test('output during a probe keeps the child alive, and only one idle watch goes on', async () => {
     let asked = 0;
     const isActive = async (): Promise<boolean> => {
       asked += 1;
@@ -156,7 +156,7 @@ describe('idle', () => {
     expect(asked).toBeLessThan(6);
   });
 
-  test('whoever has spoken while it was looked at is not ended for what the look says', async () => {
+  test('a child that prints during a probe is not ended for the result of that probe', async () => {
     const spoke = Promise.withResolvers<void>();
     let asked = 0;
     const isActive = async (): Promise<boolean> => {
@@ -174,7 +174,7 @@ describe('idle', () => {
   });
 });
 
-test('a child is given no file that this process was given open by its parent', async () => {
+test('a child does not inherit an open file that this process inherited from its parent', async () => {
   const program = `
     const { runChild } = await import(${JSON.stringify(new URL('../../../src/lib/process.ts', import.meta.url).href)});
     const argv = ['sh', '-c', 'readlink /proc/self/fd/40; cat <&40 2>/dev/null; true'];

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { holdsSecret, redactor } from '../../../src/lib/redact.ts';
 
-test('every occurrence of every secret goes, the longest first', () => {
+test('every occurrence of every secret is redacted, the longest secret first', () => {
   const redact = redactor(['secret-key', 'secret-key-longer']);
   expect(redact('a secret-key-longer b secret-key')).toBe('a [redacted] b [redacted]');
 });
@@ -11,7 +11,7 @@ test('values too short to be secrets are left alone', () => {
   expect(holdsSecret(['abc'], Buffer.from('abc'))).toBe(false);
 });
 
-test('of a secret of many lines each one tells, as they stand in a diff; the frame that all keys have does not', () => {
+test('each line of a multi-line secret is found in a diff, but not the header that all keys share', () => {
   const key =
     '-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nAQEFAASCBKcwggSjAgEAAoI\n-----END PRIVATE KEY-----\n';
   const added = key.replaceAll(/^(?=.)/gm, '+');
@@ -23,7 +23,7 @@ test('a secret is found in bytes', () => {
   expect(holdsSecret(['hunter22'], Buffer.from('x\0hunter22\0'))).toBe(true);
 });
 
-test('a secret is found in the forms in which it is passed on, and taken out of text', () => {
+test('a secret is found in its encoded forms, and redacted from text', () => {
   const secret = 'hunter2"$/correct horse';
   const redact = redactor([secret]);
   const wrapped = (before: string) => Buffer.from(`${before}${secret}, and more`).toString('base64');

@@ -10,7 +10,7 @@ const HOSTILE = [
   ['a\u0008b\u009b31mc', 'abc'],
 ] as const;
 
-test.each(HOSTILE)('of %j a terminal is shown %j', (text, shown) => {
+test.each(HOSTILE)('%j is shown on a terminal as %j', (text, shown) => {
   expect(withoutControls(text)).toBe(shown);
   expect(forTerminal(text)).toBe(shown);
 });

@@ -5,7 +5,7 @@ import { Ticker } from '../../../src/lib/ticker.ts';
 
 const until = (check: () => boolean) => poll(async () => check() || undefined, { everyMs: 5, limitMs: 5_000 });
 
-test('a wake-up starts a round at once, wake-ups during a round give exactly one more', async () => {
+test('a wake-up starts a round at once, and wake-ups during a round cause exactly one more', async () => {
   let rounds = 0;
   let release = (): void => {};
   const ticker = new Ticker({
@@ -29,7 +29,7 @@ test('a wake-up starts a round at once, wake-ups during a round give exactly one
   expect(rounds).toBe(3);
 });
 
-test('a round that throws does not end it, and stop waits for the round that runs', async () => {
+test('a round that throws does not end a ticker, and stop waits for the running round', async () => {
   let rounds = 0;
   let ended = false;
   const ticker = new Ticker({
@@ -50,6 +50,6 @@ test('a round that throws does not end it, and stop waits for the round that run
   await ticker.stop();
 });
 
-test('stop before start is fine', async () => {
+test('stop before start does nothing', async () => {
   await new Ticker({ name: 'test', everyMs: 1, log: silentLog(), tick: async () => {} }).stop();
 });

@@ -4,13 +4,13 @@ import { runGuarded } from '../../../src/tools/breaker-guard.ts';
 const act = (fact: 'success' | 'fault' | 'neutral') => async () => ({ fact, note: 'value' });
 
 test.each(['success', 'fault', 'neutral'] as const)(
-  'a closed guard lets through, and the value of a %s comes back',
+  'a closed guard runs the action and returns the value of a %s',
   async (fact) => {
     expect(await runGuarded('CLOSED', act(fact))).toEqual({ kind: 'ran', value: { fact, note: 'value' } });
   },
 );
 
-test('an open guard refuses without running anything', async () => {
+test('an open guard refuses without running the action', async () => {
   let ran = false;
   const action = async () => {
     ran = true;
@@ -20,11 +20,11 @@ test('an open guard refuses without running anything', async () => {
   expect(ran).toBe(false);
 });
 
-test('a half-open guard lets the probe through', async () => {
+test('a half-open guard runs the probe', async () => {
   expect(await runGuarded('HALF_OPEN', act('fault'))).toMatchObject({ kind: 'ran' });
 });
 
-test('a surprise is not a fact: it is thrown on', async () => {
+test('an unexpected error is rethrown', async () => {
   await expect(
     runGuarded('CLOSED', async () => {
       throw new Error('disk full');

@@ -49,7 +49,7 @@ test.each([
   expect(classify(ending)).toMatchObject(expected);
 });
 
-test('where faults are declared, other exit codes say nothing of the tool', () => {
+test('if a tool declares its fault exit codes, any other exit code is neutral for its breaker', () => {
   expect(classify({ kind: 'exited', exitCode: 9 }, { ...tool.exitCodes, fault: [1] })).toMatchObject({
     fact: 'neutral',
   });

@@ -22,7 +22,7 @@ function lines(...chunks: string[]): number | null {
   return costs.usd;
 }
 
-test('the file: dollars, and when the tool may be called again', async () => {
+test('the cost file gives the dollars and when the tool may be called again', async () => {
   expect(await report('{"usd": 0.42, "retry_after_seconds": 1.5}')).toEqual({ usd: 0.42, retryAfterMs: 1_500 });
   expect(await report('{"usd": 0}')).toEqual({ usd: 0, retryAfterMs: null });
 });
@@ -36,11 +36,11 @@ test.each([
   '{"usd": -1}',
   '{"usd": 1e99}',
   '{"retry_after_seconds": -5}',
-])('the file: %j says nothing', async (text) => {
+])('the invalid cost file %j is ignored', async (text) => {
   expect(await report(text)).toEqual({ usd: null, retryAfterMs: null });
 });
 
-test('a file that is not there, or a link to somewhere else, says nothing', async () => {
+test('a missing cost file and a symbolic link are ignored', async () => {
   const link = join(folder, 'link');
   await writeFile(join(folder, 'real'), '{"usd": 5}');
   await symlink(join(folder, 'real'), link);
@@ -48,19 +48,19 @@ test('a file that is not there, or a link to somewhere else, says nothing', asyn
   expect(await readReport(join(folder, 'absent'))).toEqual({ usd: null, retryAfterMs: null });
 });
 
-test('lines: the last total counts, however the output is cut', () => {
+test('of several cost lines the last total counts, however the output is cut', () => {
   expect(lines('{"total_cost_usd": 1}\n{"type":"x"}\n{"total_', 'cost_usd": 2.5}\n')).toBe(2.5);
   expect(lines('{"total_cost_usd": 3}')).toBe(3);
   expect(lines('total_cost_usd: 3\n', ' {"total_cost_usd": 4}\n', '{"total_cost_usd": "5"}\n')).toBeNull();
 });
 
-test('lines: a flood without an end is not kept', () => {
+test('a cost line of 2.5 MiB is ignored', () => {
   expect(
     lines('{"total_cost_usd": 1, "x": "', ...Array.from({ length: 40 }, () => 'x'.repeat(64 * 1024)), '"}\n'),
   ).toBeNull();
 });
 
-test('lines: what is said on standard error is no report', () => {
+test('a cost line on standard error is ignored', () => {
   const costs = new CostLines();
   costs.hear('stderr', Buffer.from('{"total_cost_usd": 9}\n'));
   expect(costs.usd).toBeNull();

@@ -4,7 +4,7 @@ import { ConsumingWatch, type Intake } from '../../../src/workers/consuming.ts';
 
 const TIMES = { lookEveryMs: 1_000_000, reopenAfterMs: 20, giveUpAfterMs: 60 };
 
-/** A worker with one slot, and what its watch did. */
+/** A watch over a worker with one free slot, and a record of its actions. */
 function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: number } = {}) {
   const world = {
     waiting: ['tasks.default', 'gates.default'],
@@ -46,7 +46,7 @@ function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: num
   return { world, did, lookFor };
 }
 
-test('work waits and none is taken: fresh connections, then the end', async () => {
+test('a worker that receives none of the waiting work reopens its connections, then gives up', async () => {
   const { did, lookFor } = watched();
   await lookFor(45);
   expect(did).toEqual(['reopen', 'starving']);
@@ -54,7 +54,7 @@ test('work waits and none is taken: fresh connections, then the end', async () =
   expect(did).toEqual(['reopen', 'starving', 'gives up']);
 });
 
-test('a delivery ends the alarm', async () => {
+test('a delivered message clears the starving state', async () => {
   const { world, did, lookFor } = watched();
   await lookFor(40);
   world.lastDeliveryMs = performance.now();
@@ -63,16 +63,16 @@ test('a delivery ends the alarm', async () => {
 });
 
 test.each([
-  ['nothing waits', { waiting: [] }],
-  ['what waits is another queue’s', { waiting: ['gates.default', 'tasks.gpu'] }],
+  ['no work waits', { waiting: [] }],
+  ['only other queues have waiting work', { waiting: ['gates.default', 'tasks.gpu'] }],
   ['no slot is free', { free: 0 }],
-])('%s: no alarm', async (_why, given) => {
+])('a worker is not starving while %s', async (_why, given) => {
   const { did, lookFor } = watched(given);
   await lookFor(80);
   expect(did).toEqual([]);
 });
 
-test('with the queue itself away nobody gives up, nor at the moment in which it is back', async () => {
+test('a worker does not give up while the queue is unreachable, nor as soon as it is back', async () => {
   const { world, did, lookFor } = watched({ queueAnswers: false });
   await lookFor(120);
   world.queueAnswers = true;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { HeldWork } from '../../../src/workers/held-work.ts';
 
-test('what the ledger has given to another attempt, or ended, stops here', () => {
+test('work that the ledger has ended or given to another attempt is aborted', () => {
   const held = new HeldWork();
   const [kept, moved, gone] = ['kept', 'moved', 'gone'].map((id) => held.begin(id, 1));
   held.reconcile(held.attempts(), [
@@ -12,7 +12,7 @@ test('what the ledger has given to another attempt, or ended, stops here', () =>
   expect(moved!.reason).toBe('lease_lost');
 });
 
-test('an answer about the attempt before says nothing of one that began while it was on its way', () => {
+test('an answer about an older attempt does not abort one that began while the answer was on its way', () => {
   const held = new HeldWork();
   held.begin('task', 1);
   const asked = held.attempts();
@@ -23,7 +23,7 @@ test('an answer about the attempt before says nothing of one that began while it
   expect(next.aborted).toBe(false);
 });
 
-test('the end of an attempt that was cancelled takes nothing of the next one, and a drain waits for both', async () => {
+test('the end of an older attempt does not end the next one, and a drain waits for both', async () => {
   const held = new HeldWork();
   held.begin('task', 1);
   const next = held.begin('task', 2);

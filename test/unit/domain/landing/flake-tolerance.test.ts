@@ -9,13 +9,13 @@ import {
 test.each([
   [{ good: 0, flaky: 0 }, 0],
   [{ good: 500, flaky: 0 }, 0],
-  // One flake among few runs tells little.
+  // One flake among few runs is weak evidence.
   [{ good: 2, flaky: 1 }, 1],
   [{ good: 500, flaky: 1 }, 1],
   [{ good: 2_000, flaky: 1 }, 0],
   [{ good: 500, flaky: 30 }, 2],
   [{ good: 500, flaky: 100 }, 4],
-])('of a history of %o, %i reds are laid to flakes', (history, reds) => {
+])('with a history of %o, %i reds are attributed to flakes', (history, reds) => {
   expect(redsLaidToFlakes(history)).toBe(reds);
 });
 
@@ -26,14 +26,14 @@ test.each([
   [{ greens: 1, reds: 1 }, 1, true],
   [{ greens: 2, reds: 1 }, 0, true],
   [{ greens: 1, reds: 3 }, 2, false],
-])('%o with %i reds tolerated: %s', (seen, reds, decided) => {
+])('the greens of %o decide with %i tolerated reds: %s', (seen, reds, decided) => {
   expect(greensDecide(seen, { ...NO_TOLERANCE, reds })).toBe(decided);
 });
 
 test.each([
   ['was bad twice, and is green', { greenAtMs: 9, badTipAtMs: 7, badTips: 2, greenBeforeMs: 3 }, [3, 7]],
-  ['was bad once: a flake, maybe', { greenAtMs: 9, badTipAtMs: 7, badTips: 1, greenBeforeMs: 3 }, [0, 0]],
+  ['was bad once, perhaps by a flake', { greenAtMs: 9, badTipAtMs: 7, badTips: 1, greenBeforeMs: 3 }, [0, 0]],
   ['is still bad', { greenAtMs: 3, badTipAtMs: 7, badTips: 2, greenBeforeMs: 3 }, [0, 0]],
-])('a tip that %s', (_, health, [excusedFromMs, excusedBeforeMs]) => {
+])('the excused time of a tip that %s', (_, health, [excusedFromMs, excusedBeforeMs]) => {
   expect(badTime(health)).toEqual({ excusedFromMs, excusedBeforeMs });
 });

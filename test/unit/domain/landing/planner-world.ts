@@ -11,11 +11,11 @@ export interface WorldRules {
   maxBatch: number;
   /** Whether a tree with these patches is sound. */
   isSound: (patches: ReadonlySet<string>) => boolean;
-  /** Pairs that cannot stand in one tree. */
+  /** Pairs of patches that conflict. */
   conflicts: readonly (readonly [string, string])[];
-  /** What a run on a sound tree comes to instead of green, run by run; then always green. */
+  /** Outcomes of the first runs on sound trees, in order, in place of green; all later runs are green. */
   mishaps: readonly (Exclude<GateOutcome, 'withdrawn'> | undefined)[];
-  /** Which of the live gates ends next: any number. */
+  /** Selects which live gate ends next; any number, taken modulo the number of live gates. */
   order: readonly number[];
 }
 
@@ -39,7 +39,7 @@ const MAX_STEPS = 3_000;
 const PATIENCE = 24;
 const A_WHILE = 3_600_000;
 
-/** A ledger, a branch and workers in miniature: carries out what the planner says until nothing moves. */
+/** Simulates ledger, branch and workers: carries out the planner's steps until nothing changes any more. */
 export function runWorld(rules: WorldRules): Ended {
   const landed: string[] = [];
   const blocked: string[] = [];
@@ -57,7 +57,7 @@ export function runWorld(rules: WorldRules): Ended {
     if (carryOut(plan)) continue;
     if (live.length === 0) {
       if (waited) return { landed, blocked, waiting: queue, runs: ended.length, untested };
-      // What backs off is due after a while.
+      // Advance the clock once, so that retries in backoff become due.
       waited = true;
       clock += A_WHILE;
       continue;
@@ -65,7 +65,7 @@ export function runWorld(rules: WorldRules): Ended {
     waited = false;
     const oldest = live[0]!;
     const chosen = live[(rules.order[order++ % Math.max(1, rules.order.length)] ?? 0) % live.length]!;
-    // Gates have time limits: none is overtaken for ever.
+    // Gates have timeouts, so no gate is overtaken for ever.
     end(clock - oldest.startedAt > PATIENCE ? oldest : chosen);
   }
   throw new Error(`no end after ${MAX_STEPS} steps: ${JSON.stringify({ landed, blocked, queue })}`);

@@ -37,7 +37,7 @@ function rulesOf(given: Given, more: Partial<WorldRules> = {}): WorldRules {
   };
 }
 
-/** Each patch in its turn, alone on what has landed: what any policy must come to. */
+/** The reference result: each patch in turn is tested alone on what has landed. */
 function oneByOne({ queue: ids, isSound, conflicts }: WorldRules): { landed: string[]; blocked: string[] } {
   const [landed, blocked]: [string[], string[]] = [[], []];
   for (const id of ids) {
@@ -48,7 +48,9 @@ function oneByOne({ queue: ids, isSound, conflicts }: WorldRules): { landed: str
   return { landed, blocked };
 }
 
-test('P3: whatever happens, never an untested tree, and always an end for every patch', { timeout: 60_000 }, () => {
+test('P3: whatever mishaps happen, no untested tree lands, and every patch lands or is blocked', {
+  timeout: 60_000,
+}, () => {
   fc.assert(
     fc.property(world, mishaps, (given, accidents) => {
       const ended = runWorld(rulesOf(given, { mishaps: accidents }));
@@ -60,7 +62,7 @@ test('P3: whatever happens, never an untested tree, and always an end for every 
   );
 });
 
-test('two that went bad behind each other are not put apart in turn for ever', () => {
+test('two bad patches behind each other are both blocked, instead of being isolated in turn for ever', () => {
   const given = { queue: ['a', 'b', 'e', 'f', 'g'], bad: ['b', 'g'], prove: 'batch', slots: 5, maxBatch: 4 } as const;
   const world = { ...given, queue: [...given.queue], bad: [...given.bad], clash: undefined, conflict: undefined };
   const { landed, blocked } = runWorld(rulesOf({ ...world, order: [12] }, { mishaps: ['timeout'] }));
@@ -70,7 +72,7 @@ test('two that went bad behind each other are not put apart in turn for ever', (
   });
 });
 
-test('with gates that always say the same and patches that commute, it comes to what landing one by one comes to', () => {
+test('with deterministic gates and commuting patches the planner lands the same patches as landing one by one', () => {
   fc.assert(
     fc.property(world, (given) => {
       const rules = rulesOf({ ...given, clash: undefined, conflict: undefined });
@@ -85,7 +87,7 @@ test('with gates that always say the same and patches that commute, it comes to 
   );
 });
 
-test('proven commit by commit without failures, patches land in the order of the queue', () => {
+test('with every_commit and no failures, patches land in queue order after one gate run each', () => {
   fc.assert(
     fc.property(world, (given) => {
       const rules = rulesOf({ ...given, bad: [], clash: undefined, conflict: undefined, prove: 'every_commit' });
@@ -97,7 +99,7 @@ test('proven commit by commit without failures, patches land in the order of the
   );
 });
 
-test('a lost worker blames nobody, and a few flakes do not either', () => {
+test('lost gate runs and a flake block no good patch', () => {
   fc.assert(
     fc.property(world, fc.array(fc.constantFrom('lost' as const, undefined), { maxLength: 15 }), (given, accidents) => {
       const rules = rulesOf(
@@ -110,7 +112,7 @@ test('a lost worker blames nobody, and a few flakes do not either', () => {
   );
 });
 
-test('control: a world that counts a red tree as green is caught', () => {
+test('control: a bad patch is blocked, and the same patch lands if it is good', () => {
   const given = {
     queue: ['a'],
     bad: ['a'],

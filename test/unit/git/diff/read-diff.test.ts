@@ -113,32 +113,32 @@ describe('every line belongs to a file or is prose', () => {
     expect(readDiff(text).sections).toHaveLength(1);
   });
 
-  test('the text of a mail may look like a diff, up to its first file', () => {
+  test('the text of a mail may look like a diff up to its first git header', () => {
     const text = `--- before\n+++ after\n*** stars\nindex 12..34\n---\n x | 2 +-\n\n${GIT}`;
     expect(refusal(text)).toBe(1);
     expect(readDiff(text, { isMail: true }).sections).toHaveLength(1);
     expect(refusal(`@@ -1 +1 @@\n-a\n+b\n${GIT}`, { isMail: true })).toBe(1);
   });
 
-  test('prose alone names no file', () => {
+  test('prose alone gives no section', () => {
     expect(readDiff('hello\nworld\n')).toEqual({ sections: [], repairs: {} });
   });
 });
 
-describe('what was lost on the way is put back and told', () => {
-  test('the last newline', () => {
+describe('what a diff lost in transit is restored and noted', () => {
+  test('a missing last newline is added', () => {
     const { sections, repairs } = readDiff(GOOD.trimEnd());
     expect(repairs).toEqual({ newline_added: true });
     expect(sections[0]!.hunks[0]!.lines.at(-1)).toEqual({ kind: 'added', text: 'TWO\n' });
   });
 
-  test('blank context lines at the end', () => {
+  test('missing blank context lines at the end are added', () => {
     const { sections, repairs } = readDiff('--- a/x\n+++ b/x\n@@ -1,3 +1,3 @@\n-two\n+TWO\n one\n');
     expect(repairs).toEqual({ blank_lines_added: 1 });
     expect(sections[0]!.hunks[0]!.lines.at(-1)).toEqual({ kind: 'context', text: '\n' });
   });
 
-  test('a byte order mark at the start', () => {
+  test('a byte order mark at the start is removed', () => {
     expect(readDiff(`\u00ef\u00bb\u00bf${GOOD}`).repairs).toEqual({ byte_order_mark_removed: true });
   });
 });
@@ -146,7 +146,7 @@ describe('what was lost on the way is put back and told', () => {
 describe('headers', () => {
   const first = (text: string) => readDiff(text).sections[0]!;
 
-  test('modes, renames, quoted names and blobs of git', () => {
+  test('git headers give modes, renames, quoted names and blobs', () => {
     expect(first('diff --git a/a b.sh b/a b.sh\nold mode 100644\nnew mode 100755\n')).toMatchObject({
       gitNames: { old: 'a/a b.sh', new: 'b/a b.sh' },
       oldMode: '100644',
@@ -160,7 +160,7 @@ describe('headers', () => {
     expect(first('diff --git a/e b/e\nnew file mode 100644\nindex 0000000..e69de29\n').declared).toBe('new');
   });
 
-  test('dates after one tab, two tabs or blanks; the epoch means that there is no file', () => {
+  test('a date after one tab, two tabs or blanks is split from the name, and the epoch marks a missing file', () => {
     const named = (old: string) => first(`--- ${old}\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n`).oldName;
     expect(named('a/x\t2026-01-01 10:00:00.000000000 +0100')).toMatchObject({ name: 'a/x', epoch: false });
     expect(named('a/x\t\tThu Jan  1 01:00:00 1970')).toMatchObject({ name: 'a/x', epoch: true });

@@ -16,7 +16,7 @@ const deps = {
   allowCommands: true,
 } as unknown as Parameters<typeof validateRun>[0];
 
-/** A spec is taken, or refused whole with every problem at a path; nothing else ever comes out. */
+/** Returns whether the spec is accepted, or refused as spec.invalid with problems; rethrows any other error. */
 function answerTo(document: unknown): 'taken' | 'refused' {
   try {
     validateRun(deps, document);
@@ -30,7 +30,7 @@ function answerTo(document: unknown): 'taken' | 'refused' {
   }
 }
 
-/** Sound most of the time, else one of the others. */
+/** Generates `sound` in 12 of 13 cases, otherwise one of the others. */
 function mostly<T>(sound: T, ...others: T[]): fc.Arbitrary<T> {
   return fc.oneof({ weight: 12, arbitrary: fc.constant(sound) }, { weight: 1, arbitrary: fc.constantFrom(...others) });
 }
@@ -75,14 +75,14 @@ const spec = fc.record(
   { requiredKeys: ['name', 'repository', 'workstreams'] },
 );
 
-test('any JSON is taken or refused with every problem', () => {
+test('random JSON is refused with its problems', () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 6 }), (document) => answerTo(document) === 'refused'),
     { numRuns: 2_000 },
   );
 });
 
-test('specs that look like specs are taken or refused, and both happen', () => {
+test('generated specs are accepted or refused with their problems, and both occur', () => {
   const answers = { taken: 0, refused: 0 };
   fc.assert(
     fc.property(spec, (document) => {
@@ -94,7 +94,7 @@ test('specs that look like specs are taken or refused, and both happen', () => {
   expect(answers.refused).toBeGreaterThan(0);
 });
 
-test('one strange value anywhere in a good spec never gets through as something else', () => {
+test('a valid spec with one strange value is accepted or refused as spec.invalid, without any other error', () => {
   const good = {
     name: 'nightly',
     repository: 'app',

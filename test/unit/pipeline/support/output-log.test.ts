@@ -6,7 +6,7 @@ import { OutputLog } from '../../../../src/pipeline/support/output-log.ts';
 const SECRET = 'sk-ant-api03-THISISTHESECRETVALUE';
 const KEY = `-----BEGIN KEY-----\n${'A1b2'.repeat(16)}\n${'C3d4'.repeat(16)}\n-----END KEY-----`;
 
-/** What is stored of pieces that come one by one. */
+/** Returns the text that is stored for output that arrives in these pieces. */
 async function stored(pieces: readonly string[], secrets: readonly string[]): Promise<string> {
   const chunks: NewLogChunk[] = [];
   const ledger = { appendLogs: async (more: NewLogChunk[]) => void chunks.push(...more) } as unknown as Ledger;
@@ -16,7 +16,7 @@ async function stored(pieces: readonly string[], secrets: readonly string[]): Pr
   return chunks.map(({ text }) => text).join('');
 }
 
-test('a secret is seen wherever a long line is cut', async () => {
+test('a secret is redacted wherever a long line is cut', async () => {
   for (let cut = 0; cut <= SECRET.length; cut += 1) {
     const pieces = [`${'x'.repeat(20_000)}${SECRET.slice(0, cut)}`, `${SECRET.slice(cut)}${'y'.repeat(20_000)}`, 'z\n'];
     const text = await stored(pieces, [SECRET]);
@@ -24,7 +24,7 @@ test('a secret is seen wherever a long line is cut', async () => {
   }
 });
 
-test('of a key of many lines none is stored, however it is cut', async () => {
+test('no line of a multi-line key is stored, however the output is cut', async () => {
   const text = await stored(
     [...`before\n${KEY}\nafter\n`].map((character) => character),
     [KEY],
@@ -33,7 +33,7 @@ test('of a key of many lines none is stored, however it is cut', async () => {
   expect(text).toMatch(/^before\n[\s\S]*after\n$/);
 });
 
-test('nothing is lost of what is no secret', async () => {
+test('output without a secret is stored completely', async () => {
   const lines = Array.from({ length: 50 }, (_, n) => `${n} ${'w'.repeat(n * 700)}\n`);
   expect(await stored([lines.join('').slice(0, 100_000), lines.join('').slice(100_000)], [SECRET])).toBe(
     lines.join(''),
