@@ -99,6 +99,7 @@ export const REASONS_WITH_ARGUMENT = {
   tool_timeout: 'The tool exceeded this limit of time: `run` or `idle`.',
   tool_limit: 'The tool exceeded this limit.',
   tool_not_started: 'The tool could not be started; the code is that of the operating system.',
+  machine_fault: 'The host was out of a resource. No retry is used.',
   interrupted: 'The attempt was interrupted by this. No retry is used.',
   patch_blocked: 'The patch of the task was stopped for this reason.',
 } as const;
@@ -121,22 +122,25 @@ declare const OF_PERSON: unique symbol;
 export type PersonsReason = string & { readonly [OF_PERSON]: true };
 
 /** Every value that `reason` takes. An error that ends an object stands there by its code. */
-export type Reason =
-  | ReasonName
-  | ReasonWithArgument
-  | GateOutcome
-  | `gate_${GateOutcome}`
-  | ErrorCode
-  | PersonsReason;
+export type Reason = ReasonName | ReasonWithArgument | GateOutcome | `gate_${GateOutcome}` | ErrorCode | PersonsReason;
 
 /** What a reason means, with its argument; the reason itself where it is the words of a person. */
 export function meaningOf(reason: string): string {
   const [name = '', argument] = splitOnce(reason);
-  if (argument === undefined) return lookUp(REASONS, name) ?? titleOf(name) ?? lookUp(GATE_REASONS, name.replace(/^gate_/, '')) ?? reason;
+  if (argument === undefined)
+    return lookUp(REASONS, name) ?? titleOf(name) ?? lookUp(GATE_REASONS, name.replace(/^gate_/, '')) ?? reason;
   const meaning = lookUp(REASONS_WITH_ARGUMENT, name);
   if (meaning === undefined) return reason;
   const means = name === 'patch_blocked' ? meaningOf(argument) : argument;
   return `${meaning.replace(/\.$/, '')}: ${means}`;
+}
+
+/** The reason with its meaning in brackets, for a sentence; `no reason given` where there is none. */
+export function explained(reason: string | null | undefined): string {
+  if (reason == null) return 'no reason given';
+  const meaning = meaningOf(reason);
+  if (meaning === reason) return reason;
+  return `${reason} (${meaning.charAt(0).toLowerCase()}${meaning.slice(1).replace(/\.$/, '')})`;
 }
 
 function splitOnce(reason: string): [string, string?] {

@@ -15,6 +15,11 @@ export interface Reader {
   query<Row>(statement: RawBuilder<Row>): Promise<Row[]>;
 }
 
+/** The `id` column of what a statement selects. */
+export async function selectIds(reader: Reader, statement: RawBuilder<{ id: string }>): Promise<string[]> {
+  return (await reader.query(statement)).map(({ id }) => id);
+}
+
 /** One transaction. Wake-ups are sent after its commit, each once; a rollback or a new try forgets them. */
 export interface Tx extends Reader {
   wake(...wakeUps: WakeUp[]): void;

@@ -1,5 +1,7 @@
+import type { Reason } from '../contract/reasons.ts';
+
 /** Reasons that another attempt of the same tool cannot fix: an operator or the repository's owner has to act. */
-const NOT_MENDABLE: readonly string[] = [
+const NOT_MENDABLE: readonly Reason[] = [
   'no_gate',
   'protected_path',
   'embedded_repository',
@@ -11,6 +13,6 @@ const NOT_MENDABLE: readonly string[] = [
 ];
 
 /** True when a tool that is told why its patch was stopped may produce a better one. */
-export function isMendable(reason: string): boolean {
+export function isMendable(reason: Reason): boolean {
   return !NOT_MENDABLE.includes(reason);
 }

@@ -1,6 +1,7 @@
 import { hasPortableName, namesGitFolder, staysInside } from '../contract/fields.ts';
 import { pathMatcher } from '../contract/glob.ts';
 import { POLICY_PATH, type Policy } from '../contract/policy.ts';
+import type { Reason, ReasonName } from '../contract/reasons.ts';
 import { pathToBytes } from '../lib/byte-path.ts';
 
 export interface ChangedPath {
@@ -25,7 +26,7 @@ export interface ChangeFacts {
 }
 
 export interface Refusal {
-  reason: string;
+  reason: Reason;
   evidence: Readonly<Record<string, unknown>>;
 }
 
@@ -114,7 +115,12 @@ function linkProblem(target: string | undefined): string | undefined {
 }
 
 /** Reasons that an operator may waive for one patch, by approving it. */
-export const APPROVABLE_REASONS = ['protected_path', 'too_many_files', 'too_large', 'binary_content'] as const;
+export const APPROVABLE_REASONS = [
+  'protected_path',
+  'too_many_files',
+  'too_large',
+  'binary_content',
+] as const satisfies readonly ReasonName[];
 
 function overLimit(change: ChangeFacts, { limits }: Policy): Refusal | undefined {
   if (change.paths.length > limits.max_files) {

@@ -1,3 +1,4 @@
+import type { ReasonName } from '../contract/reasons.ts';
 import type { BackoffPolicy } from '../lib/backoff.ts';
 
 /**
@@ -18,12 +19,12 @@ export const MAX_INTERRUPTIONS = 20;
 /** A task over which this many workers hung or crashed is taken to be the cause. */
 const MAX_WORKER_DEATHS = 3;
 /** Reason why a task with retries left is not retried: its last two attempts failed in the same words. */
-export const SAME_FAILURE_TWICE = 'same_failure_twice';
+export const SAME_FAILURE_TWICE = 'same_failure_twice' satisfies ReasonName;
 
 export type NextStep =
   | { to: 'RETRYING'; usesRetry: boolean; delayMs: number }
   | { to: 'QUEUED' }
-  | { to: 'FAILED'; reason?: string };
+  | { to: 'FAILED'; reason?: ReasonName };
 
 export interface FailedSoFar {
   retryCount: number;

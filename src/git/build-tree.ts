@@ -4,7 +4,7 @@ import { machineFault } from '../lib/machine-fault.ts';
 import type { Mirror } from './mirror.ts';
 import { type DraftFile, MODES, TreeDraft } from './tree-draft.ts';
 
-export type BuiltTree = { ok: true; tree: string } | { ok: false; reason: string; words: string };
+export type BuiltTree = { ok: true; tree: string } | { ok: false; reason: 'does_not_apply'; words: string };
 
 /**
  * Applies a diff that git itself made (`changesBetween`) to a commit's tree, exactly. Diffs of callers are read by

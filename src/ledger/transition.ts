@@ -1,29 +1,54 @@
+import type { Actor } from '../contract/order.ts';
+import type { Reason, ReasonName } from '../contract/reasons.ts';
 import { type RawBuilder, sql, type Tx } from '../database/database.ts';
 import { assertEdge, isTerminal, type Kind, type StateOf } from '../domain/lifecycle.ts';
 import { stagesWokenBy } from '../domain/wake-up.ts';
-import { storableJson } from '../lib/storable.ts';
+import { storableJson, storableText } from '../lib/storable.ts';
 
+/** One object to move, where each has a reason or detail of its own. */
 export interface TransitionRow {
   id: string;
-  reason?: string | null;
+  reason?: Reason | null | undefined;
   /** Kept in the audit row. */
   detail?: unknown;
-  /** For `set` and `where`: read as `w.data ->> 'name'`. */
-  data?: Readonly<Record<string, unknown>>;
 }
 
-export interface Transition<K extends Kind> {
+/** Objects to move: ids that share a reason and detail, or a row for each. */
+type Wanted =
+  | { ids: readonly string[]; reason?: Reason | null | undefined; detail?: unknown; rows?: never }
+  | { rows: readonly TransitionRow[]; ids?: never; reason?: never; detail?: never };
+
+/** A value for each object to move, in the same order: the column of that name of `w`. */
+export interface WantedColumn {
+  type: 'text' | 'int4' | 'float8';
+  values: readonly (string | number | null | undefined)[];
+}
+
+export type Transition<K extends Kind> = Wanted & {
   kind: K;
   from: readonly StateOf[K][];
   to: StateOf[K];
-  rows: readonly TransitionRow[];
-  actor: string;
+  actor: Actor;
   /** An operator's edge, from the closed table. */
   forced?: boolean;
-  /** More columns to write: `, attempt = t.attempt + 1`. The row is `t`, what was wanted of it `w`. */
+  /** For `set` and `where`: `{ attempt: ints([1]) }` is `w.attempt`. */
+  data?: Readonly<Record<string, WantedColumn>>;
+  /** More columns to write: `, attempt = t.attempt + 1`. The row is `t`, what is wanted of it `w`. */
   set?: RawBuilder<unknown>;
-  /** More conditions, fences above all: `and t.attempt = (w.data ->> 'attempt')::int`. */
+  /** More conditions, fences above all: `and t.attempt = w.attempt`. */
   where?: RawBuilder<unknown>;
+};
+
+export function ints(values: WantedColumn['values']): WantedColumn {
+  return { type: 'int4', values };
+}
+
+export function floats(values: WantedColumn['values']): WantedColumn {
+  return { type: 'float8', values };
+}
+
+export function texts(values: WantedColumn['values']): WantedColumn {
+  return { type: 'text', values };
 }
 
 export interface Moved {
@@ -34,7 +59,7 @@ export interface Moved {
 }
 
 /** Its transitions are the repairs: a healthy installation has none. */
-export const RECONCILER = 'reconciler';
+export const RECONCILER = 'reconciler' satisfies Actor;
 
 /** One level of priority is worth this much waiting: whoever waits rises, and nobody waits for ever. */
 const SECONDS_A_LEVEL = 60;
@@ -52,34 +77,37 @@ const TABLES = {
 /**
  * The only statement that changes a `state` column: compare-and-set and audit row in one, for any number of rows of one
  * kind. Rows that are not in one of the `from` states (or fail `where`) do not move; losing that race is a normal answer.
- * Gives the rows that moved. An edge that the lifecycle does not have throws `state.illegal_edge`.
+ * Returns the rows that moved. An edge that the lifecycle does not have throws `state.illegal_edge`.
  */
 export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): Promise<Moved[]> {
-  const { kind, from, to, rows, actor, forced = false } = move;
+  const { kind, from, to, actor, forced = false } = move;
   for (const state of from) assertEdge(kind, state, to, forced);
-  if (rows.length === 0) return [];
+  const ids = move.ids ?? move.rows.map(({ id }) => id);
+  if (ids.length === 0) return [];
   const { table, key, runId, attempt } = TABLES[kind];
   const keyOf = sql.ref(`t.${key}`);
-  // The id filter is repeated because the planner misestimates the list of rows and would otherwise scan the table.
-  const ids = rows.map(({ id }) => id);
+  const data = Object.entries(move.data ?? {});
+  // Each row is found by its primary key, whatever the planner takes the size of the batch to be: a lateral subquery
+  // with a row lock cannot be joined in any other way, so the cost of n rows is n. The ids come in order, so that two
+  // batches that share rows wait for each other and never in a circle.
   const moved = await tx.query<Moved>(sql`
     with wanted as (
-      select w.id, w.reason, w.detail, w.data
-      from jsonb_to_recordset(${storableJson(rows)}::jsonb) as w(id text, reason text, detail jsonb, data jsonb)
+      select * from unnest(${ids}::text[], ${reasonsOf(move, ids)}::text[], ${detailsOf(move, ids)}::text[]${arraysOf(data)})
+        as w(id, reason, detail_json${namesOf(data)})
+      order by id
     ), locked as (
-      -- In id order: two batches that share rows wait for each other, and never in a circle.
-      select ${keyOf} as id, t.state as from_state
-      from ${sql.table(table)} t join wanted w on w.id = ${keyOf}
-      where ${keyOf} = any (${ids}::text[]) and t.state = any (${[...from]}::text[]) ${move.where ?? sql``}
-      order by ${keyOf}
-      for update of t
+      select w.*, w.detail_json::jsonb as detail, t.from_state
+      from wanted w cross join lateral (
+        select t.state as from_state from ${sql.table(table)} t
+        where ${keyOf} = w.id and t.state = any (${[...from]}::text[]) ${move.where ?? sql``}
+        for update of t
+      ) t
     ), moved as (
       update ${sql.table(table)} t
       set state = ${to}, reason = w.reason, version = t.version + 1, updated_at = now()
           ${endingColumns(kind, to)} ${move.set ?? sql``}
-      from locked l join wanted w on w.id = l.id
-      where ${keyOf} = l.id and ${keyOf} = any (${ids}::text[])
-      returning ${keyOf} as id, l.from_state, ${sql.raw(runId)} as run_id, ${sql.raw(attempt)} as attempt,
+      from locked w where ${keyOf} = w.id
+      returning ${keyOf} as id, w.from_state, ${sql.raw(runId)} as run_id, ${sql.raw(attempt)} as attempt,
                 w.reason, w.detail
     ), audited as (
       insert into state_transitions (kind, entity_id, run_id, attempt, from_state, to_state, reason, actor, forced, detail)
@@ -92,6 +120,31 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
     if (kind === 'task' && to === 'CANCELLED' && from_state === 'RUNNING') tx.wake(`cancel:${id}`);
   }
   return moved;
+}
+
+function reasonsOf(move: Wanted, ids: readonly string[]): (string | null)[] {
+  const reasons = move.rows?.map(({ reason }) => reason) ?? ids.map(() => move.reason);
+  return reasons.map((reason) => (reason == null ? null : storableText(reason)));
+}
+
+function detailsOf(move: Wanted, ids: readonly string[]): (string | null)[] {
+  if (move.rows === undefined) {
+    const shared = move.detail === undefined ? null : storableJson(move.detail);
+    return ids.map(() => shared);
+  }
+  return move.rows.map(({ detail }) => (detail === undefined ? null : storableJson(detail)));
+}
+
+function arraysOf(data: readonly [string, WantedColumn][]): RawBuilder<unknown> {
+  const arrays = data.map(([, { type, values }]) => sql`, ${[...values]}::${sql.raw(type)}[]`);
+  return sql.join(arrays, sql``);
+}
+
+function namesOf(data: readonly [string, WantedColumn][]): RawBuilder<unknown> {
+  return sql.join(
+    data.map(([name]) => sql`, ${sql.id(name)}`),
+    sql``,
+  );
 }
 
 /** `completed_at` and `outcome` follow from the state, so no caller can forget them. */
@@ -135,7 +188,7 @@ function outcomeColumn(to: string): RawBuilder<unknown> {
 /** Writes the audit rows of objects that were just made. */
 export async function recordCreated<K extends Kind>(
   tx: Tx,
-  created: { kind: K; state: StateOf[K]; ids: readonly string[]; runId: string | null; actor: string },
+  created: { kind: K; state: StateOf[K]; ids: readonly string[]; runId: string | null; actor: Actor },
 ): Promise<void> {
   await tx.query(sql`
     insert into state_transitions (kind, entity_id, run_id, to_state, actor)
@@ -151,7 +204,7 @@ export async function recordRepairs(
     kind,
     cause,
     rows,
-  }: { kind: Kind; cause: string; rows: readonly { id: string; run_id: string | null; state: string }[] },
+  }: { kind: Kind; cause: ReasonName; rows: readonly { id: string; run_id: string | null; state: string }[] },
 ): Promise<void> {
   if (rows.length === 0) return;
   await tx.query(sql`
@@ -164,16 +217,12 @@ export async function recordRepairs(
 /** What an operator did to an object that stays in its state. */
 export async function recordNote(
   tx: Tx,
-  note: { kind: Kind; id: string; runId: string | null; state: string; reason: string; actor: string; detail: unknown },
+  note: { kind: Kind; id: string; runId: string | null; state: string; reason: Reason; actor: Actor; detail: unknown },
 ): Promise<void> {
   await tx.query(sql`
     insert into state_transitions (kind, entity_id, run_id, from_state, to_state, reason, actor, forced, detail)
     values (${note.kind}, ${note.id}, ${note.runId}, ${note.state}, ${note.state}, ${note.reason}, ${note.actor}, true,
             ${storableJson(note.detail)}::jsonb)`);
-}
-
-export function toRows(ids: readonly string[], reason?: string, detail?: unknown): TransitionRow[] {
-  return ids.map((id) => ({ id, reason, detail }));
 }
 
 /** What ended a patch stands on the patch itself, beside what was known of it before. */

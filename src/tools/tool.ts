@@ -1,4 +1,5 @@
 import type { ToolDefinition } from '../contract/config-schema.ts';
+import type { Reason } from '../contract/reasons.ts';
 import type { ToolLimits } from '../domain/admission.ts';
 import type { FailureClass } from '../domain/retry.ts';
 
@@ -11,7 +12,7 @@ export type ToolEnding =
   | {
       kind: 'failed';
       failure: FailureClass;
-      reason: string;
+      reason: Reason;
       exitCode: number | null;
       fact: ToolFact;
       retryAfterMs?: number;

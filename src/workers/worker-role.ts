@@ -8,7 +8,7 @@ import { verdictKeyAgreed, wakeUpListener } from '../deps.ts';
 import { cancelledBy } from '../domain/wake-up.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import type { Mirrors } from '../git/mirrors.ts';
-import { buryWorker, registerWorker, stopWorker } from '../ledger/fleet/workers.ts';
+import { markWorkerDead, registerWorker, stopWorker } from '../ledger/fleet/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
@@ -205,7 +205,7 @@ function registration(
       const freed = await slots.sweep();
       if (freed.length > 0) log.warn({ slots: freed }, 'slots.swept');
       await ledger.write(async (tx) => {
-        if (options.replaces !== undefined) await buryWorker(tx, options.replaces);
+        if (options.replaces !== undefined) await markWorkerDead(tx, options.replaces);
         await registerWorker(tx, {
           workerId,
           hostname: hostname(),

@@ -1,4 +1,5 @@
 import { hasCode } from '../contract/errors.ts';
+import type { Reason } from '../contract/reasons.ts';
 import type { Refusal } from '../domain/path-rules.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { changesBetween, listTree, type TreeChange, type TreeEntry } from '../git/tree-changes.ts';
@@ -169,10 +170,10 @@ async function storeAll(
   return { entries };
 }
 
-function refuse(reason: string, path: string, problem: string): { refusal: Refusal } {
+function refuse(reason: Reason, path: string, problem: string): { refusal: Refusal } {
   return { refusal: { reason, evidence: { path, messages: `${path}: ${problem}` } } };
 }
 
-function uncapturable(reason: string, path: string, problem: string): Uncapturable {
+function uncapturable(reason: Reason, path: string, problem: string): Uncapturable {
   return { ok: false, ...refuse(reason, path, problem) };
 }

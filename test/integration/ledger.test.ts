@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { signed } from '../../src/contract/order.ts';
 import { gateSchema } from '../../src/contract/policy.ts';
 import { sql } from '../../src/database/database.ts';
 import { VerdictSeal } from '../../src/domain/verdict-seal.ts';
@@ -13,7 +14,7 @@ import { acquireLease, assertLease, type HeldLease } from '../../src/ledger/leas
 import { cancelRun, cancelTask } from '../../src/ledger/runs/cancel.ts';
 import { rollUp } from '../../src/ledger/runs/roll-up.ts';
 import { startRun } from '../../src/ledger/runs/start-run.ts';
-import { toRows, transition } from '../../src/ledger/transition.ts';
+import { transition } from '../../src/ledger/transition.ts';
 import { newId } from '../../src/lib/id.ts';
 import { eventually } from '../support/eventually.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
@@ -29,8 +30,8 @@ describe('P2: a transition', () => {
       kind: 'run',
       from: ['RUNNING'],
       to: 'PAUSED',
-      rows: toRows([run_id], 'lunch'),
-      actor: 'ada',
+      ids: [run_id],
+      ...signed({ actor: 'ada', reason: 'lunch' }),
     } as const;
     expect(await on.write((tx) => transition(tx, move))).toMatchObject([{ id: run_id, from_state: 'RUNNING' }]);
     // A lost race returns no row; it is not an error.
@@ -44,7 +45,7 @@ describe('P2: a transition', () => {
   test('a transition that is rolled back leaves neither the state nor the audit row', async () => {
     const { run_id } = await on.build.run();
     const failing = on.write(async (tx) => {
-      await transition(tx, { kind: 'run', from: ['RUNNING'], to: 'PAUSED', rows: toRows([run_id]), actor: 'x' });
+      await transition(tx, { kind: 'run', from: ['RUNNING'], to: 'PAUSED', ids: [run_id], actor: 'worker' });
       throw new Error('later');
     });
     await expect(failing).rejects.toThrow('later');
@@ -55,8 +56,13 @@ describe('P2: a transition', () => {
   test('wake-ups go out after the commit, each once; a rollback sends none', async () => {
     const { run_id } = await on.build.run();
     const tasks = [await on.build.task({ run_id }), await on.build.runningTask({ run_id })];
-    const queued = toRows(tasks.map(({ task_id }) => task_id));
-    const cancel = { kind: 'task', from: ['QUEUED', 'RUNNING'], to: 'CANCELLED', rows: queued, actor: 'test' } as const;
+    const cancel = {
+      kind: 'task',
+      from: ['QUEUED', 'RUNNING'],
+      to: 'CANCELLED',
+      ids: tasks.map(({ task_id }) => task_id),
+      actor: 'ledger',
+    } as const;
     on.db.wakeUps.length = 0;
     const failed = on.write(async (tx) => {
       await transition(tx, cancel);
@@ -72,7 +78,7 @@ describe('P2: a transition', () => {
   });
 
   test('an edge that the lifecycle does not have is refused, naming both states', async () => {
-    const move = { kind: 'patch', from: ['PENDING'], to: 'VERIFIED', rows: toRows(['x']), actor: 'x' } as const;
+    const move = { kind: 'patch', from: ['PENDING'], to: 'VERIFIED', ids: ['x'], actor: 'worker' } as const;
     await expect(on.write((tx) => transition(tx, move))).rejects.toMatchObject({
       code: 'state.illegal_edge',
       facts: { from: 'PENDING', to: 'VERIFIED' },
@@ -83,7 +89,7 @@ describe('P2: a transition', () => {
     const { run_id } = await on.build.run();
     const racers = Array.from({ length: 20 }, () =>
       on.write((tx) =>
-        transition(tx, { kind: 'run', from: ['RUNNING'], to: 'FAILED', rows: toRows([run_id]), actor: 'x' }),
+        transition(tx, { kind: 'run', from: ['RUNNING'], to: 'FAILED', ids: [run_id], actor: 'worker' }),
       ),
     );
     expect((await Promise.all(racers)).flat()).toHaveLength(1);
@@ -93,17 +99,16 @@ describe('P2: a transition', () => {
   test('two batches over the same rows in opposite order both complete', async () => {
     const ids = (await Promise.all(Array.from({ length: 10 }, () => on.build.run()))).map(({ run_id }) => run_id);
     const move = (rows: string[]) =>
-      on.write((tx) =>
-        transition(tx, { kind: 'run', from: ['RUNNING'], to: 'FAILED', rows: toRows(rows), actor: 'x' }),
-      );
+      on.write((tx) => transition(tx, { kind: 'run', from: ['RUNNING'], to: 'FAILED', ids: rows, actor: 'worker' }));
     const [one, two] = await Promise.all([move(ids), move(ids.toReversed())]);
     expect(one.length + two.length).toBe(10);
   });
 
   test('a reason with NUL or a lone surrogate is cleaned and stored', async () => {
     const { run_id } = await on.build.run();
-    const rows = [{ id: run_id, reason: 'a\0b\ud800', detail: { text: '\0' } }];
-    await on.write((tx) => transition(tx, { kind: 'run', from: ['RUNNING'], to: 'FAILED', rows, actor: 'x' }));
+    const order = signed({ actor: 'ada', reason: 'a\0b\ud800' });
+    const move = { kind: 'run', from: ['RUNNING'], to: 'FAILED', ids: [run_id], detail: { text: '\0' } } as const;
+    await on.write((tx) => transition(tx, { ...move, ...order }));
     expect((await on.db.daos.runs.get(run_id)).reason).toBe('ab\ufffd');
   });
 });
@@ -140,8 +145,8 @@ describe('P5: the fence', () => {
       kind: 'task',
       from: ['RUNNING'],
       to: 'VALIDATING',
-      rows: toRows([task.task_id]),
-      actor: 'x',
+      ids: [task.task_id],
+      actor: 'worker',
     } as const;
     expect(await on.write((tx) => transition(tx, move))).toHaveLength(1);
   });
@@ -168,7 +173,7 @@ describe('P5: the fence', () => {
 describe('how an attempt ends', () => {
   const end = (taskId: string, ending: AttemptEnd['ending']): AttemptEnd => attemptEnd(taskId, { ending });
   const failure = (kind: 'retryable' | 'fatal' | 'interrupted') =>
-    ({ kind: 'failed', failure: kind, reason: 'why', evidence: { text: 'x' } }) as const;
+    ({ kind: 'failed', failure: kind, reason: 'tool_exit:1', evidence: { text: 'x' } }) as const;
 
   test('an attempt with a patch stages it with unchanged bytes and makes its task VALIDATING', async () => {
     const { task_id } = await on.build.runningTask();
@@ -199,7 +204,7 @@ describe('how an attempt ends', () => {
   });
 
   test('after a quarantine the task of a tool is retried with the evidence, and a ready-made patch fails at once', async () => {
-    const refusal = { reason: 'out_of_scope', evidence: { paths: ['x'] } };
+    const refusal = { reason: 'out_of_scope', evidence: { paths: ['x'] } } as const;
     const tool = await on.build.runningTask();
     const ready = await on.build.runningTask();
     await on.write((tx) =>
@@ -341,7 +346,10 @@ describe('roll-up', () => {
     await on.write((tx) => endAttempts(tx, [attemptEnd(good.task.task_id)]));
     await on.write((tx) =>
       endAttempts(tx, [
-        { ...attemptEnd(bad.task.task_id), ending: { kind: 'failed', failure: 'fatal', reason: 'x', evidence: {} } },
+        {
+          ...attemptEnd(bad.task.task_id),
+          ending: { kind: 'failed', failure: 'fatal', reason: 'tool_exit:2', evidence: {} },
+        },
       ]),
     );
     for (let i = 0; i < 4; i += 1) await on.write(rollUp);
@@ -631,8 +639,7 @@ describe('gates and landing', () => {
 
 test('events come in commit order: a slow transaction with a lower number is not skipped', async () => {
   const [slow, fast] = [await on.build.run(), await on.build.run()];
-  const move = (id: string) =>
-    ({ kind: 'run', from: ['RUNNING'], to: 'PAUSED', rows: toRows([id]), actor: 'x' }) as const;
+  const move = (id: string) => ({ kind: 'run', from: ['RUNNING'], to: 'PAUSED', ids: [id], actor: 'worker' }) as const;
   const start = (await on.db.daos.transitions.readAfter('0-0', { limit: 100_000 })).at(-1)?.cursor ?? '0-0';
   let release = (): void => {};
   const held = new Promise<void>((resolve) => (release = resolve));

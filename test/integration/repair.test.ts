@@ -12,7 +12,7 @@ import {
   takeBackFromLeftPools,
   unblockOverlooked,
 } from '../../src/ledger/fleet/repair.ts';
-import { buryWorker, drainWorker, heartbeat, noteStall, reapWorkers } from '../../src/ledger/fleet/workers.ts';
+import { drainWorker, heartbeat, markWorkerDead, noteStall, reapWorkers } from '../../src/ledger/fleet/workers.ts';
 import { endGate, failGates } from '../../src/ledger/landing/gates.ts';
 import { cancelTask } from '../../src/ledger/runs/cancel.ts';
 import { rollUp } from '../../src/ledger/runs/roll-up.ts';
@@ -147,7 +147,7 @@ test('P5: every write of a worker that was declared DEAD is refused and counted 
   const task = await on.build.runningTask();
   const workerId = task.worker_id!;
   const gate = await on.build.gate({ state: 'RUNNING', worker_id: workerId, attempt: 1, dispatch: 1 });
-  await on.write((tx) => buryWorker(tx, { workerId, crashed: false }));
+  await on.write((tx) => markWorkerDead(tx, { workerId, crashed: false }));
   expect(await on.db.daos.tasks.get(task.task_id)).toMatchObject({ state: 'QUEUED', interruptions: 1, retry_count: 0 });
   expect(await on.db.daos.gates.get(gate.gate_id)).toMatchObject({ state: 'FAILED', outcome: 'lost' });
 
@@ -175,8 +175,8 @@ test('P9: a task whose workers hung or crashed three times FAILS; a worker that 
       where task_id = ${task_id}`);
     return worker_id;
   };
-  await on.write((tx) => buryWorker(tx, { workerId: task.worker_id!, crashed: true }));
-  await on.write(async (tx) => buryWorker(tx, { workerId: await again(), crashed: false }));
+  await on.write((tx) => markWorkerDead(tx, { workerId: task.worker_id!, crashed: true }));
+  await on.write(async (tx) => markWorkerDead(tx, { workerId: await again(), crashed: false }));
   const hung = await again();
   await on.write((tx) => noteStall(tx, hung));
   await on.db.database.query(sql`
@@ -188,9 +188,9 @@ test('P9: a task whose workers hung or crashed three times FAILS; a worker that 
   const slow = await again();
   await on.write((tx) => noteStall(tx, slow));
   await on.write((tx) => heartbeat(tx, { workerId: slow, heldIds: [task_id], leaseMs: 6_000, starving: false }));
-  await on.write((tx) => buryWorker(tx, { workerId: slow, crashed: false }));
+  await on.write((tx) => markWorkerDead(tx, { workerId: slow, crashed: false }));
   expect(await on.db.daos.tasks.get(task_id)).toMatchObject({ state: 'QUEUED', interruptions: 4, worker_deaths: 2 });
-  await on.write(async (tx) => buryWorker(tx, { workerId: await again(), crashed: true }));
+  await on.write(async (tx) => markWorkerDead(tx, { workerId: await again(), crashed: true }));
   expect(await on.db.daos.tasks.get(task_id)).toMatchObject({ state: 'FAILED', reason: 'kills_its_worker' });
 });
 
@@ -214,7 +214,7 @@ test('a worker that an operator drains gets no more tasks; a worker that has end
   expect(beat).toMatchObject({ draining: true });
   await on.build.task();
   expect(await on.write(admitTasks)).toEqual([]);
-  await on.write((tx) => buryWorker(tx, { workerId, crashed: false }));
+  await on.write((tx) => markWorkerDead(tx, { workerId, crashed: false }));
   await expect(on.write((tx) => drainWorker(tx, order))).rejects.toMatchObject({ code: 'state.changed' });
   await expect(on.write((tx) => drainWorker(tx, { ...order, workerId: 'wrk_none' }))).rejects.toMatchObject({
     code: 'entity.not_found',

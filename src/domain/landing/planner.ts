@@ -1,3 +1,4 @@
+import type { Reason } from '../../contract/reasons.ts';
 import type { Proof } from '../gates-in-force.ts';
 import { type Line, lineOf, type Refused } from './line.ts';
 import type { Candidate, Doubt, LandingSnapshot } from './snapshot.ts';
@@ -16,8 +17,8 @@ import {
 } from './standing.ts';
 
 export type LandingStep =
-  | { kind: 'block'; patchId: string; reason: string; evidence: Readonly<Record<string, unknown>> }
-  | { kind: 'quarantine'; patchId: string; reason: string; evidence: Readonly<Record<string, unknown>> }
+  | { kind: 'block'; patchId: string; reason: Reason; evidence: Readonly<Record<string, unknown>> }
+  | { kind: 'quarantine'; patchId: string; reason: Reason; evidence: Readonly<Record<string, unknown>> }
   | { kind: 'supersede'; patchId: string }
   /** The gates of a patch that is not to land are green, so it is done. */
   | { kind: 'conclude'; patchId: string }

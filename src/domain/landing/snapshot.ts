@@ -1,4 +1,5 @@
 import type { GateDefinition, Prove } from '../../contract/policy.ts';
+import type { Reason } from '../../contract/reasons.ts';
 import type { GateOutcome } from '../../contract/states.ts';
 import type { Proof } from '../gates-in-force.ts';
 
@@ -17,7 +18,7 @@ export interface Candidate {
 /** Why a patch cannot be composed: it conflicts with the patches before it, or touches there what it may not. */
 export interface Conflict {
   kind: 'block' | 'quarantine';
-  reason: string;
+  reason: Reason;
   evidence: Readonly<Record<string, unknown>>;
 }
 

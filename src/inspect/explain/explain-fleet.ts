@@ -1,3 +1,4 @@
+import { explained } from '../../contract/reasons.ts';
 import { type Explanation, stands, wait, whyToolHolds } from '../../domain/wait.ts';
 import type { WorkerRow } from '../../entities/worker.ts';
 import type { Explained, ExplainScene } from './explain-context.ts';
@@ -21,7 +22,7 @@ function whyWorker(worker: WorkerRow, facts: Explanation['facts']): Explanation 
   if (worker.state === 'DEAD')
     return stands(
       'dead',
-      `it has sent no heartbeat since ${heard} (${worker.reason}); its work went back to the queue`,
+      `it has sent no heartbeat since ${heard} (${explained(worker.reason)}); its work went back to the queue`,
       facts,
     );
   if (worker.state === 'STOPPED') return stands('stopped', `it stopped cleanly (${worker.reason})`, facts);

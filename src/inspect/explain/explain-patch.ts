@@ -1,3 +1,4 @@
+import { explained } from '../../contract/reasons.ts';
 import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
 import type { PlaceInLine } from '../../domain/landing/view.ts';
 import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
@@ -31,7 +32,7 @@ async function whyPatch(deps: ExplainScene, patch: PatchRow): Promise<Explanatio
     case 'BLOCKED':
       return stands(
         'patch_blocked',
-        `stopped: ${patch.reason}`,
+        `stopped: ${explained(patch.reason)}`,
         facts,
         'when its task tries again, or an operator requeues or drops it',
       );
@@ -40,14 +41,14 @@ async function whyPatch(deps: ExplainScene, patch: PatchRow): Promise<Explanatio
       const hand = approvable
         ? 'when an operator approves or drops it'
         : 'when its task tries again, or an operator drops it';
-      return stands('patch_quarantined', `kept from landing: ${patch.reason}`, facts, hand);
+      return stands('patch_quarantined', `kept from landing: ${explained(patch.reason)}`, facts, hand);
     }
     case 'VERIFIED':
       return stands('verified', `on the branch as ${patch.landed_commit}`, facts);
     case 'ROLLED_BACK':
     case 'SUPERSEDED':
     case 'EXPIRED':
-      return stands(patch.state.toLowerCase(), `ended ${patch.state}: ${patch.reason ?? 'no reason'}`, facts);
+      return stands(patch.state.toLowerCase(), `ended ${patch.state}: ${explained(patch.reason)}`, facts);
     default:
       return patch.state satisfies never;
   }

@@ -1,3 +1,4 @@
+import { explained } from '../../contract/reasons.ts';
 import type { TaskState } from '../../contract/states.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { RunRow } from '../../entities/run.ts';
@@ -40,7 +41,7 @@ async function whyRun(deps: ExplainScene, run: RunRow): Promise<Explanation> {
     case 'FAILED':
       return stands(
         'failed',
-        `it ended: ${run.reason}`,
+        `it ended: ${explained(run.reason)}`,
         { ...facts, reason: run.reason, evidence: run.evidence },
         'when an operator retries its failed tasks',
       );
@@ -95,7 +96,7 @@ async function whyWorkstream(deps: ExplainScene, workstream: WorkstreamRow): Pro
     case 'ABANDONED':
       return stands(
         state.toLowerCase(),
-        `it ended ${state}: ${reason ?? 'no reason'}`,
+        `it ended ${state}: ${explained(reason)}`,
         facts,
         'when its tasks are retried',
       );

@@ -1,3 +1,4 @@
+import { explained } from '../../contract/reasons.ts';
 import type { PoolFacts, QueuedTask } from '../../domain/wait.ts';
 import { type Explanation, stands, wait, whyQueued } from '../../domain/wait.ts';
 import type { TaskRow } from '../../entities/task.ts';
@@ -27,9 +28,7 @@ async function whyTask(deps: ExplainScene, task: TaskRow): Promise<Explanation> 
     case 'COMPLETED':
       return stands(
         'completed',
-        task.landed_commit
-          ? `landed as ${task.landed_commit}`
-          : `done (${task.reason ?? 'its patch is on the branch'})`,
+        task.landed_commit ? `landed as ${task.landed_commit}` : `done: ${explained(task.reason ?? 'landed')}`,
         {
           landed_commit: task.landed_commit,
         },
@@ -43,7 +42,7 @@ async function whyTask(deps: ExplainScene, task: TaskRow): Promise<Explanation> 
         attempt: task.attempt,
         retry_count: task.retry_count,
       };
-      const sentence = `${word}: ${task.reason}, after ${task.attempt} attempts`;
+      const sentence = `${word}: ${explained(task.reason)}, after ${task.attempt} attempts`;
       return stands(word, sentence, facts, 'when an operator retries it');
     }
     default:
@@ -125,7 +124,7 @@ function whyRetrying(task: TaskRow): Explanation {
   const limited = task.reason === 'tool_limited';
   const sentence = limited
     ? `its tool ${task.tool} asked to be called again later`
-    : `its attempt ${task.attempt} failed (${task.reason}); retry ${task.retry_count} of ${task.max_retries} comes after a delay`;
+    : `its attempt ${task.attempt} failed: ${explained(task.reason)}; retry ${task.retry_count} of ${task.max_retries} comes after a delay`;
   return wait(limited ? 'tool_limited' : 'retry_delay', sentence, { facts, again_at, when: 'when the delay is over' });
 }
 

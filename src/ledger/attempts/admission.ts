@@ -1,6 +1,6 @@
 import { type Reader, sql, type Tx } from '../../database/database.ts';
 import { type Candidate, Rooms, type ToolStanding } from '../../domain/admission.ts';
-import { toRows, transition } from '../transition.ts';
+import { transition } from '../transition.ts';
 import { readStanding } from './admission-state.ts';
 
 /** A queue message in the making: ids and the queue, nothing else. */
@@ -36,7 +36,7 @@ export async function requeueDue(tx: Tx): Promise<number> {
     kind: 'task',
     from: ['RETRYING'],
     to: 'QUEUED',
-    rows: toRows(due.map(({ task_id }) => task_id)),
+    ids: due.map(({ task_id }) => task_id),
     actor: ACTOR,
   });
   return moved.length;
@@ -212,7 +212,9 @@ export async function nameProbes(
         kind: 'breaker',
         from: ['OPEN'],
         to: 'HALF_OPEN',
-        rows: toRows([breaker_id], 'cooldown_over', { task_id: probe.id }),
+        ids: [breaker_id],
+        reason: 'cooldown_over',
+        detail: { task_id: probe.id },
         actor: ACTOR,
         set: sql`, ${name}`,
         where: sql`and t.tripped_by is null`,

@@ -1,3 +1,4 @@
+import type { Reason } from '../../contract/reasons.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import { failureFingerprint } from '../../domain/failure-fingerprint.ts';
 import { isMendable } from '../../domain/mendable.ts';
@@ -11,7 +12,7 @@ import {
 import { fullJitterMs } from '../../lib/backoff.ts';
 import { countRefusedEndings } from '../refused-writes.ts';
 import { cancelDependants, unlockDependants } from '../runs/dependants.ts';
-import { toRows, transition } from '../transition.ts';
+import { ints, texts, transition, type WantedColumn } from '../transition.ts';
 import { type BreakerFact, freeProbes, recordFact } from './breakers.ts';
 import { recordCosts } from './costs.ts';
 import { type NewPatch, recordPatch, supersedeUnlanded } from './record-patch.ts';
@@ -23,7 +24,7 @@ export type AttemptEnding =
   | {
       kind: 'failed';
       failure: FailureClass;
-      reason: string;
+      reason: Reason;
       evidence: Readonly<Record<string, unknown>>;
       /** `limited`: when the tool asked to be called again. */
       retryAfterMs?: number;
@@ -43,9 +44,17 @@ export interface AttemptEnd {
 }
 
 const ACTOR = 'worker';
-const FENCE = sql`and t.attempt = (w.data ->> 'attempt')::int`;
-const FACTS_OF_ATTEMPT = sql`, exit_code = (w.data ->> 'exitCode')::int,
-  base_commit = coalesce(w.data ->> 'baseCommit', t.base_commit)`;
+const FENCE = sql`and t.attempt = w.attempt`;
+const FACTS_OF_ATTEMPT = sql`, exit_code = w.exit_code, base_commit = coalesce(w.base_commit, t.base_commit)`;
+
+/** What ends bring to the rows of their tasks, as columns of `w`. */
+function factsOf(ends: readonly AttemptEnd[]): Record<'attempt' | 'exit_code' | 'base_commit', WantedColumn> {
+  return {
+    attempt: ints(ends.map(({ attempt }) => attempt)),
+    exit_code: ints(ends.map(({ exitCode }) => exitCode)),
+    base_commit: texts(ends.map(({ baseCommit }) => baseCommit)),
+  };
+}
 
 /** Ends attempts in one transaction. Per end: false when the fence refused it, and then nothing of it was written. */
 export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<boolean[]> {
@@ -80,8 +89,8 @@ async function endUnchanged(tx: Tx, ends: readonly AttemptEnd[]): Promise<Set<st
     rows: ends.map((end) => ({
       id: end.taskId,
       detail: end.ending.kind === 'unchanged' ? (end.ending.notes ?? undefined) : undefined,
-      data: { ...end, ending: undefined },
     })),
+    data: factsOf(ends),
     actor: ACTOR,
     where: FENCE,
     set: sql`${FACTS_OF_ATTEMPT}, evidence = coalesce(w.detail, t.evidence)`,
@@ -93,12 +102,13 @@ async function endUnchanged(tx: Tx, ends: readonly AttemptEnd[]): Promise<Set<st
 }
 
 /** VALIDATING→COMPLETED, and in the same transaction what waited for it goes on. */
-export async function completeTasks(tx: Tx, ids: readonly string[], reason?: string): Promise<void> {
+export async function completeTasks(tx: Tx, ids: readonly string[], reason?: Reason): Promise<void> {
   const completed = await transition(tx, {
     kind: 'task',
     from: ['VALIDATING'],
     to: 'COMPLETED',
-    rows: toRows(ids, reason),
+    ids,
+    reason,
     actor: ACTOR,
   });
   if (completed.length > 0)
@@ -117,7 +127,9 @@ async function endWithPatch(
     kind: 'task',
     from: ['RUNNING'],
     to: 'VALIDATING',
-    rows: [{ id: end.taskId, detail: patch.notes ?? undefined, data: { ...end, ending: undefined } }],
+    ids: [end.taskId],
+    detail: patch.notes ?? undefined,
+    data: factsOf([end]),
     actor: ACTOR,
     where: FENCE,
     set: sql`${FACTS_OF_ATTEMPT}, evidence = coalesce(w.detail, t.evidence)`,
@@ -172,14 +184,21 @@ async function moveOn(
   step: {
     end: AttemptEnd;
     next: NextStep;
-    reason: string;
+    reason: Reason;
     evidence: Readonly<Record<string, unknown>>;
     fingerprint: string | null;
   },
 ): Promise<void> {
   const { end, next, reason, evidence, fingerprint } = step;
-  const rows = [{ id: end.taskId, reason, detail: evidence, data: { ...end, ending: undefined } }];
-  const move = { kind: 'task', rows, actor: ACTOR, where: FENCE } as const;
+  const move = {
+    kind: 'task',
+    ids: [end.taskId],
+    reason,
+    detail: evidence,
+    data: factsOf([end]),
+    actor: ACTOR,
+    where: FENCE,
+  } as const;
   const facts = sql`${FACTS_OF_ATTEMPT}, evidence = w.detail, failure_fingerprint = ${fingerprint}`;
   switch (next.to) {
     case 'QUEUED':
@@ -202,8 +221,7 @@ async function moveOn(
     case 'FAILED': {
       const why = next.reason ?? reason;
       const detail = why === reason ? evidence : { ...evidence, last_reason: reason };
-      const last = [{ ...rows[0]!, reason: why, detail }];
-      await transition(tx, { ...move, rows: last, from: ['RUNNING'], to: 'FAILED', set: facts });
+      await transition(tx, { ...move, reason: why, detail, from: ['RUNNING'], to: 'FAILED', set: facts });
       await cancelDependants(tx, [end.taskId]);
       return;
     }
@@ -219,18 +237,23 @@ async function moveOn(
  */
 export async function sendBack(
   tx: Tx,
-  back: { taskId: string; reason: string; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
+  back: { taskId: string; reason: Reason; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
 ): Promise<void> {
   const { taskId, reason, evidence, mayRetry } = back;
   // What conflicts depends on what others landed meanwhile, not on the tool alone.
-  const fingerprint = reason.endsWith(':conflict') ? null : failureFingerprint({ reason, evidence });
-  const rows = [{ id: taskId, reason, detail: evidence }];
-  const move = { kind: 'task', from: ['VALIDATING'], actor: 'ledger' } as const;
+  const fingerprint = reason === 'patch_blocked:conflict' ? null : failureFingerprint({ reason, evidence });
+  const move = {
+    kind: 'task',
+    from: ['VALIDATING'],
+    ids: [taskId],
+    reason,
+    detail: evidence,
+    actor: 'ledger',
+  } as const;
   const set = sql`, evidence = w.detail, failure_fingerprint = ${fingerprint}`;
   const retried = mayRetry
     ? await transition(tx, {
         ...move,
-        rows,
         to: 'RETRYING',
         where: sql`and t.retry_count < t.max_retries
           and (${fingerprint}::text is null or t.failure_fingerprint is distinct from ${fingerprint})`,
@@ -242,9 +265,7 @@ export async function sendBack(
     select retry_count, max_retries, interruptions, failure_fingerprint from tasks where task_id = ${taskId}`);
   const hadRetries = mayRetry && task !== undefined && task.retry_count < task.max_retries;
   const repeated = hadRetries && fingerprint !== null && task.failure_fingerprint === fingerprint;
-  const last = repeated
-    ? [{ id: taskId, reason: SAME_FAILURE_TWICE, detail: { ...evidence, last_reason: reason } }]
-    : rows;
-  const failed = await transition(tx, { ...move, rows: last, to: 'FAILED', set });
+  const last = repeated ? { reason: SAME_FAILURE_TWICE as Reason, detail: { ...evidence, last_reason: reason } } : {};
+  const failed = await transition(tx, { ...move, ...last, to: 'FAILED', set });
   if (failed.length > 0) await cancelDependants(tx, [taskId]);
 }

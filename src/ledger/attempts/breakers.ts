@@ -1,9 +1,10 @@
 import { SluiceError } from '../../contract/errors.ts';
+import { type Order, signed } from '../../contract/order.ts';
 import type { BreakerState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import type { ToolLimits } from '../../domain/admission.ts';
 import { newId } from '../../lib/id.ts';
-import { recordCreated, recordNote, toRows, transition } from '../transition.ts';
+import { recordCreated, recordNote, transition } from '../transition.ts';
 
 /** A tool as the configuration declares it. */
 export interface ToolSettings extends ToolLimits {
@@ -80,7 +81,9 @@ export async function recordFact(tx: Tx, { tool, taskId, attempt, fact }: Breake
       kind: 'breaker',
       from: ['HALF_OPEN'],
       to: 'CLOSED',
-      rows: toRows(await breakerIds(tx, tool), 'probe_succeeded', { task_id: taskId, attempt }),
+      ids: await breakerIds(tx, tool),
+      reason: 'probe_succeeded',
+      detail: { task_id: taskId, attempt },
       actor: ACTOR,
       where: sql`and t.probe_task_id = ${taskId} and t.probe_attempt = ${attempt}`,
       set: CLOSES,
@@ -99,40 +102,54 @@ export async function freeProbes(tx: Tx, ended: readonly { taskId: string; attem
     where b.state = 'HALF_OPEN' and b.probe_task_id = e.task_id and b.probe_attempt = e.attempt`);
 }
 
-interface BreakerOrder {
+interface BreakerOrder extends Order {
   tool: string;
-  actor: string;
-  reason: string;
 }
 
 /** Any state→CLOSED by hand: what was counted is forgotten. Throws `entity.not_found`; nothing when it is closed and clean. */
-export async function resetBreaker(tx: Tx, { tool, actor, reason }: BreakerOrder): Promise<void> {
+export async function resetBreaker(tx: Tx, order: BreakerOrder): Promise<void> {
+  const { tool } = order;
   const breaker = await lockBreaker(tx, tool);
   if (breaker.state !== 'CLOSED') {
-    const rows = toRows([breaker.breaker_id], reason);
     const from = ['OPEN', 'HALF_OPEN'] as const;
-    await transition(tx, { kind: 'breaker', from, to: 'CLOSED', rows, actor, forced: true, set: CLOSES });
+    await transition(tx, {
+      kind: 'breaker',
+      from,
+      to: 'CLOSED',
+      ids: [breaker.breaker_id],
+      ...signed(order),
+      forced: true,
+      set: CLOSES,
+    });
     return;
   }
   await tx.query(
     sql`update circuit_breakers set failure_count = 0, counts_from = now(), updated_at = now() where tool_name = ${tool}`,
   );
-  await note(tx, breaker, { actor, reason });
+  await note(tx, breaker, order);
 }
 
 /** Any state→OPEN by hand. No probe is sent until somebody resets it: who stopped the tool decides when it goes on. */
-export async function tripBreaker(tx: Tx, { tool, actor, reason }: BreakerOrder): Promise<void> {
+export async function tripBreaker(tx: Tx, order: BreakerOrder): Promise<void> {
+  const { tool } = order;
   const breaker = await lockBreaker(tx, tool);
   if (breaker.state !== 'OPEN') {
-    const rows = toRows([breaker.breaker_id], reason);
     const from = ['CLOSED', 'HALF_OPEN'] as const;
-    const set = sql`${OPENS}, tripped_by = ${actor}`;
-    await transition(tx, { kind: 'breaker', from, to: 'OPEN', rows, actor, forced: true, set });
+    const set = sql`${OPENS}, tripped_by = ${order.actor}`;
+    await transition(tx, {
+      kind: 'breaker',
+      from,
+      to: 'OPEN',
+      ids: [breaker.breaker_id],
+      ...signed(order),
+      forced: true,
+      set,
+    });
     return;
   }
   await tx.query(sql`
-    update circuit_breakers set tripped_by = ${actor}, reason = ${reason}, updated_at = now() where tool_name = ${tool}`);
-  await note(tx, breaker, { actor, reason });
+    update circuit_breakers set tripped_by = ${order.actor}, reason = ${order.reason}, updated_at = now() where tool_name = ${tool}`);
+  await note(tx, breaker, order);
 }
 
 async function lockBreaker(tx: Tx, tool: string): Promise<{ breaker_id: string; state: BreakerState }> {
@@ -145,9 +162,9 @@ async function lockBreaker(tx: Tx, tool: string): Promise<{ breaker_id: string; 
 function note(
   tx: Tx,
   { breaker_id: id, state }: { breaker_id: string; state: BreakerState },
-  { actor, reason }: { actor: string; reason: string },
+  order: Order,
 ): Promise<void> {
-  return recordNote(tx, { kind: 'breaker', id, runId: null, state, reason, actor, detail: {} });
+  return recordNote(tx, { kind: 'breaker', id, runId: null, state, ...signed(order), detail: {} });
 }
 
 async function openWhereDue(
@@ -160,7 +177,8 @@ async function openWhereDue(
     kind: 'breaker',
     from: ['HALF_OPEN'],
     to: 'OPEN',
-    rows: toRows(ids, 'probe_failed'),
+    ids,
+    reason: 'probe_failed',
     actor: ACTOR,
     where: sql`and ${isProbe}`,
     set,
@@ -169,7 +187,8 @@ async function openWhereDue(
     kind: 'breaker',
     from: ['CLOSED'],
     to: 'OPEN',
-    rows: toRows(ids, 'consecutive_faults'),
+    ids,
+    reason: 'consecutive_faults',
     actor: ACTOR,
     where: sql`and t.failure_count >= t.failure_threshold`,
     set,

@@ -1,7 +1,7 @@
 import type { GateDefinition } from '../../contract/policy.ts';
 import type { BreakerState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
-import { transition } from '../transition.ts';
+import { floats, ints, texts, transition, type WantedColumn } from '../transition.ts';
 import { handBack } from './admission.ts';
 
 export interface Claim {
@@ -44,15 +44,16 @@ export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(Cla
     kind: 'task',
     from: ['QUEUED'],
     to: 'RUNNING',
-    rows: claims.map((claim) => ({ id: claim.id, data: { ...claim } })),
+    ids: claims.map(({ id }) => id),
+    data: wantedBy(claims),
     actor: 'worker',
-    set: sql`, attempt = t.attempt + 1, worker_id = w.data ->> 'workerId', started_at = now(), exit_code = null,
-      lease_expires_at = now() + make_interval(secs => (w.data ->> 'leaseMs')::float8 / 1000)`,
-    where: sql`and t.dispatch = (w.data ->> 'dispatch')::int and t.dispatched_at is not null
+    set: sql`, attempt = t.attempt + 1, worker_id = w.worker_id, started_at = now(), exit_code = null,
+      lease_expires_at = now() + make_interval(secs => w.lease_seconds)`,
+    where: sql`and t.dispatch = w.dispatch and t.dispatched_at is not null
       and exists (select 1 from runs r where r.run_id = t.run_id and r.state = 'RUNNING'
                     and (r.budget_usd is null or r.cost_usd < r.budget_usd))
       and (t.budget_usd is null or t.cost_usd < t.budget_usd)
-      and exists (select 1 from workers k where k.worker_id = w.data ->> 'workerId' and k.state in ('IDLE', 'BUSY'))
+      and exists (select 1 from workers k where k.worker_id = w.worker_id and k.state in ('IDLE', 'BUSY'))
       and not exists (
         select 1 from circuit_breakers b where b.tool_name = t.tool and b.state <> 'CLOSED'
           and (b.state = 'OPEN' or b.probe_task_id is distinct from t.task_id
@@ -67,6 +68,15 @@ export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(Cla
   }
   const tasks = await readClaimed(tx, [...claimed]);
   return claims.map(({ id }) => tasks.find((task) => task.task_id === id));
+}
+
+/** What a claim names of the row that it wants, as columns of `w`. */
+function wantedBy(claims: readonly Claim[]): Record<'dispatch' | 'worker_id' | 'lease_seconds', WantedColumn> {
+  return {
+    dispatch: ints(claims.map(({ dispatch }) => dispatch)),
+    worker_id: texts(claims.map(({ workerId }) => workerId)),
+    lease_seconds: floats(claims.map(({ leaseMs }) => leaseMs / 1_000)),
+  };
 }
 
 async function readClaimed(tx: Tx, ids: readonly string[]): Promise<ClaimedTask[]> {
@@ -113,14 +123,15 @@ export async function claimGate(tx: Tx, claim: Claim): Promise<ClaimedGate | und
     kind: 'gate',
     from: ['PENDING'],
     to: 'RUNNING',
-    rows: [{ id: claim.id, data: { ...claim } }],
+    ids: [claim.id],
+    data: wantedBy([claim]),
     actor: 'worker',
-    set: sql`, attempt = t.attempt + 1, worker_id = w.data ->> 'workerId', started_at = now(),
-      claimed_by = w.data ->> 'workerId',
-      confinement = (select k.confinement from workers k where k.worker_id = w.data ->> 'workerId'),
-      lease_expires_at = now() + make_interval(secs => (w.data ->> 'leaseMs')::float8 / 1000)`,
-    where: sql`and t.dispatch = (w.data ->> 'dispatch')::int and t.dispatched_at is not null
-      and exists (select 1 from workers k where k.worker_id = w.data ->> 'workerId' and k.state in ('IDLE', 'BUSY'))`,
+    set: sql`, attempt = t.attempt + 1, worker_id = w.worker_id, started_at = now(),
+      claimed_by = w.worker_id,
+      confinement = (select k.confinement from workers k where k.worker_id = w.worker_id),
+      lease_expires_at = now() + make_interval(secs => w.lease_seconds)`,
+    where: sql`and t.dispatch = w.dispatch and t.dispatched_at is not null
+      and exists (select 1 from workers k where k.worker_id = w.worker_id and k.state in ('IDLE', 'BUSY'))`,
   });
   if (moved.length === 0) return undefined;
   const [gate] = await tx.query<ClaimedGate>(sql`

@@ -1,4 +1,5 @@
 import { SluiceError } from '../../contract/errors.ts';
+import { type Order, signed } from '../../contract/order.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import { recordNote } from '../transition.ts';
 
@@ -45,21 +46,21 @@ export async function recordCosts(tx: Tx, attempts: readonly AttemptCost[]): Pro
   }
 }
 
-export interface BudgetOrder {
+export interface BudgetOrder extends Order {
   id: string;
   usd: number;
-  actor: string;
-  reason: string;
 }
 
 /** What a run or a task may cost from now on; what waited for it goes on with the next dispatch. Throws `entity.not_found`. */
-export async function setBudget(tx: Tx, kind: 'run' | 'task', { id, usd, actor, reason }: BudgetOrder): Promise<void> {
+export async function setBudget(tx: Tx, kind: 'run' | 'task', order: BudgetOrder): Promise<void> {
+  const { id, usd } = order;
   const [table, key] = kind === 'run' ? (['runs', 'run_id'] as const) : (['tasks', 'task_id'] as const);
   const [changed] = await tx.query<{ run_id: string; state: string }>(sql`
     update ${sql.table(table)} set budget_usd = ${usd}, updated_at = now() where ${sql.ref(key)} = ${id}
     returning run_id, state`);
   if (changed === undefined) throw new SluiceError('entity.not_found', `there is no ${kind} ${id}`);
   tx.wake('dispatch');
+  const { actor, reason } = signed(order);
   const detail = { budget_usd: usd, reason };
   await recordNote(tx, { kind, id, runId: changed.run_id, state: changed.state, reason: 'budget_set', actor, detail });
 }

@@ -1,9 +1,10 @@
 import type { PatchFormat } from '../../contract/patch-input.ts';
-import { sql, type Tx } from '../../database/database.ts';
+import type { Reason } from '../../contract/reasons.ts';
+import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { UNLANDED_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
 import { newId } from '../../lib/id.ts';
 import { storableText } from '../../lib/storable.ts';
-import { KEEP_DETAIL, recordCreated, toRows, transition } from '../transition.ts';
+import { KEEP_DETAIL, recordCreated, transition } from '../transition.ts';
 
 const ACTOR = 'worker';
 
@@ -24,7 +25,7 @@ export interface NewPatch {
   author_email: string;
   authored_at: string;
   /** Null: STAGED. Otherwise QUARANTINED, and why. */
-  refusal: { reason: string; evidence: Readonly<Record<string, unknown>> } | null;
+  refusal: { reason: Reason; evidence: Readonly<Record<string, unknown>> } | null;
   /** How it was read and what it leaves out; the evidence of a patch that is STAGED. */
   notes: Readonly<Record<string, unknown>> | null;
 }
@@ -42,7 +43,7 @@ export async function recordPatch(
   await supersedeUnlanded(tx, { taskIds: [taskId], except: patchId });
   const write = recorded === undefined ? insertPatch : completeRecorded;
   await write(tx, { patchId, taskId, attempt, patch: storablePatch(patch) });
-  await checkPatch(tx, patchId, patch);
+  await applyCheckResult(tx, patchId, patch);
   return patchId;
 }
 
@@ -101,23 +102,32 @@ async function insertPatch(tx: Tx, { patchId, taskId, attempt, patch }: WrittenP
 }
 
 /** PENDING→VALIDATING→STAGED or QUARANTINED: what was found out before the transaction is written down in one. */
-async function checkPatch(
+async function applyCheckResult(
   tx: Tx,
   patch_id: string,
   { refusal, notes }: Pick<NewPatch, 'refusal' | 'notes'>,
 ): Promise<void> {
   const actor = 'check-patch';
-  await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'VALIDATING', rows: toRows([patch_id]), actor });
+  await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'VALIDATING', ids: [patch_id], actor });
   if (refusal === null) {
     const set = sql`, staged_at = now(), evidence = w.detail`;
-    const rows = toRows([patch_id], undefined, notes ?? undefined);
-    await transition(tx, { kind: 'patch', from: ['VALIDATING'], to: 'STAGED', rows, actor, set });
+    await transition(tx, {
+      kind: 'patch',
+      from: ['VALIDATING'],
+      to: 'STAGED',
+      ids: [patch_id],
+      detail: notes ?? undefined,
+      actor,
+      set,
+    });
   } else {
     await transition(tx, {
       kind: 'patch',
       from: ['VALIDATING'],
       to: 'QUARANTINED',
-      rows: toRows([patch_id], refusal.reason, refusal.evidence),
+      ids: [patch_id],
+      reason: refusal.reason,
+      detail: refusal.evidence,
       actor,
       set: sql`, evidence = w.detail`,
     });
@@ -129,19 +139,19 @@ export async function supersedeUnlanded(
   tx: Tx,
   { taskIds, except = '' }: { taskIds: readonly string[]; except?: string },
 ): Promise<void> {
-  const old = await tx.query<{ patch_id: string }>(sql`
-    select patch_id from patches
+  const ids = await selectIds(
+    tx,
+    sql`select patch_id as id from patches
     where task_id = any (${[...taskIds]}::text[]) and state = any (${[...UNLANDED_PATCH_STATES]}::text[])
-      and intent_id is null and patch_id <> ${except}`);
+      and intent_id is null and patch_id <> ${except}`,
+  );
   await transition(tx, {
     kind: 'patch',
     from: UNLANDED_PATCH_STATES,
     to: 'SUPERSEDED',
-    rows: toRows(
-      old.map(({ patch_id }) => patch_id),
-      'newer_attempt',
-      except === '' ? undefined : { superseded_by: except },
-    ),
+    ids,
+    reason: 'newer_attempt',
+    detail: except === '' ? undefined : { superseded_by: except },
     actor: ACTOR,
     where: sql`and t.intent_id is null`,
     set: KEEP_DETAIL,

@@ -2,7 +2,7 @@ import { sql, type Tx } from '../../database/database.ts';
 import { capacity, DISPATCHED, type DispatchedKind, handBackAll } from '../attempts/admission.ts';
 import { cancelDependants } from '../runs/dependants.ts';
 import { queueTasks } from '../runs/start-run.ts';
-import { RECONCILER, recordRepairs, toRows, transition } from '../transition.ts';
+import { RECONCILER, recordRepairs, transition } from '../transition.ts';
 
 /** A message that seems to have got lost on its way. */
 export interface LostDispatch {
@@ -81,12 +81,12 @@ export async function expireQueued(tx: Tx): Promise<number> {
     where t.state = 'QUEUED' and t.queue_expires_at < now() and r.state = 'RUNNING' order by t.task_id limit 1000`);
   const ids = late.map(({ task_id }) => task_id);
   const where = sql`and t.queue_expires_at < now()`;
-  const rows = toRows(ids, 'queue_timeout');
   const failed = await transition(tx, {
     kind: 'task',
     from: ['QUEUED'],
     to: 'FAILED',
-    rows,
+    ids,
+    reason: 'queue_timeout',
     actor: 'queue-timeout',
     where,
   });
@@ -148,10 +148,8 @@ export async function unblockOverlooked(tx: Tx): Promise<number> {
     kind: 'task',
     from: ['BLOCKED'],
     to: 'PENDING',
-    rows: toRows(
-      overlooked.map(({ task_id }) => task_id),
-      'dependency_overlooked',
-    ),
+    ids: overlooked.map(({ task_id }) => task_id),
+    reason: 'dependency_overlooked',
     actor: RECONCILER,
     set: sql`, open_dependencies = 0`,
   });

@@ -1,6 +1,8 @@
 import { SluiceError } from '../../contract/errors.ts';
+import { type Actor, type Order, signed } from '../../contract/order.ts';
+import type { ReasonName } from '../../contract/reasons.ts';
 import type { ConfinementKind, WorkerState } from '../../contract/states.ts';
-import { sql, type Tx } from '../../database/database.ts';
+import { selectIds, sql, type Tx } from '../../database/database.ts';
 import type { GateValues } from '../../domain/gates-in-force.ts';
 import { liveStates } from '../../domain/lifecycle.ts';
 import { afterFailure } from '../../domain/retry.ts';
@@ -9,7 +11,7 @@ import { freeProbes } from '../attempts/breakers.ts';
 import { failGates } from '../landing/gates.ts';
 import { countRefused } from '../refused-writes.ts';
 import { cancelDependants } from '../runs/dependants.ts';
-import { RECONCILER, recordCreated, recordNote, toRows, transition } from '../transition.ts';
+import { ints, RECONCILER, recordCreated, recordNote, transition } from '../transition.ts';
 
 export interface NewWorker {
   workerId: string;
@@ -68,7 +70,7 @@ export async function heartbeat(
   const wanted = busy ? 'BUSY' : 'IDLE';
   if (worker.state !== wanted) {
     const from = worker.state === 'UNHEALTHY' ? (['UNHEALTHY'] as const) : ([busy ? 'IDLE' : 'BUSY'] as const);
-    await transition(tx, { kind: 'worker', from, to: wanted, rows: toRows([workerId]), actor: 'worker' });
+    await transition(tx, { kind: 'worker', from, to: wanted, ids: [workerId], actor: 'worker' });
   }
   const lease = sql`lease_expires_at = now() + make_interval(secs => ${leaseMs / 1000}::float8)`;
   const held = await tx.query<{ id: string; attempt: number }>(sql`
@@ -98,7 +100,8 @@ export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
     kind: 'worker',
     from: ['IDLE', 'BUSY', 'UNHEALTHY'],
     to: 'STOPPED',
-    rows: toRows([workerId], 'stopped'),
+    ids: [workerId],
+    reason: 'stopped',
     actor: 'worker',
     set: sql`, stopped_at = now()`,
   });
@@ -109,22 +112,22 @@ export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
  * A worker whose process is known to be gone, its children ended: DEAD at once, without waiting for its lease. Nothing when
  * its row has ended already. `crashed`: by itself, so that what it ran is suspected.
  */
-export async function buryWorker(tx: Tx, { workerId, crashed }: { workerId: string; crashed: boolean }): Promise<void> {
+export async function markWorkerDead(
+  tx: Tx,
+  { workerId, crashed }: { workerId: string; crashed: boolean },
+): Promise<void> {
   if (crashed) await noteStall(tx, workerId);
   const reason = crashed ? 'crashed' : 'process_ended';
-  const move = { kind: 'worker', rows: toRows([workerId], reason), actor: 'supervisor' } as const;
+  const move = { kind: 'worker', ids: [workerId], reason, actor: 'supervisor' } as const;
   await transition(tx, { ...move, from: ['IDLE', 'BUSY'], to: 'UNHEALTHY' });
   await transition(tx, { ...move, from: ['UNHEALTHY'], to: 'DEAD', set: sql`, stopped_at = now()` });
   await takeBackWork(tx, { whose: sql`worker_id = ${workerId}`, cause: 'worker_lost', actor: 'supervisor' });
 }
 
 /** Asks a worker to take no more; its next heartbeat hears of it. Throws `entity.not_found`, `state.changed`. */
-export async function drainWorker(
-  tx: Tx,
-  { workerId, actor, reason }: { workerId: string; actor: string; reason: string },
-): Promise<void> {
+export async function drainWorker(tx: Tx, { workerId, ...order }: Order & { workerId: string }): Promise<void> {
   const [worker] = await tx.query<{ state: WorkerState }>(sql`
-    update workers set draining = true, reason = ${reason}, updated_at = now()
+    update workers set draining = true, reason = ${order.reason}, updated_at = now()
     where worker_id = ${workerId} and state = any (${liveStates('worker')}::text[]) returning state`);
   if (worker !== undefined) {
     const note = {
@@ -133,8 +136,8 @@ export async function drainWorker(
       runId: null,
       state: worker.state,
       reason: 'drain',
-      actor,
-      detail: { reason },
+      actor: signed(order).actor,
+      detail: { reason: order.reason },
     } as const;
     return recordNote(tx, note);
   }
@@ -144,7 +147,7 @@ export async function drainWorker(
 }
 
 /** Orphans: tasks and gates RUNNING on a worker that no longer exists or has ended. */
-const NOBODYS = sql`(worker_id is null or worker_id in (select worker_id from workers where state in ('DEAD', 'STOPPED')))`;
+const ORPHANED = sql`(worker_id is null or worker_id in (select worker_id from workers where state in ('DEAD', 'STOPPED')))`;
 
 export interface Reaped {
   unhealthy: number;
@@ -169,10 +172,8 @@ export async function reapWorkers(
     kind: 'worker',
     from: ['IDLE', 'BUSY'],
     to: 'UNHEALTHY',
-    rows: toRows(
-      silent.map(({ worker_id }) => worker_id),
-      'silent',
-    ),
+    ids: silent.map(({ worker_id }) => worker_id),
+    reason: 'silent',
     actor: RECONCILER,
     where: stillSilent,
   });
@@ -180,17 +181,15 @@ export async function reapWorkers(
     kind: 'worker',
     from: ['UNHEALTHY'],
     to: 'DEAD',
-    rows: toRows(
-      silent.filter(({ is_dead }) => is_dead).map(({ worker_id }) => worker_id),
-      'lease_expired',
-    ),
+    ids: silent.filter(({ is_dead }) => is_dead).map(({ worker_id }) => worker_id),
+    reason: 'lease_expired',
     actor: RECONCILER,
     where: sql`and t.last_heartbeat < now() - make_interval(secs => ${deadAfterMs / 1000}::float8)`,
     set: sql`, stopped_at = now()`,
   });
   const actor = RECONCILER;
   const expired = await takeBackWork(tx, { whose: sql`lease_expires_at < now()`, cause: 'worker_lost', actor });
-  const orphaned = await takeBackWork(tx, { whose: NOBODYS, cause: 'orphaned', actor });
+  const orphaned = await takeBackWork(tx, { whose: ORPHANED, cause: 'orphaned', actor });
   return {
     unhealthy: unhealthy.length,
     dead: dead.length,
@@ -205,7 +204,7 @@ export async function reapWorkers(
  */
 async function takeBackWork(
   tx: Tx,
-  { whose, cause, actor }: { whose: ReturnType<typeof sql>; cause: string; actor: string },
+  { whose, cause, actor }: { whose: ReturnType<typeof sql>; cause: ReasonName; actor: Actor },
 ): Promise<{ tasks: number; gates: number }> {
   const tasks = await tx.query<{ task_id: string; attempt: number; interruptions: number; deaths: number }>(sql`
     select task_id, attempt, interruptions, worker_deaths + (worker_id in (
@@ -218,27 +217,31 @@ async function takeBackWork(
       () => 0,
     );
     if (next.to === 'FAILED') {
-      const rows = toRows([task_id], next.reason, { cause });
-      await transition(tx, { kind: 'task', from: ['RUNNING'], to: 'FAILED', rows, actor });
+      await transition(tx, {
+        kind: 'task',
+        from: ['RUNNING'],
+        to: 'FAILED',
+        ids: [task_id],
+        reason: next.reason,
+        detail: { cause },
+        actor,
+      });
       await cancelDependants(tx, [task_id]);
     } else {
       await transition(tx, {
         kind: 'task',
         from: ['RUNNING'],
         to: 'QUEUED',
-        rows: [{ id: task_id, reason: cause, data: { deaths } }],
+        ids: [task_id],
+        reason: cause,
         actor,
-        set: sql`, interruptions = t.interruptions + 1, worker_deaths = (w.data ->> 'deaths')::int`,
+        data: { deaths: ints([deaths]) },
+        set: sql`, interruptions = t.interruptions + 1, worker_deaths = w.deaths`,
       });
     }
     await freeProbes(tx, [{ taskId: task_id, attempt }]);
   }
-  const gates = await tx.query<{ gate_id: string }>(sql`
-    select gate_id from test_gates where state = 'RUNNING' and ${whose}`);
-  const lost = await failGates(tx, {
-    gateIds: gates.map(({ gate_id }) => gate_id),
-    outcome: 'lost',
-    actor,
-  });
+  const gateIds = await selectIds(tx, sql`select gate_id as id from test_gates where state = 'RUNNING' and ${whose}`);
+  const lost = await failGates(tx, { gateIds, outcome: 'lost', actor });
   return { tasks: tasks.length, gates: lost.length };
 }

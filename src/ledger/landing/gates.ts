@@ -1,3 +1,4 @@
+import type { Actor } from '../../contract/order.ts';
 import type { GateDefinition } from '../../contract/policy.ts';
 import type { GateOutcome } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
@@ -5,7 +6,7 @@ import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import { storableJson } from '../../lib/storable.ts';
 import { assertLease, type HeldLease } from '../leases.ts';
 import { countRefusedEndings } from '../refused-writes.ts';
-import { recordCreated, toRows, transition } from '../transition.ts';
+import { ints, recordCreated, transition } from '../transition.ts';
 
 export interface NewGate {
   gate_id: string;
@@ -52,18 +53,17 @@ export interface GateEnd {
 /** RUNNING→PASSED or FAILED and the verdict in one transaction; false when the fence refused it. */
 export async function endGate(tx: Tx, end: GateEnd, seal: VerdictSeal): Promise<boolean> {
   const passed = end.outcome === 'passed';
-  const reason = passed ? null : end.outcome;
-  const rows = [
-    { id: end.gateId, reason, detail: end.results, data: { attempt: end.attempt, exitCode: end.exitCode } },
-  ];
   const moved = await transition(tx, {
     kind: 'gate',
     from: ['RUNNING'],
     to: passed ? 'PASSED' : 'FAILED',
-    rows,
+    ids: [end.gateId],
+    reason: end.outcome === 'passed' ? null : end.outcome,
+    detail: end.results,
+    data: { attempt: ints([end.attempt]), exit_code: ints([end.exitCode]) },
     actor: 'worker',
-    where: sql`and t.attempt = (w.data ->> 'attempt')::int`,
-    set: sql`, exit_code = (w.data ->> 'exitCode')::int, outcome = w.reason, test_results = w.detail`,
+    where: sql`and t.attempt = w.attempt`,
+    set: sql`, exit_code = w.exit_code, outcome = w.reason, test_results = w.detail`,
   });
   if (moved.length === 0) {
     await countRefusedEndings(tx, [{ ...end, id: end.gateId }]);
@@ -100,13 +100,14 @@ export async function withdrawGates(tx: Tx, lease: HeldLease, gateIds: readonly 
 /** Executions that ended with no word from their worker. */
 export async function failGates(
   tx: Tx,
-  { gateIds, outcome, actor }: { gateIds: readonly string[]; outcome: 'withdrawn' | 'lost'; actor: string },
+  { gateIds, outcome, actor }: { gateIds: readonly string[]; outcome: 'withdrawn' | 'lost'; actor: Actor },
 ): Promise<string[]> {
   const moved = await transition(tx, {
     kind: 'gate',
     from: ['PENDING', 'BLOCKED', 'RUNNING'],
     to: 'FAILED',
-    rows: toRows(gateIds, outcome),
+    ids: gateIds,
+    reason: outcome,
     actor,
     set: sql`, outcome = w.reason`,
   });

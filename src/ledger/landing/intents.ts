@@ -8,7 +8,7 @@ import { newId } from '../../lib/id.ts';
 import { storableJson } from '../../lib/storable.ts';
 import { completeTasks } from '../attempts/attempts.ts';
 import { assertLease, type HeldLease } from '../leases.ts';
-import { toRows, transition } from '../transition.ts';
+import { texts, transition } from '../transition.ts';
 import { NOT_LANDING, REMOVED } from './stop-patches.ts';
 
 const ACTOR = 'coordinator';
@@ -118,11 +118,14 @@ async function applyPatches(
     rows: patches.map(({ patch_id, commit, tree }) => ({
       id: patch_id,
       detail: { commit, tree, intent_id: intentId },
-      data: { commit, tree },
     })),
+    data: {
+      landed_commit: texts(patches.map(({ commit }) => commit)),
+      landed_tree: texts(patches.map(({ tree }) => tree)),
+    },
     actor: ACTOR,
     where,
-    set: sql`, applied_at = now(), landed_commit = w.data ->> 'commit', landed_tree = w.data ->> 'tree'`,
+    set: sql`, applied_at = now(), landed_commit = w.landed_commit, landed_tree = w.landed_tree`,
   });
   return patches.map(({ patch_id }) => patch_id).filter((id) => !moved.some((row) => row.id === id));
 }
@@ -167,7 +170,7 @@ export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly
     kind: 'patch',
     from: ['APPLIED'],
     to: 'VERIFIED',
-    rows: toRows(patchIds),
+    ids: patchIds,
     actor: ACTOR,
     set: sql`, verified_at = now()`,
   });

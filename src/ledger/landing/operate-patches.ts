@@ -1,17 +1,17 @@
 import { SluiceError } from '../../contract/errors.ts';
+import { type Order, signed } from '../../contract/order.ts';
+import type { ReasonName } from '../../contract/reasons.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import { UNLANDED_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
 import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
 import { sendBack } from '../attempts/attempts.ts';
 import { assertNotLanding, cancelTask } from '../runs/cancel.ts';
 import { reopenForPatch } from '../runs/retry.ts';
-import { KEEP_DETAIL, recordNote, toRows, transition } from '../transition.ts';
+import { KEEP_DETAIL, recordNote, transition } from '../transition.ts';
 
 /** What an operator does to one patch: who, and why. */
-export interface PatchOrder {
+export interface PatchOrder extends Order {
   patchId: string;
-  actor: string;
-  reason: string;
 }
 
 interface SteeredPatch {
@@ -29,7 +29,7 @@ export async function prioritizePatch(tx: Tx, order: PatchOrder & { priority: nu
   if (patch.state !== 'STAGED') throw notIn(patch, 'STAGED');
   await tx.query(sql`
     update patches set priority = ${order.priority}, updated_at = now() where patch_id = ${order.patchId}`);
-  await note(tx, patch, order, `priority ${order.priority}`);
+  await note(tx, patch, order, { reason: 'prioritized', detail: { priority: order.priority } });
   await lookAfresh(tx, patch.patch_id);
 }
 
@@ -57,7 +57,7 @@ export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
   await tx.query(sql`
     update patches set approved_at = now(), approved_by = ${order.actor}, updated_at = now()
     where patch_id = ${order.patchId}`);
-  await note(tx, patch, order, 'approved');
+  await note(tx, patch, order, { reason: 'approved' });
   await lookAfresh(tx, patch.patch_id);
   if (patch.state !== 'STAGED') await stageAgain(tx, patch, order);
 }
@@ -74,8 +74,10 @@ export async function dropPatch(tx: Tx, order: PatchOrder): Promise<void> {
     kind: 'patch',
     from: UNLANDED_PATCH_STATES,
     to: 'EXPIRED',
-    rows: toRows([order.patchId], 'dropped', { reason: order.reason }),
-    actor: order.actor,
+    ids: [order.patchId],
+    reason: 'dropped',
+    detail: { reason: order.reason },
+    actor: signed(order).actor,
     set: KEEP_DETAIL,
   });
   if (dropped === undefined) throw notIn(patch, UNLANDED_PATCH_STATES.join(', '));
@@ -83,16 +85,16 @@ export async function dropPatch(tx: Tx, order: PatchOrder): Promise<void> {
   await sendBack(tx, { taskId: patch.task_id, reason: 'patch_dropped', evidence, mayRetry: false });
 }
 
-async function stageAgain(tx: Tx, patch: SteeredPatch, { actor, reason }: PatchOrder): Promise<void> {
-  await reopenForPatch(tx, patch.task_id, { actor, reason });
+async function stageAgain(tx: Tx, patch: SteeredPatch, order: PatchOrder): Promise<void> {
+  await reopenForPatch(tx, patch.task_id, order);
   await lookAfresh(tx, patch.patch_id);
-  const rows = toRows([patch.patch_id], reason);
+  const move = { kind: 'patch', ids: [patch.patch_id], ...signed(order) } as const;
   const set = sql`, staged_at = now(), evidence = null`;
   if (patch.state === 'BLOCKED') {
-    await transition(tx, { kind: 'patch', from: ['BLOCKED'], to: 'STAGED', rows, actor, set });
+    await transition(tx, { ...move, from: ['BLOCKED'], to: 'STAGED', set });
   } else {
-    await transition(tx, { kind: 'patch', from: ['QUARANTINED'], to: 'VALIDATING', rows, actor });
-    await transition(tx, { kind: 'patch', from: ['VALIDATING'], to: 'STAGED', rows, actor, set });
+    await transition(tx, { ...move, from: ['QUARANTINED'], to: 'VALIDATING' });
+    await transition(tx, { ...move, from: ['VALIDATING'], to: 'STAGED', set });
   }
   // The reason of the last stop must not stand on a patch that waits.
   await tx.query(sql`update patches set reason = null where patch_id = ${patch.patch_id}`);
@@ -115,10 +117,22 @@ async function lock(tx: Tx, patchId: string): Promise<SteeredPatch> {
   return patch;
 }
 
-function note(tx: Tx, patch: SteeredPatch, { actor, reason }: PatchOrder, what: string): Promise<void> {
-  const detail = { reason };
-  const { patch_id: id, run_id: runId, state } = patch;
-  return recordNote(tx, { kind: 'patch', id, runId, state, reason: what, actor, detail });
+function note(
+  tx: Tx,
+  { patch_id: id, run_id: runId, state }: SteeredPatch,
+  order: PatchOrder,
+  { reason, detail = {} }: { reason: ReasonName; detail?: object },
+): Promise<void> {
+  const { actor } = signed(order);
+  return recordNote(tx, {
+    kind: 'patch',
+    id,
+    runId,
+    state,
+    reason,
+    actor,
+    detail: { reason: order.reason, ...detail },
+  });
 }
 
 function notIn(patch: SteeredPatch, wanted: string): SluiceError {

@@ -1,13 +1,15 @@
-import { sql, type Tx } from '../../database/database.ts';
+import { type Order, signed } from '../../contract/order.ts';
+import type { Reason } from '../../contract/reasons.ts';
+import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { isMendable } from '../../domain/mendable.ts';
 import { completeTasks, sendBack } from '../attempts/attempts.ts';
 import { assertLease, type HeldLease } from '../leases.ts';
-import { KEEP_DETAIL, toRows, transition } from '../transition.ts';
+import { KEEP_DETAIL, transition } from '../transition.ts';
 import { unpauseTarget } from './targets.ts';
 
 const ACTOR = 'coordinator';
 /** On a landed patch that somebody took off the branch, until an operator has looked. */
-export const REMOVED = 'removed_from_branch';
+export const REMOVED = 'removed_from_branch' satisfies Reason;
 /** A patch that an intent names is nobody else's to move. */
 export const NOT_LANDING = sql`and t.intent_id is null`;
 
@@ -22,7 +24,9 @@ export async function supersedeLandedElsewhere(
     kind: 'patch',
     from: ['STAGED'],
     to: 'SUPERSEDED',
-    rows: toRows([patchId], 'already_on_branch', { tip }),
+    ids: [patchId],
+    reason: 'already_on_branch',
+    detail: { tip },
     actor: ACTOR,
     set: KEEP_DETAIL,
     where: NOT_LANDING,
@@ -44,7 +48,9 @@ export async function concludeUnlanded(
     kind: 'patch',
     from: ['STAGED'],
     to: 'EXPIRED',
-    rows: toRows([patchId], 'proven_not_to_land', { tip }),
+    ids: [patchId],
+    reason: 'proven_not_to_land',
+    detail: { tip },
     actor: ACTOR,
     set: KEEP_DETAIL,
     where: NOT_LANDING,
@@ -55,16 +61,15 @@ export async function concludeUnlanded(
  * An operator has looked and lets landing go on. Patches that somebody took off the branch before they were verified are
  * ROLLED_BACK and their tasks FAILED: nothing waits for them for ever.
  */
-export async function resumeTarget(
-  tx: Tx,
-  { targetId, actor, reason }: { targetId: string; actor: string; reason: string },
-): Promise<void> {
-  const removed = await tx.query<{ patch_id: string }>(sql`
-    select patch_id from patches where target_id = ${targetId} and state = 'APPLIED' and reason = ${REMOVED}`);
-  const ids = removed.map(({ patch_id }) => patch_id);
-  await transition(tx, { kind: 'patch', from: ['APPLIED'], to: 'ROLLED_BACK', rows: toRows(ids, REMOVED), actor });
+export async function resumeTarget(tx: Tx, { targetId, ...order }: Order & { targetId: string }): Promise<void> {
+  const { actor } = signed(order);
+  const ids = await selectIds(
+    tx,
+    sql`select patch_id as id from patches where target_id = ${targetId} and state = 'APPLIED' and reason = ${REMOVED}`,
+  );
+  await transition(tx, { kind: 'patch', from: ['APPLIED'], to: 'ROLLED_BACK', ids, reason: REMOVED, actor });
   for (const patchId of ids) {
-    const evidence = { patch_id: patchId, reason };
+    const evidence = { patch_id: patchId, reason: order.reason };
     await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: REMOVED, evidence, mayRetry: false });
   }
   await unpauseTarget(tx, targetId);
@@ -100,7 +105,7 @@ export async function stopPatch(
   stop: {
     patchId: string;
     to: 'BLOCKED' | 'QUARANTINED';
-    reason: string;
+    reason: Reason;
     evidence: Readonly<Record<string, unknown>>;
     mayRetry: boolean;
   },
@@ -111,14 +116,16 @@ export async function stopPatch(
     kind: 'patch',
     from: ['STAGED'],
     to,
-    rows: toRows([patchId], reason, stop.evidence),
+    ids: [patchId],
+    reason,
+    detail: stop.evidence,
     actor: ACTOR,
     where: NOT_LANDING,
     set: sql`, evidence = w.detail`,
   });
   if (moved.length === 0) return;
   const evidence = { patch_id: patchId, reason, ...stop.evidence };
-  const why = to === 'BLOCKED' ? `patch_blocked:${reason}` : 'patch_quarantined';
+  const why: Reason = to === 'BLOCKED' ? `patch_blocked:${reason}` : 'patch_quarantined';
   const retries = mayRetry && isMendable(reason);
   await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: why, evidence, mayRetry: retries });
 }

@@ -1,26 +1,29 @@
 import { SluiceError } from '../../contract/errors.ts';
-import { sql, type Tx } from '../../database/database.ts';
+import { type Actor, type Order, signed } from '../../contract/order.ts';
+import type { Reason } from '../../contract/reasons.ts';
+import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { liveStates } from '../../domain/lifecycle.ts';
 import { UNLANDED_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
-import { KEEP_DETAIL, toRows, transition } from '../transition.ts';
+import { KEEP_DETAIL, transition } from '../transition.ts';
 import { cancelDependants } from './dependants.ts';
 
-interface Order {
-  /** Who asks. */
-  actor: string;
-  reason?: string;
-}
+type Note = Pick<Order, 'actor'> & Partial<Order>;
 
 /** A run that is paused dispatches nothing more; what runs ends, what is staged still lands. */
-export async function pauseRun(tx: Tx, runId: string, { actor, reason }: Order): Promise<void> {
-  const rows = toRows([runId], reason ?? 'paused');
-  const moved = await transition(tx, { kind: 'run', from: ['RUNNING'], to: 'PAUSED', rows, actor });
+export async function pauseRun(tx: Tx, runId: string, order: Note): Promise<void> {
+  const moved = await transition(tx, {
+    kind: 'run',
+    from: ['RUNNING'],
+    to: 'PAUSED',
+    ids: [runId],
+    ...signed(order),
+    reason: signed(order).reason ?? 'paused',
+  });
   if (moved.length === 0) throw await notIn(tx, runId, 'RUNNING');
 }
 
-export async function resumeRun(tx: Tx, runId: string, { actor, reason }: Order): Promise<void> {
-  const rows = toRows([runId], reason);
-  const moved = await transition(tx, { kind: 'run', from: ['PAUSED'], to: 'RUNNING', rows, actor });
+export async function resumeRun(tx: Tx, runId: string, order: Note): Promise<void> {
+  const moved = await transition(tx, { kind: 'run', from: ['PAUSED'], to: 'RUNNING', ids: [runId], ...signed(order) });
   if (moved.length === 0) throw await notIn(tx, runId, 'PAUSED');
   // The time of the pause is nobody's wait.
   await tx.query(sql`
@@ -32,26 +35,29 @@ export async function resumeRun(tx: Tx, runId: string, { actor, reason }: Order)
  * FAILED with the reason `cancelled`, and with it everything of the run that has not ended. While one of its patches is
  * between intent and verification: `run.landing`.
  */
-export async function cancelRun(tx: Tx, runId: string, { actor, reason }: Order): Promise<void> {
+export async function cancelRun(tx: Tx, runId: string, order: Note): Promise<void> {
+  const { actor } = signed(order);
   await assertNotLanding(tx, sql`p.run_id = ${runId}`, 'run.landing');
   const moved = await transition(tx, {
     kind: 'run',
     from: ['INITIALIZING', 'RUNNING', 'PAUSED'],
     to: 'FAILED',
-    rows: toRows([runId], 'cancelled', { reason }),
+    ids: [runId],
+    reason: 'cancelled',
+    detail: { reason: order.reason },
     actor,
   });
   if (moved.length === 0) throw await notIn(tx, runId, 'INITIALIZING, RUNNING or PAUSED');
-  const tasks = await tx.query<{ task_id: string }>(sql`
-    select task_id from tasks where run_id = ${runId} and state = any (${liveStates('task')}::text[])`);
+  const tasks = await selectIds(
+    tx,
+    sql`select task_id as id from tasks where run_id = ${runId} and state = any (${liveStates('task')}::text[])`,
+  );
   const cancelled = await transition(tx, {
     kind: 'task',
     from: liveStates('task'),
     to: 'CANCELLED',
-    rows: toRows(
-      tasks.map(({ task_id }) => task_id),
-      'cancelled',
-    ),
+    ids: tasks,
+    reason: 'cancelled',
     actor,
   });
   await expirePatches(tx, { taskIds: cancelled.map(({ id }) => id), reason: 'cancelled', actor });
@@ -74,29 +80,33 @@ export async function cancelSuperseded(tx: Tx, runId: string): Promise<void> {
   }
 }
 
-async function cancelWorkstreams(tx: Tx, runId: string, actor: string): Promise<void> {
-  const rows = await tx.query<{ workstream_id: string }>(sql`
-    select workstream_id from workstreams where run_id = ${runId} and state = any (${liveStates('workstream')}::text[])`);
+async function cancelWorkstreams(tx: Tx, runId: string, actor: Actor): Promise<void> {
+  const ids = await selectIds(
+    tx,
+    sql`select workstream_id as id from workstreams
+        where run_id = ${runId} and state = any (${liveStates('workstream')}::text[])`,
+  );
   await transition(tx, {
     kind: 'workstream',
     from: liveStates('workstream'),
     to: 'CANCELLED',
-    rows: toRows(
-      rows.map(({ workstream_id }) => workstream_id),
-      'cancelled',
-    ),
+    ids,
+    reason: 'cancelled',
     actor,
   });
 }
 
 /** One task CANCELLED, its dependants with it. */
-export async function cancelTask(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
+export async function cancelTask(tx: Tx, taskId: string, order: Note): Promise<void> {
+  const { actor } = signed(order);
   await assertNotLanding(tx, sql`p.task_id = ${taskId}`, 'patch.landing');
   const [moved] = await transition(tx, {
     kind: 'task',
     from: liveStates('task'),
     to: 'CANCELLED',
-    rows: toRows([taskId], 'cancelled', { reason }),
+    ids: [taskId],
+    reason: 'cancelled',
+    detail: { reason: order.reason },
     actor,
   });
   if (moved === undefined) {
@@ -110,20 +120,20 @@ export async function cancelTask(tx: Tx, taskId: string, { actor, reason }: Orde
 
 export async function expirePatches(
   tx: Tx,
-  { taskIds, reason, actor }: { taskIds: readonly string[]; reason: string; actor: string },
+  { taskIds, reason, actor }: { taskIds: readonly string[]; reason: Reason; actor: Actor },
 ): Promise<void> {
-  const patches = await tx.query<{ patch_id: string }>(sql`
-    select patch_id from patches
-    where task_id = any (${[...taskIds]}::text[]) and state = any (${[...UNLANDED_PATCH_STATES]}::text[])`);
+  const ids = await selectIds(
+    tx,
+    sql`select patch_id as id from patches
+        where task_id = any (${[...taskIds]}::text[]) and state = any (${[...UNLANDED_PATCH_STATES]}::text[])`,
+  );
   await transition(tx, {
     kind: 'patch',
     from: UNLANDED_PATCH_STATES,
     to: 'EXPIRED',
-    rows: toRows(
-      patches.map(({ patch_id }) => patch_id),
-      reason,
-      { cancelled_by: actor },
-    ),
+    ids,
+    reason,
+    detail: { cancelled_by: actor },
     actor,
     where: sql`and t.intent_id is null`,
     set: KEEP_DETAIL,

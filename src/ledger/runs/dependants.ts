@@ -1,5 +1,5 @@
 import { sql, type Tx } from '../../database/database.ts';
-import { toRows, transition } from '../transition.ts';
+import { transition } from '../transition.ts';
 import { queueTasks } from './start-run.ts';
 
 /** Tasks that wait for these have one dependency less; those with none left are QUEUED. Each edge counts once. */
@@ -29,7 +29,7 @@ export async function unlockDependants(tx: Tx, completedTaskIds: readonly string
     kind: 'task',
     from: ['BLOCKED'],
     to: 'PENDING',
-    rows: toRows(ready.map(({ task_id }) => task_id)),
+    ids: ready.map(({ task_id }) => task_id),
     actor: 'ledger',
   });
   await queueTasks(
@@ -51,11 +51,9 @@ export async function cancelDependants(tx: Tx, endedTaskIds: readonly string[]):
     kind: 'task',
     from: ['PENDING', 'BLOCKED'],
     to: 'CANCELLED',
-    rows: toRows(
-      dependants.map(({ task_id }) => task_id),
-      'dependency_failed',
-      { dependencies: endedTaskIds },
-    ),
+    ids: dependants.map(({ task_id }) => task_id),
+    reason: 'dependency_failed',
+    detail: { dependencies: endedTaskIds },
     actor: 'ledger',
   });
 }

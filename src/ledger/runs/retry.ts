@@ -1,11 +1,7 @@
 import { SluiceError } from '../../contract/errors.ts';
-import { sql, type Tx } from '../../database/database.ts';
-import { toRows, transition } from '../transition.ts';
-
-interface Order {
-  actor: string;
-  reason: string;
-}
+import { type Order, signed } from '../../contract/order.ts';
+import { selectIds, sql, type Tx } from '../../database/database.ts';
+import { transition } from '../transition.ts';
 
 /**
  * An operator's hand: brings the task of a patch back to VALIDATING, whether it failed or is about to run again. The run and
@@ -15,21 +11,21 @@ interface Order {
 export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [task] = await tx.query<{ state: string }>(sql`select state from tasks where task_id = ${taskId} for update`);
   if (task?.state === 'VALIDATING') return;
-  const rows = toRows([taskId], 'patch_taken_up_again');
   // A new attempt that was to come, or runs: the fence refuses what it would write.
   await transition(tx, {
     kind: 'task',
     from: ['RETRYING', 'QUEUED', 'RUNNING'],
     to: 'FAILED',
-    rows,
-    actor: order.actor,
+    ids: [taskId],
+    reason: 'patch_taken_up_again',
+    actor: signed(order).actor,
   });
   const [reopened] = await transition(tx, {
     kind: 'task',
     from: ['FAILED'],
     to: 'VALIDATING',
-    rows: toRows([taskId], order.reason),
-    actor: order.actor,
+    ids: [taskId],
+    ...signed(order),
     forced: true,
   });
   if (reopened === undefined) {
@@ -69,8 +65,8 @@ export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<v
     kind: 'task',
     from: ['FAILED', 'CANCELLED'],
     to: 'QUEUED',
-    rows: toRows([taskId], order.reason),
-    actor: order.actor,
+    ids: [taskId],
+    ...signed(order),
     forced: true,
     set: sql`, retry_count = 0, interruptions = 0, failure_fingerprint = null`,
   });
@@ -81,18 +77,20 @@ export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<v
 
 /** Every FAILED task of a run, oldest first. `state.changed` when there is none. */
 export async function retryRun(tx: Tx, runId: string, order: Order): Promise<string[]> {
-  const failed = await tx.query<{ task_id: string }>(sql`
-    select task_id from tasks where run_id = ${runId} and state = 'FAILED' order by task_id`);
+  const failed = await selectIds(
+    tx,
+    sql`select task_id as id from tasks where run_id = ${runId} and state = 'FAILED' order by task_id`,
+  );
   if (failed.length === 0) throw new SluiceError('state.changed', 'the run has no task that FAILED');
-  for (const { task_id } of failed) await retryTask(tx, task_id, order);
-  return failed.map(({ task_id }) => task_id);
+  for (const taskId of failed) await retryTask(tx, taskId, order);
+  return failed;
 }
 
 /**
  * The workstream and the run of a task go on, if they had ended. Both are locked before they are looked at, in the order of
  * the roll-up: it may be ending them at this moment.
  */
-async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
+async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [workstream] = await tx.query<{ workstream_id: string; run_id: string }>(sql`
     select w.workstream_id, w.run_id from tasks t join workstreams w on w.workstream_id = t.workstream_id
     where t.task_id = ${taskId} for update of w`);
@@ -116,25 +114,25 @@ async function reopenAbove(tx: Tx, taskId: string, { actor, reason }: Order): Pr
     kind: 'workstream',
     from: ['FAILED', 'CANCELLED', 'ABANDONED'],
     to: 'RUNNING',
-    rows: toRows([workstreamId], reason),
-    actor,
+    ids: [workstreamId],
+    ...signed(order),
     forced: true,
   });
   await transition(tx, {
     kind: 'run',
     from: ['FAILED'],
     to: 'RUNNING',
-    rows: toRows([runId], reason),
-    actor,
+    ids: [runId],
+    ...signed(order),
     forced: true,
     // Whoever holds its key by now goes on first.
     set: sql`, key_since = now()`,
   });
-  await awaitWorkstream(tx, workstreamId, { actor, reason });
+  await awaitWorkstream(tx, workstreamId, order);
 }
 
 /** What hung on the task, CANCELLED because it failed, hangs on it again, unless something else that it needs has failed too. */
-async function waitAgain(tx: Tx, taskId: string, { actor, reason }: Order): Promise<void> {
+async function waitAgain(tx: Tx, taskId: string, order: Order): Promise<void> {
   const alive = new Set([taskId]);
   for (let found = [taskId]; found.length > 0; ) {
     const hanging = await tx.query<{ task_id: string; needs: string[] }>(sql`
@@ -146,8 +144,14 @@ async function waitAgain(tx: Tx, taskId: string, { actor, reason }: Order): Prom
       where d.depends_on_id = any (${found}::text[]) and t.state = 'CANCELLED' and t.reason = 'dependency_failed'
       order by t.task_id`);
     found = hanging.filter(({ needs }) => needs.every((need) => alive.has(need))).map(({ task_id }) => task_id);
-    const rows = toRows(found, reason);
-    await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows, actor, forced: true });
+    await transition(tx, {
+      kind: 'task',
+      from: ['CANCELLED'],
+      to: 'BLOCKED',
+      ids: found,
+      ...signed(order),
+      forced: true,
+    });
     await uncount(tx, found);
     for (const id of found) alive.add(id);
   }
@@ -177,20 +181,27 @@ async function awaitWorkstream(tx: Tx, workstreamId: string, order: Order): Prom
   }
 }
 
-async function waitForAnother(tx: Tx, ids: readonly string[], { actor, reason }: Order): Promise<void> {
+async function waitForAnother(tx: Tx, ids: readonly string[], order: Order): Promise<void> {
   if (ids.length === 0) return;
   await uncountWorkstreams(tx, ids);
-  const rows = toRows(ids, reason);
-  await transition(tx, { kind: 'workstream', from: ['ABANDONED'], to: 'BLOCKED', rows, actor, forced: true });
-  const tasks = await tx.query<{ task_id: string }>(sql`
-    select task_id from tasks
-    where workstream_id = any (${[...ids]}::text[]) and state = 'CANCELLED' and reason = 'dependency_failed' order by task_id`);
-  const taskIds = tasks.map(({ task_id }) => task_id);
-  const waiting = toRows(taskIds, reason);
-  await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', rows: waiting, actor, forced: true });
+  await transition(tx, { kind: 'workstream', from: ['ABANDONED'], to: 'BLOCKED', ids, ...signed(order), forced: true });
+  const taskIds = await selectIds(
+    tx,
+    sql`select task_id as id from tasks
+        where workstream_id = any (${[...ids]}::text[]) and state = 'CANCELLED' and reason = 'dependency_failed'
+        order by task_id`,
+  );
+  await transition(tx, {
+    kind: 'task',
+    from: ['CANCELLED'],
+    to: 'BLOCKED',
+    ids: taskIds,
+    ...signed(order),
+    forced: true,
+  });
   await uncount(tx, taskIds);
   // As before their workstream began: it sorts them into those that wait and those that may start.
-  await transition(tx, { kind: 'task', from: ['BLOCKED'], to: 'PENDING', rows: waiting, actor });
+  await transition(tx, { kind: 'task', from: ['BLOCKED'], to: 'PENDING', ids: taskIds, ...signed(order) });
 }
 
 async function uncountWorkstreams(tx: Tx, ids: readonly string[]): Promise<void> {

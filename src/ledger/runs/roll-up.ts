@@ -1,7 +1,8 @@
+import type { Reason } from '../../contract/reasons.ts';
 import type { RunState, WorkstreamState } from '../../contract/states.ts';
-import { sql, type Tx } from '../../database/database.ts';
+import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { progressPercentage, runEnding, workstreamEnding } from '../../domain/outcome.ts';
-import { toRows, transition } from '../transition.ts';
+import { transition } from '../transition.ts';
 import { startWorkstreams } from './start-run.ts';
 
 const ACTOR = 'roll-up';
@@ -70,14 +71,14 @@ async function countEndedTasks(tx: Tx): Promise<number> {
 
 /** Patches on record whose task ended before it made anything of them. */
 async function expireOrphanedPatches(tx: Tx): Promise<void> {
-  const orphans = await tx.query<{ patch_id: string; reason: string | null; detail: unknown }>(sql`
+  const orphans = await tx.query<{ patch_id: string; reason: Reason | null; detail: unknown }>(sql`
     select p.patch_id, t.reason,
            coalesce(t.evidence, r.evidence, '{}'::jsonb) || jsonb_build_object('task_state', t.state) as detail
     from patches p join tasks t on t.task_id = p.task_id join runs r on r.run_id = t.run_id
     where p.state = 'PENDING' and t.state in ('FAILED', 'CANCELLED') limit ${BATCH}`);
   const rows = orphans.map(({ patch_id, reason, detail }) => ({
     id: patch_id,
-    reason: reason ?? 'task_ended',
+    reason: reason ?? ('task_ended' as const),
     detail,
   }));
   const set = sql`, evidence = w.detail`;
@@ -102,10 +103,17 @@ async function endWorkstreams(tx: Tx): Promise<void> {
           }) === to,
       )
       .map(({ workstream_id }) => workstream_id);
-    const rows = toRows(ids, to === 'FAILED' ? 'tasks_failed' : undefined);
     // Somebody may have taken a task of it up again since it was looked at.
     const where = sql`and t.tasks_ended >= t.tasks_total`;
-    await transition(tx, { kind: 'workstream', from: ['RUNNING'], to, rows, actor: ACTOR, where });
+    await transition(tx, {
+      kind: 'workstream',
+      from: ['RUNNING'],
+      to,
+      ids,
+      reason: to === 'FAILED' ? 'tasks_failed' : undefined,
+      actor: ACTOR,
+      where,
+    });
   }
 }
 
@@ -157,28 +165,29 @@ async function startDependants(tx: Tx, completedIds: readonly string[]): Promise
 /** Direct dependants only: theirs are met in the next round, when these are counted. */
 async function abandonDependants(tx: Tx, failedIds: readonly string[]): Promise<void> {
   if (failedIds.length === 0) return;
-  const dependants = await tx.query<{ workstream_id: string }>(sql`
-    select distinct workstream_id from workstream_dependencies where depends_on_id = any (${[...failedIds]}::text[])`);
+  const dependants = await selectIds(
+    tx,
+    sql`select distinct workstream_id as id from workstream_dependencies
+        where depends_on_id = any (${[...failedIds]}::text[])`,
+  );
   const abandoned = await transition(tx, {
     kind: 'workstream',
     from: ['PENDING', 'BLOCKED'],
     to: 'ABANDONED',
-    rows: toRows(
-      dependants.map(({ workstream_id }) => workstream_id),
-      'dependency_failed',
-    ),
+    ids: dependants,
+    reason: 'dependency_failed',
     actor: ACTOR,
   });
-  const tasks = await tx.query<{ task_id: string }>(sql`
-    select task_id from tasks where workstream_id = any (${abandoned.map(({ id }) => id)}::text[])`);
+  const tasks = await selectIds(
+    tx,
+    sql`select task_id as id from tasks where workstream_id = any (${abandoned.map(({ id }) => id)}::text[])`,
+  );
   await transition(tx, {
     kind: 'task',
     from: ['PENDING', 'BLOCKED'],
     to: 'CANCELLED',
-    rows: toRows(
-      tasks.map(({ task_id }) => task_id),
-      'dependency_failed',
-    ),
+    ids: tasks,
+    reason: 'dependency_failed',
     actor: ACTOR,
   });
 }
@@ -193,9 +202,17 @@ async function endRuns(tx: Tx): Promise<void> {
     const { workstreams_total: total, workstreams_ended: ended, critical_failed: criticalFailed } = counts;
     const to = runEnding({ total, ended, criticalFailed });
     if (to === undefined) continue;
-    const rows = toRows([counts.run_id], to === 'FAILED' ? 'critical_workstream_failed' : undefined);
     const set = sql`, progress_percentage = ${progressPercentage({ total, ended })}`;
     const where = sql`and t.workstreams_ended >= t.workstreams_total`;
-    await transition(tx, { kind: 'run', from: ['RUNNING'], to, rows, actor: ACTOR, set, where });
+    await transition(tx, {
+      kind: 'run',
+      from: ['RUNNING'],
+      to,
+      ids: [counts.run_id],
+      reason: to === 'FAILED' ? 'critical_workstream_failed' : undefined,
+      actor: ACTOR,
+      set,
+      where,
+    });
   }
 }

@@ -1,5 +1,6 @@
-import { sql, type Tx } from '../../database/database.ts';
-import { toRows, transition } from '../transition.ts';
+import type { ErrorCode } from '../../contract/errors.ts';
+import { selectIds, sql, type Tx } from '../../database/database.ts';
+import { transition } from '../transition.ts';
 
 const ACTOR = 'scheduler';
 
@@ -9,7 +10,7 @@ export async function startRun(tx: Tx, runId: string): Promise<void> {
     kind: 'run',
     from: ['INITIALIZING'],
     to: 'RUNNING',
-    rows: toRows([runId]),
+    ids: [runId],
     actor: ACTOR,
     set: sql`, started_at = coalesce(t.started_at, now())`,
   });
@@ -21,10 +22,8 @@ export async function startRun(tx: Tx, runId: string): Promise<void> {
     kind: 'workstream',
     from: ['PENDING'],
     to: 'BLOCKED',
-    rows: toRows(
-      waiting.map(({ workstream_id }) => workstream_id),
-      'dependency',
-    ),
+    ids: waiting.map(({ workstream_id }) => workstream_id),
+    reason: 'dependency',
     actor: ACTOR,
   });
   const free = workstreams.filter(({ open_dependencies }) => open_dependencies === 0);
@@ -34,40 +33,36 @@ export async function startRun(tx: Tx, runId: string): Promise<void> {
 /** INITIALIZING→FAILED with everything below it cancelled: the target's tip or policy cannot be read. */
 export async function refuseRun(
   tx: Tx,
-  { runId, reason, detail }: { runId: string; reason: string; detail: Record<string, unknown> },
+  { runId, reason, detail }: { runId: string; reason: ErrorCode; detail: Record<string, unknown> },
 ): Promise<void> {
   const refused = await transition(tx, {
     kind: 'run',
     from: ['INITIALIZING'],
     to: 'FAILED',
-    rows: toRows([runId], reason, detail),
+    ids: [runId],
+    reason,
+    detail,
     actor: ACTOR,
     set: sql`, evidence = ${JSON.stringify(detail)}::jsonb`,
   });
   if (refused.length === 0) return;
-  const tasks = await tx.query<{ task_id: string }>(sql`select task_id from tasks where run_id = ${runId}`);
+  const tasks = await selectIds(tx, sql`select task_id as id from tasks where run_id = ${runId}`);
   await transition(tx, {
     kind: 'task',
     from: ['PENDING'],
     to: 'CANCELLED',
-    rows: toRows(
-      tasks.map(({ task_id }) => task_id),
-      reason,
-    ),
+    ids: tasks,
+    reason,
     actor: ACTOR,
     set: sql`, rolled_up = true`,
   });
-  const workstreams = await tx.query<{ workstream_id: string }>(
-    sql`select workstream_id from workstreams where run_id = ${runId}`,
-  );
+  const workstreams = await selectIds(tx, sql`select workstream_id as id from workstreams where run_id = ${runId}`);
   await transition(tx, {
     kind: 'workstream',
     from: ['PENDING'],
     to: 'ABANDONED',
-    rows: toRows(
-      workstreams.map(({ workstream_id }) => workstream_id),
-      reason,
-    ),
+    ids: workstreams,
+    reason,
     actor: ACTOR,
     set: sql`, rolled_up = true`,
   });
@@ -79,7 +74,7 @@ export async function startWorkstreams(
   { from, ids }: { from: 'PENDING' | 'BLOCKED'; ids: readonly string[] },
 ): Promise<void> {
   const set = sql`, started_at = coalesce(t.started_at, now())`;
-  const move = { kind: 'workstream', rows: toRows(ids), actor: ACTOR } as const;
+  const move = { kind: 'workstream', ids, actor: ACTOR } as const;
   if (from === 'PENDING') {
     await transition(tx, { ...move, from: ['PENDING'], to: 'INITIALIZING', set });
     await transition(tx, { ...move, from: ['INITIALIZING'], to: 'RUNNING' });
@@ -94,10 +89,8 @@ export async function startWorkstreams(
     kind: 'task',
     from: ['PENDING'],
     to: 'BLOCKED',
-    rows: toRows(
-      waiting.map(({ task_id }) => task_id),
-      'dependency',
-    ),
+    ids: waiting.map(({ task_id }) => task_id),
+    reason: 'dependency',
     actor: ACTOR,
   });
   const free = tasks.filter(({ open_dependencies }) => open_dependencies === 0);
@@ -113,7 +106,7 @@ export async function queueTasks(tx: Tx, ids: readonly string[]): Promise<void> 
     kind: 'task',
     from: ['PENDING'],
     to: 'QUEUED',
-    rows: toRows(ids),
+    ids,
     actor: ACTOR,
   });
 }

@@ -1,3 +1,4 @@
+import { signed } from '../../contract/order.ts';
 import type { PatchFormat } from '../../contract/patch-input.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import { storableJson } from '../../lib/storable.ts';
@@ -67,9 +68,10 @@ export interface Submission {
 const TASKS_PER_STATEMENT = 2_000;
 
 /** The whole run or nothing: INITIALIZING, its workstreams and tasks PENDING. */
-export async function submitRun(tx: Tx, submission: Submission, actor: string): Promise<void> {
+export async function insertRun(tx: Tx, submission: Submission, submittedBy: string): Promise<void> {
+  const { actor } = signed({ actor: submittedBy });
   await upsertTarget(tx, submission.target);
-  await insertRun(tx, submission);
+  await insertRunRow(tx, submission);
   await insertWorkstreams(tx, submission);
   for (let start = 0; start < submission.tasks.length; start += TASKS_PER_STATEMENT) {
     await insertTasks(tx, submission, submission.tasks.slice(start, start + TASKS_PER_STATEMENT));
@@ -92,7 +94,7 @@ async function upsertTarget(tx: Tx, target: NewTarget): Promise<void> {
     on conflict (target_id) do update set url = excluded.url, updated_at = now() where targets.url <> excluded.url`);
 }
 
-async function insertRun(tx: Tx, { run, workstreams, tasks }: Submission): Promise<void> {
+async function insertRunRow(tx: Tx, { run, workstreams, tasks }: Submission): Promise<void> {
   await tx.query(sql`
     insert into runs (run_id, state, name, target_id, priority, labels, extra_gates, land, idempotency_key, spec_digest,
                       submitted_by, supersedes_others, expires_at, concurrency_key, concurrency_max, supersede, budget_usd,

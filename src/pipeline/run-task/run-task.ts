@@ -1,5 +1,6 @@
 import { namedVariables } from '../../children/environment.ts';
 import { hasCode, SluiceError } from '../../contract/errors.ts';
+import type { Reason } from '../../contract/reasons.ts';
 import type { Mirrors } from '../../git/mirrors.ts';
 import type { AttemptEnd } from '../../ledger/attempts/attempts.ts';
 import type { ClaimedTask } from '../../ledger/attempts/claims.ts';
@@ -164,7 +165,7 @@ function redacted(attempt: ToolAttempt, secrets: readonly string[]): ToolAttempt
 
 function failed(
   failure: 'retryable' | 'fatal' | 'interrupted',
-  reason: string,
+  reason: Reason,
   evidence: Readonly<Record<string, unknown>>,
 ): AttemptResult {
   return {

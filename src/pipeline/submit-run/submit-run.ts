@@ -5,12 +5,7 @@ import type { RunSpec } from '../../contract/run-spec.ts';
 import type { RunDao } from '../../dao/run-dao.ts';
 import type { RunRow } from '../../entities/run.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import {
-  type NewTask,
-  type NewWorkstream,
-  type Submission,
-  submitRun as writeRun,
-} from '../../ledger/runs/submit-run.ts';
+import { insertRun, type NewTask, type NewWorkstream, type Submission } from '../../ledger/runs/submit-run.ts';
 import { newId } from '../../lib/id.ts';
 import { type ValidateRunDeps, validateRun } from './validate-run.ts';
 
@@ -48,7 +43,7 @@ export async function submitRun(
   if (known !== undefined) return { run: known, created: false };
   const submission = toSubmission(deps, spec, { digest, idempotencyKey, actor, outranks, revertsPatchId });
   try {
-    await deps.ledger.write((tx) => writeRun(tx, submission, actor));
+    await deps.ledger.write((tx) => insertRun(tx, submission, actor));
   } catch (error) {
     // Two submissions with one key at the same moment: the other one won.
     const winner = await findByKey(deps, idempotencyKey, digest);
