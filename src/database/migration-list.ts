@@ -13,14 +13,17 @@ import { Migration20261123000012_leases } from '../../migrations/Migration202611
 import { Migration20261123000013_log_chunks } from '../../migrations/Migration20261123000013_log_chunks.ts';
 import { Migration20261123000014_tokens } from '../../migrations/Migration20261123000014_tokens.ts';
 import { Migration20261123000015_installation } from '../../migrations/Migration20261123000015_installation.ts';
-import { Migration20261124000016_landing_engine } from '../../migrations/Migration20261124000016_landing_engine.ts';
-import { Migration20261125000017_survival } from '../../migrations/Migration20261125000017_survival.ts';
+import { Migration20261124000016_proofs_and_approvals } from '../../migrations/Migration20261124000016_proofs_and_approvals.ts';
+import { Migration20261125000017_limits_and_budgets } from '../../migrations/Migration20261125000017_limits_and_budgets.ts';
+import { Migration20261125000018_queue_rank } from '../../migrations/Migration20261125000018_queue_rank.ts';
+import { Migration20261125000019_faults_and_repairs } from '../../migrations/Migration20261125000019_faults_and_repairs.ts';
 import { Migration20261126000018_target_faults } from '../../migrations/Migration20261126000018_target_faults.ts';
 import { Migration20261126000019_confinement } from '../../migrations/Migration20261126000019_confinement.ts';
 import { Migration20261126000020_silent_workers } from '../../migrations/Migration20261126000020_silent_workers.ts';
 import { Migration20261126000021_callers } from '../../migrations/Migration20261126000021_callers.ts';
 import { Migration20261126000022_append_only } from '../../migrations/Migration20261126000022_append_only.ts';
 import { Migration20261126000023_gate_values } from '../../migrations/Migration20261126000023_gate_values.ts';
+import { Migration20261126000024_ended_gates } from '../../migrations/Migration20261126000024_ended_gates.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -39,12 +42,15 @@ export const MIGRATIONS = [
   { name: 'Migration20261123000013_log_chunks', class: Migration20261123000013_log_chunks },
   { name: 'Migration20261123000014_tokens', class: Migration20261123000014_tokens },
   { name: 'Migration20261123000015_installation', class: Migration20261123000015_installation },
-  { name: 'Migration20261124000016_landing_engine', class: Migration20261124000016_landing_engine },
-  { name: 'Migration20261125000017_survival', class: Migration20261125000017_survival },
+  { name: 'Migration20261124000016_proofs_and_approvals', class: Migration20261124000016_proofs_and_approvals },
+  { name: 'Migration20261125000017_limits_and_budgets', class: Migration20261125000017_limits_and_budgets },
+  { name: 'Migration20261125000018_queue_rank', class: Migration20261125000018_queue_rank },
+  { name: 'Migration20261125000019_faults_and_repairs', class: Migration20261125000019_faults_and_repairs },
   { name: 'Migration20261126000018_target_faults', class: Migration20261126000018_target_faults },
   { name: 'Migration20261126000019_confinement', class: Migration20261126000019_confinement },
   { name: 'Migration20261126000020_silent_workers', class: Migration20261126000020_silent_workers },
   { name: 'Migration20261126000021_callers', class: Migration20261126000021_callers },
   { name: 'Migration20261126000022_append_only', class: Migration20261126000022_append_only },
   { name: 'Migration20261126000023_gate_values', class: Migration20261126000023_gate_values },
+  { name: 'Migration20261126000024_ended_gates', class: Migration20261126000024_ended_gates },
 ];

@@ -24,6 +24,10 @@ export const TestGate = defineEntity({
     { name: 'test_gates_state', properties: ['state'] },
     { name: 'test_gates_worker', properties: ['worker_id'] },
     { name: 'test_gates_target', properties: ['target_id', 'created_at'] },
+    {
+      name: 'test_gates_completed_at',
+      expression: 'create index test_gates_completed_at on test_gates (completed_at) where completed_at is not null',
+    },
     { name: 'test_gates_proof', properties: ['tree_id', 'digest'] },
     {
       name: 'test_gates_one_live',

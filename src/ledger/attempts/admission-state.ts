@@ -68,18 +68,15 @@ function readRepositories(tx: Reader): Promise<RepositoryStanding[]> {
 /** Live runs with a key behind as many older ones as may hold it. */
 async function readWaitingForKey(tx: Reader): Promise<RunHold[]> {
   const live = sql`concurrency_key is not null and state = any (${liveStates('run')}::text[])`;
-  const rows = await tx.query<{ run_id: string; key: string; max: number; holders: string[] }>(sql`
-    with placed as (
-      select run_id, concurrency_key as key, concurrency_max as max,
-             row_number() over (partition by concurrency_key order by key_since, run_id) as place,
-             max(concurrency_max) over (partition by concurrency_key) as widest
-      from runs where ${live}
-    ), first as (
-      select key, array_agg(run_id order by place) as run_ids from placed where place <= widest group by key
-    )
-    select p.run_id, p.key, p.max, f.run_ids[1:p.max] as holders
-    from placed p join first f on f.key = p.key where p.place > p.max`);
-  return rows.map((row) => ({ code: 'run_key', ...row }));
+  const rows = await tx.query<{ run_id: string; key: string; max: number }>(sql`
+    select run_id, concurrency_key as key, concurrency_max as max
+    from runs where ${live} order by concurrency_key, key_since, run_id`);
+  return [...Map.groupBy(rows, ({ key }) => key).values()].flatMap((ofKey) =>
+    ofKey.flatMap(({ run_id, key, max }, place): RunHold[] => {
+      if (place < max) return [];
+      return [{ code: 'run_key', run_id, key, max, holders: ofKey.slice(0, max).map((holder) => holder.run_id) }];
+    }),
+  );
 }
 
 async function readSpent(tx: Reader): Promise<RunHold[]> {

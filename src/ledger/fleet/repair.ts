@@ -30,9 +30,11 @@ export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promis
       select ${key} as id, t.dispatch from ${table} t
       where t.state = ${waiting} and t.pool = any (${pools}::text[])
         and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
+        -- Two conditions, each with an index of its own: with an "or" between them neither is used.
         and (not exists (select 1 from ${table} r
-                         where r.pool = t.pool and (r.state = 'RUNNING' and r.started_at > now() - ${QUIET}
-                                                    or r.completed_at > now() - ${CLEANED_UP}))
+                         where r.pool = t.pool and r.state = 'RUNNING' and r.started_at > now() - ${QUIET})
+             and not exists (select 1 from ${table} r
+                             where r.pool = t.pool and r.completed_at > now() - ${CLEANED_UP})
              or exists (select 1 from ${table} r
                         where r.state = 'RUNNING' and r.pool = t.pool and r.dispatched_at > t.dispatched_at + ${QUIET}))`);
     suspects.push(...rows.map((row) => ({ kind, ...row })));

@@ -5,23 +5,19 @@ import { queueTasks } from './start-run.ts';
 /** Tasks that wait for these have one dependency less; those with none left are QUEUED. Each edge counts once. */
 export async function unlockDependants(tx: Tx, completedTaskIds: readonly string[]): Promise<void> {
   const freed = await tx.query<{ task_id: string; open_dependencies: number }>(sql`
-    with edges as (
-      select task_id, depends_on_id from task_dependencies
+    with satisfied as (
+      update task_dependencies set satisfied_at = now()
       where depends_on_id = any (${[...completedTaskIds]}::text[]) and satisfied_at is null
-      order by task_id, depends_on_id
-      for update
-    ), satisfied as (
-      update task_dependencies d set satisfied_at = now() from edges e
-      where d.task_id = e.task_id and d.depends_on_id = e.depends_on_id
-      returning d.task_id
+      returning task_id
     ), counted as (
-      select task_id, count(*)::int as n from satisfied group by task_id
+      select task_id, count(*)::int as n from satisfied group by task_id order by task_id
     ), locked as (
-      select t.task_id from tasks t join counted c on c.task_id = t.task_id order by t.task_id for update of t
+      -- In id order, so that two completions that free the same tasks wait for each other and never in a circle.
+      select c.task_id, c.n from counted c
+      cross join lateral (select 1 from tasks t where t.task_id = c.task_id for update of t) t
     )
-    update tasks t set open_dependencies = t.open_dependencies - c.n, updated_at = now()
-    from counted c join locked l on l.task_id = c.task_id
-    where t.task_id = c.task_id
+    update tasks t set open_dependencies = t.open_dependencies - l.n, updated_at = now()
+    from locked l where t.task_id = l.task_id
     returning t.task_id, t.open_dependencies`);
   const ready = freed.filter(({ open_dependencies }) => open_dependencies === 0);
   if (ready.length === 0) return;

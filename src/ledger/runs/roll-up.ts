@@ -45,7 +45,8 @@ async function countEndedTasks(tx: Tx): Promise<number> {
       where not rolled_up and state in ('COMPLETED', 'FAILED', 'CANCELLED')
       order by task_id limit ${BATCH} for update skip locked
     ), marked as (
-      update tasks t set rolled_up = true from ended e where t.task_id = e.task_id
+      -- By an array: the planner takes the batch for a full one and would read the whole table for a join.
+      update tasks t set rolled_up = true where t.task_id = any (array(select task_id from ended))
       returning t.workstream_id, t.run_id, t.state
     ), of_workstream as (
       select workstream_id, count(*)::int as ended, count(*) filter (where state = 'FAILED')::int as failed,
@@ -124,7 +125,7 @@ async function countEndedWorkstreams(tx: Tx): Promise<number> {
       where not rolled_up and state in ('COMPLETED', 'FAILED', 'CANCELLED', 'ABANDONED')
       order by workstream_id limit ${BATCH} for update skip locked
     ), marked as (
-      update workstreams w set rolled_up = true from ended e where w.workstream_id = e.workstream_id
+      update workstreams w set rolled_up = true where w.workstream_id = any (array(select workstream_id from ended))
       returning w.workstream_id, w.run_id, w.state, w.critical
     ), of_run as (
       select run_id, count(*)::int as ended,

@@ -1,7 +1,7 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/** Adds limits, budgets and queue rank, and the columns that count faults, refused writes and repairs. */
-export class Migration20261125000017_survival extends Migration {
+/** Adds limits and budgets: of runs with a key, of tasks, of tools with their use, and of repositories. */
+export class Migration20261125000017_limits_and_budgets extends Migration {
   override up(): void {
     this.addSql(`alter table runs
       add column concurrency_key text null,
@@ -15,33 +15,11 @@ export class Migration20261125000017_survival extends Migration {
     this.addSql(`create index runs_holding_key on runs (concurrency_key, key_since, run_id)
       where concurrency_key is not null and state in ('INITIALIZING', 'RUNNING', 'PAUSED')`);
     this.addSql(`alter table tasks
-      add column ranked_at timestamptz null,
-      add column queue_timeout_seconds int null,
-      add column queue_expires_at timestamptz null,
       add column budget_usd double precision null,
       add column cost_usd double precision not null default 0,
       add column costed_attempts int[] not null default '{}',
-      add column failure_fingerprint text null,
-      add constraint tasks_budget check (cost_usd = abs(cost_usd) and (budget_usd is null or budget_usd = abs(budget_usd))),
-      add constraint tasks_queue_timeout check (queue_timeout_seconds is null or queue_timeout_seconds > 0)`);
-    this.addSql(
-      `update tasks set ranked_at = queued_at - make_interval(secs => 60 * priority) where queued_at is not null`,
-    );
-    this.addSql(`drop index tasks_to_admit`);
-    this.addSql(
-      `create index tasks_to_admit on tasks (pool, ranked_at, task_id) where state = 'QUEUED' and dispatched_at is null`,
-    );
-    this.addSql(
-      `create index tasks_queue_expiry on tasks (queue_expires_at) where state = 'QUEUED' and queue_expires_at is not null`,
-    );
-    this.addSql(`create index tasks_completed_at on tasks (completed_at) where completed_at is not null`);
-    this.addSql(`alter table workers
-      add column refused_writes int not null default 0,
-      add column starving_since timestamptz null,
-      add constraint workers_refused_writes check (refused_writes >= 0)`);
+      add constraint tasks_budget check (cost_usd = abs(cost_usd) and (budget_usd is null or budget_usd = abs(budget_usd)))`);
     this.addSql(`alter table circuit_breakers
-      add column counts_from timestamptz null,
-      add column tripped_by text null,
       add column concurrency int null,
       add column rate_max int null,
       add column rate_per_seconds int null,
@@ -76,28 +54,16 @@ export class Migration20261125000017_survival extends Migration {
       primary key (tool_name, day),
       constraint tool_costs_usd check (usd = abs(usd))
     )`);
-    this.addSql(`create index state_transitions_repairs on state_transitions (created_at) where actor = 'reconciler'`);
   }
 
   override down(): void {
-    this.addSql(`drop index state_transitions_repairs`);
     for (const table of ['tool_costs', 'tool_starts', 'repositories']) this.addSql(`drop table ${table}`);
     this.addSql(`alter table circuit_breakers
       drop constraint circuit_breakers_budget, drop constraint circuit_breakers_rate,
-      drop constraint circuit_breakers_concurrency, drop column usd_per_day, drop column rate_per_seconds, drop column rate_max,
-      drop column concurrency, drop column tripped_by, drop column counts_from`);
-    this.addSql(`alter table workers
-      drop constraint workers_refused_writes, drop column starving_since, drop column refused_writes`);
-    this.addSql(`drop index tasks_completed_at`);
-    this.addSql(`drop index tasks_queue_expiry`);
-    this.addSql(`drop index tasks_to_admit`);
-    this.addSql(
-      `create index tasks_to_admit on tasks (pool, priority desc, queued_at, task_id) where state = 'QUEUED' and dispatched_at is null`,
-    );
+      drop constraint circuit_breakers_concurrency, drop column usd_per_day, drop column rate_per_seconds,
+      drop column rate_max, drop column concurrency`);
     this.addSql(`alter table tasks
-      drop constraint tasks_queue_timeout, drop constraint tasks_budget, drop column failure_fingerprint,
-      drop column costed_attempts, drop column cost_usd, drop column budget_usd, drop column queue_expires_at, drop column queue_timeout_seconds,
-      drop column ranked_at`);
+      drop constraint tasks_budget, drop column costed_attempts, drop column cost_usd, drop column budget_usd`);
     this.addSql(`drop index runs_holding_key`);
     this.addSql(`alter table runs
       drop constraint runs_concurrency, drop constraint runs_budget, drop column cost_usd, drop column budget_usd,

@@ -1,7 +1,7 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/** Adds the columns that landing many patches needs: for the planner, the audit and operator commands. */
-export class Migration20261124000016_landing_engine extends Migration {
+/** Adds what a landing is proven by, who approved a patch or stopped its target, and what the queue looked like last. */
+export class Migration20261124000016_proofs_and_approvals extends Migration {
   override up(): void {
     this.addSql(`alter table runs
       add column land boolean not null default true`);
