@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Plain old JavaScript: it must run on the Node that it is here to refuse.
+// CommonJS in old syntax, because it must also run on the Node versions that it rejects.
 var fs = require('fs');
 var path = require('path');
 var url = require('url');
@@ -9,7 +9,7 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
   process.exit(2);
 }
 
-// A clone runs its sources, the published package what was compiled from them.
+// A clone runs its sources; the published package has only the compiled files.
 var source = path.join(__dirname, '..', 'src', 'cli', 'main.ts');
 var compiled = path.join(__dirname, '..', 'dist', 'src', 'cli', 'main.js');
 import(url.pathToFileURL(fs.existsSync(source) ? source : compiled).href)

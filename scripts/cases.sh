@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs case scripts against daemons that it starts: `npm run cases -- FOLDER [NAME…]`. A case is `NAME.sh URL SCRATCH`; exit 0 means
-# right. A case that says STOP damages the data folder of a faulty daemon, so it gets a daemon of its own. Prints a line a case.
+# Runs case scripts against daemons that it starts: `npm run cases -- FOLDER [NAME…]`. A case is run as
+# `NAME.sh URL SCRATCH` and is right if it exits with 0. A case marked `# STOP` damages the data folder of a faulty
+# daemon, so it gets a daemon of its own. Prints one line per case.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 folder=$(cd "${1:?usage: cases.sh FOLDER [NAME…]}" && pwd)

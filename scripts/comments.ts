@@ -41,7 +41,7 @@ export function commentsOf(source: string): Comment[] {
 const FRAGMENT = /^(what|who|whom|whose|whoever|of|where|those|such|so|said|ours|his|nobody|somebody|anybody|and|or)\b/i;
 const FIGURE_OF_SPEECH = /\b(nobody|somebody|anybody|whoever|whomever|himself|his|he|she|in peace)\b/i;
 
-/** The mechanical rules of plain words that a comment breaks (CONTRIBUTING, "Words"); empty where it keeps them all. */
+/** Returns the mechanical rules of plain words that a comment breaks (CONTRIBUTING, "Words"). */
 export function brokenRules(comment: Comment): string[] {
   const prose = comment.lines.join(' ');
   const broken: string[] = [];

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings what the npm scripts need: dependencies, the pinned Node among them, and (asked with --with-services) a Redis server
-# and bubblewrap.
+# Installs what the npm scripts need: dependencies, with the pinned Node among them, and with --with-services a Redis
+# server and bubblewrap.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ if ! cmp -s package-lock.json node_modules/.sluice-installed-lock; then
   cp package-lock.json node_modules/.sluice-installed-lock
 fi
 
-# A missing program is named loudly; the suites that need it say so once more.
+# A program that cannot be installed is reported and not fatal, because the suites that need it report it again.
 install_missing() {
   command -v "$1" >/dev/null 2>&1 && return
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

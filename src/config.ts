@@ -16,21 +16,23 @@ export interface Flags {
   dataDir?: string;
   host?: string;
   port?: number;
-  /** What `up` and the demo grant on loopback, unless the file says otherwise. */
+  /**
+   * True for `up` and the demo: on loopback, any repository and any command is allowed unless the file says otherwise.
+   */
   allowAll?: boolean;
 }
 
-/** Everything a process is told, read once. */
+/** Settings of a process, read once at start-up. */
 export interface Settings {
   databaseUrl: string | undefined;
   redisUrl: string | undefined;
   dataDir: string;
-  /** What green verdicts are sealed with; undefined: they are not. */
+  /** Key that seals green verdicts; undefined: verdicts are not sealed. */
   verdictKey: string | undefined;
   host: string;
   port: number;
   logLevel: string;
-  /** Undefined: there is none, and everything is as by default. */
+  /** Undefined: no file was found, and every setting has its default. */
   configFile: string | undefined;
   /** The folder that relative paths of repositories start from. */
   folder: string;
@@ -41,7 +43,10 @@ export interface Settings {
 const DEFAULT_FILES = ['sluice.config.yaml', 'sluice.config.yml', 'sluice.config.ts', 'sluice.config.js'];
 const DEFAULT_PORT = 7_411;
 
-/** Flags, then the environment, then the file. Throws `config.invalid` with all problems at once. */
+/**
+ * Reads flags, the environment and the configuration file, in this order of precedence. Throws `config.invalid` with
+ * all problems of the file.
+ */
 export async function loadSettings(
   environment: Environment,
   flags: Flags = {},
@@ -72,7 +77,7 @@ export async function loadSettings(
   };
 }
 
-/** Variables whose values are nobody's but the daemon's, a tool's or a gate's that names them. */
+/** Returns the variables whose values only the daemon may see, and the tools and gates that name them. */
 export function secretNames({ repositories, tools }: ConfigFile): string[] {
   return [
     ...['DATABASE_URL', 'REDIS_URL', 'SLUICE_TOKEN', 'SLUICE_VERDICT_KEY'],
@@ -124,7 +129,7 @@ function parsePort(text: string | undefined): number {
   if (text === undefined || text === '') return DEFAULT_PORT;
   const port = Number(text);
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
-  throw new SluiceError('config.invalid', `SLUICE_PORT: ${text} is no port: 0 to 65535`);
+  throw new SluiceError('config.invalid', `SLUICE_PORT: ${text} is not a port (0 to 65535)`);
 }
 
 function address(environment: Environment, name: string, protocols: readonly string[]): string | undefined {
@@ -132,7 +137,7 @@ function address(environment: Environment, name: string, protocols: readonly str
   if (text === undefined || (URL.canParse(text) && protocols.includes(new URL(text).protocol))) return text;
   throw new SluiceError(
     'config.invalid',
-    `${name} is no address of the form ${protocols.map((p) => `${p}//…`).join(' or ')}`,
+    `${name} is not an address of the form ${protocols.map((p) => `${p}//…`).join(' or ')}`,
   );
 }
 

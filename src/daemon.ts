@@ -10,8 +10,8 @@ function endNow(): never {
 }
 
 /**
- * A process is one ordered list of components. Runs them until a signal (or `ended`), then stops them in reverse; a second
- * signal ends the process at once with 130.
+ * Starts the components in order, runs them until a signal or `ended`, and stops them in reverse order. A second signal
+ * kills all children and exits with 130 at once.
  */
 export async function runDaemon(
   components: readonly Component[],
@@ -36,7 +36,8 @@ export async function runDaemon(
     stopping = true;
     await stopAll();
   } else {
-    // Asked to stop while starting: what has started is stopped, what fails to start is gone anyway.
+    // The stop came during start-up: wait for the start, then stop. If the start fails, `startAll` has stopped
+    // everything.
     await starting.then((stop) => stop()).catch(() => {});
   }
   log.info({}, 'daemon.stopped');

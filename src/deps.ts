@@ -24,7 +24,7 @@ import { QueuePublisher } from './queues/publisher.ts';
 import { createQueueBackend, type QueueBackend } from './queues/queue-backend.ts';
 import { ToolRegistry } from './tools/registry.ts';
 
-/** The parts that every role is made of. */
+/** Components that the roles share. */
 export interface Deps {
   settings: Settings;
   log: Log;
@@ -37,7 +37,7 @@ export interface Deps {
   tools: ToolRegistry;
   repositories: NamedRepositories;
   seal: VerdictSeal;
-  /** What to do next on a target; the bench compares others with it. */
+  /** Decides the next steps on a target. The bench replaces it to compare planners. */
   planLanding: typeof planLanding;
   crashPoint: CrashPoint;
   /** Each role of a machine has its own mirrors root, so that no child's slot borrows from the coordinator's. */
@@ -47,7 +47,7 @@ export interface Deps {
 const CONNECT_LIMIT_MS = 30_000;
 const CONNECT_EVERY_MS = 1_000;
 
-/** Plugs the parts together; nothing is connected yet. */
+/** Creates the components and connects them to each other; opens no connection yet. */
 export function createDeps(settings: Settings, log: Log, databaseUrl: string, poolSize = 10): Deps {
   const database = new Database({ url: databaseUrl, poolSize });
   const wakeUps = new WakeUpSender(database, log);
@@ -84,12 +84,12 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
   };
 }
 
-/** What must stand before a role starts, in order. */
+/** Returns the components that must start before a role, in order. */
 export function foundation(deps: Deps, { migrate }: { migrate: boolean }): Component[] {
   return [databaseReady(deps, migrate), deps.wakeUps, toolsKnown(deps), queuesReady(deps), deps.publisher];
 }
 
-/** The embedded server, when no database was given; its address is known once it runs. */
+/** Server for settings without a database; its `url` is known only after its start. */
 export function embeddedServer(settings: Settings, log: Log): EmbeddedPostgres {
   const searchPath = settings.environment.PATH ?? '/usr/local/bin:/usr/bin:/bin';
   return new EmbeddedPostgres({ dataDir: settings.dataDir, log, searchPath });
@@ -99,7 +99,9 @@ export function wakeUpListener(deps: Deps, onWakeUp: (wakeUp: WakeUp) => void): 
   return new WakeUpListener({ url: deps.database.url, log: deps.log, onWakeUp });
 }
 
-/** Waits for a database that is still starting, with a line a try; then `database.unreachable`. */
+/**
+ * Waits up to 30 s for a database that is starting, with one log line per attempt, then throws `database.unreachable`.
+ */
 function databaseReady({ database, log }: Deps, migrate: boolean): Component {
   return {
     name: 'database',
@@ -119,7 +121,10 @@ function databaseReady({ database, log }: Deps, migrate: boolean): Component {
   };
 }
 
-/** A database that is away for a moment, or being migrated, while a role starts is no reason to end it: a line a try, for a while. */
+/**
+ * Retries `attempt` each second for up to 30 s while the database is unreachable or being migrated, so that a short
+ * outage does not end a role that is starting.
+ */
 export async function untilDatabaseAnswers(log: Log, attempt: () => Promise<void>): Promise<void> {
   const endsAt = performance.now() + CONNECT_LIMIT_MS;
   while (true) {
@@ -136,7 +141,10 @@ export async function untilDatabaseAnswers(log: Log, attempt: () => Promise<void
   }
 }
 
-/** Who runs a tool, or takes tasks for it, makes sure that it has a breaker; its limits are the scheduler's to declare. */
+/**
+ * Gives each configured tool a breaker, because a process may run a tool or take its tasks before any scheduler has
+ * declared it. Only schedulers change its limits.
+ */
 function toolsKnown({ ledger, tools, log }: Deps): Component {
   return {
     name: 'tools',
@@ -145,7 +153,7 @@ function toolsKnown({ ledger, tools, log }: Deps): Component {
   };
 }
 
-/** For roles that write verdicts or land by them. */
+/** Throws if the fleet uses another verdict key. For roles that write verdicts or land by them. */
 export function verdictKeyAgreed({ ledger, seal, log }: Deps): Component {
   return {
     name: 'verdict-key',
@@ -154,7 +162,10 @@ export function verdictKeyAgreed({ ledger, seal, log }: Deps): Component {
   };
 }
 
-/** A queue that is away costs time, never work: the role starts and says so. A wrong Redis policy is an error. */
+/**
+ * Prepares the queue. An unreachable queue is only logged, because work waits in the database meanwhile; a wrong Redis
+ * eviction policy is an error.
+ */
 function queuesReady({ queueBackend, daos, log }: Deps): Component {
   return {
     name: 'queues',
@@ -167,7 +178,10 @@ function queuesReady({ queueBackend, daos, log }: Deps): Component {
         await queueBackend.prepare(installation);
       } catch (error) {
         if (!(error instanceof SluiceError) || !error.retryable) throw error;
-        log.error({ code: error.code, cause: String(error.cause) }, `${error.code}: going on without, work waits`);
+        log.error(
+          { code: error.code, cause: String(error.cause) },
+          `${error.code}: starting without the queue; work waits until it can be reached`,
+        );
       }
     },
     stop: () => queueBackend.close(),

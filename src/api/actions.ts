@@ -26,7 +26,7 @@ import { assertOwn, type Caller } from './auth.ts';
 import { present } from './present.ts';
 import { ACTION_BODIES, idParam, PROBLEMS } from './schemas.ts';
 
-/** One call of an action: to which object, by whom, and what its body says. */
+/** One call of an action: the id of the object, the caller, and the fields of the body. */
 type Order<Body> = Body & { id: string; actor: string; caller: Caller };
 type Perform<C extends Collection, A extends ActionName<C>> = (
   deps: ApiDeps,
@@ -97,10 +97,10 @@ const TAGS: Readonly<Record<Collection, string>> = {
   breakers: 'tools',
 };
 
-/** Actions that make an object of their own answer 201. */
+/** Actions that create an object answer 201 instead of 200. */
 const CREATES = new Set(['patches/rollback']);
 
-/** `POST /v1/<collection>/<id>/<action>` for each action of the table. */
+/** Registers `POST /v1/<collection>/<id>/<action>` for each action in `contract/actions.ts`. */
 export function actionRoutes(api: Api, deps: ApiDeps): void {
   for (const { collection, name, action } of allActions()) {
     const { scope, description } = action;
@@ -162,7 +162,10 @@ function onTarget(write: (tx: Tx, order: { targetId: string; actor: string; reas
   };
 }
 
-/** A target may be paused before anything was submitted to it; then its name says which repository and branch it is. */
+/**
+ * Returns the id of a target. Creates the target if nothing was submitted to it yet, so that it may be paused in
+ * advance; its id then names the repository and the branch.
+ */
 async function knownTarget({ daos, ledger, submit }: ApiDeps, id: string): Promise<string> {
   if ((await daos.targets.find(id)) !== undefined) return id;
   const { name, url } = submit.repositories.resolve(id.slice(0, Math.max(id.lastIndexOf('@'), 0)));

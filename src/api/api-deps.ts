@@ -16,7 +16,6 @@ import type { SubmitRunDeps } from '../pipeline/submit-run/submit-run.ts';
 import type { QueueBackend } from '../queues/queue-backend.ts';
 import type { EventFeed } from './event-feed.ts';
 
-/** What the routes are made of. */
 export interface ApiDeps {
   database: Database;
   daos: Daos;

@@ -12,7 +12,7 @@ import { Auth } from './auth.ts';
 import { EventFeed } from './event-feed.ts';
 import { ensureLocalToken } from './local-token.ts';
 
-/** The HTTP server. Its address is known once it runs. */
+/** The HTTP server. `url` and `localToken` are empty until it has started. */
 export class ApiRole implements Component {
   readonly name = 'api';
   readonly #deps: Deps;
@@ -36,7 +36,7 @@ export class ApiRole implements Component {
     return this.#url;
   }
 
-  /** Of this machine; known once it runs. */
+  /** Admin token of this machine, as stored in `local.token` in the data folder. */
   get localToken(): string {
     return this.#localToken;
   }
@@ -46,7 +46,7 @@ export class ApiRole implements Component {
     if (!isLoopback(settings.host) && (await daos.tokens.count({ revoked_at: null })) === 0) {
       throw new SluiceError(
         'auth.unsafe_listen',
-        `make a token first, or listen on 127.0.0.1, not on ${settings.host}`,
+        `the API listens on ${settings.host} only when a token exists: run "sluice token create", or listen on 127.0.0.1`,
       );
     }
     this.#localToken = await ensureLocalToken(daos.tokens, settings.dataDir);
@@ -55,7 +55,8 @@ export class ApiRole implements Component {
       await this.#api.listen({ host: settings.host, port: settings.port });
     } catch (cause) {
       const { code, message } = cause as NodeJS.ErrnoException;
-      if (code !== 'EADDRINUSE') throw new SluiceError('config.invalid', `cannot listen there: ${message}`, { cause });
+      if (code !== 'EADDRINUSE')
+        throw new SluiceError('config.invalid', `cannot listen on ${settings.host}: ${message}`, { cause });
       throw new SluiceError('port.in_use', `port ${settings.port} on ${settings.host} is in use: set SLUICE_PORT`, {
         cause,
       });

@@ -28,7 +28,7 @@ import { toolRoutes } from './routes/tools.ts';
 
 export const BOARD_PATH = '/board';
 
-/** The HTTP application, not listening. */
+/** Builds the HTTP application; the caller makes it listen. */
 export async function createApp(
   deps: ApiDeps,
   { auth, board, version }: { auth: Auth; board: QueueBoard; version: string },
@@ -45,11 +45,12 @@ export async function createApp(
   acceptEmptyJson(api);
   api.decorateRequest('actor', ANONYMOUS.actor);
   api.decorateRequest('caller', null as unknown as Caller);
-  // Answered here: the board has an error handler of its own.
+  // Errors are answered here instead of thrown, because the board has an error handler of its own.
   api.addHook('onRequest', async (request, reply) => {
     request.caller = ANONYMOUS;
     setSafetyHeaders(reply, { isPage: request.url.startsWith(BOARD_PATH) });
-    if (/%00/.test(request.url)) return sendProblem(reply, new SluiceError('body.invalid', 'an address holds no NUL'));
+    if (/%00/.test(request.url))
+      return sendProblem(reply, new SluiceError('body.invalid', 'the address holds a NUL character (%00)'));
     try {
       assertOwnOrigin(request);
       await auth.check(request);
@@ -84,7 +85,7 @@ export async function createApp(
   await api.register(async (boardApp) => {
     boardApp.addHook('onRequest', async (_request, reply) => {
       try {
-        // Bull Board would wait for a queue that is away.
+        // The queue is checked first, because Bull Board would wait for an unreachable one.
         await deps.queueBackend.ping();
         board.show(await poolsOf(deps));
       } catch (error) {
@@ -96,13 +97,13 @@ export async function createApp(
   return api;
 }
 
-/** Pools that somebody serves or that work waits in. */
+/** Returns `default` and the pools that living workers serve. */
 async function poolsOf({ daos }: ApiDeps): Promise<string[]> {
   const workers = await daos.workers.findBy({ state: { $in: ['IDLE', 'BUSY', 'UNHEALTHY'] } });
   return [...new Set(['default', ...workers.flatMap(({ pools }) => pools)])];
 }
 
-/** Clients send `content-type: application/json` with no body on calls that need none. */
+/** Accepts an empty body, because clients send `content-type: application/json` without one on calls that need none. */
 function acceptEmptyJson(api: Api): void {
   api.removeContentTypeParser('application/json');
   api.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
@@ -115,7 +116,7 @@ function acceptEmptyJson(api: Api): void {
   });
 }
 
-/** Browsers ask for a password at the board; programs are told to send a token. */
+/** Asks for Basic at the board, so that browsers prompt for a password, and for Bearer elsewhere. */
 function challengeFor(url: string): string {
   return url.startsWith(BOARD_PATH) ? 'Basic realm="sluice"' : 'Bearer';
 }

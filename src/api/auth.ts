@@ -4,9 +4,8 @@ import { allows, type TokenScope } from '../contract/tokens.ts';
 import type { TokenDao } from '../dao/token-dao.ts';
 import { hashToken } from '../domain/token.ts';
 
-/** Who asks. */
 export interface Caller {
-  /** The name and the id of the token, as they stand in the audit trail. */
+  /** Name and id of the token, as recorded in the audit trail. */
   actor: string;
   scopes: readonly TokenScope[];
 }
@@ -17,14 +16,14 @@ declare module 'fastify' {
     actor: string;
   }
   interface FastifyContextConfig {
-    /** What a route needs; `read` where nothing is said, `none` for health. */
+    /** Scope that the route requires: `read` by default, `none` for routes that need no token. */
     scope?: TokenScope | 'none';
   }
 }
 
 export const ANONYMOUS: Caller = { actor: 'anonymous', scopes: [] };
 
-/** Checks the token of each request against the scope of its route. Nothing but health is open to a caller without one. */
+/** Checks the token of each request against the scope of its route. Only the health routes need no token. */
 export class Auth {
   readonly #tokens: TokenDao;
 
@@ -39,11 +38,11 @@ export class Auth {
     if (secret === undefined) {
       throw new SluiceError(
         'auth.missing',
-        'send a token, Authorization: Bearer …; the one of this machine stands in local.token of the data folder',
+        'send a token as "Authorization: Bearer …"; the token of this machine is in local.token in the data folder',
       );
     }
     const token = await this.#tokens.findByHash(hashToken(secret));
-    if (token === undefined) throw new SluiceError('auth.missing', 'the token is not known');
+    if (token === undefined) throw new SluiceError('auth.missing', 'the token is unknown or revoked');
     if (!allows(token.scopes, needed)) {
       throw new SluiceError('auth.refused', `the token ${token.name} does not have the scope ${needed}`, {
         facts: { needed, scopes: token.scopes },
@@ -54,18 +53,20 @@ export class Auth {
   }
 }
 
-/** True of callers whose runs may go ahead of those of others, and end them. */
+/** True for callers that may submit with a priority above 0, and whose runs may supersede runs of other callers. */
 export function mayOutrank({ scopes }: Caller): boolean {
   return allows(scopes, 'operate');
 }
 
-/** Throws `auth.refused` where a caller may only do to its own what it asks for. */
+/** Throws `auth.refused` when the caller neither owns the object nor has the scope `operate`. */
 export function assertOwn(caller: Caller, owner: string | null | undefined, what: string): void {
   if (mayOutrank(caller) || owner === caller.actor) return;
-  throw new SluiceError('auth.refused', `${what} of others needs the scope operate`, { facts: { needed: 'operate' } });
+  throw new SluiceError('auth.refused', `${what} that another token submitted needs the scope operate`, {
+    facts: { needed: 'operate' },
+  });
 }
 
-/** `Bearer …`, or the password of Basic for browsers at the board. */
+/** Reads the token from `Bearer …`, or from the password of `Basic …`, which browsers send at the board. */
 function bearer(header: string | undefined): string | undefined {
   const [scheme, value] = (header ?? '').split(' ');
   if (value === undefined || value === '') return undefined;

@@ -5,7 +5,7 @@ import type { Component } from '../lib/component.ts';
 const POLL_MS = 300;
 const PAGE = 500;
 
-/** Reads transitions for any number of listeners. Each keeps its own cursor, so none is ever skipped. */
+/** Reads transitions for any number of listeners. Each listener has its own cursor, so none misses an event. */
 export class EventFeed implements Component {
   readonly name = 'event-feed';
   readonly #transitions: TransitionDao;
@@ -25,7 +25,10 @@ export class EventFeed implements Component {
     return this.#transitions.readAfter(after, filter);
   }
 
-  /** Events in commit order from `after` on, without a gap, until `signal` aborts or the feed stops. Empty batches are beats. */
+  /**
+   * Yields the events after `after` in commit order, until `signal` aborts or the feed stops. Yields an empty batch
+   * when nothing is new, so that the caller can send a heartbeat.
+   */
   async *follow(
     after: TransitionCursor,
     { runId, signal }: { runId?: string; signal: AbortSignal },

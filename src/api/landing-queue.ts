@@ -6,7 +6,10 @@ import { present } from './present.ts';
 
 const SHOWN = 200;
 
-/** A target with its queue as the coordinator saw it last: who is under test, on what, and who waits for whom. */
+/**
+ * Returns a target with its landing queue. The patches and their gates are current; places and trees are those of the
+ * coordinator's last round.
+ */
 export async function targetWithQueue(daos: Daos, target: TargetRow): Promise<QueuedTargetObject> {
   const queue = await daos.patches.findQueue(target.target_id, SHOWN);
   const live = await daos.gates.findLive(target.target_id);

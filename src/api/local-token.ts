@@ -7,8 +7,8 @@ import { newId } from '../lib/id.ts';
 import { secretFile } from '../lib/secret-file.ts';
 
 /**
- * The token of this machine, scope admin: made once, in a file that its user alone reads, and known to the database by its hash.
- * One that was revoked is replaced. Gives the secret.
+ * Returns the admin token of this machine. Creates it on first use in a file that only the daemon's user may read; the
+ * database stores its hash. Replaces a revoked token.
  */
 export async function ensureLocalToken(tokens: TokenDao, dataDir: string): Promise<string> {
   const path = localTokenFile(dataDir);
@@ -27,7 +27,7 @@ export async function ensureLocalToken(tokens: TokenDao, dataDir: string): Promi
   }
 }
 
-/** Names are unique, and other machines have a local token as well. */
+/** The name has a random part, because token names are unique in the database and every machine has a local token. */
 function nameHere(): string {
   return `local-${hostname().slice(0, 50)}-${newId('tok').slice(-8)}`;
 }

@@ -15,20 +15,20 @@ export const logQuery = z.object({
   follow: z.stringbool().default(false),
 });
 
-/** Chunks as a page; with `follow` they come as server-sent events. */
+/** A page of chunks. With `follow` the chunks are sent as server-sent events instead. */
 export const logResponse = { 200: pageOf(logObject), ...PROBLEMS };
 
 export interface LogSource {
   read: (after: string, limit: number) => Promise<LogChunkRow[]>;
-  /** `cut_short`: ended by somebody else, while what it printed last may be on its way. */
+  /** `cut_short`: another process ended it, and the child's last output may not be stored yet. */
   ending: () => Promise<'open' | 'ended' | 'cut_short'>;
 }
 
 const POLL_MS = 150;
-/** The grace of a child that is cancelled, and the way of its last words. */
+/** Grace of a cancelled child between SIGTERM and SIGKILL (1 s), and time to store its last output (1 s). */
 const LAST_WORDS_MS = 2_000;
 
-/** A page as JSON, or, with `follow`, every chunk until whoever prints has ended. */
+/** Answers one page as JSON or, with `follow`, sends every chunk until the task or gate has ended. */
 export async function logAnswer(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -45,7 +45,7 @@ export async function logAnswer(
   return undefined;
 }
 
-/** Asks whether it has ended before it reads, so that the last words are never missed. */
+/** Checks whether the source has ended before each read, so that the last chunks are never missed. */
 async function* follow(
   source: LogSource,
   { after, limit }: { after: string; limit: number },

@@ -1,10 +1,13 @@
 import type { z } from 'zod';
 import * as object from '../contract/objects.ts';
 
-/** What a column may hold where its object shows text: an instant, or nothing in a key that is nullable in its table. */
+/** Type that a column may have in a row: a string may be a Date there, and null where only the table allows null. */
 type Stored<Value> = Value extends string ? Value | Date | null | undefined : Value | undefined;
 
-/** Makes rows of one table objects of the API: the key becomes `id`, and only what the schema names is shown. */
+/**
+ * Returns a function that turns rows of one table into API objects: the key becomes `id`, and only columns that the
+ * schema names are shown.
+ */
 function presenter<Schema extends z.ZodObject, Key extends string>(schema: Schema, key: Key) {
   type Shown = z.output<Schema>;
   type Row = { [Column in Exclude<keyof Shown, 'id'>]?: Stored<Shown[Column]> } & { [K in Key]: string };

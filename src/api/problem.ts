@@ -10,7 +10,7 @@ export function toSluiceError(error: unknown): SluiceError {
   if (statusCode === 415) return new SluiceError('body.unsupported_type', message);
   if (statusCode === 413) return new SluiceError('body.too_large', message);
   if (statusCode === undefined && error instanceof RangeError) {
-    return new SluiceError('body.invalid', 'the document is nested too deep');
+    return new SluiceError('body.invalid', 'the document is nested too deeply');
   }
   if (validation !== undefined || (statusCode !== undefined && statusCode < 500)) {
     const problems = (validation ?? []).map((issue) => ({
@@ -19,7 +19,7 @@ export function toSluiceError(error: unknown): SluiceError {
     }));
     return new SluiceError('body.invalid', message, { problems });
   }
-  return new SluiceError('internal.error', 'something went wrong that should not: the log says what', { cause: error });
+  return new SluiceError('internal.error', 'unexpected error in the daemon; its log has the details', { cause: error });
 }
 
 export function toProblem(error: SluiceError): Problem {

@@ -10,13 +10,13 @@ export const pageQuery = {
   cursor: z.string().max(200).optional(),
 };
 
-/** Schemas of what an idempotent call may send. */
+/** Header of submissions: the same key and body return the same run. */
 export const keyHeader = z.looseObject({ 'idempotency-key': z.string().min(1).max(200).optional() });
 
 const reason = z.string().min(1).max(2_000);
 const order = z.strictObject({ reason });
 
-/** The bodies of actions, by their names in `contract/actions.ts`. */
+/** Schemas of the bodies of actions, by their names in `contract/actions.ts`. */
 export const ACTION_BODIES = {
   note: z.strictObject({ reason: z.string().max(2_000).optional() }).nullish(),
   order,
@@ -25,11 +25,11 @@ export const ACTION_BODIES = {
 } satisfies Record<keyof ActionBodies, z.ZodType>;
 
 const problem = {
-  description: 'A problem, with its code.',
+  description: 'Problem details (RFC 9457) with a stable code.',
   content: { 'application/problem+json': { schema: problemDetails } },
 };
 
-/** What every route may answer beside what it is asked for. */
+/** Error answers that every route may give. */
 export const PROBLEMS = { '4xx': problem, '5xx': problem };
 
 /** The cursor of a page is the last id on it. */

@@ -11,7 +11,10 @@ export interface SseMessage {
   data: unknown;
 }
 
-/** Writes batches as server-sent events until the source or the client ends; an empty batch gives a comment now and then. */
+/**
+ * Writes batches as server-sent events until the source ends or the client disconnects. Sends a comment as a heartbeat
+ * when batches have been empty for 10 s.
+ */
 export async function sendEvents(reply: FastifyReply, source: AsyncIterable<readonly SseMessage[]>): Promise<void> {
   reply.hijack();
   const { raw } = reply;
@@ -26,7 +29,8 @@ export async function sendEvents(reply: FastifyReply, source: AsyncIterable<read
     await pump();
     raw.end();
   } catch (error) {
-    // The head is out: a cut connection is the only way to say it. Clients resume where they were.
+    // The status line has been sent, so cutting the connection is the only way to report an error. Clients resume from
+    // their last event.
     raw.destroy(error as Error);
   }
 
@@ -37,7 +41,7 @@ export async function sendEvents(reply: FastifyReply, source: AsyncIterable<read
       if (text === '' && performance.now() - lastWrite > BEAT_EVERY_MS) text = ': beat\n\n';
       if (text === '') continue;
       lastWrite = performance.now();
-      // A slow reader holds its own stream back, and nobody's memory grows.
+      // Backpressure: a slow reader delays only its own stream, and no output is buffered for it.
       if (!raw.write(text)) await Promise.race([once(raw, 'drain'), once(raw, 'close')]);
     }
   }
@@ -49,7 +53,7 @@ export async function* asMessages(
   for await (const batch of batches) yield batch.map(toMessage);
 }
 
-/** `run.RUNNING`, `patch.STAGED`: the kind of object and the state it took. */
+/** Names the event after the kind of object and its new state, as in `run.RUNNING` or `patch.STAGED`. */
 function toMessage(event: TransitionEvent): SseMessage {
   return { id: event.cursor, event: `${event.kind}.${event.to_state}`, data: toEvent(event) };
 }

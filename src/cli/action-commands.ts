@@ -4,17 +4,20 @@ import { dollars, wholeNumber } from './amounts.ts';
 import { type CliContext, clientOf, print } from './context.ts';
 import { coloured, plain } from './table.ts';
 
-const REASON = 'kept in the audit';
+const REASON = 'recorded in the audit trail';
 
-/** Options that make the body of a call, by the kind of body. */
+/** Options of a command, by the kind of body that they form. */
 const OPTIONS: Readonly<Record<keyof ActionBodies, readonly Option[]>> = {
   note: [new Option('--reason <text>', REASON)],
   order: [reason()],
-  budget: [new Option('--usd <amount>', 'in US dollars').argParser(dollars).makeOptionMandatory(), reason()],
-  priority: [new Option('--priority <n>', 'a whole number').argParser(signedNumber).makeOptionMandatory(), reason()],
+  budget: [new Option('--usd <amount>', 'the budget in US dollars').argParser(dollars).makeOptionMandatory(), reason()],
+  priority: [
+    new Option('--priority <n>', 'a whole number; higher lands first').argParser(signedNumber).makeOptionMandatory(),
+    reason(),
+  ],
 };
 
-/** What a person reads of the object that comes back. */
+/** Text output of an action, by the kind of object that it returns. */
 const LINES: { [O in keyof ActionAnswers]: (object: ActionAnswers[O], action: string) => string } = {
   run: (run, action) => (action === 'rollback' ? run.id : spending(run, action)),
   task: (task, action) => spending(task, action),
@@ -24,7 +27,7 @@ const LINES: { [O in keyof ActionAnswers]: (object: ActionAnswers[O], action: st
   breaker: ({ tool_name, state }) => `${plain(tool_name)} ${state}`,
 };
 
-/** A command for each action of the collection in `contract/actions.ts`. */
+/** Adds a command for each action of the collection in `contract/actions.ts`. */
 export function actionCommands(parent: Command, context: CliContext, collection: Collection): void {
   for (const [name, action] of Object.entries<Action>(ACTIONS[collection])) {
     const command = parent.command(name).description(action.description).argument('<id>');

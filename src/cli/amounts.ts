@@ -7,12 +7,13 @@ export function wholeNumber(text: string): number {
 
 export function portNumber(text: string): number {
   const port = wholeNumber(text);
-  if (port > 65_535) throw new InvalidArgumentError('a port is 0 to 65535');
+  if (port > 65_535) throw new InvalidArgumentError('a port must be 0 to 65535');
   return port;
 }
 
-/** More than nothing; the daemon says how much is too much. */
+/** Parses a positive amount. The daemon checks the upper limit. */
 export function dollars(text: string): number {
-  if (!/^\d{1,9}(\.\d{1,6})?$/.test(text) || Number(text) === 0) throw new InvalidArgumentError('not an amount');
+  if (!/^\d{1,9}(\.\d{1,6})?$/.test(text) || Number(text) === 0)
+    throw new InvalidArgumentError('not a positive amount in US dollars');
   return Number(text);
 }

@@ -3,7 +3,6 @@ import { tokenFor } from '../client/local-token.ts';
 import { SluiceClient } from '../client/sluice-client.ts';
 import type { Environment } from '../config.ts';
 
-/** What every command is given: where to write, whom to ask. */
 export interface CliContext {
   environment: Environment;
   stdout: NodeJS.WriteStream;
@@ -25,14 +24,14 @@ export function clientOf(context: CliContext, command: Command): SluiceClient {
   return new SluiceClient({ url: address, token: token ?? tokenFor(address, context.environment) });
 }
 
-/** Data goes to standard output: as JSON when asked for, else as `text` says it. */
+/** Writes data to standard output: as JSON with `--output json`, otherwise as the text that `text` returns. */
 export function print(context: CliContext, command: Command, data: unknown, text: () => string): void {
   const { output } = command.optsWithGlobals<GlobalOptions>();
   const said = output === 'json' ? JSON.stringify(data, null, 2) : text();
   if (said !== '') context.stdout.write(`${said}\n`);
 }
 
-/** `--state`, refused where it names no state of the object. */
+/** Option `--state`, which accepts only states of the object. */
 export function stateOption(states: readonly string[]): Option {
-  return new Option('--state <state>', 'only those in this state').choices(states);
+  return new Option('--state <state>', 'only objects in this state').choices(states);
 }

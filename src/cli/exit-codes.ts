@@ -1,6 +1,6 @@
 import { type ErrorCode, SluiceError } from '../contract/errors.ts';
 
-/** What the shell is told. */
+/** Exit codes that the README documents for scripts; 130 is 128 + SIGINT. */
 export const EXIT = { done: 0, failed: 1, usage: 2, unreachable: 3, refused: 4, interrupted: 130 } as const;
 
 const UNREACHABLE: readonly ErrorCode[] = [

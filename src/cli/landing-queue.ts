@@ -1,7 +1,7 @@
 import type { QueuedTargetObject, QueueEntry } from '../contract/answers.ts';
 import { plain, table } from './table.ts';
 
-/** A landing queue for people: the tip, what stops it, who is under test with what, and who waits for whom. */
+/** Formats a landing queue: the tip, what stops landing, and what each patch is tested on or waits for. */
 export function landingQueue(target: QueuedTargetObject): string {
   const head = [`${plain(target.id)} at ${target.tip_commit?.slice(0, 12) ?? '(not seen yet)'}`];
   if (target.paused_at !== null) head.push(`paused: ${plain(target.pause_reason)}`);
@@ -9,11 +9,11 @@ export function landingQueue(target: QueuedTargetObject): string {
   if (target.policy_error !== null) head.push(`policy: ${plain(target.policy_error)}`);
   if (target.red_tip) {
     const { gate, outcome } = target.red_tip;
-    head.push(`the tip itself fails ${plain(gate)} (${outcome}): only what is green on its own tree lands`);
+    head.push(`the tip itself fails gate ${plain(gate)} (${outcome}): a patch lands only if its own tree is green`);
   }
   if (target.lost_gate) {
     const { gate, times, patch_id } = target.lost_gate;
-    head.push(`the gate ${plain(gate)} was lost ${times} times with ${patch_id}: it is tried alone`);
+    head.push(`gate ${plain(gate)} was lost ${times} times with ${patch_id}: the patch is tested alone`);
   }
   const queue = target.queue ?? [];
   const places = new Map(queue.map(({ patch_id }, index) => [patch_id, index + 1]));
@@ -34,19 +34,19 @@ function whatOf({ place, behind, gates }: QueueEntry, places: ReadonlyMap<string
   const running = gates.map(({ gate, state, pinned }) => `${gate} ${state}${pinned ? ' (pinned)' : ''}`).join(', ');
   switch (place) {
     case 'testing':
-      return `on ${on}: ${running || 'gates are being asked for'}`;
+      return `on ${on}: ${running || 'gates not started yet'}`;
     case 'proven':
-      return `green on ${on}, lands with it`;
+      return `green on ${on}, ready to land`;
     case 'doubted':
-      return `a gate was not green: tried alone${running === '' ? '' : `: ${running}`}`;
+      return `suspect, because a gate was not green: tested alone${running === '' ? '' : `: ${running}`}`;
     case 'behind_policy':
-      return `the policy changes with ${on}: waits until that has landed`;
+      return `waits until ${on} has landed, because it changes the policy`;
     case 'push_refused':
-      return 'the remote refused it: others are pushed first';
+      return 'the remote refused its push: other patches are pushed first';
     case 'behind':
-      return `does not fit with ${on} yet`;
+      return `conflicts with ${on}: waits until that has landed or is stopped`;
     case 'not_to_land':
-      return `not to land: ${running || 'gates are being asked for'}`;
+      return `tested only (land: false): ${running || 'gates not started yet'}`;
     default:
       return 'a free slot';
   }

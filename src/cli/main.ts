@@ -16,7 +16,7 @@ import type { CliContext } from './context.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { plain } from './table.ts';
 
-/** Runs one command line and gives the exit code. */
+/** Runs one command line and returns the exit code. */
 export async function main(
   argv: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
@@ -42,10 +42,10 @@ function createProgram(context: CliContext): Command {
   const program = new Command('sluice')
     .description('lands machine-made changes only when their tests pass on exactly the tree that lands')
     .version(context.version)
-    .addOption(new Option('-o, --output <format>', 'how data is printed').choices(['text', 'json']).default('text'))
-    .option('--url <url>', 'the daemon (SLUICE_URL, default http://127.0.0.1:7411)')
-    .option('--token <token>', 'a token (SLUICE_TOKEN)')
-    .showHelpAfterError('(add --help for what there is)')
+    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
+    .option('--url <url>', 'address of the daemon (SLUICE_URL, default http://127.0.0.1:7411)')
+    .option('--token <token>', 'API token (SLUICE_TOKEN)')
+    .showHelpAfterError('(add --help for usage)')
     .exitOverride();
   roleCommands(program, context);
   administrationCommands(program, context);
@@ -65,14 +65,14 @@ function createProgram(context: CliContext): Command {
 function describe(error: unknown, withStack: boolean): string {
   if (!(error instanceof SluiceError)) {
     const { message, stack } = error as Error;
-    return withStack ? `sluice: ${stack}\n` : `sluice: ${plain(message)} (LOG_LEVEL=debug shows where)\n`;
+    return withStack ? `sluice: ${stack}\n` : `sluice: ${plain(message)} (set LOG_LEVEL=debug for a stack trace)\n`;
   }
   const problems = error.problems.map(({ path, message }) => `  ${plain(path)}: ${plain(message)}\n`).join('');
   const stack = withStack ? `${error.stack}\n` : '';
   return `sluice: ${error.code}: ${plain(error.message)}\n${problems}${stack}`;
 }
 
-/** The package file stands one folder higher in the compiled package. */
+/** Tries two folders, because `package.json` is one folder higher in the compiled package. */
 async function ownVersion(): Promise<string> {
   for (const path of ['../../package.json', '../../../package.json']) {
     const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => undefined);

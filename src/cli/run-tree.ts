@@ -3,10 +3,10 @@ import type { ExpandedRunObject, PatchObject, TaskObject } from '../contract/obj
 import { coloured, plain } from './table.ts';
 
 const BAR_WIDTH = 24;
-/** More lines than a screen has help nobody: what has ended well is folded first. */
+/** Most tasks in the tree, so that it fits on a screen. Tasks that run, failed or are queued are shown first. */
 const MAX_TASK_LINES = 30;
 
-/** A run as a tree: workstreams, their tasks, what became of each patch. Needs the run with everything expanded. */
+/** Formats a run as a tree of workstreams and tasks, with the state of each patch. Needs a run with these expanded. */
 export function runTree(run: ExpandedRunObject): string {
   const lines = [`${styleText('bold', plain(run.name))} ${run.id} ${coloured(run.state)}${because(run.reason)}`];
   lines.push(

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 
-/** Columns padded to their widest cell, a blank line for nothing. */
+/** Pads each column but the last to its widest cell. Without rows, returns a line that says so. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return `(no ${head[0]?.toLowerCase() ?? 'rows'})`;
   const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => visibleLength(row[i] ?? ''))));

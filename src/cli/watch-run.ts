@@ -10,7 +10,7 @@ import { plain } from './table.ts';
 const REDRAW_MS = 250;
 const WHOLE = ['workstreams', 'tasks', 'patches', 'gates'] as const;
 
-/** Shows a run until it has ended: a live tree on a terminal, a line an event elsewhere. Words go to standard error. */
+/** Shows a run on standard error until it has ended: as a live tree on a terminal, otherwise as one line per event. */
 export async function watchRun(context: CliContext, client: SluiceClient, runId: string): Promise<ExpandedRunObject> {
   if (!context.stderr.isTTY) {
     for await (const event of client.runs.watch(runId)) context.stderr.write(`${eventLine(event)}\n`);

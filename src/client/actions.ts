@@ -1,7 +1,7 @@
 import { ACTIONS, type ActionName, type AnswerOf, type BodyOf, type Collection } from '../contract/actions.ts';
 import type { Http } from './http.ts';
 
-/** The body may be left out where nothing in it is needed. */
+/** The body is optional if all its fields are. */
 type Arguments<Body> = Partial<Body> extends Body ? [id: string, body?: Body] : [id: string, body: Body];
 
 export type Actions<C extends Collection> = {
@@ -9,7 +9,7 @@ export type Actions<C extends Collection> = {
 };
 export type WithActions<C extends Collection, Reads> = Reads & Actions<C>;
 
-/** A method for each action of the collection in `contract/actions.ts`. */
+/** Returns a method for each action of the collection in `contract/actions.ts`. */
 export function actionsOf<C extends Collection>(http: Http, collection: C): Actions<C> {
   const method = (action: string) => (id: string, body?: unknown) =>
     http.json(`/v1/${collection}/${encodeURIComponent(id)}/${action}`, { method: 'POST', body: body ?? {} });

@@ -7,7 +7,7 @@ import { tokenFor } from './local-token.ts';
 export interface ClientOptions {
   /** Address of the daemon, as in `http://127.0.0.1:7411`. */
   url: string;
-  /** By default SLUICE_TOKEN, or on the daemon's own machine the one of its data folder (SLUICE_DATA_DIR). */
+  /** Default: SLUICE_TOKEN, or for a daemon on this machine the token in its data folder (SLUICE_DATA_DIR). */
   token?: string | undefined;
 }
 
@@ -28,7 +28,10 @@ export interface StreamMessage {
 const RECONNECT = { baseMs: 200, capMs: 5_000 };
 const MAX_RECONNECTS = 60;
 
-/** Requests to one daemon. Errors of the API come back as SluiceError with their code; no answer is `daemon.unreachable`. */
+/**
+ * Sends requests to one daemon. Throws errors of the API as SluiceError with their code, and `daemon.unreachable` when
+ * no daemon answers.
+ */
 export class Http {
   readonly #options: ClientOptions;
 
@@ -42,7 +45,11 @@ export class Http {
     try {
       return (await response.json()) as T;
     } catch (cause) {
-      throw new SluiceError('daemon.unreachable', `what answers at ${this.#options.url} is no Sluice`, { cause });
+      throw new SluiceError(
+        'daemon.unreachable',
+        `the answer from ${this.#options.url} is not JSON: is a Sluice daemon running there?`,
+        { cause },
+      );
     }
   }
 
@@ -64,7 +71,10 @@ export class Http {
     return response;
   }
 
-  /** What cannot be sent at all is the caller's mistake, not an absent daemon: `usage.invalid`. */
+  /**
+   * Throws `usage.invalid` if the request cannot be built: that is the caller's mistake and must not look like an
+   * absent daemon.
+   */
   #prepare(path: string, { query = {}, body, headers = {} }: Pick<Call, 'query' | 'body' | 'headers'>) {
     const { url: base, token = tokenFor(base, process.env) } = this.#options;
     try {
@@ -77,11 +87,14 @@ export class Http {
       if (body !== undefined) sent.set('content-type', 'application/json');
       return { url, headers: sent, body: body === undefined ? undefined : JSON.stringify(body) };
     } catch (cause) {
-      throw new SluiceError('usage.invalid', `this cannot be sent: ${(cause as Error).message}`, { cause });
+      throw new SluiceError('usage.invalid', `the request cannot be built: ${(cause as Error).message}`, { cause });
     }
   }
 
-  /** Server-sent events; reconnects where it was cut off. Ends when the server ends the stream, or `signal` aborts. */
+  /**
+   * Yields server-sent events. Reconnects after a cut and resumes after the last event. Ends when the server ends the
+   * stream or `signal` aborts.
+   */
   async *stream(path: string, { query, signal }: Pick<Call, 'query' | 'signal'> = {}): AsyncGenerator<StreamMessage> {
     let lastId: string | undefined;
     let connected = false;
@@ -99,7 +112,7 @@ export class Http {
         return;
       } catch (error) {
         if (signal?.aborted) return;
-        // A daemon that never answered is not there; one that did may come back.
+        // Reconnects only if the daemon has answered before; otherwise it is taken for absent.
         const again = connected && (!(error instanceof SluiceError) || error.retryable);
         cuts += 1;
         if (!again || cuts > MAX_RECONNECTS) throw error;
@@ -109,7 +122,7 @@ export class Http {
   }
 }
 
-/** Log streams resume by a parameter, event streams by Last-Event-ID: both are told. */
+/** Returns the parameter `after`, by which log streams resume. Event streams resume by the header Last-Event-ID. */
 function after(query: Call['query'], lastId: string | undefined): { after?: string } {
   return lastId !== undefined && query?.follow === true ? { after: lastId } : {};
 }

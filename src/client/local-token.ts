@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { isLoopback, localTokenFile } from '../contract/tokens.ts';
 
 /**
- * The token for a daemon: SLUICE_TOKEN, or the one that a daemon of this machine left in its data folder (SLUICE_DATA_DIR, by
- * default .sluice). The latter goes to this machine alone. Undefined where there is none.
+ * Returns the token for a daemon: SLUICE_TOKEN, or for a daemon on this machine the one in its data folder
+ * (SLUICE_DATA_DIR, by default .sluice), which is never sent to another machine. Undefined if there is none.
  */
 export function tokenFor(url: string, environment: Readonly<Record<string, string | undefined>>): string | undefined {
   if (environment.SLUICE_TOKEN) return environment.SLUICE_TOKEN;

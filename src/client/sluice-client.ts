@@ -29,7 +29,7 @@ import { type ClientOptions, Http } from './http.ts';
 
 export type Expansion = 'workstreams' | 'tasks' | 'patches' | 'gates';
 export interface SubmitOptions {
-  /** The same key and the same content give the same run again. */
+  /** The same key and content return the same run. */
   idempotencyKey?: string;
 }
 export interface ListOptions {
@@ -73,7 +73,7 @@ export class SluiceClient {
     return this.#http.json('/v1/tools');
   }
 
-  /** Why a run, task, patch, gate, worker, target or tool is where it is. */
+  /** Explains why a run, workstream, task, patch, gate, worker, target or tool is in its state. */
   explain(id: string): Promise<ExplanationObject> {
     return this.#http.json(`/v1/explain/${encodeURIComponent(id)}`);
   }
@@ -82,7 +82,7 @@ export class SluiceClient {
     return this.#http.json('/v1/stats', { query: { window_seconds: options.windowSeconds } });
   }
 
-  /** State transitions of everything from `after` on, in commit order, until `signal` aborts. */
+  /** Yields the state transitions of all objects after `after`, in commit order, until `signal` aborts. */
   async *events(options: { after?: string; signal?: AbortSignal } = {}): AsyncGenerator<EventObject> {
     const { after, signal } = options;
     for await (const { data } of this.#http.stream('/v1/events', { query: { after }, signal }))
@@ -104,7 +104,7 @@ class Reads<Whole, Listed, Filter extends object> {
     return this.http.json(this.pathOf(id));
   }
 
-  /** Newest first. */
+  /** Returns one page. Targets and breakers come ordered by id, all other objects newest first. */
   list(options: ListOptions & Filter = {} as Filter): Promise<Page<Listed>> {
     return this.http.json(this.#path, { query: { ...(options as Record<string, string | number | undefined>) } });
   }
@@ -150,7 +150,9 @@ class RunReads extends Reads<RunObject, RunObject, { state?: RunState; label?: s
     await this.http.json(this.pathOf(id), { method: 'DELETE' });
   }
 
-  /** State transitions of the run from its beginning, in commit order, until it has ended. Survives lost connections. */
+  /**
+   * Yields the state transitions of a run from its start, in commit order, until it has ended. Reconnects by itself.
+   */
   async *watch(id: string, options: { signal?: AbortSignal } = {}): AsyncGenerator<EventObject> {
     for await (const { data } of this.http.stream(this.pathOf(id, '/events'), options)) {
       const event = data as EventObject;
@@ -165,7 +167,7 @@ class TaskReads extends Reads<WholeTaskObject, TaskObject, { run?: string; state
     super(http, 'tasks');
   }
 
-  /** What the tool printed; with `follow` until the task has ended. */
+  /** Yields the output of the tool. With `follow`, ends only when the task has ended. */
   logs(id: string, options: LogOptions = {}): AsyncGenerator<LogObject> {
     return this.readLogs(id, options);
   }
@@ -198,18 +200,18 @@ class GateReads extends Reads<GateObject, GateObject, { run?: string; state?: Ga
   }
 }
 
-/** `get` shows the patches that wait there, in landing order. */
+/** `get` includes the landing queue. */
 class TargetReads extends Reads<QueuedTargetObject, TargetObject, object> {
   constructor(http: Http) {
     super(http, 'targets');
   }
 
-  /** Checks every commit that Sluice landed there once more. */
+  /** Checks every commit that Sluice landed on the target. */
   audit(id: string): Promise<AuditObject> {
     return this.http.json(this.pathOf(id, '/audit'));
   }
 
-  /** What its policy probably does not mean. */
+  /** Returns likely mistakes in the policy of the target. */
   check(id: string): Promise<TargetCheckObject> {
     return this.http.json(this.pathOf(id, '/check'));
   }

@@ -2,8 +2,8 @@ import type { BreakerObject, PatchObject, RunObject, TargetObject, TaskObject, W
 import type { TokenScope } from './tokens.ts';
 
 /**
- * What a person or a program may do by hand to an object: `POST /v1/<collection>/<id>/<action>`, `sluice <noun> <action>`
- * and a method of the client, all from this table. Each is on record with its reason.
+ * An operation on an object. This table defines `POST /v1/<collection>/<id>/<action>`, `sluice <noun> <action>` and a
+ * method of the client. Every call is recorded with its reason.
  */
 export interface Action {
   scope: TokenScope;
@@ -12,7 +12,7 @@ export interface Action {
   description: string;
 }
 
-/** `note`: a reason may be given. `order`: it must be. */
+/** `note`: the reason is optional. The other bodies require one. */
 export interface ActionBodies {
   note: { reason?: string | undefined };
   order: { reason: string };
@@ -20,7 +20,7 @@ export interface ActionBodies {
   priority: { reason: string; priority: number };
 }
 
-/** By the object that comes back, as it is after the action. */
+/** Answers of actions: the object as it is after the action. */
 export interface ActionAnswers {
   run: RunObject;
   task: TaskObject;
@@ -36,26 +36,27 @@ export const ACTIONS = {
       scope: 'operate',
       body: 'note',
       answer: 'run',
-      description: 'Dispatches no more tasks of the run. Running tasks end, and staged patches still land.',
+      description: 'Stops dispatching tasks of the run. Running tasks finish, and staged patches still land.',
     },
-    resume: { scope: 'operate', body: 'note', answer: 'run', description: 'Lets a paused run go on.' },
+    resume: { scope: 'operate', body: 'note', answer: 'run', description: 'Continues a paused run.' },
     cancel: {
       scope: 'submit',
       body: 'note',
       answer: 'run',
-      description: 'Ends the run and everything of it that has not ended.',
+      description: 'Cancels the run with all its tasks and patches that have not ended.',
     },
     retry: {
       scope: 'operate',
       body: 'order',
       answer: 'run',
-      description: 'Runs every failed task of the run again, with all its retries. Earlier attempts stay on record.',
+      description:
+        'Runs every failed task of the run again with its full number of retries. Earlier attempts stay on record.',
     },
     budget: {
       scope: 'operate',
       body: 'budget',
       answer: 'run',
-      description: 'Sets what the run may cost from now on. Tasks that waited for a budget go on.',
+      description: 'Sets the total that the run may cost. Tasks that waited for the budget may start.',
     },
   },
   tasks: {
@@ -63,19 +64,20 @@ export const ACTIONS = {
       scope: 'submit',
       body: 'note',
       answer: 'task',
-      description: 'Ends the task. Tasks that depend on it are cancelled with it.',
+      description: 'Cancels the task and the tasks that depend on it.',
     },
     retry: {
       scope: 'operate',
       body: 'order',
       answer: 'task',
-      description: 'Runs a failed or cancelled task again, with all its retries. Earlier attempts stay on record.',
+      description:
+        'Runs a failed or cancelled task again with its full number of retries. Earlier attempts stay on record.',
     },
     budget: {
       scope: 'operate',
       body: 'budget',
       answer: 'task',
-      description: 'Sets what the attempts of the task may cost together from now on.',
+      description: 'Sets the total that all attempts of the task may cost.',
     },
   },
   patches: {
@@ -83,31 +85,32 @@ export const ACTIONS = {
       scope: 'operate',
       body: 'order',
       answer: 'patch',
-      description: 'Lets exactly this content pass protected paths, limits and the second proof of pinned files.',
+      description:
+        'Approves exactly this content: protected paths, limits and the second proof of pinned files no longer stop it.',
     },
     requeue: {
       scope: 'operate',
       body: 'order',
       answer: 'patch',
-      description: 'Puts a blocked patch back in the queue. Earlier failures with it no longer count.',
+      description: 'Puts a blocked patch back in the landing queue. Earlier failures with it no longer count.',
     },
     drop: {
       scope: 'operate',
       body: 'order',
       answer: 'patch',
-      description: 'Gives up a patch that has not landed. The task that waited for it fails.',
+      description: 'Withdraws a patch that has not landed. Its task fails.',
     },
     prioritize: {
       scope: 'operate',
       body: 'priority',
       answer: 'patch',
-      description: 'Moves a waiting patch in the queue: higher lands first. What is proven stays proven.',
+      description: 'Sets the priority of a waiting patch: higher lands first. Its verdicts stay valid.',
     },
     rollback: {
       scope: 'operate',
       body: 'order',
       answer: 'run',
-      description: 'Submits a run that takes a landed patch back, ahead of the queue and through the same gates.',
+      description: 'Submits a run that reverts a landed patch, ahead of the landing queue and through the same gates.',
     },
   },
   targets: {
@@ -115,13 +118,14 @@ export const ACTIONS = {
       scope: 'operate',
       body: 'order',
       answer: 'target',
-      description: 'Lands nothing more on the target. Gates still run.',
+      description: 'Stops landing on the target. Gates still run.',
     },
     resume: {
       scope: 'operate',
       body: 'order',
       answer: 'target',
-      description: 'Lets landing go on. Patches that were removed from the branch are recorded as rolled back.',
+      description:
+        'Resumes landing on the target. Patches that were removed from the branch are recorded as rolled back.',
     },
   },
   workers: {
@@ -129,7 +133,8 @@ export const ACTIONS = {
       scope: 'operate',
       body: 'order',
       answer: 'worker',
-      description: 'Lets the worker take no more. It ends what it holds, or hands it back in time, and stops.',
+      description:
+        'Stops the worker from taking work. It finishes what it holds, or hands it back when its drain time is over, and ends.',
     },
   },
   breakers: {
@@ -137,13 +142,13 @@ export const ACTIONS = {
       scope: 'operate',
       body: 'order',
       answer: 'breaker',
-      description: 'Stops the tool fleet-wide until an operator resets it. Its tasks wait and lose no retry.',
+      description: 'Stops the tool fleet-wide until an operator resets it. Its tasks wait and use up no retry.',
     },
     reset: {
       scope: 'operate',
       body: 'order',
       answer: 'breaker',
-      description: 'Closes the breaker of the tool and forgets what was counted.',
+      description: 'Closes the breaker of the tool and sets its count of faults to 0.',
     },
   },
 } as const satisfies Record<string, Record<string, Action>>;
@@ -161,7 +166,6 @@ export type AnswerOf<C extends Collection, A extends ActionName<C>> = (typeof AC
   ? ActionAnswers[O]
   : never;
 
-/** Each action with its collection and name, for those that loop over all of them. */
 export function allActions(): { collection: Collection; name: string; action: Action }[] {
   return Object.entries(ACTIONS).flatMap(([collection, actions]) =>
     Object.entries<Action>(actions).map(([name, action]) => ({ collection: collection as Collection, name, action })),

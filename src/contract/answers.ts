@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { facts, instant, patchObject, runObject, targetObject, taskObject } from './objects.ts';
 import { BREAKER_STATES, GATE_STATES } from './states.ts';
 
-/** Answers of the API that are no rows: pages, explanations, figures, audits, events and problems. */
+/** Answers of the API that are not rows of a table: pages, explanations, statistics, audits, events and problems. */
 const count = z.int();
 
 /** `next_cursor` is null on the last page. */
@@ -32,7 +32,7 @@ export const submittedPatch = z
   .strictObject({ run: runObject, task: taskObject, patch: patchObject })
   .meta({ id: 'SubmittedPatch' });
 
-/** A declared tool: its limits (null: none), its use, and what its tasks wait for. */
+/** A declared tool: its limits (null: none), its use, and why its tasks wait. */
 export const toolObject = z
   .strictObject({
     id: z.string(),
@@ -58,7 +58,10 @@ export const toolObject = z
 
 export const EXPLAINED = ['run', 'workstream', 'task', 'patch', 'gate', 'worker', 'tool', 'target'] as const;
 
-/** Why an object is where it is. `again_at`: when that changes by itself; `again_when` says it in words. */
+/**
+ * Why an object is in its state. `again_at`: when that changes by itself; `again_when`: the same in words, or what must
+ * happen first.
+ */
 export const explanation = z
   .strictObject({
     id: z.string(),
@@ -89,13 +92,13 @@ export const statistics = z
       }),
     ),
     window_seconds: count,
-    /** By cause; empty in a healthy hour. */
+    /** By cause; empty for a healthy fleet. */
     repairs: z.record(z.string(), count),
     refused_writes: count,
   })
   .meta({ id: 'Statistics' });
 
-/** Why a patch stands where it does in the queue of its target. */
+/** Reasons for the place of a patch in the landing queue. */
 export const PLACES = [
   'testing',
   'proven',
@@ -125,10 +128,10 @@ const queueEntry = z.strictObject({
 const redTip = z.strictObject({ gate: z.string(), gate_id: z.string(), outcome: z.string() });
 const lostGate = z.strictObject({ patch_id: z.string(), gate: z.string(), gate_id: z.string(), times: count });
 
-/** A target with the patches that wait there, in landing order. */
+/** A target with its landing queue. */
 export const queuedTargetObject = targetObject
   .extend({
-    /** Set while the tip itself fails a gate: then only what is green on its own tree lands. */
+    /** Set while the tip itself fails a gate. A patch then lands only if its own tree is green. */
     red_tip: redTip.nullable(),
     /** A gate whose runs were lost more than once with one patch. */
     lost_gate: lostGate.nullable(),
@@ -137,7 +140,7 @@ export const queuedTargetObject = targetObject
   })
   .meta({ id: 'QueuedTarget' });
 
-/** What the policy of a target probably does not mean. */
+/** Likely mistakes in the policy of a target. */
 export const targetCheck = z
   .strictObject({
     target_id: z.string(),
@@ -151,12 +154,12 @@ const auditedProof = z.strictObject({
   gate: z.string(),
   digest: z.string(),
   tree_id: z.string(),
-  /** The execution that was green; null when there is no such verdict. */
+  /** The green execution; null when there is no green verdict. */
   gate_id: z.string().nullable(),
   problem: z.string().nullable(),
 });
 
-/** One commit that Sluice gave the branch. */
+/** One commit that Sluice landed. */
 const auditedCommit = z.strictObject({
   commit: z.string(),
   patch_id: z.string(),
@@ -164,10 +167,10 @@ const auditedCommit = z.strictObject({
   landed_at: instant,
   on_branch: z.boolean(),
   proofs: z.array(auditedProof),
-  /** With `prove: batch`: the last commit of its push, whose tree was tested with this one in it. */
+  /** The commit itself; with `prove: batch` the last commit of its push, whose tested tree includes this one. */
   proven_by: z.string(),
   proven: z.boolean(),
-  /** What is missing; null when it is proven. */
+  /** Why the commit is not proven; null when it is. */
   problem: z.string().nullable(),
 });
 

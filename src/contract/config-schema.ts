@@ -9,7 +9,7 @@ const breakerSchema = z.strictObject({
   cooldown_seconds: field.seconds.default(60),
 });
 
-/** Never without bubblewrap, whatever the mode is; `network` here wins over `tool_network`. */
+/** The tool never runs without bubblewrap, whatever `sandbox.mode` is. `network` overrides `tool_network`. */
 const toolSandboxSchema = z.strictObject({
   kind: z.literal('bubblewrap'),
   network: z.boolean().optional(),
@@ -39,7 +39,7 @@ const toolSchema = z.strictObject({
     })
     .prefault({}),
   pool: field.identifier.default('default'),
-  /** Keys of a task's `input` that the tool reads from SLUICE_INPUT_FILE, beside those of its placeholders. */
+  /** Keys of a task's `input` that the tool reads from SLUICE_INPUT_FILE, in addition to those of its placeholders. */
   input_keys: z.array(field.name).max(100).default([]),
   concurrency: field.count.optional(),
   rate_limit: z.strictObject({ max: field.count, per_seconds: field.seconds }).optional(),
@@ -58,7 +58,7 @@ const filePath = z
   .regex(/^[^"\p{Cc}]*$/u, 'must hold no quotation mark');
 const username = z.string().min(1).max(200).optional();
 
-/** Where the secret is to be found; never the secret itself. */
+/** Names the place that holds the secret; never the secret itself. */
 const credentialsSchema = z.union(
   [
     z.strictObject({ token_env: field.variableName, username }),
@@ -72,37 +72,39 @@ const repositorySchema = z.strictObject({
   url: z.string().min(1).max(2_000).refine(holdsNoPassword, 'holds a password: name it in credentials'),
   credentials: credentialsSchema.optional(),
   committer: committerSchema.optional(),
-  /** True: a gate of its policy gets a network where it asks for one. */
+  /** True: a gate of its policy that asks for a network gets one. */
   gate_network: z.boolean().default(false),
-  /** What its gates and `prepare` steps may ask for; nothing else of the daemon's environment reaches them. */
+  /**
+   * Variables that its gates and `prepare` steps may name; beside PATH they get no other of the daemon's environment.
+   */
   gate_env: z.array(field.variableName).max(100).default([]),
   /** How many tasks may run on it at once, over all its branches. */
   concurrency: field.count.optional(),
 });
 
-/** Over HTTP a user's name may be a token as well. */
+/** Refuses a user name over HTTP as well, because it may be a token. */
 export function holdsNoPassword(url: string): boolean {
   if (!URL.canParse(url)) return true;
   const { protocol, username, password } = new URL(url);
   return password === '' && (username === '' || !/^https?:$/.test(protocol));
 }
 
-/** How tools, gates and `prepare` steps are kept apart from the machine and from each other. */
+/** How tools, gates and `prepare` steps are isolated from the machine and from each other. */
 const confinementSchema = z.strictObject({
   mode: z.enum(['auto', 'require', 'none']).default('auto'),
-  /** Who children of root are where they are not confined: a user of its own for each slot, or root too. */
+  /** User of unconfined children when the daemon runs as root: a separate one for each slot, or root. */
   run_as: z.enum(['other_user', 'daemon']).default('other_user'),
   tool_network: z.boolean().default(true),
   prepare_network: z.boolean().default(true),
-  /** True: every gate has one; else those that ask for it in a repository with `gate_network`. */
+  /** True: every gate gets a network. False: only gates that ask for one, in repositories with `gate_network`. */
   gate_network: z.boolean().default(false),
-  /** Files and folders that children may read beside the system's own and the programs of PATH. */
+  /** Files and folders that children may read in addition to those of the system and the programs of PATH. */
   readable: z.array(filePath).max(100).default([]),
   gate_limits: limitsSchema.optional(),
   prepare_limits: limitsSchema.optional(),
 });
 
-/** Names that the run spec may not give a tool of the configuration. */
+/** Names of built-in tools, which the configuration must not declare. */
 export const BUILT_IN_TOOLS = ['command', 'patch'] as const;
 
 /** `sluice.config.yaml`, or the default export of `sluice.config.ts`. */
@@ -121,25 +123,28 @@ export const configSchema = z
     const kept = new Set([...credentialNames(repositories), ...Object.values(tools).flatMap(({ env }) => env)]);
     for (const [name, { url, credentials, gate_env }] of Object.entries(repositories)) {
       if (credentials !== undefined && !('ssh_key_file' in credentials) && isReadable(url)) {
-        const message = 'a token would go over the network for all to read: use https';
+        const message = 'the token would be sent unencrypted: use https';
         context.addIssue({ code: 'custom', path: ['repositories', name, 'url'], message });
       }
       for (const [index, variable] of gate_env.entries()) {
         if (!kept.has(variable)) continue;
-        const message = `${variable} is a credential, or a tool’s: code under test may not have it`;
+        const message = `${variable} is a credential or belongs to a tool: code under test must not get it`;
         context.addIssue({ code: 'custom', path: ['repositories', name, 'gate_env', index], message });
       }
     }
   });
 
-/** Plain http to another machine. */
+/** True for unencrypted HTTP to another machine. */
 function isReadable(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, hostname } = new URL(url);
   return protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''));
 }
 
-/** Variables that hold tokens of repositories: for our git alone, whatever a policy or a tool asks for. */
+/**
+ * Returns the variables that hold tokens of repositories. Only git as run by the daemon gets them, whatever a policy or
+ * a tool asks for.
+ */
 export function credentialNames(
   repositories: Readonly<Record<string, { credentials?: z.output<typeof credentialsSchema> | undefined }>>,
 ): string[] {

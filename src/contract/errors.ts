@@ -1,12 +1,12 @@
-/** Every stable error code, with the HTTP status it answers and what it means. Programs match the code, never the text. */
+/** Every stable error code with its HTTP status and title. Programs must match the code, never the text. */
 export const ERROR_CODES = {
   'spec.invalid': [422, 'The document is not valid'],
   'body.invalid': [400, 'The request is not valid'],
-  'body.unsupported_type': [415, 'Send application/json'],
+  'body.unsupported_type': [415, 'The content type must be application/json'],
   'body.too_large': [413, 'The request is too large'],
   'config.invalid': [500, 'The configuration is not valid'],
   'policy.invalid': [422, 'The policy of the target branch is not valid'],
-  'auth.missing': [401, 'A token is needed'],
+  'auth.missing': [401, 'A valid token is required'],
   'auth.refused': [403, 'The token does not allow this'],
   'auth.foreign_origin': [403, 'Requests that write are refused from pages of other sites'],
   'token.name_taken': [409, 'A token in use has this name'],
@@ -40,7 +40,7 @@ export const ERROR_CODES = {
   'database.behind': [503, 'The schema is older than this Sluice'],
   'database.embedded': [500, 'The embedded PostgreSQL does not start'],
   'queue.unreachable': [503, 'The queue cannot be reached'],
-  'queue.not_consumed': [503, 'Work waits and no worker takes it'],
+  'queue.not_consumed': [503, 'Work is waiting and no worker takes it'],
   'queue.policy': [500, 'Redis may evict keys: set maxmemory-policy to noeviction'],
   'port.in_use': [500, 'The port is in use'],
   'daemon.unreachable': [503, 'The daemon cannot be reached'],
@@ -57,14 +57,14 @@ export interface Problem {
 }
 
 export interface ErrorDetails {
-  /** False unless said: trying the same again may work. */
+  /** True: the same call may succeed later. Default: false. */
   retryable?: boolean;
   problems?: readonly Problem[];
   facts?: Readonly<Record<string, unknown>>;
   cause?: unknown;
 }
 
-/** The one error class. */
+/** The only error class; callers tell errors apart by `code`. */
 export class SluiceError extends Error {
   override readonly name = 'SluiceError';
   readonly code: ErrorCode;

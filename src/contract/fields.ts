@@ -23,7 +23,7 @@ export const identifier = z
   .regex(/^[a-zA-Z0-9][a-zA-Z0-9._-]*$/, 'letters, digits, dot, dash and underscore, starting with a letter or digit');
 
 export const seconds = z.number().int().positive().max(LIMITS.timeoutSeconds);
-/** A column of four bytes holds them: what is larger would be an error of the database, without a path. */
+/** Fits in a column of 4 bytes; the database would refuse a larger number without naming its path. */
 export const count = z.number().int().positive().max(1_000_000_000);
 export const priority = z.number().int().min(-1_000_000).max(1_000_000);
 export const usd = z.number().positive().max(1_000_000);
@@ -45,7 +45,7 @@ export const commit = z
   .string()
   .regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'a full commit id, 40 or 64 hexadecimal digits');
 
-/** `main`, `release/1.x`: what `git check-ref-format` allows below refs/heads, and never an option. */
+/** A name that `git check-ref-format` allows below refs/heads, such as `release/1.x`. It never looks like an option. */
 export const branch = z.string().min(1).max(250).refine(isBranchName, 'not a branch name that git allows');
 
 function isBranchName(text: string): boolean {
@@ -56,26 +56,32 @@ function isBranchName(text: string): boolean {
 /** A path inside a repository as callers write it: relative, forward slashes, never leaving, never `.git`. */
 export const relativePath = z.string().min(1).max(4_096).refine(isInsidePath, 'not a path inside the repository');
 
-/** The form that new paths must have: inside the repository, and of a name that every system can write down. */
+/** True for paths that a change may create: inside the repository, with a name that every system can store. */
 export function isInsidePath(text: string): boolean {
   return staysInside(text) && hasPortableName(text);
 }
 
-/** Relative, no empty parts, never leaving, never `.git`. */
+/** True for relative paths without empty parts, `.`, `..` and names that a file system may take for `.git`. */
 export function staysInside(text: string): boolean {
   if (text.includes('\0') || text.startsWith('/')) return false;
   return text.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && !namesGitFolder(part));
 }
 
-/** No backslash, which is a separator elsewhere, and nothing that is no UTF-8 (U+FFFD, or a lone surrogate). */
+/**
+ * False for names with a backslash, which is a separator on other systems, or with text that is not UTF-8 (U+FFFD, or a
+ * lone surrogate).
+ */
 export function hasPortableName(text: string): boolean {
   return !/[\\\uFFFD]/.test(text) && text.isWellFormed();
 }
 
-/** A part of a path that is longer is refused by its length; here it would only cost time. */
+/** Longer parts are refused because of their length; examining them here would only cost time. */
 const LONGEST_PART = 1_024;
 
-/** `.git` as some file system reads it: any case, trailing dots and spaces, ignorable characters, its short name. */
+/**
+ * True for names that some file system takes for `.git`: any case, trailing dots and spaces, ignorable characters, its
+ * short name, and streams of it (`.git:x`).
+ */
 export function namesGitFolder(part: string): boolean {
   if (part.length > LONGEST_PART) return false;
   const visible = part.replaceAll(/[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g, '');

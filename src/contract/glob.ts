@@ -1,11 +1,11 @@
-/** One character of a path's part, or any run of them. */
+/** One character of a part of a path, or a run of any characters. */
 type Token =
   | { kind: 'character'; character: string }
   | { kind: 'class'; negated: boolean; ranges: readonly (readonly [string, string])[] }
   | { kind: 'one' }
   | { kind: 'run' };
 
-/** Parts between slashes; `globstar` stands for any number of them, none included. */
+/** One part between slashes; `globstar` matches any number of parts, including none. */
 type Part = 'globstar' | readonly Token[];
 type Pattern = readonly Part[];
 
@@ -16,7 +16,7 @@ const EXTENDED = /[@!?+*]\(/;
 const RANGE = /\{[^{},]*\.\.[^{},]*\}/;
 const WILDCARD = /[*?[]/;
 
-/** What is wrong with a glob; undefined when it can be used. */
+/** Returns why a glob cannot be used; undefined when it can. */
 export function globProblem(glob: string): string | undefined {
   if (EXTENDED.test(glob)) return 'extended patterns such as @(a|b) are not supported: {a,b} is';
   if (RANGE.test(glob)) return 'ranges such as {1..3} are not supported: {1,2,3} are';
@@ -26,9 +26,10 @@ export function globProblem(glob: string): string | undefined {
 }
 
 /**
- * `*` and `?` stay inside a part, `**` crosses folders, `[a-z]` and `{a,b}` as in a shell; dot files count; a match is one of the
- * whole path. A leading slash says nothing; a folder stands for all that it holds, so `x` and `x/` are also `x/**`. Takes time
- * in proportion to the glob and the path, whatever they hold. `anyCase`: as a file system reads it that knows no case.
+ * `*` and `?` stay inside a part, `**` crosses folders, `[a-z]` and `{a,b}` work as in a shell, dot files match, and a
+ * leading slash is ignored. A glob matches whole paths; a folder includes its content, so `x` and `x/` also match
+ * `x/**`. Takes time in proportion to glob and path, whatever they hold. `anyCase`: compares names as a file system
+ * that ignores case.
  */
 export function pathMatcher(globs: readonly string[], { anyCase = false } = {}): PathMatcher {
   const fold = anyCase ? foldedName : (text: string) => text;
@@ -39,7 +40,7 @@ export function pathMatcher(globs: readonly string[], { anyCase = false } = {}):
   };
 }
 
-/** Names that some file system takes for one another come out alike. */
+/** Returns the same text for names that some file system takes for one another. */
 function foldedName(text: string): string {
   return text
     .replaceAll(/[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]/g, '')
@@ -52,7 +53,7 @@ function compile(glob: string): Pattern {
   const isLiteral = (part: string | undefined) => part !== undefined && !WILDCARD.test(part);
   if (glob.endsWith('/') || isLiteral(parts.at(-1))) parts.push('**');
   const pattern = parts.map((part): Part => (part === '**' ? 'globstar' : tokensOf(part)));
-  // `x/**` is also x itself; what `*/**` names lies in some folder.
+  // `x/**` also matches x itself; `*/**` matches only paths inside some folder.
   const before = parts.at(-2);
   const liesBelow = parts.at(-1) === '**' && before !== undefined && before !== '**' && !isLiteral(before);
   return liesBelow ? [...pattern, [{ kind: 'run' }]] : pattern;
@@ -85,7 +86,7 @@ function tokensOf(part: string): Token[] {
   return tokens;
 }
 
-/** Where a class ends that begins at `start`: its first `]` that is not its first character; -1 when it does not end. */
+/** Returns the index of the `]` that ends the class at `start`, or -1. A `]` as the first character is a member. */
 function classEnd(characters: readonly string[], start: number): number {
   const first = start + (/[!^]/.test(characters[start + 1] ?? '') ? 2 : 1);
   return characters.indexOf(']', first + 1);
@@ -118,7 +119,7 @@ function matchesPart(tokens: readonly Token[], part: string): boolean {
   return matchesRow(tokens, [...part], { isRun: ({ kind }) => kind === 'run', fits: matchesOne });
 }
 
-/** Two pointers: only the last run is ever taken back, for what stands before it matches as well wherever it began. */
+/** Uses two pointers and backtracks only to the last run, because the pieces before it match wherever it begins. */
 function matchesRow<Piece, Item>(
   pattern: readonly Piece[],
   items: readonly Item[],
@@ -159,7 +160,7 @@ function matchesOne(token: Token, character: string): boolean {
   }
 }
 
-/** `a{b,c}d` is `abd` and `acd`; braces without a comma or an end stand for themselves. Undefined for too many. */
+/** Expands `a{b,c}d` to `abd` and `acd`; braces without a comma or an end are literal. Undefined for too many. */
 function alternativesOf(glob: string): string[] | undefined {
   let open = [glob];
   const done: string[] = [];
@@ -176,7 +177,7 @@ function alternativesOf(glob: string): string[] | undefined {
   return done;
 }
 
-/** The first pair of braces that holds a comma at its own depth. */
+/** Finds the first outermost pair of braces that holds a comma at its own depth. */
 function firstGroup(text: string): { before: string; choices: string[]; after: string } | undefined {
   const opened: { at: number; commas: number[] }[] = [];
   let outermost: { at: number; commas: number[]; end: number } | undefined;

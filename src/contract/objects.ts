@@ -15,8 +15,8 @@ import {
 } from './states.ts';
 
 /**
- * The objects of the API: columns of their tables under the same names, and `id`. Each schema is the list of what is
- * public, so a new column stays inside until it is named here. Times are RFC 3339 in UTC.
+ * The objects of the API: columns of their tables under the same names, and `id`. Each schema lists what is public, so
+ * a new column stays private until it is added here. Times are RFC 3339 in UTC.
  */
 export const instant = z.iso.datetime();
 export const facts = z.record(z.string(), z.unknown());
@@ -211,7 +211,7 @@ export const workerObject = z
     starving_since: instant.nullable(),
     stalled_since: instant.nullable(),
     refused_writes: count,
-    /** Null where an older Sluice did not say. */
+    /** Null for workers of older versions, which did not report it. */
     confinement: z.enum(CONFINEMENT_KINDS).nullable(),
   })
   .meta({ id: 'Worker' });
@@ -227,7 +227,7 @@ export const breakerObject = z
     cooldown_seconds: count,
     last_failure_at: instant.nullable(),
     opened_at: instant.nullable(),
-    /** The one task whose next attempt decides; only while HALF_OPEN. */
+    /** The task whose attempt is the probe; only while HALF_OPEN. */
     probe_task_id: z.string().nullable(),
     tripped_by: z.string().nullable(),
     concurrency: count.nullable(),
@@ -245,7 +245,7 @@ export const targetObject = z
     tip_commit: z.string().nullable(),
     tip_tree: z.string().nullable(),
     policy_error: z.string().nullable(),
-    /** Why nothing can land there: branch or remote gone, mirror broken. `code` as in errors. */
+    /** Why nothing can land there: branch or remote gone, mirror broken. `code` is an error code. */
     fault: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
     observed_at: instant.nullable(),
     paused_at: instant.nullable(),

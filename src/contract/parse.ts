@@ -2,7 +2,7 @@ import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { type ErrorCode, type Problem, SluiceError } from './errors.ts';
 
-/** Words that other tools use for ours. */
+/** Words of other tools, with the word that Sluice uses instead. */
 const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   needs: 'depends_on',
   requires: 'depends_on',
@@ -20,7 +20,9 @@ const FOREIGN_WORDS: Readonly<Record<string, string>> = {
   threshold: 'failure_threshold',
 };
 
-/** Parses the whole document or throws one error with every problem and its path; unknown keys come with a guess. */
+/**
+ * Parses the whole document or throws one error with every problem and its path; unknown keys come with a suggestion.
+ */
 export function parseDocument<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
@@ -34,7 +36,7 @@ export function parseDocument<Schema extends z.ZodType>(
 
 const MAX_PROBLEMS = 100;
 
-/** The first hundred, and a word on how many more there are. */
+/** Returns the first 100 problems, and one more that says how many were left out. */
 export function problemsIn(error: z.ZodError, schema: z.ZodType): Problem[] {
   const all = error.issues.flatMap((issue): { issue: z.core.$ZodIssue; key?: string }[] =>
     issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ issue, key })) : [{ issue }],
@@ -64,7 +66,7 @@ export function pathText(path: readonly PropertyKey[]): string {
   }, '');
 }
 
-/** A longer word is no slip of the pen. */
+/** A longer word is not a typing mistake: it gets no suggestion and is cut off in paths. */
 const LONGEST_WORD = 100;
 
 export function guess(word: string, known: readonly string[]): string {
@@ -75,7 +77,7 @@ export function guess(word: string, known: readonly string[]): string {
   return distance(word, near) <= Math.max(2, Math.floor(word.length / 3)) ? `: did you mean ${near}?` : '';
 }
 
-/** The keys that an object schema knows at a path, looking through arrays, records, defaults and optionals. */
+/** Returns the keys that an object schema knows at a path, looking through arrays, records, defaults and optionals. */
 function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   let current: z.ZodType | undefined = unwrap(schema);
   for (const part of path) {

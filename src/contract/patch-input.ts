@@ -4,10 +4,10 @@ import * as field from './fields.ts';
 export const PATCH_FORMATS = ['unified_diff', 'context_diff', 'git_patch', 'inline'] as const;
 export type PatchFormat = (typeof PATCH_FORMATS)[number];
 
-/** git strips these from the ends of a name, and refuses what is left empty. */
+/** git strips these characters from the ends of a name, and refuses a name that is empty without them. */
 export const personSchema = z.strictObject({
   name: field.name.regex(/[^\s.,:;<>"\\']/, 'holds no name'),
-  // Two plain checks: one pattern for both would look back over a long text again and again.
+  // Two patterns, because a single one for both rules would backtrack over a long text.
   email: z
     .string()
     .max(320)
@@ -23,9 +23,9 @@ const common = {
 const diffSchema = z
   .strictObject({
     ...common,
-    /** A hint: what the content is decides how it is read. */
+    /** A hint only, because the format is detected from the content. */
     format: z.enum(['unified_diff', 'context_diff', 'git_patch']),
-    /** Leading folders to strip from its file names; by default found as git and patch find it. */
+    /** Leading folders to strip from its file names; by default detected as git and patch do. */
     strip: z.number().int().min(0).max(64).optional(),
     content: z.string().optional(),
     content_base64: z.base64().optional(),
@@ -58,13 +58,15 @@ const inlineSchema = z.strictObject({
   files: z.array(inlineFileSchema).min(1, 'changes no file').max(10_000),
 });
 
-/** `input` of the built-in tool `patch`. Paths are checked later, so that a bad one is a QUARANTINED patch on record. */
+/**
+ * `input` of the built-in tool `patch`. Paths are checked later, so that a bad path gives a recorded QUARANTINED patch.
+ */
 export const patchInputSchema = z.discriminatedUnion('format', [diffSchema, inlineSchema]);
 
 export type PatchInput = z.output<typeof patchInputSchema>;
 export type InlineFile = z.output<typeof inlineFileSchema>;
 
-/** The caller's bytes: the diff itself, or for inline the JSON of its files. */
+/** Returns the caller's bytes: the diff itself, or for `inline` the JSON of its files. */
 export function patchBytes(input: PatchInput): Buffer {
   if (input.format === 'inline') return Buffer.from(JSON.stringify(input.files));
   return input.content === undefined

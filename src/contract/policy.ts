@@ -17,11 +17,11 @@ export const gateSchema = z.strictObject({
 export const prepareSchema = z.strictObject({
   name: field.identifier,
   command: field.argv,
-  /** Files whose content decides whether a cached result still fits. */
+  /** Files whose content decides whether a cached result is still valid. */
   key_files: z.array(field.relativePath).default([]),
-  /** What the command makes that is worth keeping; never part of a captured change. */
+  /** Results of the command that are cached; never part of a captured change. */
   kept_paths: z.array(field.relativePath).default([]),
-  /** Variables of the daemon's environment; the operator lists those that the repository may have. */
+  /** Variables of the daemon's environment. The operator lists the allowed ones in `gate_env` of the repository. */
   env: z.array(field.variableName).default([]),
   timeout_seconds: field.seconds.default(900),
 });
@@ -54,14 +54,14 @@ export const policySchema = z
 
 export type GateDefinition = z.output<typeof gateSchema>;
 export type PrepareDefinition = z.output<typeof prepareSchema>;
-/** Whether each commit is proven by itself, or the last one of a push for all. */
+/** Whether every commit of a push is proven by itself, or the last one for all. */
 export type Prove = Policy['landing']['prove'];
 export type Policy = z.output<typeof policySchema>;
 
-/** The file itself is protected in every repository, whatever it says. */
+/** This file is protected in every repository, whatever it lists as `protected`. */
 export const POLICY_PATH = '.sluice.yaml';
 
-/** Names are unique, `depends_on` names an earlier gate: so there is no cycle either. */
+/** Requires unique names, and earlier gates in `depends_on`, which also excludes cycles. */
 export function checkGateNames(gates: readonly GateDefinition[], context: z.RefinementCtx, key = 'gates'): void {
   const known = new Set<string>();
   for (const [index, gate] of gates.entries()) {
@@ -70,7 +70,7 @@ export function checkGateNames(gates: readonly GateDefinition[], context: z.Refi
     }
     for (const dependency of gate.depends_on) {
       if (!known.has(dependency)) {
-        const message = `names no gate above it: ${dependency}`;
+        const message = `names no earlier gate: ${dependency}`;
         context.addIssue({ code: 'custom', path: [key, index, 'depends_on'], message });
       }
     }

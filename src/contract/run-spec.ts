@@ -11,9 +11,9 @@ const taskSchema = z.strictObject({
   depends_on: z.array(field.identifier).default([]),
   scope: field.globs.optional(),
   timeout_seconds: field.seconds.optional(),
-  /** How long it may wait in the queue before it FAILS. */
+  /** How long the task may wait in the queue before it FAILS. */
   queue_timeout_seconds: field.seconds.optional(),
-  /** What its attempts may cost together; when it is spent no other is begun. */
+  /** Limit for the cost of all attempts together. When it is spent, no further attempt starts. */
   budget: budget.optional(),
   max_retries: z.number().int().min(0).max(100).default(3),
   message: z.string().max(field.LIMITS.messageLength).optional(),
@@ -26,7 +26,7 @@ const workstreamSchema = z.strictObject({
   tasks: z.array(taskSchema).min(1, 'a workstream needs at least one task'),
 });
 
-/** What a service submits. Cross references are checked by `domain/spec-graph.ts`, tools and targets by submit-run. */
+/** A run as callers submit it. `domain/spec-graph.ts` checks cross references, submit-run checks tools and targets. */
 export const runSpecSchema = z
   .strictObject({
     name: field.name,
@@ -37,7 +37,7 @@ export const runSpecSchema = z
     repository: z.string().min(1).max(2_000),
     branch: field.branch.default('main'),
     priority: field.priority.default(0),
-    /** Of the runs with one key at most `max` dispatch at a time, the oldest first. */
+    /** At most `max` runs with the same key dispatch at a time, the oldest first. */
     concurrency: z
       .strictObject({
         key: field.name,
@@ -64,8 +64,8 @@ export const commandInputSchema = z.looseObject({
 });
 
 /**
- * What can be read of a document that is no valid spec, so that its references are checked together with its form. Parts
- * that cannot be read are left out or take their defaults; paths stay those of the document.
+ * Reads what it can from an invalid document, so that references and form are checked together. Unreadable parts are
+ * left out or take their defaults; paths stay those of the document.
  */
 export function readableSpec(document: unknown): RunSpec {
   const root = recordOf(document);

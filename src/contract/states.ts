@@ -1,4 +1,4 @@
-/** States and outcomes by their wire names. Which state follows which is in `domain/lifecycles/`. */
+/** States and outcomes by their wire names. `domain/lifecycles/` defines the legal transitions. */
 export const RUN_STATES = ['INITIALIZING', 'RUNNING', 'PAUSED', 'COMPLETED', 'FAILED'] as const;
 export type RunState = (typeof RUN_STATES)[number];
 
@@ -55,10 +55,10 @@ export type GateOutcome = (typeof GATE_OUTCOMES)[number];
 export const BREAKER_STATES = ['CLOSED', 'OPEN', 'HALF_OPEN'] as const;
 export type BreakerState = (typeof BREAKER_STATES)[number];
 
-/** How what has ended came out. */
+/** Outcomes of runs, workstreams and tasks that have ended. */
 export const OUTCOMES = ['succeeded', 'failed', 'cancelled'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** How a worker keeps children apart from its machine; `user` and `none` do not confine them. */
+/** How a worker isolates its children from its machine; `user` and `none` do not confine them. */
 export const CONFINEMENT_KINDS = ['bubblewrap', 'user', 'none'] as const;
 export type ConfinementKind = (typeof CONFINEMENT_KINDS)[number];

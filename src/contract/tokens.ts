@@ -4,7 +4,7 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** Where a daemon leaves the token of its machine: the CLI and the client find it there. */
+/** File in which a daemon stores the token of its machine, for the CLI and the client. */
 export function localTokenFile(dataDir: string): string {
   return join(dataDir, 'local.token');
 }

@@ -1,4 +1,7 @@
-/** Variables that every child of Sluice gets; beside them only what the tool's or gate's `env` names. */
+/**
+ * Variables that Sluice sets for its children, in addition to PATH, HOME, TMPDIR, CI and those that the tool, gate or
+ * step names in `env`.
+ */
 export const CHILD_VARIABLES = {
   runId: 'SLUICE_RUN_ID',
   taskId: 'SLUICE_TASK_ID',

@@ -1,8 +1,8 @@
 import { isScalar, parseDocument, visit } from 'yaml';
 
-/** Parses one document in time proportional to its length. Throws for a key that stands twice in one mapping. */
+/** Parses one document in time proportional to its length. Throws for a key that a mapping holds twice. */
 export function parseYaml(text: string): unknown {
-  // The library's own look for keys that stand twice compares each with each.
+  // The library's own check for duplicate keys compares all pairs, which takes quadratic time.
   const document = parseDocument(text, { uniqueKeys: false });
   if (document.errors.length > 0) throw document.errors[0];
   visit(document, {
@@ -10,7 +10,7 @@ export function parseYaml(text: string): unknown {
       const known = new Set<unknown>();
       for (const { key } of items) {
         const value = isScalar(key) ? key.value : key;
-        if (known.has(value)) throw new Error(`the key ${String(value).slice(0, 100)} stands twice`);
+        if (known.has(value)) throw new Error(`the key ${String(value).slice(0, 100)} is used twice in one mapping`);
         known.add(value);
       }
     },

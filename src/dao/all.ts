@@ -18,7 +18,6 @@ import { WorkstreamDao } from './workstream-dao.ts';
 
 export type Daos = ReturnType<typeof createDaos>;
 
-/** One data access object a table. */
 export function createDaos(source: EntitySource) {
   return {
     runs: new RunDao(source),

@@ -10,7 +10,7 @@ export interface EntitySource extends Reader {
 
 export interface Page {
   limit: number;
-  /** The last id of the page before; none for the first. */
+  /** The last id of the previous page; absent for the first page. */
   cursor?: string;
 }
 
@@ -19,7 +19,7 @@ const DEFAULT_LIMIT = 50;
 
 /**
  * Reads and plain writes of one table. Unknown ids throw `entity.not_found`, broken rules `entity.invalid` or
- * `entity.exists`. The `state` column is the ledger's: `update` refuses it with `state.read_only`.
+ * `entity.exists`. Only the ledger changes `state`: `update` refuses it with `state.read_only`.
  */
 export abstract class BaseDao<Row extends object, Key = string> {
   readonly #source: EntitySource;
@@ -29,7 +29,7 @@ export abstract class BaseDao<Row extends object, Key = string> {
   readonly #idPrefix: string | undefined;
   readonly #heavy: readonly string[];
 
-  /** `heavy`: columns that lists leave out, for `get` alone. */
+  /** `heavy`: large columns that lists leave out; `get` and `find` read them. */
   constructor(
     source: EntitySource,
     table: {
@@ -48,7 +48,7 @@ export abstract class BaseDao<Row extends object, Key = string> {
     this.#heavy = table.heavy ?? [];
   }
 
-  /** Columns that are not given take their defaults, a missing id is made. */
+  /** Missing columns take their defaults, and a missing id is generated. */
   async create(entity: Partial<Row>): Promise<Row> {
     const id = this.#idPrefix === undefined ? {} : { [this.#keyName]: newId(this.#idPrefix) };
     return this.coded(async (em) => {
@@ -62,7 +62,7 @@ export abstract class BaseDao<Row extends object, Key = string> {
     });
   }
 
-  /** The row, or `entity.not_found`. */
+  /** Throws `entity.not_found` when there is no such row. */
   async get(id: Key): Promise<Row> {
     const row = await this.find(id);
     if (row === undefined) throw this.notFound(id);
@@ -131,7 +131,7 @@ export abstract class BaseDao<Row extends object, Key = string> {
     return { orderBy: { [this.#keyName]: order }, exclude: [...this.#heavy] };
   }
 
-  /** Runs a query of a DAO on a fresh EntityManager; driver errors come out coded. */
+  /** Runs a query of a DAO on a fresh EntityManager. Rethrows driver errors with an error code. */
   protected async coded<T>(work: (em: EntityManager) => Promise<T>): Promise<T> {
     try {
       return await work(this.#source.fork());
@@ -140,7 +140,7 @@ export abstract class BaseDao<Row extends object, Key = string> {
     }
   }
 
-  /** A statement of a DAO that reads more, or less, than whole rows. */
+  /** Runs a statement that reads more, or less, than whole rows. */
   protected async rows<T>(statement: RawBuilder<T>): Promise<T[]> {
     try {
       return await this.#source.query(statement);

@@ -11,12 +11,12 @@ export class CircuitBreakerDao extends BaseDao<CircuitBreakerRow> {
     return this.findBy({ state });
   }
 
-  /** The one row of a tool, or undefined: built-in tools have none. */
+  /** Returns undefined for a tool without a breaker, such as a built-in one. */
   async getByTool(tool: string): Promise<CircuitBreakerRow | undefined> {
     return (await this.findBy({ tool_name: tool }))[0];
   }
 
-  /** The one row of a tool, or `entity.not_found`. */
+  /** Throws `entity.not_found` for a tool without a breaker. */
   async getOfTool(tool: string): Promise<CircuitBreakerRow> {
     const breaker = await this.getByTool(tool);
     if (breaker === undefined) throw this.notFound(tool);

@@ -5,21 +5,21 @@ import { BaseDao, type EntitySource } from './base-dao.ts';
 
 export type GreenVerdict = Pick<GateVerdictRow, 'tree_id' | 'digest' | 'gate_id' | 'seal'>;
 
-/** A green verdict as an audit finds it. */
+/** A green verdict with the facts that an audit needs. */
 export interface EverPassed extends GreenVerdict {
-  /** An execution stands behind it, or is on record. */
+  /** True when its execution is in the ledger, or was deleted and is in the audit trail. */
   executed: boolean;
   created_at: Date;
 }
 
-/** What its seal is about. */
+/** Returns the part of a verdict that its seal covers. */
 export function sealedPart({ tree_id, digest, gate_id }: GreenVerdict): SealedVerdict {
   return { treeId: tree_id, digest, gateId: gate_id };
 }
 
 /**
- * True of a verdict `v` behind which stands an execution: it passed on that tree under that digest, in the hands of a worker
- * that lived from the claim to the end.
+ * SQL condition: a verdict `v` has an execution that passed on its tree under its digest, by a worker that was alive
+ * from the start to the end of the execution.
  */
 export const HAS_EXECUTION = sql`exists (
   select 1 from test_gates g join workers k on k.worker_id = g.claimed_by
@@ -27,7 +27,10 @@ export const HAS_EXECUTION = sql`exists (
     and g.state = 'PASSED' and g.exit_code = 0
     and k.created_at <= g.started_at and (k.stopped_at is null or k.stopped_at >= g.completed_at))`;
 
-/** Runs may be deleted, and their executions with them; what happened to those stays on record. */
+/**
+ * Also true for executions from before `claimed_by` was recorded, and for executions that were deleted with their run,
+ * because the audit trail outlives them.
+ */
 const WAS_EXECUTED = sql`(
   ${HAS_EXECUTION}
   or exists (
@@ -47,14 +50,16 @@ export class GateVerdictDao extends BaseDao<GateVerdictRow, { tree_id: string; d
     return this.findBy({ tree_id: { $in: [...treeIds] } });
   }
 
-  /** What is proven of these trees, each verdict with its execution behind it; seals are not looked at. */
+  /** Returns the green verdicts of these trees that have an execution. Does not check seals. */
   findPassed(treeIds: readonly string[]): Promise<GreenVerdict[]> {
     return this.rows(sql<GreenVerdict>`
       select v.tree_id, v.digest, v.gate_id, v.seal from gate_verdicts v
       where v.passed and v.tree_id = any (${[...treeIds]}::text[]) and ${HAS_EXECUTION}`);
   }
 
-  /** What was proven of these trees, for an audit: executions of deleted runs count by what is on record of them. */
+  /**
+   * Returns all green verdicts of these trees for an audit, oldest first, and whether each has, or had, an execution.
+   */
   findEverPassed(treeIds: readonly string[]): Promise<EverPassed[]> {
     return this.rows(sql`
       select v.tree_id, v.digest, v.gate_id, v.seal, v.created_at, ${WAS_EXECUTED} as executed from gate_verdicts v

@@ -10,7 +10,8 @@ export class InstallationDao extends BaseDao<InstallationRow> {
   /** Throws `entity.not_found` in a database that was never migrated. */
   async current(): Promise<InstallationRow> {
     const [row] = await this.listAll(1);
-    if (row === undefined) throw new SluiceError('entity.not_found', 'the database has no id: was it migrated?');
+    if (row === undefined)
+      throw new SluiceError('entity.not_found', 'the database has no installation id: run "sluice migrate up"');
     return row;
   }
 }

@@ -6,12 +6,12 @@ export class LandingIntentDao extends BaseDao<LandingIntentRow> {
     super(source, { schema: LandingIntent, key: 'intent_id', noun: 'landing intent', idPrefix: 'intent' });
   }
 
-  /** The intent that stands between push and ledger; at most one a target. */
+  /** Returns the intent that is not settled yet; a target has at most one. */
   async findOpen(targetId: string): Promise<LandingIntentRow | undefined> {
     return (await this.findBy({ target_id: targetId, settled_at: null }))[0];
   }
 
-  /** Given up lately: their pushes may still arrive. Newest first. */
+  /** Returns cleared intents, newest first, because their pushes may still arrive. */
   findCleared(targetId: string, { limit }: { limit: number }): Promise<LandingIntentRow[]> {
     return this.coded((em) =>
       em.find(LandingIntent, { target_id: targetId, outcome: 'cleared' }, { limit, orderBy: { settled_at: 'desc' } }),

@@ -1,7 +1,7 @@
 import { LogChunk, type LogChunkRow } from '../entities/log-chunk.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
-/** What tools and gates printed, in order. `after` is the last chunk id seen. */
+/** Reads the output of tools and gates, in order. `after` is the last chunk id seen. */
 export class LogDao extends BaseDao<LogChunkRow> {
   constructor(source: EntitySource) {
     super(source, { schema: LogChunk, key: 'chunk_id', noun: 'log chunk' });

@@ -9,7 +9,7 @@ export interface PatchFilter {
   state?: PatchState;
 }
 
-/** What the queue's order, composing and judging need of a patch; never the bytes of its change. */
+/** Columns that ordering, composing and judging patches need; never the bytes of the change. */
 export type QueuedPatchRow = Pick<
   PatchRow,
   | 'patch_id'
@@ -51,7 +51,7 @@ export class PatchDao extends BaseDao<PatchRow> {
     return this.findBy({ state });
   }
 
-  /** BLOCKED because the remote refused their push, since a patch last landed on the target. */
+  /** Returns patches that the remote refused (BLOCKED, `push_refused`) since a patch last landed on the target. */
   findRefusedSinceLanding(targetId: string): Promise<{ patch_id: string }[]> {
     return this.rows(sql`
       select p.patch_id from patches p
@@ -64,7 +64,7 @@ export class PatchDao extends BaseDao<PatchRow> {
       order by p.patch_id`);
   }
 
-  /** The row without the bytes of the change, or `entity.not_found`. */
+  /** Returns the row without the bytes of the change. Throws `entity.not_found`. */
   async getFacts(patchId: string): Promise<PatchRow> {
     const [row] = await this.findBy({ patch_id: patchId });
     if (row === undefined) throw this.notFound(patchId);
@@ -79,7 +79,7 @@ export class PatchDao extends BaseDao<PatchRow> {
     return this.findBy({ run_id: runId });
   }
 
-  /** The landing queue of a target: highest priority first, then longest staged. */
+  /** Returns the landing queue of a target: highest priority first, then longest staged. */
   async findQueue(targetId: string, limit: number): Promise<QueuedPatchRow[]> {
     const rows = await this.rows<QueuedPatchRow>(sql`
       select ${QUEUE_COLUMNS} from patches where target_id = ${targetId} and state = 'STAGED' and intent_id is null
@@ -87,19 +87,19 @@ export class PatchDao extends BaseDao<PatchRow> {
     return rows.map(withInstants);
   }
 
-  /** The same of patches in whatever state; those that are gone are left out. */
+  /** Returns these patches in whatever state. Leaves out patches that were deleted or never staged. */
   async findComposable(patchIds: readonly string[]): Promise<QueuedPatchRow[]> {
     const rows = await this.rows<QueuedPatchRow>(sql`
       select ${QUEUE_COLUMNS} from patches where patch_id = any (${[...patchIds]}::text[]) and staged_at is not null`);
     return rows.map(withInstants);
   }
 
-  /** The change as git writes it. */
+  /** Returns the change as a git diff; empty when there is none. */
   async readDiff(patchId: string): Promise<Buffer> {
     return (await this.get(patchId)).diff ?? Buffer.alloc(0);
   }
 
-  /** When patches landed, later than `since`. */
+  /** Returns the times at which patches landed, later than `since`. */
   async findAppliedSince(targetId: string, since: Date): Promise<Date[]> {
     const rows = await this.rows<{ applied_at: string }>(sql`
       select applied_at from patches where target_id = ${targetId} and applied_at > ${since.toISOString()}::timestamptz`);

@@ -19,23 +19,23 @@ export class RunDao extends BaseDao<RunRow> {
     return this.findBy({ state });
   }
 
-  /** At most one run was submitted under a key. */
+  /** Returns the only run that was submitted under a key. */
   async findByIdempotencyKey(key: string): Promise<RunRow | undefined> {
     return (await this.findBy({ idempotency_key: key }))[0];
   }
 
-  /** Runs older than `before` that have its key and have not ended. */
+  /** Returns runs with a concurrency key that are older than `before` and have not ended. */
   findLiveWithKey(key: string, before: string): Promise<RunRow[]> {
     return this.findBy({ concurrency_key: key, run_id: { $lt: before }, state: { $in: liveStates('run') } });
   }
 
-  /** Oldest first; runs of targets that are left alone for a while do not stand in the way of others. */
+  /** Returns the oldest INITIALIZING runs. Leaves out targets in backoff, so that their runs do not hold up others. */
   findToStart(limit: number, exceptTargets: readonly string[] = []): Promise<RunRow[]> {
     const criteria = { state: 'INITIALIZING', target_id: { $nin: [...exceptTargets] } } as const;
     return this.coded((em) => em.find(Run, criteria, { limit, orderBy: { created_at: 'asc', run_id: 'asc' } }));
   }
 
-  /** The gates that these runs add to their branch's; runs that add none are left out. */
+  /** Returns the gates that these runs add to those of their branch; runs that add none are left out. */
   async extraGatesOf(runIds: readonly string[]): Promise<Map<string, GateDefinition[]>> {
     const rows = await this.rows<{ run_id: string; extra_gates: GateDefinition[] }>(sql`
       select run_id, extra_gates from runs

@@ -4,7 +4,7 @@ import { liveStates } from '../domain/lifecycle.ts';
 import { Task, type TaskRow } from '../entities/task.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 
-/** Of a run, or of one of its workstreams. */
+/** Selects the tasks of a run, or of one of its workstreams. */
 export type TasksOf = { run_id: string } | { workstream_id: string };
 
 export interface TaskFilter {
@@ -34,13 +34,13 @@ export class TaskDao extends BaseDao<TaskRow> {
     return this.coded((em) => em.find(Task, { run_id: runId }, { orderBy: { task_id: 'asc' } }));
   }
 
-  /** Tasks that have not ended, oldest first. */
+  /** Returns tasks that have not ended, oldest first. */
   findLive(of: TasksOf, limit: number): Promise<TaskRow[]> {
     const criteria = { ...of, state: { $in: liveStates('task') } };
     return this.coded((em) => em.find(Task, criteria, { limit, orderBy: { task_id: 'asc' } }));
   }
 
-  /** Only states that there are. */
+  /** States without tasks are absent. */
   async countByState(of: TasksOf): Promise<Partial<Record<TaskState, number>>> {
     const [[column, id]] = Object.entries(of) as [[string, string]];
     const rows = await this.rows<{ state: TaskState; n: number }>(sql`
@@ -48,7 +48,7 @@ export class TaskDao extends BaseDao<TaskRow> {
     return Object.fromEntries(rows.map(({ state, n }) => [state, n]));
   }
 
-  /** How many of its pool wait and are ranked before it. */
+  /** Counts the waiting tasks of its pool that are ranked before it. */
   async countRankedBefore({ task_id, pool, ranked_at }: TaskRow): Promise<number> {
     const [row] = await this.rows<{ n: number }>(sql`
       select count(*)::int as n from tasks
@@ -57,21 +57,21 @@ export class TaskDao extends BaseDao<TaskRow> {
     return row!.n;
   }
 
-  /** What ended in the last while, by pool and state. */
+  /** Counts tasks that ended within the window, by pool and state. */
   endedByPool(windowSeconds: number): Promise<{ pool: string; state: TaskState; n: number }[]> {
     return this.rows(sql`
       select pool, state, count(*)::int as n from tasks
       where completed_at > now() - make_interval(secs => ${windowSeconds}) group by pool, state order by pool, state`);
   }
 
-  /** What waits in the ledger, not yet with the queue. */
+  /** Counts queued tasks that are not dispatched yet, by pool. */
   depthByPool(): Promise<{ pool: string; waiting: number; oldest_seconds: number }[]> {
     return this.rows(sql`
       select pool, count(*)::int as waiting, extract(epoch from now() - min(queued_at))::float8 as oldest_seconds
       from tasks where state = 'QUEUED' and dispatched_at is null group by pool order by pool`);
   }
 
-  /** Null when it is not with the queue. */
+  /** Null when the task is not dispatched. */
   async secondsSinceDispatch(taskId: string): Promise<number | null> {
     const [row] = await this.rows<{ seconds: number | null }>(sql`
       select extract(epoch from now() - dispatched_at)::float8 as seconds from tasks where task_id = ${taskId}`);

@@ -6,7 +6,7 @@ import { liveStates } from '../domain/lifecycle.ts';
 import { TestGate, type TestGateRow } from '../entities/test-gate.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
-/** What an execution has to say about trees and patches. */
+/** Result of an execution, with the tree that it tested and the patches in it. */
 export interface GateExecution {
   gate_id: string;
   state: 'PASSED' | 'FAILED';
@@ -31,7 +31,7 @@ export class TestGateDao extends BaseDao<TestGateRow> {
     return this.findBy({ state });
   }
 
-  /** Gates that no worker was asked for yet. */
+  /** Counts gates that are not dispatched yet. */
   waitingByPool(): Promise<{ pool: string; waiting: number }[]> {
     return this.rows(sql`
       select pool, count(*)::int as waiting from test_gates
@@ -46,17 +46,17 @@ export class TestGateDao extends BaseDao<TestGateRow> {
     return this.findBy({ run_id: runId });
   }
 
-  /** Executions of a target that have not ended. */
+  /** Returns executions of a target that have not ended. */
   findLive(targetId: string): Promise<TestGateRow[]> {
     return this.findBy({ target_id: targetId, state: { $in: liveStates('gate') } });
   }
 
-  /** Executions that ended on these trees, oldest first. */
+  /** Returns executions that ended on these trees, oldest first. */
   findEndedOn(treeIds: readonly string[]): Promise<GateExecution[]> {
     return this.#executions(sql`tree_id = any (${[...treeIds]}::text[]) and state in ('PASSED', 'FAILED')`);
   }
 
-  /** Executions that ended and whose candidates held one of these patches, oldest first. */
+  /** Returns ended executions whose candidates held one of these patches, oldest first. */
   findEndedAbout(
     targetId: string,
     { patchIds, since }: { patchIds: readonly string[]; since: Date },
@@ -66,7 +66,7 @@ export class TestGateDao extends BaseDao<TestGateRow> {
       and state in ('PASSED', 'FAILED') and patch_ids && ${[...patchIds]}::text[]`);
   }
 
-  /** By digest. */
+  /** Returns the health of each digest. Executions without patches are those of the tip itself. */
   async findHealth(targetId: string, digests: readonly string[]): Promise<Map<string, GateHealth>> {
     type Row = { digest: string; green: string | null; bad: string | null; before: string | null; badTips: number };
     const rows = await this.rows<Row>(sql`
@@ -94,7 +94,7 @@ export class TestGateDao extends BaseDao<TestGateRow> {
     );
   }
 
-  /** When runs under a digest that began since an instant and were green began and ended, oldest first. */
+  /** Returns creation and end of green executions under a digest that were created since `since`, oldest first. */
   async findGreenTimes(
     targetId: string,
     { digest, since }: { digest: string; since: Date },
@@ -110,7 +110,10 @@ export class TestGateDao extends BaseDao<TestGateRow> {
     }));
   }
 
-  /** Of the last runs of a target on (tree, digest) pairs that were green at least as often as red: how many there were, how many went bad, by gate. */
+  /**
+   * Returns the flake history of each gate from the last `last` executions on a target. Counts only pairs of tree and
+   * digest that were green at least as often as red.
+   */
   async flakes(targetId: string, { last }: { last: number }): Promise<Map<string, FlakeHistory>> {
     const rows = await this.rows<FlakeHistory & { gate: string }>(sql`
       select gate, sum(greens + bad)::int as good, sum(bad)::int as flaky from (

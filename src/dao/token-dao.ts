@@ -15,12 +15,12 @@ export class TokenDao extends BaseDao<TokenRow> {
     super(source, { schema: Token, key: 'token_id', noun: 'token', idPrefix: 'tok' });
   }
 
-  /** A token that is not revoked. */
+  /** Ignores revoked tokens. */
   async findByHash(tokenHash: string): Promise<TokenRow | undefined> {
     return (await this.findBy({ token_hash: tokenHash, revoked_at: null }))[0];
   }
 
-  /** Its id; undefined when a token in use has that name, or any that secret. */
+  /** Returns the new id; undefined if a token in use has that name, or any token that secret. */
   async createUnlessTaken({ name, token_hash, scopes }: NewToken): Promise<string | undefined> {
     const [made] = await this.rows<{ token_id: string }>(sql`
       insert into tokens (token_id, name, token_hash, scopes)

@@ -3,7 +3,7 @@ import { sql } from '../database/database.ts';
 import { StateTransition, type StateTransitionRow } from '../entities/state-transition.ts';
 import { BaseDao, type EntitySource } from './base-dao.ts';
 
-/** Place of a transition in the order of commits: `<xid>-<transition_id>`; also the id of its event. */
+/** Place of a transition in commit order: `<xid>-<transition_id>`; also the id of its event. */
 export type TransitionCursor = string;
 
 export interface TransitionEvent extends Omit<EventObject, 'id'> {
@@ -19,7 +19,7 @@ export class TransitionDao extends BaseDao<StateTransitionRow> {
     return this.coded((em) => em.find(StateTransition, { entity_id: entityId }, { orderBy: { transition_id: 'asc' } }));
   }
 
-  /** What was put right in the last while, by cause. */
+  /** Counts repairs by the reconciler within the window, by cause. */
   async countRepairs(windowSeconds: number): Promise<Record<string, number>> {
     const rows = await this.rows<{ cause: string; n: number }>(sql`
       select coalesce(reason, to_state) as cause, count(*)::int as n from state_transitions

@@ -13,7 +13,10 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return this.findBy({ state });
   }
 
-  /** Families and pools in which something was dispatched `olderThanMs` ago and nobody has taken it. */
+  /**
+   * Returns families and pools with work that was dispatched more than `olderThanMs` ago and that no worker has
+   * claimed.
+   */
   findWaitingWork(
     pools: readonly string[],
     olderThanMs: number,
@@ -25,13 +28,13 @@ export class WorkerDao extends BaseDao<WorkerRow> {
       union select 'gates', pool from test_gates where state = 'PENDING' and ${waits}`);
   }
 
-  /** By workers that are on record: writes of attempts that were not theirs any more. */
+  /** Sums the writes that fences refused, over all workers in the ledger. */
   async countRefusedWrites(): Promise<number> {
     const [row] = await this.rows<{ n: number }>(sql`select coalesce(sum(refused_writes), 0)::int as n from workers`);
     return row!.n;
   }
 
-  /** Workers of a pool that take nothing though work waits. */
+  /** Counts living workers of a pool that take nothing although work is waiting. */
   async countStarving(pool: string): Promise<number> {
     const [row] = await this.rows<{ n: number }>(sql`
       select count(*)::int as n from workers
@@ -39,7 +42,7 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row!.n;
   }
 
-  /** How many workers live, how many of those take no work though some waits for them, and whether work waits at all. */
+  /** Counts living workers and those of them that starve, and tells whether any work has waited for 10 s. */
   async consuming(): Promise<{ living: number; starving: number; waiting: boolean }> {
     const [row] = await this.rows<{ living: number; starving: number; waiting: boolean }>(sql`
       select count(*)::int as living, count(starving_since)::int as starving,
@@ -50,7 +53,7 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row!;
   }
 
-  /** How many living workers keep their children apart from the machine, and how many do not. */
+  /** Counts living workers that confine their children, and living workers that do not. */
   async confinement(): Promise<{ confined: number; unconfined: number }> {
     const [row] = await this.rows<{ confined: number; unconfined: number }>(sql`
       select count(*) filter (where confinement = 'bubblewrap')::int as confined,
@@ -60,8 +63,8 @@ export class WorkerDao extends BaseDao<WorkerRow> {
   }
 
   /**
-   * What the variables hold that most living workers give to the gates of a repository; where none lives, what the last one
-   * gave. Only workers that run gates of these pools count.
+   * Returns hashes of the variables that most living workers give to the gates of a repository; if none lives, those of
+   * the newest worker. Only workers that run gates of these pools count.
    */
   async gateValues(url: string, pools: readonly string[]): Promise<GateValues> {
     const [row] = await this.rows<{ values: GateValues }>(sql`
@@ -72,7 +75,7 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row?.values ?? {};
   }
 
-  /** Slots for gates that living workers offer, in the pool that offers most; and the database's clock. */
+  /** Returns the gate slots of living workers in the pool that offers most, and the clock of the database. */
   async offeredGateSlots(pools: readonly string[]): Promise<{ slots: number; nowMs: number }> {
     const [row] = await this.rows<{ slots: number; nowMs: number }>(sql`
       select coalesce(max(slots), 0)::int as slots, (extract(epoch from now()) * 1000)::float8 as "nowMs" from (

@@ -11,7 +11,7 @@ export class WorkstreamDao extends BaseDao<WorkstreamRow> {
     return this.findBy({ state });
   }
 
-  /** In the order of the run spec. */
+  /** Returns them in the order of the run spec. */
   findByRun(runId: string): Promise<WorkstreamRow[]> {
     return this.coded((em) => em.find(Workstream, { run_id: runId }, { orderBy: { position: 'asc' } }));
   }

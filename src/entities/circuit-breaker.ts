@@ -28,14 +28,14 @@ export const CircuitBreaker = defineEntity({
     cooldown_seconds: p.integer().default(60),
     last_failure_at: instant().nullable(),
     opened_at: instant().nullable(),
-    /** HALF_OPEN: the one attempt whose result decides. */
+    /** `probe_task_id`, `probe_attempt`: the only attempt whose result counts while HALF_OPEN. */
     probe_task_id: p.text().nullable(),
     probe_attempt: p.integer().nullable(),
-    /** What attempts say that began before this moment counts no more. */
+    /** `counts_from`: results of attempts that began before this time do not count. */
     counts_from: instant().nullable(),
-    /** An operator opened it: no probe, until it is reset by hand. */
+    /** `tripped_by`: the operator that opened it. It then sends no probe until it is reset by hand. */
     tripped_by: p.text().nullable(),
-    /** The tool's limits, as the configuration declares them. */
+    /** `concurrency` to `usd_per_day`: the tool's limits, as the configuration declares them. */
     concurrency: p.integer().nullable(),
     rate_max: p.integer().nullable(),
     rate_per_seconds: p.integer().nullable(),

@@ -2,7 +2,7 @@ import { p } from '@mikro-orm/postgresql';
 
 export type Json = Record<string, unknown>;
 
-/** Every table of Sluice has these. */
+/** Columns that most tables share. */
 export const auditColumns = {
   created_at: p.datetime().columnType('timestamptz').defaultRaw('now()'),
   updated_at: p
@@ -17,7 +17,9 @@ export const instant = () => p.datetime().columnType('timestamptz');
 export const jsonObject = () => p.json().$type<Json>();
 export const textArray = () => p.array().columnType('text[]').$type<string[]>();
 
-/** Checks of amounts say `x = abs(x)`: PostgreSQL writes constants beside floats with a cast, which no comparison of schemas knows. */
+// Checks of amounts are written `x = abs(x)`, not `x >= 0`: PostgreSQL adds a cast to constants beside floats, and the
+// comparison of schemas would report it as a difference.
+
 export function inList(column: string, values: readonly string[]): string {
   return `${column} = any (array[${values.map((value) => `'${value}'`).join(', ')}])`;
 }

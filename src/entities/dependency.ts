@@ -3,7 +3,10 @@ import { instant } from './columns.ts';
 import { Task } from './task.ts';
 import { Workstream } from './workstream.ts';
 
-/** `task_id` waits until the patch of `depends_on_id` has landed. Satisfied once, for good. */
+/**
+ * `task_id` waits until `depends_on_id` is COMPLETED, so that its patch has landed. `satisfied_at` is set once and
+ * never cleared.
+ */
 export const TaskDependency = defineEntity({
   name: 'TaskDependency',
   tableName: 'task_dependencies',

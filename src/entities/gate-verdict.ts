@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import { instant } from './columns.ts';
 
-/** What an execution has decided of a tree under a gate digest: written once, never changed. */
+/** Verdict of an execution on a tree under a gate digest. It is written once and never changed. */
 export const GateVerdict = defineEntity({
   name: 'GateVerdict',
   tableName: 'gate_verdicts',
@@ -10,10 +10,10 @@ export const GateVerdict = defineEntity({
     digest: p.text().primary(),
     gate_id: p.text().primary(),
     passed: p.boolean(),
-    /** Another execution had decided otherwise. */
+    /** `flaky`: an earlier execution on the same tree and digest had the opposite result. */
     flaky: p.boolean().default(false),
     gate_name: p.text(),
-    /** Of the green execution, under the key of the daemon. */
+    /** `seal`: HMAC of a green verdict under the daemon's key; null for red ones and without a key. */
     seal: p.text().nullable(),
     created_at: instant().defaultRaw('now()'),
   },

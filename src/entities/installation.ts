@@ -1,16 +1,16 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import { instant } from './columns.ts';
 
-/** One row, made by the migration: the name of this database among all, whatever address it is reached by. */
+/** Holds one row, written by the migration: the identity of this database, whatever address it is reached by. */
 export const Installation = defineEntity({
   name: 'Installation',
   tableName: 'installation',
   properties: {
     installation_id: p.text().primary(),
-    /** Fingerprint of the key that verdicts are sealed with; null: they are not. */
+    /** `verdict_key`: fingerprint of the key that seals verdicts; null when they are not sealed. */
     verdict_key: p.text().nullable(),
     sealed_since: instant().nullable(),
-    /** The role that schedulers, workers and the API use, where it is not the owner of the tables. */
+    /** `daemon_role`: role of schedulers, workers and the API when it does not own the tables. */
     daemon_role: p.text().nullable(),
     created_at: instant().defaultRaw('now()'),
   },

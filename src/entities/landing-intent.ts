@@ -8,19 +8,22 @@ export interface IntendedPatch {
   tree: string;
 }
 
-/** What was green when the intent was written. */
+/** A verdict that was green when the intent was written. */
 export interface IntendedProof {
   tree: string;
   digest: string;
   gate: string;
-  /** What the gate asked, apart from where; an older Sluice wrote the digest alone. */
+  /** `gateMeaning` of the gate: what it runs, apart from where. Absent in intents of older versions. */
   meaning?: string;
-  /** The execution that was green, and the seal of its verdict: they outlive the run. */
+  /** The green execution and the seal of its verdict, copied because the intent outlives the run. */
   gate_id?: string;
   seal?: string | null;
 }
 
-/** Written before the push, settled after it. One open intent a target. No foreign key: proof outlives the run. */
+/**
+ * Written before a push and settled after it; a target has at most one open intent. No foreign key, because proof
+ * outlives the run.
+ */
 export const LandingIntent = defineEntity({
   name: 'LandingIntent',
   tableName: 'landing_intents',
@@ -39,7 +42,7 @@ export const LandingIntent = defineEntity({
     old_tip: p.text(),
     new_commit: p.text(),
     tree_id: p.text(),
-    /** `every_commit`: the tree of each commit was proven; `batch`: that of the last one. */
+    /** `prove`: with `every_commit` the tree of each commit was proven; with `batch` that of the last one. */
     prove: p.text().$type<Prove>().default('every_commit'),
     proofs: p.json().$type<IntendedProof[]>().defaultRaw(`'[]'::jsonb`),
     patches: p.json().$type<IntendedPatch[]>(),

@@ -1,7 +1,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import { instant } from './columns.ts';
 
-/** Who may act alone (a target's coordinator, the reconciler), until when, and in which epoch. */
+/** The exclusive right to a role (coordinator of a target, reconciler): its holder, its expiry and its epoch. */
 export const Lease = defineEntity({
   name: 'Lease',
   tableName: 'leases',

@@ -3,7 +3,7 @@ import { instant } from './columns.ts';
 import { Task } from './task.ts';
 import { TestGate } from './test-gate.ts';
 
-/** A piece of what a task's tool (`gate_id` null) or a gate printed, in order of `chunk_id`. */
+/** A piece of the output of a task's tool (`gate_id` null) or of a gate, in order of `chunk_id`. */
 export const LogChunk = defineEntity({
   name: 'LogChunk',
   tableName: 'log_chunks',

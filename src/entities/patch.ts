@@ -55,9 +55,9 @@ export const Patch = defineEntity({
     scope: textArray().nullable(),
     priority: p.integer().default(0),
     attempt: p.integer().default(0),
-    /** The caller's bytes as they came; null when a tool made the change. */
+    /** `content`: the caller's bytes as they came; null when a tool made the change. */
     content: p.blob().$type<Buffer>().nullable(),
-    /** The change as git writes it, base to tree: what a rebuild applies. */
+    /** `diff`: the change from base to tree as a git diff, which a rebuild applies. */
     diff: p.blob().$type<Buffer>().nullable(),
     size_bytes: p.integer().nullable(),
     binary: p.boolean().default(false),
@@ -69,10 +69,13 @@ export const Patch = defineEntity({
     author_email: p.text().nullable(),
     authored_at: instant().nullable(),
     land: p.boolean().default(true),
-    /** An operator let exactly this content pass: protected paths, limits, the second proof of pinned ones. */
+    /**
+     * `approved_at`: when an operator let exactly this content pass protected paths, limits and the second proof of
+     * pinned files.
+     */
     approved_at: instant().nullable(),
     approved_by: p.text().nullable(),
-    /** Its landing takes that patch back. */
+    /** `reverts_patch_id`: the landed patch that this one reverts. */
     reverts_patch_id: p.text().nullable(),
     intent_id: p.text().nullable(),
     landed_commit: p.text().nullable(),

@@ -37,14 +37,18 @@ export const Run = defineEntity({
     priority: p.integer().default(0),
     labels: p.json().$type<Record<string, string>>().defaultRaw(`'{}'::jsonb`),
     extra_gates: p.json().$type<GateDefinition[]>().defaultRaw(`'[]'::jsonb`),
-    /** False: its patches are tested and never landed. */
+    /** `land`: false if its patches are tested and never landed. */
     land: p.boolean().default(true),
-    /** Of the runs with one key only the oldest few, by their own `concurrency_max`, dispatch. */
+    /**
+     * `concurrency_key`: the run dispatches only while fewer than `concurrency_max` older live runs have the same key.
+     */
     concurrency_key: p.text().nullable(),
     concurrency_max: p.integer().nullable(),
-    /** Since when it asks for its key: one that is taken up again asks anew. */
+    /**
+     * `key_since`: when it requested the key. A run that is reopened requests it anew and waits behind newer holders.
+     */
     key_since: instant().defaultRaw('now()'),
-    /** True: older runs with its key are cancelled when it starts. */
+    /** `supersede`: true if older runs with its key are cancelled when it starts. */
     supersede: p.boolean().default(false),
     budget_usd: p.double().$type<number>().nullable(),
     cost_usd: p.double().$type<number>().default(0),

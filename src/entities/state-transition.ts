@@ -2,8 +2,8 @@ import { defineEntity, type InferEntity, p } from '@mikro-orm/postgresql';
 import { instant, jsonObject } from './columns.ts';
 
 /**
- * One row a change of state. Sequence numbers are not commit order: readers take rows whose `xid` lies below the
- * snapshot's xmin, ordered by (xid, transition_id). No foreign key: history outlives the run.
+ * One row per change of state. Sequence numbers are not commit order: readers take rows whose `xid` lies below the
+ * snapshot's xmin, ordered by (xid, transition_id). No foreign key, because history outlives the run.
  */
 export const StateTransition = defineEntity({
   name: 'StateTransition',

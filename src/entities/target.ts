@@ -9,7 +9,7 @@ export interface TargetFault {
   message: string;
 }
 
-/** A repository and a branch: where patches land. Its id is `repository@branch`. */
+/** A branch of a repository that patches land on. Its id is `repository@branch`. */
 export const Target = defineEntity({
   name: 'Target',
   tableName: 'targets',
@@ -23,16 +23,16 @@ export const Target = defineEntity({
     tip_tree: p.text().nullable(),
     policy: p.json().$type<Policy>().nullable(),
     policy_error: p.text().nullable(),
-    /** Why its coordinator cannot do its work; null after a round that succeeded. */
+    /** `fault`: why its coordinator cannot work; null after a round that succeeded. */
     fault: p.json().$type<TargetFault>().nullable(),
-    /** When an operator last gave an order about one of its patches: the branch is looked at afresh. */
+    /** `steered_at`: when an operator last gave an order about one of its patches; the branch is then fetched again. */
     steered_at: instant().nullable(),
     observed_at: instant().nullable(),
     paused_at: instant().nullable(),
     paused_by: p.text().nullable(),
     pause_reason: p.text().nullable(),
     resumed_at: instant().nullable(),
-    /** The queue as the coordinator saw it last: who is under test, who waits for what. */
+    /** `landing`: the landing queue as of the last round of the coordinator. */
     landing: p.json().$type<LandingView>().nullable(),
     ...auditColumns,
   },

@@ -91,23 +91,26 @@ export const Task = defineEntity({
     retry_count: p.integer().default(0),
     max_retries: p.integer().default(3),
     interruptions: p.integer().default(0),
-    /** Workers that hung or crashed while they ran it. */
+    /** `worker_deaths`: workers that hung or crashed while they ran it. */
     worker_deaths: p.integer().default(0),
     attempt: p.integer().default(0),
     dispatch: p.integer().default(0),
     dispatched_at: instant().nullable(),
     lease_expires_at: instant().nullable(),
     available_at: instant().nullable(),
-    /** Its place among those that wait: when it was queued first, a minute earlier for each level of priority. */
+    /** `ranked_at`: its place among waiting tasks: first queue time − 60 s × priority. A retry keeps it. */
     ranked_at: instant().nullable(),
     queue_timeout_seconds: p.integer().nullable(),
     queue_expires_at: instant().nullable(),
-    /** What its attempts may cost, and have cost. */
+    /** `budget_usd`, `cost_usd`: what its attempts may cost, and have cost. */
     budget_usd: p.double().$type<number>().nullable(),
     cost_usd: p.double().$type<number>().default(0),
-    /** Attempts whose cost is in it: each is counted once, also when its other news come too late. */
+    /**
+     * `costed_attempts`: attempts whose cost is in `cost_usd`. Each is counted once, even if a fence refused its
+     * result.
+     */
     costed_attempts: p.array().columnType('int[]').$type<number[]>().defaultRaw(`'{}'`),
-    /** Of the last failure, where its own words say something. */
+    /** `failure_fingerprint`: of the last failure; null if it had no words of the tool to compare. */
     failure_fingerprint: p.text().nullable(),
     exit_code: p.integer().nullable(),
     base_commit: p.text().nullable(),

@@ -71,9 +71,9 @@ export const TestGate = defineEntity({
     patch_ids: textArray().defaultRaw(`'{}'`),
     pinned: p.boolean().default(false),
     advisory: p.boolean().default(false),
-    /** What stood around it when it ran: `bubblewrap` or `none`. */
+    /** `confinement`: how it was isolated from the machine when it ran. */
     confinement: p.text().$type<ConfinementKind>().nullable(),
-    /** The worker that ran it; it may be gone since. */
+    /** `claimed_by`: the worker that ran it, which may be gone; empty if it passed before this column existed. */
     claimed_by: p.text().nullable(),
     attempt: p.integer().default(0),
     dispatch: p.integer().default(0),

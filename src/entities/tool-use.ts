@@ -1,7 +1,9 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { instant } from './columns.ts';
 
-/** When attempts of a tool with a rate limit began. Kept as long as its window is. */
+/**
+ * Start times of attempts of tools with a rate limit. Rows are deleted once they are outside the window of the limit.
+ */
 export const ToolStart = defineEntity({
   name: 'ToolStart',
   tableName: 'tool_starts',
@@ -14,7 +16,7 @@ export const ToolStart = defineEntity({
   },
 });
 
-/** What a tool has cost on a day (UTC), by its own reports. */
+/** Cost of a tool on one day (UTC), as the tool reported it. */
 export const ToolCost = defineEntity({
   name: 'ToolCost',
   tableName: 'tool_costs',

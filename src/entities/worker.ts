@@ -30,15 +30,15 @@ export const Worker = defineEntity({
     gate_slots: p.integer().default(1),
     draining: p.boolean().default(false),
     stopped_at: instant().nullable(),
-    /** Writes that a fence refused: the attempt had ended, or was somebody else's by then. */
+    /** `refused_writes`: writes that a fence refused, because the attempt had ended or belonged to another worker. */
     refused_writes: p.integer().default(0),
-    /** Since when work waits that this worker should take and does not. */
+    /** `starving_since`: since when it takes nothing although work for it is waiting. */
     starving_since: instant().nullable(),
-    /** Since when its main thread stands still: whatever it does hangs. */
+    /** `stalled_since`: since when its main thread is blocked, so that no lease is renewed. */
     stalled_since: instant().nullable(),
-    /** How it keeps children apart: `bubblewrap`, `user` or `none`; null where an older Sluice did not say. */
+    /** `confinement`: how it isolates its children; null for workers of older versions, which did not report it. */
     confinement: p.text().$type<ConfinementKind>().nullable(),
-    /** Keyed hashes of the variables that it gives to gates, by the repository's address and name. */
+    /** `gate_values`: keyed hashes of the variables that it gives to gates, by address of the repository and name. */
     gate_values: p.json().$type<Record<string, GateValues>>().defaultRaw(`'{}'::jsonb`),
     version: p.integer().default(1),
     ...auditColumns,

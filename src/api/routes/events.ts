@@ -16,7 +16,8 @@ export function eventRoutes(api: Api, deps: ApiDeps): void {
     '/v1/events',
     {
       schema: {
-        description: 'State transitions of everything, in commit order.',
+        description:
+          'State transitions of all objects, in commit order. Server-sent events with the SSE Accept header, JSON pages without.',
         tags: ['events'],
         querystring: query,
         response: { 200: pageOf(eventObject), ...PROBLEMS },

@@ -10,7 +10,7 @@ export function explainRoutes(api: Api, { database, daos }: ApiDeps): void {
     {
       schema: {
         description:
-          'Why a run, task, patch, gate, worker, target or tool is where it is: a code, one sentence, the same as data, and when it is looked at again.',
+          'Why a run, workstream, task, patch, gate, worker, target or tool is in its state: a code, one sentence, the same facts as data, and when it is checked again.',
         tags: ['explain'],
         params: z.object({ id: z.string().min(1) }),
         response: { 200: explanation, ...PROBLEMS },

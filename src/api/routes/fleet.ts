@@ -9,7 +9,7 @@ import { targetWithQueue } from '../landing-queue.ts';
 import { present } from '../present.ts';
 import { idParam, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
 
-/** Workers and targets: who works, where things land. */
+/** Routes of workers and targets. */
 export function fleetRoutes(api: Api, { daos, mirrors, seal }: ApiDeps): void {
   api.get(
     '/v1/workers',
@@ -35,7 +35,7 @@ export function fleetRoutes(api: Api, { daos, mirrors, seal }: ApiDeps): void {
     '/v1/targets',
     {
       schema: {
-        description: 'Repositories and branches.',
+        description: 'Targets: the branches of repositories that Sluice lands on.',
         tags: ['fleet'],
         response: { 200: pageOf(targetObject), ...PROBLEMS },
       },
@@ -53,7 +53,8 @@ export function fleetRoutes(api: Api, { daos, mirrors, seal }: ApiDeps): void {
     '/v1/targets/:id/audit',
     {
       schema: {
-        description: 'Every commit that Sluice landed there, with its tree and its verdicts, looked at again.',
+        description:
+          'Checks every commit that Sluice landed on the target: its tree against git, its verdicts against the ledger.',
         tags: ['fleet'],
         params: idParam,
         response: { 200: audit, ...PROBLEMS },
@@ -67,7 +68,7 @@ export function fleetRoutes(api: Api, { daos, mirrors, seal }: ApiDeps): void {
     {
       schema: {
         description:
-          'What the policy at the branch’s tip probably does not mean: patterns without a file, gates that a patch may redefine.',
+          'Likely mistakes in the policy at the tip of the branch: patterns that match no file, gates that a patch may redefine.',
         tags: ['fleet'],
         params: idParam,
         response: { 200: targetCheck, ...PROBLEMS },

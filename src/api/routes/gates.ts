@@ -35,7 +35,7 @@ export function gateRoutes(api: Api, { daos }: ApiDeps): void {
     '/v1/gates/:id/logs',
     {
       schema: {
-        description: 'What the gate printed.',
+        description: 'Output of the gate. With `follow`, server-sent events until the gate has ended.',
         tags: ['gates'],
         params: idParam,
         querystring: logQuery,

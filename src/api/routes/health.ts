@@ -10,7 +10,7 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
   const open = { config: { scope: 'none' } } as const;
   api.get(
     '/healthz',
-    { ...open, schema: { description: 'The process answers.', tags: ['health'], response: { 200: alive } } },
+    { ...open, schema: { description: 'The process answers requests.', tags: ['health'], response: { 200: alive } } },
     async () => ({
       status: 'ok' as const,
     }),
@@ -21,7 +21,7 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
     {
       ...open,
       schema: {
-        description: 'Database, schema and queue can be used, and workers take what waits.',
+        description: 'Whether the database, its schema and the queue are usable, and workers take waiting work.',
         tags: ['health'],
         response: { 200: readiness, 503: readiness },
       },
@@ -34,24 +34,27 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
         consuming: await check(() => assertConsuming(deps)),
       };
       const ready = Object.values(checks).every(({ ok }) => ok);
-      // Unconfined is a choice, or told here: it makes nothing unready.
+      // Reported only: running unconfined may be the choice of the operator, so it makes nothing unready.
       const confinement = checks.database.ok ? await deps.daos.workers.confinement() : undefined;
       return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', checks, confinement });
     },
   );
 }
 
-/** One worker that takes nothing mends itself; when none takes anything, nothing goes on. */
+/**
+ * Throws when no worker takes waiting work. A single starving worker is tolerated, because it reconnects to the queue
+ * by itself.
+ */
 async function assertConsuming({ daos }: ApiDeps): Promise<void> {
   const { living, starving, waiting } = await daos.workers.consuming();
   if (living === 0 && waiting) {
-    throw new SluiceError('queue.not_consumed', 'work waits, and no worker lives', {
+    throw new SluiceError('queue.not_consumed', 'work is waiting, and no worker is running', {
       retryable: true,
       facts: { living, starving },
     });
   }
   if (starving === 0 || starving < living) return;
-  throw new SluiceError('queue.not_consumed', `work waits, and none of ${living} workers takes any`, {
+  throw new SluiceError('queue.not_consumed', `work is waiting, and none of the ${living} running workers takes any`, {
     retryable: true,
     facts: { living, starving },
   });

@@ -10,7 +10,7 @@ import { mayOutrank } from '../auth.ts';
 import { present } from '../present.ts';
 import { idParam, keyHeader, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
 
-/** Text in the description of the API, bytes in the answer: a diff may hold any encoding. */
+/** A string in the OpenAPI document, bytes in the answer, because a diff may hold any encoding. */
 const BYTES = z.string() as unknown as z.ZodType<Buffer>;
 
 export function patchRoutes(api: Api, deps: ApiDeps): void {
@@ -20,7 +20,7 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
     {
       config: { scope: 'submit' },
       schema: {
-        description: 'One ready-made patch, without the nesting of a run spec.',
+        description: 'Submits one ready-made patch without a run spec, as a run with one task.',
         tags: ['patches'],
         headers: keyHeader,
         body: z.unknown(),
@@ -51,7 +51,7 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
     '/v1/patches',
     {
       schema: {
-        description: 'The ledger of patches, newest first.',
+        description: 'Patches, newest first.',
         tags: ['patches'],
         querystring: z.object({
           ...pageQuery,
@@ -76,7 +76,7 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
     '/v1/patches/:id/diff',
     {
       schema: {
-        description: 'The change as git writes it, or the bytes as they came when it never became one.',
+        description: 'The change as a git diff, or the bytes of the caller if they could not be read as a change.',
         tags: ['patches'],
         params: idParam,
         response: { 200: { description: 'The diff.', content: { 'text/x-diff': { schema: BYTES } } }, ...PROBLEMS },

@@ -20,7 +20,7 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
     {
       config: { scope: 'submit' },
       schema: {
-        description: 'Submit a run spec. With `dry_run` it is only checked.',
+        description: 'Submits a run spec. With `dry_run` the spec is only validated.',
         tags: ['runs'],
         querystring: z.object({ dry_run: z.stringbool().default(false) }),
         headers: keyHeader,
@@ -73,7 +73,7 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
     '/v1/runs/:id',
     {
       schema: {
-        description: 'One run; `expand=workstreams,tasks,patches,gates` inlines what belongs to it.',
+        description: 'One run. `expand=workstreams,tasks,patches,gates` includes these objects.',
         tags: ['runs'],
         params: idParam,
         querystring: z.object({ expand: z.string().default('') }),
@@ -91,7 +91,7 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
     {
       config: { scope: 'operate' },
       schema: {
-        description: 'Deletes an ended run with all that hangs on it.',
+        description: 'Deletes a run that has ended, with its workstreams, tasks, patches, gates and logs.',
         tags: ['runs'],
         params: idParam,
         response: { 204: z.undefined(), ...PROBLEMS },

@@ -10,7 +10,7 @@ export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
     {
       schema: {
         description:
-          'Depth, age and use by pool (for autoscalers), and what had to be repaired; a healthy hour shows none.',
+          'Waiting work, its age and slots in use by pool (for autoscalers), and repairs by cause within the window; a healthy fleet has none.',
         tags: ['fleet'],
         querystring: z.object({
           window_seconds: z.coerce

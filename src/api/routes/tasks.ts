@@ -38,7 +38,7 @@ export function taskRoutes(api: Api, { daos }: ApiDeps): void {
     '/v1/tasks/:id/logs',
     {
       schema: {
-        description: 'What the tool printed, all attempts. With `follow` server-sent events until the task ends.',
+        description: 'Output of the tool in all attempts. With `follow`, server-sent events until the task has ended.',
         tags: ['tasks'],
         params: idParam,
         querystring: logQuery,

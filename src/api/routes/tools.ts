@@ -6,13 +6,13 @@ import type { Api, ApiDeps } from '../api-deps.ts';
 import { present } from '../present.ts';
 import { idParam, PROBLEMS } from '../schemas.ts';
 
-/** Declared tools with their limits, and the breakers that stop them. */
+/** Routes of declared tools and their breakers. */
 export function toolRoutes(api: Api, { database, daos }: ApiDeps): void {
   api.get(
     '/v1/tools',
     {
       schema: {
-        description: 'Declared tools: limits, use, and what they wait for.',
+        description: 'Declared tools: their limits, their use, and why their tasks wait.',
         tags: ['tools'],
         response: { 200: pageOf(toolObject), ...PROBLEMS },
       },
@@ -32,7 +32,7 @@ export function toolRoutes(api: Api, { database, daos }: ApiDeps): void {
     '/v1/breakers',
     {
       schema: {
-        description: 'One breaker for each declared tool.',
+        description: 'Circuit breakers, one for each declared tool.',
         tags: ['tools'],
         response: { 200: pageOf(breakerObject), ...PROBLEMS },
       },

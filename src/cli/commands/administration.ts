@@ -11,12 +11,12 @@ import { type CliContext, print } from '../context.ts';
 import { plain, table } from '../table.ts';
 import { logOf, withDatabase } from './roles.ts';
 
-/** Commands that work on the database itself: the schema, and tokens (the first one cannot come over the API). */
+/** Adds the commands that use the database directly: for the schema, and for tokens, which the API does not create. */
 export function administrationCommands(program: Command, context: CliContext): void {
-  const migrate = program.command('migrate').description('the versioned schema');
+  const migrate = program.command('migrate').description('database schema and its migrations');
   migrate
     .command('up')
-    .description('run what is missing')
+    .description('run the migrations that are missing')
     .action((_options: unknown, command: Command) =>
       withDeps(context, command, async ({ database }) => {
         const names = await migrateUp(database);
@@ -26,7 +26,7 @@ export function administrationCommands(program: Command, context: CliContext): v
     );
   migrate
     .command('down')
-    .description('take back the newest migration, or all after --to (0: all of them)')
+    .description('revert the newest migration, or all after --to (0: all of them)')
     .option('--to <name>')
     .action((options: { to?: string }, command: Command) =>
       withDeps(context, command, async ({ database }) => {
@@ -36,15 +36,17 @@ export function administrationCommands(program: Command, context: CliContext): v
     );
   migrate
     .command('grant')
-    .description('let a role that does not own the schema run the daemon: it can add verdicts, never change one')
-    .argument('<role>', 'made when it is missing, without a password')
+    .description(
+      'let a database role that does not own the schema run the daemon: it may add verdicts, never change one',
+    )
+    .argument('<role>', 'created without a password when it is missing')
     .action((role: string, _options: unknown, command: Command) =>
       withDeps(context, command, ({ ledger }) => ledger.write((tx) => grantDaemonRole(tx, role))),
     );
   migrate
     .command('forget-verdict-key')
     .description(
-      'let the next scheduler or worker that starts bring another key; verdicts under the old one are tested again',
+      'accept another verdict key from the next scheduler or worker that starts; trees with verdicts under the old key are tested again',
     )
     .action((_options: unknown, command: Command) =>
       withDeps(context, command, ({ ledger }) => ledger.write(forgetVerdictKey)),
@@ -64,7 +66,7 @@ export function administrationCommands(program: Command, context: CliContext): v
   const token = program.command('token').description('API tokens; needs DATABASE_URL (or the embedded database)');
   token
     .command('create')
-    .description('make a token and show it, once')
+    .description('create a token and print it; it cannot be shown again')
     .argument('<name>')
     .addOption(
       new Option('--scope <scope>', 'each includes the ones before it').choices(TOKEN_SCOPES).default('submit'),

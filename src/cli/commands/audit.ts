@@ -7,7 +7,7 @@ import { table } from '../table.ts';
 export function auditCommand(program: Command, context: CliContext): void {
   program
     .command('audit')
-    .description('every commit that Sluice landed: tree, gates, verdicts; exit 1 at the first unproven one')
+    .description('check every commit that Sluice landed: tree, gates, verdicts; exit 1 if one is not proven')
     .argument('<target>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const audit = await clientOf(context, command).targets.audit(id);
@@ -26,7 +26,7 @@ function auditTable({ commits }: AuditObject): string {
       commit.slice(0, 12),
       patch_id,
       tree_id.slice(0, 12),
-      on_branch ? 'yes' : 'taken off',
+      on_branch ? 'yes' : 'removed',
       proven ? `${proofs.map(({ gate }) => gate).join(', ')}${batchNote(commit, proven_by)}` : `NOTHING: ${problem}`,
     ]),
   );

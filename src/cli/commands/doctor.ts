@@ -17,14 +17,16 @@ interface MirrorReport extends MirrorSize {
   branches: string[];
 }
 
-/** Looks at this machine's data folder, and asks the daemon, where one answers, what its targets' policies probably do not mean. */
+/**
+ * Reports on this machine's data folder and, if a daemon answers, on likely mistakes in the policies of its targets.
+ */
 export function doctorCommand(program: Command, context: CliContext): void {
   program
     .command('doctor')
     .description(
-      'what the data folder of this machine holds (mirrors, slots that are set aside), and what the policies of targets probably do not mean',
+      'show how children are confined here, mirrors and set-aside slots in the data folder, and likely mistakes in the policies of targets',
     )
-    .option('--data-dir <folder>', 'where mirrors, slots and the embedded database live')
+    .option('--data-dir <folder>', 'folder of mirrors, slots and the embedded database')
     .action(async (options: { dataDir?: string }, command: Command) => {
       const settings = await loadSettings(context.environment, options);
       const { dataDir } = settings;
@@ -60,7 +62,7 @@ export function doctorCommand(program: Command, context: CliContext): void {
     });
 }
 
-/** Null where no daemon answers. */
+/** Returns null when the daemon cannot be asked. */
 async function policiesOf(client: SluiceClient): Promise<TargetCheckObject[] | null> {
   try {
     const { items } = await client.targets.list();
@@ -70,7 +72,7 @@ async function policiesOf(client: SluiceClient): Promise<TargetCheckObject[] | n
   }
 }
 
-/** A remote that is away hides the policy of its own target alone. */
+/** Reports an error as the policy error of this target, so that an unreachable remote hides no other policy. */
 async function checkOf(client: SluiceClient, { id, tip }: { id: string; tip: string }): Promise<TargetCheckObject> {
   try {
     return await client.targets.check(id);
@@ -80,7 +82,7 @@ async function checkOf(client: SluiceClient, { id, tip }: { id: string; tip: str
 }
 
 function policyLines(policies: readonly TargetCheckObject[] | null): string[] {
-  if (policies === null) return ['No daemon was asked about the policies of its targets.'];
+  if (policies === null) return ['The policies of targets were not checked, because the daemon could not be asked.'];
   return policies.flatMap(({ target_id, policy_error, warnings }) => {
     const words = warnings.map(({ where, message }) => `${where}: ${message}`);
     return [...(policy_error === null ? [] : [policy_error]), ...words].map((line) =>
@@ -91,11 +93,11 @@ function policyLines(policies: readonly TargetCheckObject[] | null): string[] {
 
 function confinementLine({ kind, problem }: ConfinementState): string {
   const danger = DANGERS[kind];
-  const why = danger === null ? '' : `: ${problem ?? 'the configuration wants no sandbox'}; ${danger}`;
+  const why = danger === null ? '' : `: ${problem ?? 'the configuration turns the sandbox off'}; ${danger}`;
   return `Confinement: ${kind}${why}`;
 }
 
-/** What a worker that starts here now would find. */
+/** Determines the confinement that a worker started here now would use. */
 async function confinementHere(settings: Settings): Promise<ConfinementState> {
   const confinement = confinementOf(settings, silentLog(), { looksOnly: true });
   try {

@@ -5,13 +5,13 @@ import { plain } from '../table.ts';
 export function explainCommand(program: Command, context: CliContext): void {
   program
     .command('explain')
-    .description('why a run, workstream, task, patch, gate, worker, target or tool is where it is')
+    .description('why a run, workstream, task, patch, gate, worker, target or tool is in its state')
     .argument('<id>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const found = await clientOf(context, command).explain(id);
       print(context, command, found, () => {
         const again = found.again_at === null ? found.again_when : `${found.again_when}, at ${found.again_at}`;
-        return `${found.kind} ${plain(found.id)} ${found.state} ${plain(found.sentence)}\n  ${found.code}; looked at again ${plain(again)}`;
+        return `${found.kind} ${plain(found.id)} ${found.state} ${plain(found.sentence)}\n  ${found.code}; checked again ${plain(again)}`;
       });
     });
 }

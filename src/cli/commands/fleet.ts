@@ -4,7 +4,7 @@ import { actionCommands } from '../action-commands.ts';
 import { type CliContext, clientOf, print, stateOption } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
-/** The workers, the tools and their breakers. */
+/** Adds the commands for workers, tools and breakers. */
 export function fleetCommands(program: Command, context: CliContext): void {
   const worker = program.commands.find((command) => command.name() === 'worker')!;
   worker
@@ -31,7 +31,7 @@ export function fleetCommands(program: Command, context: CliContext): void {
 
   program
     .command('tool')
-    .description('the declared tools')
+    .description('declared tools, their limits and use')
     .command('list')
     .action(async (_options: unknown, command: Command) => {
       const page = await clientOf(context, command).tools();
@@ -50,7 +50,7 @@ export function fleetCommands(program: Command, context: CliContext): void {
       );
     });
 
-  const breaker = program.command('breaker').description('what stops a broken tool for all');
+  const breaker = program.command('breaker').description('circuit breakers, which stop a faulty tool fleet-wide');
   breaker.command('list').action(async (_options: unknown, command: Command) => {
     const page = await clientOf(context, command).breakers.list();
     print(context, command, page, () =>

@@ -21,24 +21,20 @@ interface SubmitPatchOptions {
 }
 
 export function patchCommands(program: Command, context: CliContext): void {
-  const patch = program.command('patch').description('submit ready-made patches and look at the ledger of patches');
+  const patch = program.command('patch').description('submit, show and control patches');
 
   patch
     .command('submit')
     .description('submit one patch file and print its run, task and patch')
     .argument('<file>')
     .requiredOption('--repository <name>', 'a name from the configuration, or a path or URL where allowed')
-    .option('--branch <branch>', 'where it shall land', 'main')
-    .option('--base <commit>', 'the commit it was made on')
+    .option('--branch <branch>', 'branch to land on', 'main')
+    .option('--base <commit>', 'commit that the patch was made on')
     .option('--format <format>', PATCH_FORMATS.filter((format) => format !== 'inline').join(', '), 'git_patch')
     .option('--message <text>', 'the commit message')
-    .option('--scope <glob...>', 'what it may touch')
-    .option(
-      '--strip <n>',
-      'leading folders to strip from file names; found by itself where it is not given',
-      wholeNumber,
-    )
-    .option('--author <author>', 'whose change it is: "Name <address>"; by default as its mail says')
+    .option('--scope <glob...>', 'paths that the patch may touch')
+    .option('--strip <n>', 'leading folders to strip from file names (default: detected)', wholeNumber)
+    .option('--author <author>', 'author as "Name <address>" (default: from the mail header of the patch)')
     .action(async (file: string, options: SubmitPatchOptions, command: Command) => {
       const { repository, branch, base, format, message, scope, strip } = options;
       const content_base64 = (await readPatch(file)).toString('base64');
@@ -53,7 +49,7 @@ export function patchCommands(program: Command, context: CliContext): void {
     .option('--run <run>')
     .option('--task <task>')
     .addOption(stateOption(PATCH_STATES))
-    .option('--limit <n>', 'how many', '50')
+    .option('--limit <n>', 'most patches to list', '50')
     .action(async (options: { run?: string; task?: string; state?: PatchState; limit: string }, command: Command) => {
       const page = await clientOf(context, command).patches.list({ ...options, limit: Number(options.limit) });
       print(context, command, page, () =>
@@ -92,7 +88,7 @@ export function patchCommands(program: Command, context: CliContext): void {
 }
 
 export function gateCommands(program: Command, context: CliContext): void {
-  const gate = program.command('gate').description('look at gate executions');
+  const gate = program.command('gate').description('show gate executions');
   gate
     .command('list')
     .option('--run <run>')
@@ -121,9 +117,9 @@ export function gateCommands(program: Command, context: CliContext): void {
     });
   gate
     .command('logs')
-    .description('what the gate printed')
+    .description('print the output of the gate')
     .argument('<gate>')
-    .option('--follow', 'until it has ended')
+    .option('--follow', 'continue until the gate has ended')
     .option('--raw', RAW)
     .action(async (id: string, options: { follow?: boolean }, command: Command) => {
       await printLogs(context, command, clientOf(context, command).gates.logs(id, options));

@@ -29,37 +29,37 @@ interface FleetOptions extends RoleOptions {
   drainSeconds: number;
 }
 
-/** Commands that start a process which stays. */
+/** Adds the commands that start long-running processes. */
 export function roleCommands(program: Command, context: CliContext): void {
   withCommon(program.command('up'))
-    .description('everything on one machine: database (if none is given), API, scheduler, workers')
+    .description('run everything on this machine: database (if none is configured), API, scheduler, workers')
     .option('--workers <n>', 'worker processes', wholeNumber, 2)
     .option('--host <host>', 'address to listen on')
     .option('--port <port>', 'port to listen on; 0 picks a free one', portNumber)
-    .option('--pools <a,b>', 'what the workers serve', 'default')
+    .option('--pools <a,b>', 'pools that the workers serve', 'default')
     .option('--concurrency <n>', 'tasks at once in each worker, for each pool', wholeNumber, 2)
     .option('--gate-slots <n>', 'gates at once in each worker, for each pool', wholeNumber, 1)
-    .option('--drain-seconds <n>', 'how long a stop waits for what runs', wholeNumber, 30)
+    .option('--drain-seconds <n>', 'how long a stop waits for running work', wholeNumber, 30)
     .action((options: FleetOptions) => up(context, options));
 
   withCommon(program.command('api'))
-    .description('the HTTP API and Bull Board')
+    .description('run the HTTP API and Bull Board')
     .option('--host <host>', 'address to listen on')
     .option('--port <port>', 'port to listen on; 0 picks a free one', portNumber)
     .action((options: RoleOptions) => runRole(context, options, (deps) => [new ApiRole(deps, context.version)]));
 
   withCommon(program.command('scheduler'))
-    .description('dispatches, lands, counts upwards, repairs; any number may run')
+    .description('run a scheduler: dispatch, landing, progress, repair; any number may run')
     .action((options: RoleOptions) => runRole(context, options, createSchedulerRole));
 
-  // `worker` is a role and a noun: `sluice worker` starts one, its subcommands look at them.
+  // `sluice worker` starts worker processes; its subcommands, added elsewhere, show and control workers of the fleet.
   withCommon(program.command('worker'))
-    .description('a supervised worker process')
+    .description('run supervised worker processes')
     .option('--processes <n>', 'worker processes', wholeNumber, 1)
-    .option('--pools <a,b>', 'what it serves', 'default')
+    .option('--pools <a,b>', 'pools that the workers serve', 'default')
     .option('--concurrency <n>', 'tasks at once, for each pool', wholeNumber, 2)
     .option('--gate-slots <n>', 'gates at once, for each pool', wholeNumber, 1)
-    .option('--drain-seconds <n>', 'how long a stop waits for what runs', wholeNumber, 30)
+    .option('--drain-seconds <n>', 'how long a stop waits for running work', wholeNumber, 30)
     .action((options: Omit<FleetOptions, 'workers'> & { processes: number }) =>
       runWorkers(context, { ...options, workers: options.processes }),
     );
@@ -67,8 +67,8 @@ export function roleCommands(program: Command, context: CliContext): void {
 
 function withCommon(command: Command): Command {
   return command
-    .option('--config <file>', 'configuration; default sluice.config.yaml where it exists')
-    .option('--data-dir <folder>', 'where mirrors, slots and the embedded database live');
+    .option('--config <file>', 'configuration file (default: sluice.config.yaml if it exists)')
+    .option('--data-dir <folder>', 'folder of mirrors, slots and the embedded database');
 }
 
 async function up(context: CliContext, options: FleetOptions): Promise<void> {
@@ -92,22 +92,27 @@ async function up(context: CliContext, options: FleetOptions): Promise<void> {
       log,
       ready: () => {
         context.stderr.write(`Sluice is up: ${api.url} (board: ${api.url}/board)\n`);
-        context.stderr.write(`Its token stands in ${localTokenFile(settings.dataDir)}\n`);
+        context.stderr.write(`Its token is in ${localTokenFile(settings.dataDir)}\n`);
         const { kind, problem } = confinement.state;
         const words = [problem, DANGERS[kind]].filter((each) => each !== null).join('; ');
-        if (kind !== 'bubblewrap') context.stderr.write(`NOTHING IS CONFINED: ${words}\n`);
+        if (kind !== 'bubblewrap') context.stderr.write(`TOOLS AND GATES ARE NOT CONFINED: ${words}\n`);
         process.send?.({ kind: 'ready', url: api.url, databaseUrl, workers: supervisor.pids });
       },
     });
   });
 }
 
-/** Mirrors, slots and helpers of git hold what is not for other users of the machine. */
+/**
+ * Creates the data folder. Other users must not read mirrors, slots and the helpers of git, which hold private code.
+ */
 function makeDataFolder({ dataDir }: Settings): Promise<void> {
   return makePrivate(dataDir, ['mirrors', 'slots', 'git']);
 }
 
-/** The embedded database is this data folder's alone, and so is the key. */
+/**
+ * Creates a verdict key in the data folder. Safe only with the embedded database, because processes that share a
+ * database must share the key.
+ */
 async function withVerdictKey(settings: Settings): Promise<Settings> {
   return { ...settings, verdictKey: settings.verdictKey ?? (await secretFile(verdictKeyFile(settings.dataDir))) };
 }
@@ -140,7 +145,7 @@ async function runWorkers(context: CliContext, options: FleetOptions): Promise<v
   });
 }
 
-/** Runs `work` with the given database, or with the embedded server around it. */
+/** Runs `work` with the configured database, or with an embedded server that is stopped afterwards. */
 export async function withDatabase(
   settings: Settings,
   log: Log,
@@ -160,7 +165,7 @@ export function logOf(context: CliContext, { logLevel }: Settings): Log {
   return createLog({ level: logLevel, terminal: context.stderr.isTTY });
 }
 
-/** Secrets apart from the rest, which whoever may look at a process sees. */
+/** Separates secrets from the other variables, because the environment of a process is readable in /proc. */
 function apart(all: Readonly<Record<string, string | undefined>>, names: readonly string[]) {
   const secrets: Record<string, string> = {};
   const environment: Record<string, string | undefined> = {};

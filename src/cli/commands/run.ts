@@ -13,14 +13,14 @@ import { coloured, plain, table } from '../table.ts';
 import { watchRun } from '../watch-run.ts';
 
 export function runCommands(program: Command, context: CliContext): void {
-  const run = program.command('run').description('submit runs and steer them');
+  const run = program.command('run').description('submit, show and control runs');
 
   run
     .command('submit')
     .description('submit a run spec (YAML or JSON, - for standard input) and print the run id')
     .argument('<file>')
-    .option('--watch', 'show it until it has ended; exit 0 only if it is COMPLETED')
-    .option('--idempotency-key <key>', 'the same key and spec give the same run again')
+    .option('--watch', 'show the run until it has ended; exit 0 only if it is COMPLETED')
+    .option('--idempotency-key <key>', 'the same key and spec return the same run')
     .action(async (file: string, options: { watch?: boolean; idempotencyKey?: string }, command: Command) => {
       const client = clientOf(context, command);
       const spec = await readSpec(file);
@@ -31,7 +31,7 @@ export function runCommands(program: Command, context: CliContext): void {
 
   run
     .command('validate')
-    .description('check a run spec, submit nothing')
+    .description('check a run spec without submitting it')
     .argument('<file>')
     .action(async (file: string, _options: unknown, command: Command) => {
       const answer = await clientOf(context, command).runs.validate(await readSpec(file));
@@ -43,7 +43,7 @@ export function runCommands(program: Command, context: CliContext): void {
     .description('runs, newest first')
     .addOption(stateOption(RUN_STATES))
     .option('--label <key=value>')
-    .option('--limit <n>', 'how many', '20')
+    .option('--limit <n>', 'most runs to list', '20')
     .action(async (options: { state?: RunState; label?: string; limit: string }, command: Command) => {
       const page = await clientOf(context, command).runs.list({ ...options, limit: Number(options.limit) });
       print(context, command, page, () =>
@@ -82,7 +82,7 @@ export function runCommands(program: Command, context: CliContext): void {
 
   run
     .command('delete')
-    .description('delete an ended run with all that hangs on it')
+    .description('delete a run that has ended, with its tasks, patches, gates and logs')
     .argument('<run>')
     .action(async (id: string, _options: unknown, command: Command) => {
       await clientOf(context, command).runs.delete(id);

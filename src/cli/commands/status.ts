@@ -29,7 +29,9 @@ export function statusCommands(program: Command, context: CliContext): void {
       };
       const unconfined = (['none', 'user'] as const).flatMap((kind) => {
         const workers = living.filter(({ confinement }) => confinement === kind).length;
-        return workers === 0 ? [] : [`${workers} of ${living.length} workers confine nothing: ${DANGERS[kind]}`];
+        return workers === 0
+          ? []
+          : [`${workers} of ${living.length} workers do not confine their children: ${DANGERS[kind]}`];
       });
       print(context, command, data, () =>
         [

@@ -6,7 +6,7 @@ import { landingQueue } from '../landing-queue.ts';
 import { plain, table } from '../table.ts';
 
 export function targetCommands(program: Command, context: CliContext): void {
-  const target = program.command('target').description('where patches land');
+  const target = program.command('target').description('branches that patches land on');
   target.command('list').action(async (_options: unknown, command: Command) => {
     const page = await clientOf(context, command).targets.list();
     print(context, command, page, () =>
@@ -22,12 +22,12 @@ export function targetCommands(program: Command, context: CliContext): void {
   });
   target
     .command('show')
-    .description('tip, candidates, what each tests, what waits for what')
+    .description('the tip and the landing queue: what each patch is tested on or waits for')
     .argument('<target>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const client = clientOf(context, command);
       const found = await client.targets.get(id);
-      // A remote that is away must not hide the queue.
+      // Errors are ignored, because an unreachable remote must not hide the queue.
       const warnings = await client.targets.check(id).then(
         (check) => check.warnings,
         () => [],
@@ -37,13 +37,13 @@ export function targetCommands(program: Command, context: CliContext): void {
     });
   target
     .command('check')
-    .description('what the policy of a branch probably does not mean; exit 1 where there is something')
+    .description('likely mistakes in the policy of a branch; exit 1 if there are any')
     .argument('<target>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const check = await clientOf(context, command).targets.check(id);
       const words = check.warnings.map(({ where, message }) => `${plain(where)}: ${plain(message)}`);
       if (check.policy_error !== null) words.unshift(plain(check.policy_error));
-      print(context, command, check, () => words.join('\n') || 'nothing to say');
+      print(context, command, check, () => words.join('\n') || 'no warnings');
       if (words.length > 0) process.exitCode = EXIT.failed;
     });
   actionCommands(target, context, 'targets');

@@ -7,14 +7,14 @@ import { type CliContext, clientOf, print, stateOption } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
 export function taskCommands(program: Command, context: CliContext): void {
-  const task = program.command('task').description('look at tasks and what their tools printed');
+  const task = program.command('task').description('show and control tasks');
 
   task
     .command('list')
     .option('--run <run>')
     .addOption(stateOption(TASK_STATES))
     .option('--tool <tool>')
-    .option('--limit <n>', 'how many', '50')
+    .option('--limit <n>', 'most tasks to list', '50')
     .action(async (options: { run?: string; state?: TaskState; tool?: string; limit: string }, command: Command) => {
       const page = await clientOf(context, command).tasks.list({ ...options, limit: Number(options.limit) });
       print(context, command, page, () =>
@@ -42,9 +42,9 @@ export function taskCommands(program: Command, context: CliContext): void {
 
   task
     .command('logs')
-    .description('what the tool printed')
+    .description('print the output of the tool')
     .argument('<task>')
-    .option('--follow', 'until the task has ended')
+    .option('--follow', 'continue until the task has ended')
     .option('--raw', RAW)
     .action(async (id: string, options: { follow?: boolean }, command: Command) => {
       await printLogs(context, command, clientOf(context, command).tasks.logs(id, options));
@@ -53,9 +53,11 @@ export function taskCommands(program: Command, context: CliContext): void {
   actionCommands(task, context, 'tasks');
 }
 
-export const RAW = 'with the control sequences that a terminal would obey';
+export const RAW = 'keep control sequences, which a terminal would obey';
 
-/** Output goes to where the tool wrote it; as JSON one object a line. */
+/**
+ * Writes each chunk to the stream that the tool wrote it to, or with `--output json` as one line to standard output.
+ */
 export async function printLogs(context: CliContext, command: Command, logs: AsyncIterable<LogObject>): Promise<void> {
   const json = command.optsWithGlobals().output === 'json';
   for await (const chunk of logs) {
@@ -64,7 +66,7 @@ export async function printLogs(context: CliContext, command: Command, logs: Asy
   }
 }
 
-/** What others wrote, as it is where a program reads it; a terminal gets only its colours, unless `--raw` is given. */
+/** Writes text from outside. Removes control sequences other than colours on a terminal, unless `--raw` is given. */
 export function writeForeign(stream: NodeJS.WriteStream, text: string, command: Command): void {
   const raw = command.opts<{ raw?: boolean }>().raw === true || !stream.isTTY;
   stream.write(raw ? text : forTerminal(text));
