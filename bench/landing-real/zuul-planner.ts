@@ -1,6 +1,6 @@
+import { requiredProofs } from '../../src/domain/landing/candidate-status.ts';
 import type { LandingPlan, LandingStep } from '../../src/domain/landing/planner.ts';
 import type { Candidate, LandingSnapshot } from '../../src/domain/landing/snapshot.ts';
-import { requiredProofs } from '../../src/domain/landing/standing.ts';
 
 const RETRIES = 1;
 
@@ -62,6 +62,6 @@ function keepUnderTest(kept: readonly Candidate[], snapshot: LandingSnapshot): L
 }
 
 function planOf(steps: LandingStep[], missing: readonly string[] | undefined): LandingPlan {
-  const line = { kept: [], apart: [], refused: [], behind: [], missing, unseen: [], splitAfter: undefined };
+  const line = { accepted: [], suspects: [], refused: [], waiting: [], missing, unseen: [], splitAfter: undefined };
   return { missing, steps, unseen: [], redTip: null, line };
 }

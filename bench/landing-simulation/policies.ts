@@ -1,7 +1,7 @@
 import { gateSchema } from '../../src/contract/policy.ts';
-import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../src/domain/landing/history.ts';
+import { doubtOf, type EndedRun, hasRecovered, spokenAgainst } from '../../src/domain/landing/history.ts';
 import { planLanding } from '../../src/domain/landing/planner.ts';
-import type { Doubt, LandingSnapshot } from '../../src/domain/landing/snapshot.ts';
+import type { LandingSnapshot, Suspicion } from '../../src/domain/landing/snapshot.ts';
 import type { Decision, Policy, Run, View } from './world.ts';
 
 /** Reruns that an ordinary queue grants before it takes a tree for red. */
@@ -159,9 +159,9 @@ function sluice(prove: LandingSnapshot['prove']): Policy {
               .filter((green) => !green)
               .map(() => ({ gateId: 'gate', outcome: 'red', endedAtMs: view.now })),
           }),
-          doubts: (patchId) => book.doubts(patchId),
-          isPushDoubted: () => false,
-          wasCleared: (patchId) => book.wasCleared(patchId),
+          suspicions: (patchId) => book.suspicions(patchId),
+          isPushSuspect: () => false,
+          hasRecovered: (patchId) => book.hasRecovered(patchId),
           health: () => book.health(),
           isOfBranch: () => true,
           nowMs: view.now,
@@ -224,14 +224,14 @@ class Book {
     }
   }
 
-  doubts(patchId: string): Doubt[] {
+  suspicions(patchId: string): Suspicion[] {
     return spokenAgainst(patchId, this.#ended).map((run) =>
       doubtOf(patchId, run, { restTreeId: this.#view.parentOf(run.tree, patchId), amongGreen: false }),
     );
   }
 
-  wasCleared(patchId: string): boolean {
-    return wasCleared(patchId, this.#ended);
+  hasRecovered(patchId: string): boolean {
+    return hasRecovered(patchId, this.#ended);
   }
 
   overtakenBy(patchId: string): number {

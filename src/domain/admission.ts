@@ -11,7 +11,7 @@ export interface ToolLimits {
 }
 
 /** A tool's row and its work in flight, by the database's clock. Undeclared limits are null. */
-export interface ToolStanding {
+export interface ToolState {
   breaker_id: string;
   tool: string;
   state: BreakerState;
@@ -38,7 +38,7 @@ export interface ToolStanding {
   day_turns_at: string;
 }
 
-export interface RepositoryStanding {
+export interface RepositoryState {
   repository: string;
   concurrency: number;
   in_flight: number;
@@ -50,9 +50,9 @@ export type RunHold =
   | { code: 'run_key'; run_id: string; key: string; max: number; holders: string[] }
   | { code: 'run_budget'; run_id: string; budget_usd: number; cost_usd: number };
 
-export interface Standing {
-  tools: ToolStanding[];
-  repositories: RepositoryStanding[];
+export interface AdmissionState {
+  tools: ToolState[];
+  repositories: RepositoryState[];
   runs: RunHold[];
 }
 
@@ -69,7 +69,7 @@ export type ToolHold =
   | { code: 'tool_rate'; again_at: string | null }
   | { code: 'tool_concurrency'; again_at: null };
 
-export function toolHold(tool: ToolStanding): ToolHold | undefined {
+export function toolHold(tool: ToolState): ToolHold | undefined {
   if (tool.admits === 'none') {
     return { code: 'tool_breaker', again_at: tool.tripped_by === null ? tool.probe_at : null };
   }
@@ -82,19 +82,19 @@ export function toolHold(tool: ToolStanding): ToolHold | undefined {
 }
 
 /** Returns how many more tasks of the tool may be admitted now; Infinity without a limit. */
-export function toolRoom(tool: ToolStanding): number {
+export function toolRoom(tool: ToolState): number {
   if (toolHold(tool) !== undefined) return 0;
   const probe = tool.admits === 'probe' ? 1 : Number.POSITIVE_INFINITY;
   return Math.min(probe, rateRoom(tool), concurrencyRoom(tool));
 }
 
 /** Counts an unclaimed dispatch as a start of this moment, so that no window ever holds more than `max` starts. */
-function rateRoom({ rate_max, recent_starts, unclaimed }: ToolStanding): number {
+function rateRoom({ rate_max, recent_starts, unclaimed }: ToolState): number {
   return rate_max === null ? Number.POSITIVE_INFINITY : rate_max - recent_starts - unclaimed;
 }
 
 /** A probe is admitted even if earlier tasks of its tool still fill the limit. */
-function concurrencyRoom({ concurrency, in_flight, admits }: ToolStanding): number {
+function concurrencyRoom({ concurrency, in_flight, admits }: ToolState): number {
   return concurrency === null || admits === 'probe' ? Number.POSITIVE_INFINITY : concurrency - in_flight;
 }
 
@@ -103,7 +103,7 @@ export class Rooms {
   readonly #tools: Map<string, number>;
   readonly #repositories: { targetIds: readonly string[]; left: number }[];
 
-  constructor({ tools, repositories }: Pick<Standing, 'tools' | 'repositories'>) {
+  constructor({ tools, repositories }: Pick<AdmissionState, 'tools' | 'repositories'>) {
     this.#tools = new Map(tools.map((tool) => [tool.tool, toolRoom(tool)]));
     this.#repositories = repositories.map(({ target_ids, concurrency, in_flight }) => ({
       targetIds: target_ids,

@@ -1,5 +1,5 @@
 import type { RunState } from '../contract/states.ts';
-import type { RepositoryStanding, RunHold, Standing, ToolStanding } from './admission.ts';
+import type { AdmissionState, RepositoryState, RunHold, ToolState } from './admission.ts';
 import { toolHold } from './admission.ts';
 
 /** Why an object is in its state: a stable code, one sentence, the same facts as data, and when that changes. */
@@ -40,7 +40,7 @@ export interface PoolFacts {
 const NEXT_DISPATCH = 'at the next dispatch, within a second';
 
 /** Returns the first reason that holds a QUEUED task, in the order in which admission checks. */
-export function whyQueued(task: QueuedTask, standing: Standing, pool: PoolFacts): Explanation {
+export function whyQueued(task: QueuedTask, admission: AdmissionState, pool: PoolFacts): Explanation {
   if (task.run_state === 'PAUSED') {
     const facts = { run_id: task.run_id, reason: task.run_reason };
     return wait('run_paused', `its run is paused (${task.run_reason ?? 'no reason given'})`, {
@@ -48,15 +48,15 @@ export function whyQueued(task: QueuedTask, standing: Standing, pool: PoolFacts)
       when: 'when an operator resumes the run',
     });
   }
-  const runHold = standing.runs.find(({ run_id }) => run_id === task.run_id);
+  const runHold = admission.runs.find(({ run_id }) => run_id === task.run_id);
   if (runHold !== undefined) return whyRunHolds(runHold);
   if (task.budget_usd !== null && task.cost_usd >= task.budget_usd) {
     const facts = { cost_usd: task.cost_usd, budget_usd: task.budget_usd };
     const sentence = `it has reached its budget (${usd(task.cost_usd)} of ${usd(task.budget_usd)})`;
     return wait('task_budget', sentence, { facts, when: 'when an operator raises its budget' });
   }
-  const tool = standing.tools.find(({ tool: name }) => name === task.tool);
-  const repository = standing.repositories.find(({ target_ids }) => target_ids.includes(task.target_id ?? ''));
+  const tool = admission.tools.find(({ tool: name }) => name === task.tool);
+  const repository = admission.repositories.find(({ target_ids }) => target_ids.includes(task.target_id ?? ''));
   if (task.dispatched_for_seconds === null) {
     const held = tool === undefined ? undefined : whyToolHolds(tool);
     if (held !== undefined) return held;
@@ -106,7 +106,7 @@ function whyRunHolds(hold: RunHold): Explanation {
 }
 
 /** Returns why a tool takes no more tasks now; undefined if it does. */
-export function whyToolHolds(tool: ToolStanding): Explanation | undefined {
+export function whyToolHolds(tool: ToolState): Explanation | undefined {
   const hold = toolHold(tool);
   if (hold === undefined) return undefined;
   const { tool: name } = tool;
@@ -152,7 +152,7 @@ export function whyToolHolds(tool: ToolStanding): Explanation | undefined {
   }
 }
 
-function repositoryFull({ repository, concurrency, in_flight }: RepositoryStanding): Explanation {
+function repositoryFull({ repository, concurrency, in_flight }: RepositoryState): Explanation {
   const sentence = `the repository ${repository} is at its concurrency limit (${in_flight} of ${concurrency})`;
   return wait('repository_concurrency', sentence, {
     facts: { repository, concurrency, in_flight },

@@ -2,7 +2,7 @@ import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { Ticker } from '../lib/ticker.ts';
 
-/** Consumer of one queue, as `ConsumingWatch` sees it. */
+/** Consumer of one queue, as `ConsumptionMonitor` sees it. */
 export interface Intake {
   readonly queue: string;
   /** Slots that are free now. */
@@ -39,7 +39,7 @@ const TIMES: ConsumingTimes = { lookEveryMs: 1_000, reopenAfterMs: 6_000, giveUp
 const GAP_MS = 4_000;
 
 /** How long an intake has had a free slot and messages in its queue without taking any. */
-interface Hunger {
+interface Starvation {
   lastWaitingMs: number;
   sinceMs: number | undefined;
   reopened: boolean;
@@ -49,18 +49,18 @@ interface Hunger {
  * Proves by results that this worker consumes, because a dead connection may report no error. While messages wait and a
  * free slot takes none, it first replaces the connections, then ends the process.
  */
-export class ConsumingWatch implements Component {
+export class ConsumptionMonitor implements Component {
   readonly name = 'consuming';
   readonly #options: ConsumingOptions;
   readonly #times: ConsumingTimes;
   readonly #ticker: Ticker;
-  readonly #hungers: ReadonlyMap<Intake, Hunger>;
+  readonly #starvation: ReadonlyMap<Intake, Starvation>;
   #gaveUp = false;
 
   constructor(options: ConsumingOptions) {
     this.#options = options;
     this.#times = options.times ?? TIMES;
-    this.#hungers = new Map(
+    this.#starvation = new Map(
       options.intakes.map((intake) => [
         intake,
         { lastWaitingMs: Number.NEGATIVE_INFINITY, sinceMs: undefined, reopened: false },
@@ -83,37 +83,37 @@ export class ConsumingWatch implements Component {
     // A worker without a free slot is not expected to take messages.
     const waiting = intakes.some(({ free }) => free > 0) ? await this.#options.findWaiting() : [];
     const before = this.#starving;
-    for (const [intake, hunger] of this.#hungers) await this.#judge(intake, hunger, waiting);
+    for (const [intake, starvation] of this.#starvation) await this.#judge(intake, starvation, waiting);
     if (this.#starving !== before) onStarving(this.#starving);
   }
 
   get #starving(): boolean {
-    return [...this.#hungers.values()].some(({ reopened }) => reopened);
+    return [...this.#starvation.values()].some(({ reopened }) => reopened);
   }
 
-  async #judge(intake: Intake, hunger: Hunger, waiting: readonly string[]): Promise<void> {
+  async #judge(intake: Intake, starvation: Starvation, waiting: readonly string[]): Promise<void> {
     const { log } = this.#options;
     const { queue } = intake;
     const now = performance.now();
-    if (waiting.includes(queue)) hunger.lastWaitingMs = now;
-    const waits = intake.free > 0 && now - hunger.lastWaitingMs < GAP_MS;
-    if (!waits || intake.lastDeliveryMs > (hunger.sinceMs ?? now)) {
-      if (hunger.reopened) log.info({ queue }, 'worker.consuming_again');
-      hunger.sinceMs = undefined;
-      hunger.reopened = false;
+    if (waiting.includes(queue)) starvation.lastWaitingMs = now;
+    const waits = intake.free > 0 && now - starvation.lastWaitingMs < GAP_MS;
+    if (!waits || intake.lastDeliveryMs > (starvation.sinceMs ?? now)) {
+      if (starvation.reopened) log.info({ queue }, 'worker.consuming_again');
+      starvation.sinceMs = undefined;
+      starvation.reopened = false;
       return;
     }
-    hunger.sinceMs ??= now;
-    const waitedMs = Math.round(now - hunger.sinceMs);
-    if (!hunger.reopened) {
+    starvation.sinceMs ??= now;
+    const waitedMs = Math.round(now - starvation.sinceMs);
+    if (!starvation.reopened) {
       if (waitedMs < this.#times.reopenAfterMs) return;
-      hunger.reopened = true;
+      starvation.reopened = true;
       log.error({ queue, waitedMs }, 'worker.not_consuming');
       await intake.reopen();
       return;
     }
     // Only time in which the queue answers counts: after an outage a connection needs a moment to recover.
-    if (!(await this.#queueAnswers())) hunger.sinceMs = now;
+    if (!(await this.#queueAnswers())) starvation.sinceMs = now;
     else if (waitedMs >= this.#times.giveUpAfterMs) this.#giveUp(queue, waitedMs);
   }
 

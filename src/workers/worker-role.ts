@@ -23,7 +23,7 @@ import { QueueConsumer } from '../queues/consumer.ts';
 import { queueName } from '../queues/queue-names.ts';
 import { Preparation } from '../workspaces/prepare.ts';
 import { SlotRack } from '../workspaces/slots.ts';
-import { ConsumingWatch } from './consuming.ts';
+import { ConsumptionMonitor } from './consuming.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { HeldWork } from './held-work.ts';
 
@@ -91,7 +91,7 @@ export function createWorkerRole(
     { ...deps, log },
     { workerId, held, slots, mirrors, confinement, options, intake, onMachineFault: (fault) => void endIfOut(fault) },
   );
-  const consuming = new ConsumingWatch({
+  const consuming = new ConsumptionMonitor({
     intakes: consumers,
     findWaiting: async () => {
       const waiting = await deps.daos.workers.findWaitingWork(options.pools, WAITING_AFTER_MS);

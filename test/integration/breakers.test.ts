@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
 import { admitTasks, nameProbes } from '../../src/ledger/attempts/admission.ts';
-import { readStanding } from '../../src/ledger/attempts/admission-state.ts';
+import { readAdmissionState } from '../../src/ledger/attempts/admission-state.ts';
 import { declareTools, recordFact, resetBreaker, tripBreaker } from '../../src/ledger/attempts/breakers.ts';
 import { claimTasks } from '../../src/ledger/attempts/claims.ts';
 import { forgetDispatches, suspectLostDispatches } from '../../src/ledger/fleet/repair.ts';
@@ -117,7 +117,7 @@ describe('breakers', () => {
     let tripped: Promise<void> | undefined;
     await on.write(async (tx) => {
       // Admission reads the breaker, an operator trips it, and only then does admission name a probe.
-      const seen = await readStanding(tx);
+      const seen = await readAdmissionState(tx);
       expect(seen.tools[0]).toMatchObject({ admits: 'probe' });
       tripped = on.write((other) => tripBreaker(other, { tool: 'agent', actor: 'ada', reason: 'it is broken' }));
       await tripped;

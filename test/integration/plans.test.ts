@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type RawBuilder, sql, type Tx } from '../../src/database/database.ts';
 import { admitGates, admitTasks, capacity, requeueDue } from '../../src/ledger/attempts/admission.ts';
-import { readStanding } from '../../src/ledger/attempts/admission-state.ts';
+import { readAdmissionState } from '../../src/ledger/attempts/admission-state.ts';
 import { endAttempts } from '../../src/ledger/attempts/attempts.ts';
 import { claimTasks } from '../../src/ledger/attempts/claims.ts';
 import { suspectLostDispatches } from '../../src/ledger/fleet/repair.ts';
@@ -35,7 +35,7 @@ describe('statements of the hot paths on a filled ledger', () => {
     expect(await offencesOf(requeueDue)).toEqual([]);
     expect(await offencesOf(admitGates)).toEqual([]);
     expect(await offencesOf(admitTasks)).toEqual([]);
-    expect(await offencesOf(async (tx) => void (await readStanding(tx)))).toEqual([]);
+    expect(await offencesOf(async (tx) => void (await readAdmissionState(tx)))).toEqual([]);
     expect(await offencesOf((tx) => capacity(tx, 'task'))).toEqual([]);
   });
 

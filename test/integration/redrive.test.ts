@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
 import type { RunRow } from '../../src/entities/run.ts';
-import { readStanding } from '../../src/ledger/attempts/admission-state.ts';
+import { readAdmissionState } from '../../src/ledger/attempts/admission-state.ts';
 import { endAttempts } from '../../src/ledger/attempts/attempts.ts';
 import { recordPatch } from '../../src/ledger/attempts/record-patch.ts';
 import { cancelRun, pauseRun, resumeRun } from '../../src/ledger/runs/cancel.ts';
@@ -199,7 +199,7 @@ test('a retried run waits for its concurrency key behind a run that holds it by 
   const { run, first } = await failedRun({ concurrency_key: 'deploy', concurrency_max: 1 });
   const later = await on.build.run({ concurrency_key: 'deploy', concurrency_max: 1 });
   await on.write((tx) => retryTask(tx, first.task_id, ORDER));
-  const { runs } = await readStanding(on.db.database);
+  const { runs } = await readAdmissionState(on.db.database);
   expect(runs).toMatchObject([{ code: 'run_key', run_id: run.run_id, holders: [later.run_id] }]);
 });
 

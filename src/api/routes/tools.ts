@@ -1,7 +1,7 @@
 import { pageOf, toolObject } from '../../contract/answers.ts';
 import { breakerObject } from '../../contract/objects.ts';
 import { whyToolHolds } from '../../domain/wait.ts';
-import { readStanding } from '../../ledger/attempts/admission-state.ts';
+import { readAdmissionState } from '../../ledger/attempts/admission-state.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { present } from '../present.ts';
 import { idParam, PROBLEMS } from '../schemas.ts';
@@ -18,7 +18,7 @@ export function toolRoutes(api: Api, { database, daos }: ApiDeps): void {
       },
     },
     async () => {
-      const { tools } = await readStanding(database);
+      const { tools } = await readAdmissionState(database);
       const items = tools.map((state) => {
         const { breaker_id: _row, admits: _admits, tool, ...shown } = state;
         const held = whyToolHolds(state);

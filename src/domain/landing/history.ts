@@ -1,7 +1,7 @@
 import type { GateDefinition } from '../../contract/policy.ts';
 import type { GateOutcome } from '../../contract/states.ts';
-import type { Doubt } from './snapshot.ts';
-import { speaksAgainst } from './standing.ts';
+import { countsAgainst } from './candidate-status.ts';
+import type { Suspicion } from './snapshot.ts';
 
 /** An ended execution of a required (not advisory) gate. */
 export interface EndedRun {
@@ -30,9 +30,9 @@ export function spokenAgainst<Run extends EndedRun>(patchId: string, runs: reado
 }
 
 /** True when a run went bad with the patch at the end of its candidate, and green runs have held it since. */
-export function wasCleared(patchId: string, runs: readonly EndedRun[]): boolean {
+export function hasRecovered(patchId: string, runs: readonly EndedRun[]): boolean {
   const everDoubted = runs.some(
-    ({ outcome, patchIds }) => outcome !== null && speaksAgainst(outcome) && patchIds.at(-1) === patchId,
+    ({ outcome, patchIds }) => outcome !== null && countsAgainst(outcome) && patchIds.at(-1) === patchId,
   );
   return everDoubted && spokenAgainst(patchId, runs).length === 0;
 }
@@ -42,7 +42,7 @@ export function doubtOf(
   patchId: string,
   run: EndedRun,
   { restTreeId, amongGreen }: { restTreeId: string; amongGreen: boolean },
-): Doubt {
+): Suspicion {
   const { gateId, outcome, gate, digest, pinned, patchIds, startedAtMs, endedAtMs } = run;
   const last = patchIds.at(-1) === patchId;
   const about = { gateId, outcome: outcome!, gate, digest, pinned, startedAtMs, endedAtMs };

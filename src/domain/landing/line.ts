@@ -1,10 +1,10 @@
+import { type CandidateStatus, isSpoiled, isSuspect, requiredProofs, statusOf } from './candidate-status.ts';
 import type { Candidate, Composition, Conflict, LandingSnapshot, QueuedPatch } from './snapshot.ts';
-import { isDoubted, isSpoiled, requiredProofs, type Standing, standingOf } from './standing.ts';
 
 /** A prefix of the landing queue: the tip and its first patches, with the state of its gates. */
-export interface Kept {
+export interface AcceptedPrefix {
   candidate: Candidate;
-  standing: Standing;
+  status: CandidateStatus;
 }
 
 export type Refused =
@@ -14,15 +14,15 @@ export type Refused =
 
 /** The landing queue as it would land if every open gate came out green. */
 export interface Line {
-  kept: Kept[];
+  accepted: AcceptedPrefix[];
   /** Suspects, and patches that are not to land. Each is tested alone on the tip while the queue goes on without it. */
-  apart: { patchId: string; alone: Candidate; lands: boolean }[];
+  suspects: { patchId: string; onTip: Candidate; lands: boolean }[];
   refused: Refused[];
   /**
    * Patches that wait for others: they do not compose with earlier ones, follow a policy change, or were refused by the
    * remote, so that others are pushed first.
    */
-  behind: { patchId: string; behind: readonly string[]; why: 'conflict' | 'policy' | 'push' }[];
+  waiting: { patchId: string; blockedBy: readonly string[]; why: 'conflict' | 'policy' | 'push' }[];
   /** Patches that must be composed before the walk can go on. */
   missing: readonly string[] | undefined;
   /** Patches beyond the window that were not composed on this tip yet. */
@@ -34,37 +34,37 @@ export interface Line {
 /** Walks the queue once. The result depends only on the snapshot, so no state is kept between rounds. */
 export function lineOf(snapshot: LandingSnapshot): Line {
   const line: Line = {
-    kept: [],
-    apart: [],
+    accepted: [],
+    suspects: [],
     refused: [],
-    behind: [],
+    waiting: [],
     missing: undefined,
     unseen: [],
     splitAfter: undefined,
   };
   const inFlight = new Set(snapshot.liveGates.flatMap(({ patchIds }) => patchIds));
-  const returned: QueuedPatch[] = [];
+  const deferred: QueuedPatch[] = [];
   for (const patch of snapshot.queue) {
     if (line.missing !== undefined || isLongEnough(line, snapshot)) {
       lookOnly(line, snapshot, patch);
       continue;
     }
     const flies = inFlight.has(patch.patchId);
-    if (!flies) for (const earlier of returned.splice(0)) place(line, snapshot, earlier);
+    if (!flies) for (const earlier of deferred.splice(0)) place(line, snapshot, earlier);
     // A cleared suspect rejoins behind the prefixes under test; at its old position it would invalidate them.
-    if (!flies && inFlight.size > 0 && snapshot.wasCleared(patch.patchId)) returned.push(patch);
+    if (!flies && inFlight.size > 0 && snapshot.hasRecovered(patch.patchId)) deferred.push(patch);
     else place(line, snapshot, patch);
   }
-  for (const patch of returned) place(line, snapshot, patch);
+  for (const patch of deferred) place(line, snapshot, patch);
   return line;
 }
 
 /** Most patches placed in one round. More would cost more than they bring; landed patches make room. */
 const MAX_LINE = 200;
 
-function isLongEnough({ kept, splitAfter }: Line, snapshot: LandingSnapshot): boolean {
-  if (kept.length >= MAX_LINE) return true;
-  const open = kept.filter(({ standing }) => standing.kind !== 'proven').length;
+function isLongEnough({ accepted, splitAfter }: Line, snapshot: LandingSnapshot): boolean {
+  if (accepted.length >= MAX_LINE) return true;
+  const open = accepted.filter(({ status }) => status.kind !== 'proven').length;
   if (snapshot.prove === 'batch') return splitAfter !== undefined || open >= snapshot.maxBatch;
   // Candidates under test are kept even when the window has shrunk below their number.
   return open >= Math.max(snapshot.slots, snapshot.liveGates.length);
@@ -87,41 +87,41 @@ function place(line: Line, snapshot: LandingSnapshot, { patchId, lands }: Queued
   if (refuse(line, snapshot, patchId, onTip) || 'conflict' in onTip) return;
   const alone = onTip.candidate;
   const isPlaced = (treeId: string): boolean =>
-    line.kept.some(({ candidate }) => candidate.treeId === treeId) ||
-    line.apart.some((other) => other.alone.treeId === treeId);
-  if (!lands || (isDoubted(patchId, snapshot, isPlaced) && standingOf(alone, snapshot).kind !== 'proven')) {
-    line.apart.push({ patchId, alone, lands });
+    line.accepted.some(({ candidate }) => candidate.treeId === treeId) ||
+    line.suspects.some((other) => other.onTip.treeId === treeId);
+  if (!lands || (isSuspect(patchId, snapshot, isPlaced) && statusOf(alone, snapshot).kind !== 'proven')) {
+    line.suspects.push({ patchId, onTip: alone, lands });
     return;
   }
-  if (snapshot.isPushDoubted(patchId)) {
-    line.behind.push({ patchId, behind: [], why: 'push' });
+  if (snapshot.isPushSuspect(patchId)) {
+    line.waiting.push({ patchId, blockedBy: [], why: 'push' });
     return;
   }
-  const last = line.kept.at(-1)?.candidate;
+  const last = line.accepted.at(-1)?.candidate;
   const before = last?.patchIds ?? [];
   if (last?.changesPolicy) {
-    line.behind.push({ patchId, behind: before.slice(-1), why: 'policy' });
+    line.waiting.push({ patchId, blockedBy: before.slice(-1), why: 'policy' });
     return;
   }
   const composed = snapshot.compose([...before, patchId]);
   if (composed === undefined) {
     line.missing = [...before, patchId];
   } else if ('conflict' in composed || composed.candidate.treeId === composed.candidate.parentTreeId) {
-    line.behind.push({ patchId, behind: before, why: 'conflict' });
+    line.waiting.push({ patchId, blockedBy: before, why: 'conflict' });
   } else {
     keep(line, snapshot, composed.candidate);
   }
 }
 
 function keep(line: Line, snapshot: LandingSnapshot, candidate: Candidate): void {
-  const standing = standingOf(candidate, snapshot);
-  const green = line.kept.findLastIndex((prefix) => prefix.standing.kind === 'proven') + 1;
-  const mayBeAnother = line.kept.length > green;
-  if (snapshot.prove === 'batch' && standing.kind === 'open' && mayBeAnother && isSpoiled(candidate, snapshot)) {
-    line.splitAfter = line.kept.length;
+  const status = statusOf(candidate, snapshot);
+  const green = line.accepted.findLastIndex((prefix) => prefix.status.kind === 'proven') + 1;
+  const mayBeAnother = line.accepted.length > green;
+  if (snapshot.prove === 'batch' && status.kind === 'open' && mayBeAnother && isSpoiled(candidate, snapshot)) {
+    line.splitAfter = line.accepted.length;
     return;
   }
-  line.kept.push({ candidate, standing });
+  line.accepted.push({ candidate, status });
 }
 
 /** Refuses a patch that cannot land on this tip whatever its gates say; true when it did. */

@@ -1,20 +1,20 @@
 import type { Reason } from '../../contract/reasons.ts';
 import type { Proof } from '../gates-in-force.ts';
-import { type Line, lineOf, type Refused } from './line.ts';
-import type { Candidate, Doubt, LandingSnapshot } from './snapshot.ts';
 import {
   certainOf,
-  isExcusedByTip,
+  countedSuspicions,
+  countsAgainst,
   isSpoiled,
   isTipDueAgain,
   type Judgement,
   judgementOf,
   mayBeAskedAgain,
+  mayBeExcusedByTip,
   requiredProofs,
-  speaksAgainst,
-  standingDoubts,
-  standingOf,
-} from './standing.ts';
+  statusOf,
+} from './candidate-status.ts';
+import { type Line, lineOf, type Refused } from './line.ts';
+import type { Candidate, LandingSnapshot, Suspicion } from './snapshot.ts';
 
 export type LandingStep =
   | { kind: 'block'; patchId: string; reason: Reason; evidence: Readonly<Record<string, unknown>> }
@@ -52,7 +52,7 @@ export interface LandingPlan {
 const PATIENCE = 20;
 
 /** A candidate that should be under test. */
-interface Trial {
+interface TestRun {
   candidate: Candidate;
   owner: string;
   live: boolean;
@@ -70,21 +70,21 @@ export function planLanding(snapshot: LandingSnapshot): LandingPlan {
   const { missing, unseen } = line;
   if (missing !== undefined) return { missing, steps: [], unseen, redTip: null, line };
   const refused = line.refused.map(refuse);
-  const ofLine = lineTrials(line, snapshot);
-  const underTest = new Set(ofLine.slice(0, snapshot.slots).map(({ candidate }) => candidate.treeId));
-  const hearings = line.apart.map((patch) => hear(patch, { snapshot, underTest }));
-  const trials = inOrder(hearings, ofLine);
+  const ofQueue = queueTestRuns(line, snapshot);
+  const underTest = new Set(ofQueue.slice(0, snapshot.slots).map(({ candidate }) => candidate.treeId));
+  const suspectPlans = line.suspects.map((patch) => planSuspect(patch, { snapshot, underTest }));
+  const testRuns = inOrder(suspectPlans, ofQueue);
   return {
     missing,
     steps: [
       ...refused,
       ...land(line, snapshot),
-      ...hearings.flatMap(({ verdict }) => verdict),
-      ...withdrawObsolete(line, trials, snapshot),
-      ...startTrials(trials, snapshot),
+      ...suspectPlans.flatMap(({ decisions }) => decisions),
+      ...withdrawObsolete(line, testRuns, snapshot),
+      ...startTestRuns(testRuns, snapshot),
     ],
     unseen,
-    redTip: hearings.map(({ redTip }) => redTip).find((found) => found !== null) ?? null,
+    redTip: suspectPlans.map(({ redTip }) => redTip).find((found) => found !== null) ?? null,
     line,
   };
 }
@@ -107,10 +107,10 @@ function refuse(refused: Refused): LandingStep {
  * Lands the longest proven part of the queue. `every_commit`: all prefixes before the first one that is not green.
  * `batch`: the longest green prefix, even if shorter ones are not green.
  */
-function land({ kept }: Line, snapshot: LandingSnapshot): LandingStep[] {
+function land({ accepted }: Line, snapshot: LandingSnapshot): LandingStep[] {
   if (snapshot.paused) return [];
-  const short = kept.slice(0, snapshot.maxBatch);
-  const isGreen = ({ standing }: (typeof kept)[number]): boolean => standing.kind === 'proven';
+  const short = accepted.slice(0, snapshot.maxBatch);
+  const isGreen = ({ status }: (typeof accepted)[number]): boolean => status.kind === 'proven';
   const firstOpen = short.findIndex((prefix) => !isGreen(prefix));
   const each = snapshot.prove === 'every_commit';
   const last = each ? (firstOpen === -1 ? short.length : firstOpen) - 1 : short.findLastIndex(isGreen);
@@ -120,40 +120,40 @@ function land({ kept }: Line, snapshot: LandingSnapshot): LandingStep[] {
   return [{ kind: 'land', candidate, proofs: proven.flatMap((prefix) => requiredProofs(prefix.candidate)) }];
 }
 
-interface Hearing {
+interface SuspectPlan {
   /** Runs of the tip itself, while it is not known to be green. */
-  control: Trial[];
-  trials: Trial[];
+  control: TestRun[];
+  testRuns: TestRun[];
   /** True when `PATIENCE` patches have landed past it: it is tested before the queue. */
   urgent: boolean;
-  verdict: LandingStep[];
+  decisions: LandingStep[];
   redTip: RedTip | null;
 }
 
-const NOTHING = { control: [], trials: [], urgent: false, redTip: null } as const satisfies Partial<Hearing>;
+const NOTHING = { control: [], testRuns: [], urgent: false, redTip: null } as const satisfies Partial<SuspectPlan>;
 
 /** Tests a suspect alone on the tip until its runs decide, and the tip itself while that is not known to be green. */
-function hear(
-  { patchId, alone, lands }: Line['apart'][number],
+function planSuspect(
+  { patchId, onTip, lands }: Line['suspects'][number],
   { snapshot, underTest }: { snapshot: LandingSnapshot; underTest: ReadonlySet<string> },
-): Hearing {
+): SuspectPlan {
   const judgement = judgementOf(patchId, { snapshot, underTest });
   if (judgement.kind === 'bad') {
-    const { doubt, times } = judgement;
-    const evidence = { gate: doubt.gate.name, gate_id: doubt.gateId, pinned: doubt.pinned, times };
-    return { ...NOTHING, verdict: [{ kind: 'block', patchId, reason: `gate_${doubt.outcome}`, evidence }] };
+    const { suspicion, times } = judgement;
+    const evidence = { gate: suspicion.gate.name, gate_id: suspicion.gateId, pinned: suspicion.pinned, times };
+    return { ...NOTHING, decisions: [{ kind: 'block', patchId, reason: `gate_${suspicion.outcome}`, evidence }] };
   }
-  const standing = standingOf(alone, snapshot);
-  if (standing.kind === 'proven') {
-    return { ...NOTHING, verdict: lands ? [] : [{ kind: 'conclude', patchId }] };
+  const status = statusOf(onTip, snapshot);
+  if (status.kind === 'proven') {
+    return { ...NOTHING, decisions: lands ? [] : [{ kind: 'conclude', patchId }] };
   }
   const { control, redTip } = controlOf(patchId, { judgement, snapshot });
   // A suspect has one run at a time, even if that run began on an older tip.
   const elsewhere = snapshot.liveGates.some(({ patchIds }) => patchIds.length === 1 && patchIds[0] === patchId);
-  const waits = redTip !== null || judgement.kind !== 'unclear' || (elsewhere && !standing.live);
-  const start = waits ? [] : standing.start;
-  const trial = { candidate: alone, owner: patchId, live: standing.live || elsewhere, start };
-  return { control, trials: [trial], urgent: snapshot.overtakenBy(patchId) >= PATIENCE, verdict: [], redTip };
+  const waits = redTip !== null || judgement.kind !== 'unclear' || (elsewhere && !status.live);
+  const start = waits ? [] : status.start;
+  const testRun = { candidate: onTip, owner: patchId, live: status.live || elsewhere, start };
+  return { control, testRuns: [testRun], urgent: snapshot.overtakenBy(patchId) >= PATIENCE, decisions: [], redTip };
 }
 
 /**
@@ -163,60 +163,64 @@ function hear(
 function controlOf(
   owner: string,
   { judgement, snapshot }: { judgement: Judgement; snapshot: LandingSnapshot },
-): { control: Trial[]; redTip: RedTip | null } {
+): { control: TestRun[]; redTip: RedTip | null } {
   const { tipTreeId, nowMs } = snapshot;
-  const isUnknown = (one: Doubt): boolean =>
-    isExcusedByTip(one, snapshot) && one.restTreeId === tipTreeId && !snapshot.proofState(tipTreeId, one.digest).passed;
-  const doubt = judgement.kind === 'unconfirmed' ? judgement.doubt : standingDoubts(owner, snapshot).find(isUnknown);
-  if (doubt === undefined) return { control: [], redTip: null };
-  const state = snapshot.proofState(tipTreeId, doubt.digest);
-  const { greenAtMs } = snapshot.health(doubt.digest);
-  const since = state.spoiled.filter(({ outcome, endedAtMs }) => speaksAgainst(outcome) && endedAtMs > greenAtMs);
+  const isUnknown = (one: Suspicion): boolean =>
+    mayBeExcusedByTip(one, snapshot) &&
+    one.restTreeId === tipTreeId &&
+    !snapshot.proofState(tipTreeId, one.digest).passed;
+  const suspicion =
+    judgement.kind === 'unconfirmed' ? judgement.suspicion : countedSuspicions(owner, snapshot).find(isUnknown);
+  if (suspicion === undefined) return { control: [], redTip: null };
+  const state = snapshot.proofState(tipTreeId, suspicion.digest);
+  const { greenAtMs } = snapshot.health(suspicion.digest);
+  const since = state.spoiled.filter(({ outcome, endedAtMs }) => countsAgainst(outcome) && endedAtMs > greenAtMs);
   const certain = certainOf(since, snapshot.flakeRate);
   const due = certain === undefined ? mayBeAskedAgain(state, nowMs) : isTipDueAgain(since, nowMs);
-  const proof: Proof = { gate: doubt.gate, digest: doubt.digest, treeId: tipTreeId, pinned: false };
+  const proof: Proof = { gate: suspicion.gate, digest: suspicion.digest, treeId: tipTreeId, pinned: false };
   const tip = { patchIds: [], commits: [], treeId: tipTreeId, parentTreeId: tipTreeId, changesPolicy: false };
   const candidate = { ...tip, proofs: [proof] };
   return {
     control: [{ candidate, owner, live: state.live, start: state.live || !due ? [] : [proof] }],
-    redTip: certain === undefined ? null : { gate: doubt.gate.name, gateId: certain.gateId, outcome: certain.outcome },
+    redTip:
+      certain === undefined ? null : { gate: suspicion.gate.name, gateId: certain.gateId, outcome: certain.outcome },
   };
 }
 
 /** Returns the prefixes of the landing queue that should be under test. */
-function lineTrials(line: Line, snapshot: LandingSnapshot): Trial[] {
+function queueTestRuns(line: Line, snapshot: LandingSnapshot): TestRun[] {
   const wanted =
     snapshot.prove === 'every_commit'
-      ? line.kept
+      ? line.accepted
       : positionsToTest(line, snapshot)
-          .map((position) => line.kept[position - 1]!)
+          .map((position) => line.accepted[position - 1]!)
           .filter((prefix) => prefix !== undefined);
-  return wanted.flatMap(({ candidate, standing }): Trial[] => {
-    if (standing.kind === 'proven' || isMoot(candidate, line, snapshot)) return [];
-    return [{ candidate, owner: candidate.patchIds.at(-1)!, ...standing }];
+  return wanted.flatMap(({ candidate, status }): TestRun[] => {
+    if (status.kind === 'proven' || isMoot(candidate, line, snapshot)) return [];
+    return [{ candidate, owner: candidate.patchIds.at(-1)!, ...status }];
   });
 }
 
 /** True when a prefix went bad before the one ahead of it is proven: another run could not tell which patch is bad. */
-function isMoot(candidate: Candidate, { kept }: Line, snapshot: LandingSnapshot): boolean {
+function isMoot(candidate: Candidate, { accepted }: Line, snapshot: LandingSnapshot): boolean {
   if (snapshot.prove === 'batch' || !isSpoiled(candidate, snapshot)) return false;
-  const before = kept.find((prefix) => prefix.candidate.treeId === candidate.parentTreeId);
-  return before !== undefined && before.standing.kind !== 'proven';
+  const before = accepted.find((prefix) => prefix.candidate.treeId === candidate.parentTreeId);
+  return before !== undefined && before.status.kind !== 'proven';
 }
 
 /**
  * Chooses the prefixes to test with `batch`: the longest first, then repeatedly the middle of the widest gap. Once a
  * prefix went bad, it bisects between the last green prefix and the bad one to find the patch that broke it.
  */
-function positionsToTest({ kept, splitAfter }: Line, snapshot: LandingSnapshot): number[] {
-  const isOpen = (position: number): boolean => kept[position - 1]!.standing.kind === 'open';
-  const green = kept.findLastIndex(({ standing }) => standing.kind === 'proven') + 1;
-  const end = splitAfter === undefined ? kept.length : splitAfter + 1;
+function positionsToTest({ accepted, splitAfter }: Line, snapshot: LandingSnapshot): number[] {
+  const isOpen = (position: number): boolean => accepted[position - 1]!.status.kind === 'open';
+  const green = accepted.findLastIndex(({ status }) => status.kind === 'proven') + 1;
+  const end = splitAfter === undefined ? accepted.length : splitAfter + 1;
   const isLive = (position: number): boolean => {
-    const { standing } = kept[position - 1]!;
-    return standing.kind === 'open' && standing.live;
+    const { status } = accepted[position - 1]!;
+    return status.kind === 'open' && status.live;
   };
-  const between = Array.from({ length: Math.max(0, kept.length - green) }, (_, i) => green + 1 + i);
+  const between = Array.from({ length: Math.max(0, accepted.length - green) }, (_, i) => green + 1 + i);
   const chosen = between.filter(isLive);
   if (splitAfter === undefined && end > green && !chosen.includes(end) && isOpen(end)) chosen.push(end);
   while (chosen.length < snapshot.slots) {
@@ -238,21 +242,21 @@ function widestGap(positions: readonly number[]): number | undefined {
 }
 
 /** Schedules queue prefixes before isolated suspects: most are really bad, and no other patch needs their result. */
-function inOrder(hearings: readonly Hearing[], ofLine: readonly Trial[]): Trial[] {
-  const urgent = hearings.filter((hearing) => hearing.urgent);
-  const patient = hearings.filter((hearing) => !hearing.urgent);
+function inOrder(suspectPlans: readonly SuspectPlan[], ofQueue: readonly TestRun[]): TestRun[] {
+  const urgent = suspectPlans.filter((plan) => plan.urgent);
+  const patient = suspectPlans.filter((plan) => !plan.urgent);
   return [
-    ...hearings.flatMap(({ control }) => control),
-    ...urgent.flatMap(({ trials }) => trials),
-    ...ofLine,
-    ...patient.flatMap(({ trials }) => trials),
+    ...suspectPlans.flatMap(({ control }) => control),
+    ...urgent.flatMap(({ testRuns }) => testRuns),
+    ...ofQueue,
+    ...patient.flatMap(({ testRuns }) => testRuns),
   ];
 }
 
-function startTrials(trials: readonly Trial[], snapshot: LandingSnapshot): LandingStep[] {
-  let free = snapshot.slots - trials.filter(({ live }) => live).length;
+function startTestRuns(testRuns: readonly TestRun[], snapshot: LandingSnapshot): LandingStep[] {
+  let free = snapshot.slots - testRuns.filter(({ live }) => live).length;
   const asked = new Set<string>();
-  return trials.flatMap(({ candidate, owner, live, start }): LandingStep[] => {
+  return testRuns.flatMap(({ candidate, owner, live, start }): LandingStep[] => {
     const fresh = start.filter(({ treeId, digest }) => !asked.has(`${treeId} ${digest}`));
     if (fresh.length === 0 || (!live && free <= 0)) return [];
     if (!live) free -= 1;
@@ -262,10 +266,10 @@ function startTrials(trials: readonly Trial[], snapshot: LandingSnapshot): Landi
 }
 
 /** Withdraws gate runs whose result is no longer needed. Running advisory gates are left to finish. */
-function withdrawObsolete(line: Line, trials: readonly Trial[], snapshot: LandingSnapshot): LandingStep[] {
-  const apart = new Set(line.apart.map(({ patchId }) => patchId));
+function withdrawObsolete(line: Line, testRuns: readonly TestRun[], snapshot: LandingSnapshot): LandingStep[] {
+  const suspects = new Set(line.suspects.map(({ patchId }) => patchId));
   const wanted = new Set(
-    [...line.kept, ...trials]
+    [...line.accepted, ...testRuns]
       .map(({ candidate }) => candidate)
       .flatMap(({ proofs }) => proofs)
       .map(({ treeId, digest }) => `${treeId} ${digest}`),
@@ -274,7 +278,7 @@ function withdrawObsolete(line: Line, trials: readonly Trial[], snapshot: Landin
     snapshot.liveGates
       .filter(({ treeId, digest, advisory }) => !advisory && !wanted.has(`${treeId} ${digest}`))
       // Keeps a run of a suspect alone on an older tip, because its result still counts.
-      .filter(({ patchIds }) => !(patchIds.length === 1 && apart.has(patchIds[0]!)))
+      .filter(({ patchIds }) => !(patchIds.length === 1 && suspects.has(patchIds[0]!)))
       .map(({ gateId }) => ({ kind: 'withdraw', gateId }))
   );
 }

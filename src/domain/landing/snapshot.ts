@@ -42,7 +42,7 @@ export interface ProofState {
 }
 
 /** An execution that may count against a patch: its candidate held the patch, and no green one has held it since. */
-export interface Doubt extends Spoiled {
+export interface Suspicion extends Spoiled {
   gate: GateDefinition;
   digest: string;
   pinned: boolean;
@@ -90,7 +90,7 @@ export interface LandingSnapshot {
   compose: (patchIds: readonly string[]) => Composition | undefined;
   proofState: (treeId: string, digest: string) => ProofState;
   /** Returns bad runs with the patch since it was staged, on any tip, oldest first. */
-  doubts: (patchId: string) => readonly Doubt[];
+  suspicions: (patchId: string) => readonly Suspicion[];
   /** When a digest was last green on any tree, and last bad on a tip; 0 for never. */
   health: (digest: string) => { greenAtMs: number; badTipAtMs: number };
   /** False for an extra gate of a run: the tip need not pass it. */
@@ -98,11 +98,11 @@ export interface LandingSnapshot {
   /** Time of the database, on whose clock all these times are. */
   nowMs: number;
   /** True when the patch was a suspect and was then found green. */
-  wasCleared: (patchId: string) => boolean;
+  hasRecovered: (patchId: string) => boolean;
   /** Returns how many patches have landed since the patch was last doubted. */
   overtakenBy: (patchId: string) => number;
   /** True when the remote refused the patch alone; others are pushed first, to see whether it takes any push. */
-  isPushDoubted: (patchId: string) => boolean;
+  isPushSuspect: (patchId: string) => boolean;
   liveGates: readonly LiveGate[];
   /** Share of gate runs on good trees that are red, as measured on this target; 0 to 1. */
   flakeRate: number;

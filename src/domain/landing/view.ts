@@ -26,28 +26,28 @@ const PLACE_BEHIND = { conflict: 'behind', policy: 'behind_policy', push: 'push_
 
 /** Returns what the plan means for each patch of the queue, in landing order. */
 export function viewOf(plan: LandingPlan, snapshot: LandingSnapshot): LandingView {
-  const { kept, apart, behind } = plan.line;
+  const { accepted, suspects, waiting } = plan.line;
   const { redTip: red } = plan;
   const redTip = red === null ? null : { gate: red.gate, gate_id: red.gateId, outcome: red.outcome };
   const places = new Map<string, PlaceInLine>();
-  for (const { candidate, standing } of kept) {
+  for (const { candidate, status } of accepted) {
     const patchId = candidate.patchIds.at(-1)!;
     const starts = plan.steps.some((step) => step.kind === 'prove' && step.candidate.treeId === candidate.treeId);
-    const testing = standing.kind === 'open' && (standing.live || starts);
+    const testing = status.kind === 'open' && (status.live || starts);
     places.set(patchId, {
       patch_id: patchId,
-      place: standing.kind === 'proven' ? 'proven' : testing ? 'testing' : 'queued',
+      place: status.kind === 'proven' ? 'proven' : testing ? 'testing' : 'queued',
       tree_id: candidate.treeId,
       behind: candidate.patchIds.slice(0, -1),
     });
   }
-  for (const { patchId, alone, lands } of apart) {
+  for (const { patchId, onTip, lands } of suspects) {
     const place = lands ? 'doubted' : 'not_to_land';
-    places.set(patchId, { patch_id: patchId, place, tree_id: alone.treeId, behind: [] });
+    places.set(patchId, { patch_id: patchId, place, tree_id: onTip.treeId, behind: [] });
   }
-  for (const waiting of behind) {
-    const place = PLACE_BEHIND[waiting.why];
-    places.set(waiting.patchId, { patch_id: waiting.patchId, place, tree_id: null, behind: waiting.behind });
+  for (const { patchId, blockedBy, why } of waiting) {
+    const place = PLACE_BEHIND[why];
+    places.set(patchId, { patch_id: patchId, place, tree_id: null, behind: blockedBy });
   }
   const line = snapshot.queue.map(({ patchId }): PlaceInLine => {
     const place = places.get(patchId) ?? { patch_id: patchId, place: 'queued', tree_id: null, behind: [] };
@@ -57,7 +57,7 @@ export function viewOf(plan: LandingPlan, snapshot: LandingSnapshot): LandingVie
 }
 
 function lostRuns(patchId: string, snapshot: LandingSnapshot): Pick<PlaceInLine, 'lost'> {
-  const lost = snapshot.doubts(patchId).filter(({ outcome, last }) => outcome === 'lost' && last);
+  const lost = snapshot.suspicions(patchId).filter(({ outcome, last }) => outcome === 'lost' && last);
   const newest = lost.at(-1);
   return newest === undefined ? {} : { lost: { gate: newest.gate.name, gate_id: newest.gateId, times: lost.length } };
 }

@@ -1,10 +1,10 @@
 import type { ExplanationObject } from '../../contract/answers.ts';
 import type { Daos } from '../../dao/all.ts';
 import type { Database } from '../../database/database.ts';
-import type { Standing } from '../../domain/admission.ts';
+import type { AdmissionState } from '../../domain/admission.ts';
 import type { Explanation } from '../../domain/wait.ts';
 import { capacity, type PoolCapacity } from '../../ledger/attempts/admission.ts';
-import { readStanding } from '../../ledger/attempts/admission-state.ts';
+import { readAdmissionState } from '../../ledger/attempts/admission-state.ts';
 
 export interface ExplainDeps {
   database: Database;
@@ -13,7 +13,7 @@ export interface ExplainDeps {
 
 /** Facts that many explanations share; each is read once for all of them. */
 export interface ExplainScene extends ExplainDeps {
-  standing: () => Promise<Standing>;
+  admission: () => Promise<AdmissionState>;
   capacity: (kind: 'task' | 'gate') => Promise<PoolCapacity[]>;
 }
 
@@ -25,10 +25,11 @@ export interface Explained extends Explanation {
 
 export function sceneOf(deps: ExplainDeps): ExplainScene {
   const { database } = deps;
-  const read: { standing?: Promise<Standing>; task?: Promise<PoolCapacity[]>; gate?: Promise<PoolCapacity[]> } = {};
+  const read: { admission?: Promise<AdmissionState>; task?: Promise<PoolCapacity[]>; gate?: Promise<PoolCapacity[]> } =
+    {};
   return {
     ...deps,
-    standing: () => (read.standing ??= readStanding(database)),
+    admission: () => (read.admission ??= readAdmissionState(database)),
     capacity: (kind) => (read[kind] ??= capacity(database, kind)),
   };
 }

@@ -58,8 +58,8 @@ export function silentWorker(worker: WorkerRow | undefined, leaseExpiresAt: Date
   });
 }
 
-export async function explainTool({ standing, daos }: ExplainScene, name: string): Promise<Explained> {
-  const tool = (await standing()).tools.find(({ tool }) => tool === name)!;
+export async function explainTool({ admission, daos }: ExplainScene, name: string): Promise<Explained> {
+  const tool = (await admission()).tools.find(({ tool }) => tool === name)!;
   const waiting = await daos.tasks.count({ tool: name, state: 'QUEUED', dispatched_at: null });
   const { in_flight, concurrency, rate_max, rate_per_seconds, usd_per_day, usd_today } = tool;
   const use = { in_flight, waiting, concurrency, rate_max, rate_per_seconds, usd_per_day, usd_today };

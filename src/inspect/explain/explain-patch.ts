@@ -1,5 +1,5 @@
 import { explained } from '../../contract/reasons.ts';
-import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
+import { LOST_FOR_CERTAINTY } from '../../domain/landing/candidate-status.ts';
 import type { PlaceInLine } from '../../domain/landing/view.ts';
 import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';

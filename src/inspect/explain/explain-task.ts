@@ -86,7 +86,7 @@ async function whyBlocked({ daos }: ExplainScene, task: TaskRow): Promise<Explan
   return wait('dependency', `it depends on ${words}`, { facts, when: 'when all of them are COMPLETED' });
 }
 
-async function whyTaskIsQueued({ standing, capacity, daos }: ExplainScene, task: TaskRow): Promise<Explanation> {
+async function whyTaskIsQueued({ admission, capacity, daos }: ExplainScene, task: TaskRow): Promise<Explanation> {
   const run = await daos.runs.get(task.run_id!);
   const pools = await capacity('task');
   const pool = pools.find((offered) => offered.pool === task.pool);
@@ -108,7 +108,7 @@ async function whyTaskIsQueued({ standing, capacity, daos }: ExplainScene, task:
     run_state: run.state,
     run_reason: run.reason ?? null,
   };
-  const explanation = whyQueued(queued, await standing(), facts);
+  const explanation = whyQueued(queued, await admission(), facts);
   if (!task.queue_expires_at || run.state === 'PAUSED') return explanation;
   return { ...explanation, facts: { ...explanation.facts, queue_expires_at: task.queue_expires_at.toISOString() } };
 }

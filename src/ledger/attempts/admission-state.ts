@@ -1,5 +1,5 @@
 import { type Reader, sql } from '../../database/database.ts';
-import type { RepositoryStanding, RunHold, Standing, ToolStanding } from '../../domain/admission.ts';
+import type { AdmissionState, RepositoryState, RunHold, ToolState } from '../../domain/admission.ts';
 import { liveStates } from '../../domain/lifecycle.ts';
 
 const IN_FLIGHT = sql`state = 'RUNNING' or (state = 'QUEUED' and dispatched_at is not null)`;
@@ -7,7 +7,7 @@ const IN_FLIGHT = sql`state = 'RUNNING' or (state = 'QUEUED' and dispatched_at i
 /**
  * What admission decides by. Nothing is locked: a breaker that opens meanwhile hands back at the claim what was admitted.
  */
-export async function readStanding(tx: Reader): Promise<Standing> {
+export async function readAdmissionState(tx: Reader): Promise<AdmissionState> {
   return {
     tools: await readTools(tx),
     repositories: await readRepositories(tx),
@@ -19,8 +19,8 @@ export async function readStanding(tx: Reader): Promise<Standing> {
  * `probe`: the cooldown is over, or HALF_OPEN has no probe any more. The named one counts only while it runs or its
  * message is on its way, so a lost message, a refused claim or a cancel frees the name by itself.
  */
-function readTools(tx: Reader): Promise<ToolStanding[]> {
-  return tx.query<ToolStanding>(sql`
+function readTools(tx: Reader): Promise<ToolState[]> {
+  return tx.query<ToolState>(sql`
     with flight as (
       select tool, count(*)::int as in_flight, count(*) filter (where state = 'QUEUED')::int as unclaimed
       from tasks where ${IN_FLIGHT} group by tool
@@ -52,8 +52,8 @@ function readTools(tx: Reader): Promise<ToolStanding[]> {
     order by b.breaker_id`);
 }
 
-function readRepositories(tx: Reader): Promise<RepositoryStanding[]> {
-  return tx.query<RepositoryStanding>(sql`
+function readRepositories(tx: Reader): Promise<RepositoryState[]> {
+  return tx.query<RepositoryState>(sql`
     with flight as (
       select target_id, count(*)::int as n from tasks where ${IN_FLIGHT} group by target_id
     )

@@ -1,7 +1,7 @@
 import { type Reader, sql, type Tx } from '../../database/database.ts';
-import { type Candidate, Rooms, type ToolStanding } from '../../domain/admission.ts';
+import { type Candidate, Rooms, type ToolState } from '../../domain/admission.ts';
 import { transition } from '../transition.ts';
-import { readStanding } from './admission-state.ts';
+import { readAdmissionState } from './admission-state.ts';
 
 /** A queue message in the making: ids and the queue, nothing else. */
 export interface Dispatched {
@@ -54,15 +54,15 @@ export async function admitTasks(tx: Tx): Promise<Dispatched[]> {
   await lockAdmission(tx);
   const pools = await roomByPool(tx, 'task');
   if (pools.length === 0) return [];
-  const standing = await readStanding(tx);
-  const rooms = new Rooms(standing);
-  const heldRuns = standing.runs.map(({ run_id }) => run_id);
+  const admission = await readAdmissionState(tx);
+  const rooms = new Rooms(admission);
+  const heldRuns = admission.runs.map(({ run_id }) => run_id);
   const admitted: Dispatched[] = [];
   for (const { pool, room } of pools) {
     const chosen = await chooseFromPool(tx, { pool, room, rooms, heldRuns });
     admitted.push(...(await markDispatched(tx, chosen)));
   }
-  await nameProbes(tx, standing.tools, admitted);
+  await nameProbes(tx, admission.tools, admitted);
   return admitted;
 }
 
@@ -197,11 +197,7 @@ async function roomByPool(tx: Tx, kind: DispatchedKind): Promise<PoolRoom[]> {
  * OPEN→HALF_OPEN with the admitted task as the one whose next attempt decides. Not where somebody has stopped the tool since it
  * was looked at: then the claim refuses what was admitted.
  */
-export async function nameProbes(
-  tx: Tx,
-  tools: readonly ToolStanding[],
-  admitted: readonly Dispatched[],
-): Promise<void> {
+export async function nameProbes(tx: Tx, tools: readonly ToolState[], admitted: readonly Dispatched[]): Promise<void> {
   for (const { breaker_id, tool, state } of tools.filter(({ admits }) => admits === 'probe')) {
     const probe = admitted.find(({ name }) => name === tool);
     if (probe === undefined) continue;

@@ -45,7 +45,7 @@ export interface Heartbeat {
 }
 
 /** What the worker still holds; undefined when the ledger has given it up and it must stop everything. */
-export interface HeldWork {
+export interface RenewedLeases {
   draining: boolean;
   /** `task_…` and `gate_…` ids with the attempt that holds them. */
   held: { id: string; attempt: number }[];
@@ -55,7 +55,7 @@ export interface HeldWork {
 export async function heartbeat(
   tx: Tx,
   { workerId, heldIds, leaseMs, starving }: Heartbeat,
-): Promise<HeldWork | undefined> {
+): Promise<RenewedLeases | undefined> {
   const [worker] = await tx.query<{ state: WorkerState; draining: boolean }>(sql`
     update workers set last_heartbeat = now(), updated_at = now(),
            stalled_since = null,

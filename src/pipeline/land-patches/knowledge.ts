@@ -4,6 +4,7 @@ import type { Daos } from '../../dao/all.ts';
 import { sealedPart } from '../../dao/gate-verdict-dao.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import type { GateExecution } from '../../dao/test-gate-dao.ts';
+import { LOST_FOR_CERTAINTY } from '../../domain/landing/candidate-status.ts';
 import {
   badTime,
   type FlakeHistory,
@@ -14,9 +15,8 @@ import {
   NO_TOLERANCE,
   redsLaidToFlakes,
 } from '../../domain/landing/flake-tolerance.ts';
-import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../domain/landing/history.ts';
-import type { Doubt, ProofState, Spoiled } from '../../domain/landing/snapshot.ts';
-import { LOST_FOR_CERTAINTY } from '../../domain/landing/standing.ts';
+import { doubtOf, type EndedRun, hasRecovered, spokenAgainst } from '../../domain/landing/history.ts';
+import type { ProofState, Spoiled, Suspicion } from '../../domain/landing/snapshot.ts';
 import type { VerdictSeal } from '../../domain/verdict-seal.ts';
 import type { TargetRow } from '../../entities/target.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
@@ -60,7 +60,7 @@ export class Knowledge {
   readonly #flakesAllowed: boolean;
   readonly #proofs = new Map<string, KnownProof>();
   readonly #loaded = new Set<string>();
-  readonly #doubts = new Map<string, Doubt[]>();
+  readonly #suspicions = new Map<string, Suspicion[]>();
   readonly #lastDoubt = new Map<string, Date>();
   #applied: readonly Date[] = [];
   readonly #health = new Map<string, GateHealth>();
@@ -169,12 +169,12 @@ export class Knowledge {
     return { passed, undecided: green && !passed, live, spoiled };
   }
 
-  doubts(patchId: string): readonly Doubt[] {
-    return this.#doubts.get(patchId) ?? [];
+  suspicions(patchId: string): readonly Suspicion[] {
+    return this.#suspicions.get(patchId) ?? [];
   }
 
-  wasCleared(patchId: string): boolean {
-    return wasCleared(patchId, this.#runsAbout(patchId));
+  hasRecovered(patchId: string): boolean {
+    return hasRecovered(patchId, this.#runsAbout(patchId));
   }
 
   health(digest: string): GateHealth {
@@ -187,7 +187,7 @@ export class Knowledge {
   }
 
   get anyDoubts(): boolean {
-    return this.#doubts.size > 0;
+    return this.#suspicions.size > 0;
   }
 
   /**
@@ -199,18 +199,18 @@ export class Knowledge {
       const spoken = spokenAgainst(patchId, this.#runsAbout(patchId));
       if (!spoken.some(({ patchIds }) => patchIds.at(-1) === patchId)) continue;
       const amongGreen = await this.#lostAmongGreen(patchId, spoken);
-      const doubts = await Promise.all(
+      const suspicions = await Promise.all(
         spoken.map((run) => this.#weigh(run, { patchId, compositions, composer, amongGreen })),
       );
-      this.#doubts.set(
+      this.#suspicions.set(
         patchId,
-        doubts.filter((doubt) => doubt !== undefined),
+        suspicions.filter((suspicion) => suspicion !== undefined),
       );
       this.#lastDoubt.set(patchId, new Date(spoken.at(-1)!.endedAtMs));
     }
     if (this.#lastDoubt.size === 0) return;
-    await this.learn([...this.#doubts.values()].flat().map(({ restTreeId }) => restTreeId));
-    await this.#learnHealth([...this.#doubts.values()].flat().map(({ digest }) => digest));
+    await this.learn([...this.#suspicions.values()].flat().map(({ restTreeId }) => restTreeId));
+    await this.#learnHealth([...this.#suspicions.values()].flat().map(({ digest }) => digest));
     const earliest = new Date(Math.min(...[...this.#lastDoubt.values()].map((at) => at.getTime())));
     this.#applied = await this.#daos.patches.findAppliedSince(this.target.target_id, earliest);
   }
@@ -218,7 +218,7 @@ export class Knowledge {
   async #weigh(
     run: RunOnTip,
     call: { patchId: string; compositions: Compositions; composer: Composer; amongGreen: ReadonlySet<string> },
-  ): Promise<Doubt | undefined> {
+  ): Promise<Suspicion | undefined> {
     const { patchId, compositions, composer } = call;
     const others = run.patchIds.filter((id) => id !== patchId);
     const unknown = others.filter((id) => !this.patches.has(id));

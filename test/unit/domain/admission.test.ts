@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { Rooms, type ToolStanding, toolHold, toolRoom } from '../../../src/domain/admission.ts';
+import { Rooms, type ToolState, toolHold, toolRoom } from '../../../src/domain/admission.ts';
 
-const tool = (given: Partial<ToolStanding> = {}): ToolStanding => ({
+const tool = (given: Partial<ToolState> = {}): ToolState => ({
   breaker_id: 'brk_1',
   tool: 'agent',
   state: 'CLOSED',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { silentLog } from '../../../src/lib/log.ts';
-import { ConsumingWatch, type Intake } from '../../../src/workers/consuming.ts';
+import { ConsumptionMonitor, type Intake } from '../../../src/workers/consuming.ts';
 
 const TIMES = { lookEveryMs: 1_000_000, reopenAfterMs: 20, giveUpAfterMs: 60 };
 
@@ -25,7 +25,7 @@ function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: num
     reopen: async () => void did.push('reopen'),
   };
   const full: Intake = { queue: 'gates.default', free: 0, lastDeliveryMs: 0, reopen: async () => void did.push('no') };
-  const watch = new ConsumingWatch({
+  const watch = new ConsumptionMonitor({
     intakes: [intake, full],
     findWaiting: async () => world.waiting,
     pingQueue: async () => {

@@ -1,6 +1,6 @@
 import { gateSchema } from '../../../../src/contract/policy.ts';
 import type { GateOutcome } from '../../../../src/contract/states.ts';
-import { doubtOf, type EndedRun, spokenAgainst, wasCleared } from '../../../../src/domain/landing/history.ts';
+import { doubtOf, type EndedRun, hasRecovered, spokenAgainst } from '../../../../src/domain/landing/history.ts';
 import { type LandingPlan, planLanding } from '../../../../src/domain/landing/planner.ts';
 import type { Candidate, LandingSnapshot, LiveGate } from '../../../../src/domain/landing/snapshot.ts';
 
@@ -123,9 +123,9 @@ export function runWorld(rules: WorldRules): Ended {
             : [],
         ),
       }),
-      doubts: doubtsOf,
-      isPushDoubted: () => false,
-      wasCleared: (patchId) => wasCleared(patchId, ended),
+      suspicions: doubtsOf,
+      isPushSuspect: () => false,
+      hasRecovered: (patchId) => hasRecovered(patchId, ended),
       health: () => ({
         greenAtMs: lastEnd((run) => run.outcome === null),
         badTipAtMs: lastEnd(

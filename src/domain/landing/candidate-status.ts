@@ -1,9 +1,9 @@
 import type { GateOutcome } from '../../contract/states.ts';
 import { backoffMs } from '../../lib/backoff.ts';
 import type { Proof } from '../gates-in-force.ts';
-import type { Candidate, Doubt, LandingSnapshot, ProofState, Spoiled } from './snapshot.ts';
+import type { Candidate, LandingSnapshot, ProofState, Spoiled, Suspicion } from './snapshot.ts';
 
-export type Standing =
+export type CandidateStatus =
   /** Every required gate is green. */
   | { kind: 'proven' }
   /** `start`: the gates that may start now. */
@@ -18,7 +18,7 @@ export function requiredProofs(candidate: Candidate): Proof[] {
   return candidate.proofs.filter(({ gate }) => !gate.advisory);
 }
 
-export function standingOf(candidate: Candidate, snapshot: LandingSnapshot): Standing {
+export function statusOf(candidate: Candidate, snapshot: LandingSnapshot): CandidateStatus {
   const states = requiredProofs(candidate).map((proof) => snapshot.proofState(proof.treeId, proof.digest));
   if (states.every(({ passed }) => passed)) return { kind: 'proven' };
   const live = states.some((state) => state.live);
@@ -29,7 +29,7 @@ export function standingOf(candidate: Candidate, snapshot: LandingSnapshot): Sta
 export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): boolean {
   return requiredProofs(candidate).some(({ treeId, digest }) => {
     const { passed, undecided = false, live, spoiled } = snapshot.proofState(treeId, digest);
-    return !passed && !undecided && !live && spoiled.some(({ outcome }) => speaksAgainst(outcome));
+    return !passed && !undecided && !live && spoiled.some(({ outcome }) => countsAgainst(outcome));
   });
 }
 
@@ -38,19 +38,19 @@ export function isSpoiled(candidate: Candidate, snapshot: LandingSnapshot): bool
  * under test counts only if it is placed before the patch. Otherwise two patches that went bad behind each other would
  * be set apart in turn, each because the other is tested, and neither would be tested to its end.
  */
-export function isDoubted(patchId: string, snapshot: LandingSnapshot, isPlaced: (treeId: string) => boolean): boolean {
+export function isSuspect(patchId: string, snapshot: LandingSnapshot, isPlaced: (treeId: string) => boolean): boolean {
   const lost = lostWithIt(patchId, snapshot);
-  const doubts = [...standingDoubts(patchId, snapshot), ...(lost.length >= LOST_BEFORE_APART ? lost : [])];
-  return doubts.some(({ last, restTreeId, digest }) => {
+  const suspicions = [...countedSuspicions(patchId, snapshot), ...(lost.length >= LOST_BEFORE_APART ? lost : [])];
+  return suspicions.some(({ last, restTreeId, digest }) => {
     const { passed, live } = snapshot.proofState(restTreeId, digest);
     return last && (passed || (live && isPlaced(restTreeId)) || restTreeId === snapshot.tipTreeId);
   });
 }
 
 /** Returns the doubts that still count, without those of a time in which the tip itself was bad, once that is over. */
-export function standingDoubts(patchId: string, snapshot: LandingSnapshot): Doubt[] {
-  return snapshot.doubts(patchId).filter(({ outcome, digest, startedAtMs }) => {
-    return speaksAgainst(outcome) && startedAtMs >= badTimeUntilMs(snapshot.health(digest));
+export function countedSuspicions(patchId: string, snapshot: LandingSnapshot): Suspicion[] {
+  return snapshot.suspicions(patchId).filter(({ outcome, digest, startedAtMs }) => {
+    return countsAgainst(outcome) && startedAtMs >= badTimeUntilMs(snapshot.health(digest));
   });
 }
 
@@ -64,15 +64,15 @@ const LOST_BEFORE_APART = 2;
 /** This many lost runs, with green runs of other candidates between them, are caused by what the patch contains. */
 export const LOST_FOR_CERTAINTY = 8;
 
-function lostWithIt(patchId: string, snapshot: LandingSnapshot): Doubt[] {
-  return snapshot.doubts(patchId).filter(({ outcome, last }) => outcome === 'lost' && last);
+function lostWithIt(patchId: string, snapshot: LandingSnapshot): Suspicion[] {
+  return snapshot.suspicions(patchId).filter(({ outcome, last }) => outcome === 'lost' && last);
 }
 
 export type Judgement =
   /** Bad too often for flakes, each time with a green rest, while other candidates were green. */
-  | { kind: 'bad'; doubt: Doubt; times: number }
+  | { kind: 'bad'; suspicion: Suspicion; times: number }
   /** Bad often enough, but nothing was green since: the machines may be the cause. */
-  | { kind: 'unconfirmed'; doubt: Doubt }
+  | { kind: 'unconfirmed'; suspicion: Suspicion }
   /** Bad often enough once the rests that the queue tests anyway come out green. */
   | { kind: 'pending' }
   | { kind: 'unclear' };
@@ -82,22 +82,24 @@ export function judgementOf(
   { snapshot, underTest }: { snapshot: LandingSnapshot; underTest: ReadonlySet<string> },
 ): Judgement {
   const lost = lostWithIt(patchId, snapshot).filter(({ amongGreen }) => amongGreen);
-  if (lost.length >= LOST_FOR_CERTAINTY) return { kind: 'bad', doubt: lost.at(-1)!, times: lost.length };
-  const doubts = standingDoubts(patchId, snapshot);
-  const rest = ({ restTreeId, digest }: Doubt) => snapshot.proofState(restTreeId, digest);
-  const solid = doubts.filter((doubt) => rest(doubt).passed || (doubt.alone && !isExcusedByTip(doubt, snapshot)));
+  if (lost.length >= LOST_FOR_CERTAINTY) return { kind: 'bad', suspicion: lost.at(-1)!, times: lost.length };
+  const suspicions = countedSuspicions(patchId, snapshot);
+  const rest = ({ restTreeId, digest }: Suspicion) => snapshot.proofState(restTreeId, digest);
+  const solid = suspicions.filter(
+    (suspicion) => rest(suspicion).passed || (suspicion.alone && !mayBeExcusedByTip(suspicion, snapshot)),
+  );
   const found = enoughOf(solid, snapshot.flakeRate);
   if (found !== undefined) {
-    const excused = isExcusedByTip(found.doubt, snapshot);
-    const greenSince = snapshot.health(found.doubt.digest).greenAtMs > found.doubt.startedAtMs;
-    return excused && !greenSince ? { kind: 'unconfirmed', doubt: found.doubt } : { kind: 'bad', ...found };
+    const excused = mayBeExcusedByTip(found.suspicion, snapshot);
+    const greenSince = snapshot.health(found.suspicion.digest).greenAtMs > found.suspicion.startedAtMs;
+    return excused && !greenSince ? { kind: 'unconfirmed', suspicion: found.suspicion } : { kind: 'bad', ...found };
   }
-  const likely = doubts.filter((doubt) => solid.includes(doubt) || underTest.has(doubt.restTreeId));
+  const likely = suspicions.filter((suspicion) => solid.includes(suspicion) || underTest.has(suspicion.restTreeId));
   return { kind: enoughOf(likely, snapshot.flakeRate) === undefined ? 'unclear' : 'pending' };
 }
 
 /** True when a bad tip excuses a patch: not if the gate failed to judge, nor for an extra gate of a run. */
-export function isExcusedByTip({ outcome, digest }: Doubt, snapshot: LandingSnapshot): boolean {
+export function mayBeExcusedByTip({ outcome, digest }: Suspicion, snapshot: LandingSnapshot): boolean {
   return !PROVES_NOTHING.includes(outcome) && snapshot.isOfBranch(digest);
 }
 
@@ -105,19 +107,22 @@ export function isExcusedByTip({ outcome, digest }: Doubt, snapshot: LandingSnap
  * Finds a gate and outcome that occurred often enough, and on two occasions unless one run is enough. Runs that overlap
  * in time are one occasion, because side by side they meet the same trouble.
  */
-function enoughOf(doubts: readonly Doubt[], flakeRate: number): { doubt: Doubt; times: number } | undefined {
-  for (const doubt of doubts.toReversed()) {
-    const { digest, outcome } = doubt;
-    const alike = doubts.filter((other) => other.digest === digest && other.outcome === outcome);
+function enoughOf(
+  suspicions: readonly Suspicion[],
+  flakeRate: number,
+): { suspicion: Suspicion; times: number } | undefined {
+  for (const suspicion of suspicions.toReversed()) {
+    const { digest, outcome } = suspicion;
+    const alike = suspicions.filter((other) => other.digest === digest && other.outcome === outcome);
     const needed = timesForCertainty(outcome, flakeRate);
-    if (alike.length >= needed && occasionsOf(alike) >= Math.min(2, needed)) return { doubt, times: alike.length };
+    if (alike.length >= needed && occasionsOf(alike) >= Math.min(2, needed)) return { suspicion, times: alike.length };
   }
   return undefined;
 }
 
-function occasionsOf(doubts: readonly Doubt[]): number {
+function occasionsOf(suspicions: readonly Suspicion[]): number {
   let [occasions, until] = [0, Number.NEGATIVE_INFINITY];
-  for (const { startedAtMs, endedAtMs } of doubts.toSorted((a, b) => a.endedAtMs - b.endedAtMs)) {
+  for (const { startedAtMs, endedAtMs } of suspicions.toSorted((a, b) => a.endedAtMs - b.endedAtMs)) {
     if (startedAtMs < until) continue;
     occasions += 1;
     until = endedAtMs;
@@ -151,7 +156,7 @@ export function isTipDueAgain(spoiled: readonly Spoiled[], nowMs: number): boole
 }
 
 /** False for `lost` and `withdrawn`: a lost worker or a withdrawn run says nothing about the tree. */
-export function speaksAgainst(outcome: GateOutcome): boolean {
+export function countsAgainst(outcome: GateOutcome): boolean {
   return outcome !== 'lost' && outcome !== 'withdrawn';
 }
 
@@ -186,11 +191,11 @@ function mayStart(proof: Proof, candidate: Candidate, snapshot: LandingSnapshot)
   const state = snapshot.proofState(proof.treeId, proof.digest);
   const { passed, live, spoiled } = state;
   if (passed || live || !mayBeAskedAgain(state, snapshot.nowMs)) return false;
-  if (proof.gate.advisory && spoiled.some(({ outcome }) => speaksAgainst(outcome))) return false;
+  if (proof.gate.advisory && spoiled.some(({ outcome }) => countsAgainst(outcome))) return false;
   return candidate.proofs
     .filter((other) => other.treeId === proof.treeId && proof.gate.depends_on.includes(other.gate.name))
     .every((other) => {
       const known = snapshot.proofState(other.treeId, other.digest);
-      return known.passed || (other.gate.advisory && known.spoiled.some(({ outcome }) => speaksAgainst(outcome)));
+      return known.passed || (other.gate.advisory && known.spoiled.some(({ outcome }) => countsAgainst(outcome)));
     });
 }
