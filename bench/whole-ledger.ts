@@ -15,7 +15,7 @@ export async function measureLedger(
   const seen = new ExactlyOnce(tasks);
   const execute: ExecuteAttempt = async (_deps, task) => {
     seen.saw(task.task_id);
-    return { exitCode: 0, baseCommit: null, fact: null, ending: { kind: 'unchanged' } };
+    return { exitCode: 0, baseCommit: null, fact: null, costUsd: null, ending: { kind: 'unchanged' } };
   };
   const sluice = await startBenchSluice({ ...place, taskSlots: SLOTS, gateSlots: 1, execute });
   const argv = ['true'];

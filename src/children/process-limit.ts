@@ -1,7 +1,7 @@
 import { sleep } from '../lib/clock.ts';
 import { processesWithVariable, processesWorkingIn } from '../lib/process-identity.ts';
-import type { StopCause } from '../tools/classify-ending.ts';
 import type { Slot } from '../workspaces/slot.ts';
+import type { StopCause } from './child-outcome.ts';
 
 export interface CrowdWatch {
   /** Aborts when the child has more processes than allowed. */

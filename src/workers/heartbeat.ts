@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { HeldWork as LedgerHeldWork } from '../ledger/fleet/workers.ts';
+import type { RenewedLeases } from '../ledger/fleet/workers.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import type { HeldAttempt, HeldWork } from './held-work.ts';
@@ -19,7 +19,7 @@ export type ToHeartbeat =
   | { kind: 'starving'; starving: boolean }
   | { kind: 'stop' };
 export type FromHeartbeat =
-  | ({ kind: 'beat'; asked: HeldAttempt[] } & LedgerHeldWork)
+  | ({ kind: 'beat'; asked: HeldAttempt[] } & RenewedLeases)
   | { kind: 'refused' }
   | { kind: 'stalled' }
   | { kind: 'unreachable'; message: string };

@@ -1,4 +1,4 @@
-import type { StopCause } from '../tools/classify-ending.ts';
+import type { StopCause } from '../children/child-outcome.ts';
 
 /** A task or gate, and the attempt at it. */
 export interface HeldAttempt {

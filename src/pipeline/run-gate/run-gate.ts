@@ -1,3 +1,4 @@
+import { assertBegan, assertRoom, outputTail, type StopCause } from '../../children/child-outcome.ts';
 import type { Confinement } from '../../children/confinement.ts';
 import { childEnvironment } from '../../children/environment.ts';
 import { programVersions } from '../../children/program-versions.ts';
@@ -14,7 +15,6 @@ import type { Log } from '../../lib/log.ts';
 import { machineFault } from '../../lib/machine-fault.ts';
 import type { ChildResult } from '../../lib/process.ts';
 import { redactDeep, redactor } from '../../lib/redact.ts';
-import { assertBegan, assertRoom, outputTail, type StopCause } from '../../tools/classify-ending.ts';
 import { rereadTree } from '../../workspaces/capture.ts';
 import { checkOut, takeBack } from '../../workspaces/checkout.ts';
 import type { Preparation } from '../../workspaces/prepare.ts';

@@ -1,12 +1,14 @@
+import { assertBegan, assertRoom, outputTail } from '../../children/child-outcome.ts';
 import type { ChildSurroundings, Confinement } from '../../children/confinement.ts';
 import { childEnvironment, costFile, messageFile, namedVariables } from '../../children/environment.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { landedObjects } from '../../git/mirror-folder.ts';
 import type { AttemptEnding } from '../../ledger/attempts/attempts.ts';
 import type { ClaimedTask } from '../../ledger/attempts/claims.ts';
+import type { Log } from '../../lib/log.ts';
 import type { ChildResult } from '../../lib/process.ts';
 import { readHead } from '../../lib/read-head.ts';
-import { assertBegan, assertRoom, classifyEnding, outputTail } from '../../tools/classify-ending.ts';
+import { classifyEnding } from '../../tools/classify-ending.ts';
 import { CostLines, readReport } from '../../tools/cost.ts';
 import type { CommandTool, ToolFact } from '../../tools/tool.ts';
 import { folderActivity } from '../../workspaces/activity.ts';
@@ -17,6 +19,7 @@ import { renewChild, type Slot } from '../../workspaces/slot.ts';
 import type { SlotRack } from '../../workspaces/slots.ts';
 import type { OutputLog } from '../support/output-log.ts';
 import type { GateVariables, OnMachineFault } from '../support/ports.ts';
+import { type AttemptResult, failed, NO_FACTS, resultOfError } from './attempt-result.ts';
 import { buildPatch, type PatchOrigin, refusedPatch } from './build-patch.ts';
 import { type GivenMessage, toolMessage } from './commit-message.ts';
 import type { TaskBase } from './resolve-base.ts';
@@ -29,90 +32,80 @@ export interface ToolAttemptDeps {
   /** The daemon's own environment. Children get only the variables that are named. */
   environment: Readonly<Record<string, string | undefined>>;
   gateVariables: GateVariables;
+  log: Log;
 }
 
+/** All that one attempt with a tool works on. */
 export interface ToolAttempt {
-  ending: AttemptEnding;
-  exitCode: number | null;
-  fact: ToolFact;
+  task: ClaimedTask;
+  tool: CommandTool;
+  mirror: Mirror;
+  base: TaskBase;
+  message: GivenMessage;
+  /** Values given to the tool that must not land. */
+  secrets: readonly string[];
+  output: OutputLog;
+  signal: AbortSignal;
 }
 
-/** Cost that the tool reported, kept here so that it counts even if the attempt throws later; null without a report. */
-export interface CostMeter {
-  usd: number | null;
-}
+/** How it ended; `fact` says what that means for the breaker of the tool. */
+export type ToolResult = AttemptResult & { fact: ToolFact };
 
 const MAX_MESSAGE_BYTES = 20_000;
 const MAX_IGNORED = 50;
 
-/** Runs a tool in a slot at the base and captures what it changed. */
-export async function attemptWithTool(
-  deps: ToolAttemptDeps,
-  call: {
-    mirror: Mirror;
-    task: ClaimedTask;
-    tool: CommandTool;
-    base: TaskBase;
-    message: GivenMessage;
-    output: OutputLog;
-    /** Values given to the tool that must not land. */
-    secrets: readonly string[];
-    meter: CostMeter;
-    signal: AbortSignal;
-  },
-): Promise<ToolAttempt> {
-  const slot = await deps.slots.acquireWith(call.mirror, call.base.commit);
+/** Takes a slot at the base, prepares it, runs the tool, classifies its ending and captures what it changed. */
+export async function attemptWithTool(deps: ToolAttemptDeps, attempt: ToolAttempt): Promise<ToolResult> {
+  const slot = await deps.slots.acquireWith(attempt.mirror, attempt.base.commit);
   try {
-    return await runInSlot(deps, slot, call);
+    return (await prepare(deps, slot, attempt)) ?? (await runAndCapture(deps, slot, attempt));
   } finally {
     await deps.slots.release(slot);
   }
 }
 
-async function runInSlot(
-  deps: ToolAttemptDeps,
-  slot: Slot,
-  call: Parameters<typeof attemptWithTool>[1],
-): Promise<ToolAttempt> {
-  const { preparation, confinement, environment } = deps;
-  const { mirror, task, tool, base, output, signal } = call;
-  const surroundings = () => surroundingsOf(deps, slot, call);
-  const runStep = confinement.stepsIn(slot, surroundings, (names) => deps.gateVariables(task.url, names));
+/** Runs the `prepare` steps of the policy. Undefined when they succeeded. */
+async function prepare(deps: ToolAttemptDeps, slot: Slot, attempt: ToolAttempt): Promise<ToolResult | undefined> {
+  const { mirror, task, base, secrets, signal } = attempt;
+  const surroundings = () => surroundingsOf(deps, slot, attempt);
+  const runStep = deps.confinement.stepsIn(slot, surroundings, (names) => deps.gateVariables(task.url, names));
   const { prepare: steps } = base.policy;
-  const prepared = await preparation.run({ mirror, slot, steps, commit: base.commit, landed: true, runStep });
-  if (!prepared.ok) {
-    await assertRoom(slot.dir);
-    return prepareFailed(prepared.step, outputTail(prepared.result, call.secrets), signal);
-  }
+  const prepared = await deps.preparation.run({ mirror, slot, steps, commit: base.commit, landed: true, runStep });
+  if (prepared.ok) return undefined;
+  await assertRoom(slot.dir);
+  const evidence = { step: prepared.step, output_tail: outputTail(prepared.result, secrets) };
+  const result = signal.aborted
+    ? failed('interrupted', `interrupted:${String(signal.reason)}`)
+    : failed('retryable', 'prepare_failed', evidence);
+  return { ...result, fact: 'neutral' };
+}
+
+async function runAndCapture(deps: ToolAttemptDeps, slot: Slot, attempt: ToolAttempt): Promise<ToolResult> {
   await letClockTick(slot.content?.signedAtMs);
   const costs = new CostLines();
-  const common = await surroundings();
-  const result = await runTool(confinement, slot, call, {
-    ...common,
-    env: { ...common.env, ...namedVariables(tool.env, environment) },
-    onOutput: (stream, chunk) => {
-      output.write(stream, chunk);
-      costs.hear(stream, chunk);
-    },
-  });
-  assertBegan(result);
+  const child = await runTool(deps, slot, { attempt, costs });
+  assertBegan(child);
   const report = await readReport(costFile(slot));
-  call.meter.usd = report.usd ?? costs.usd;
-  const ended = classifyEnding(tool, result, call.secrets);
-  if (ended.kind === 'failed') {
+  const costUsd = report.usd ?? costs.usd;
+  try {
+    const tail = outputTail(child, attempt.secrets);
+    const ended = classifyEnding(attempt.tool, { ending: child.ending, outputTail: tail });
+    const { exitCode, fact, ...ending } = ended;
+    const facts = { ...NO_FACTS, exitCode, fact, costUsd };
+    if (ending.kind === 'done') return { ...facts, ending: await capture(slot, attempt) };
     await assertRoom(slot.dir);
-    const { failure, reason, evidence, exitCode, fact } = ended;
-    const retryAfterMs = report.retryAfterMs ?? undefined;
-    return { ending: { kind: 'failed', failure, reason, evidence, retryAfterMs }, exitCode, fact };
+    return { ...facts, ending: { ...ending, retryAfterMs: report.retryAfterMs ?? undefined } };
+  } catch (error) {
+    // The money is spent, whatever went wrong after the tool had run.
+    return { ...resultOfError(error, { ...deps, signal: attempt.signal }), fact: 'neutral', costUsd };
   }
-  return { ending: await capture(slot, call), exitCode: 0, fact: ended.fact };
 }
 
 /** Returns the surroundings of one child, with new folders: the tool must not find what a prepare step left. */
 async function surroundingsOf(
   { slots, environment }: ToolAttemptDeps,
   slot: Slot,
-  { mirror, task, base, output, signal }: Parameters<typeof attemptWithTool>[1],
+  { mirror, task, base, output, signal }: ToolAttempt,
 ): Promise<ChildSurroundings> {
   renewChild(slot);
   const env = await childEnvironment(
@@ -132,16 +125,23 @@ async function surroundingsOf(
 }
 
 /** Runs the tool's program, confined as the tool declares, until it ends or meets its first limit. */
-function runTool(
-  confinement: Confinement,
+async function runTool(
+  deps: ToolAttemptDeps,
   slot: Slot,
-  { task, tool }: Parameters<typeof attemptWithTool>[1],
-  common: ChildSurroundings,
+  { attempt, costs }: { attempt: ToolAttempt; costs: CostLines },
 ): Promise<ChildResult> {
+  const { confinement, environment } = deps;
+  const { task, tool, output } = attempt;
   const { sandbox, limits, exitCodes, idleTimeoutSeconds } = tool;
+  const surroundings = await surroundingsOf(deps, slot, attempt);
   return confinement.run(slot, {
-    ...common,
+    ...surroundings,
     ...tool.invocation(task.input),
+    env: { ...surroundings.env, ...namedVariables(tool.env, environment) },
+    onOutput: (stream, chunk) => {
+      output.write(stream, chunk);
+      costs.hear(stream, chunk);
+    },
     network: sandbox?.network ?? confinement.rules.tool_network,
     mustBeConfined: sandbox !== undefined,
     limits,
@@ -152,15 +152,15 @@ function runTool(
   });
 }
 
-async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]): Promise<AttemptEnding> {
-  const { mirror, task, tool, base } = call;
+async function capture(slot: Slot, attempt: ToolAttempt): Promise<AttemptEnding> {
+  const { mirror, task, tool, base } = attempt;
   const keptPaths = base.policy.prepare.flatMap((step) => step.kept_paths);
   const change = await captureChange(mirror, slot, { base: base.commit, keptPaths });
   const origin: PatchOrigin = {
     format: 'git_patch',
     content: null,
     base: base.commit,
-    message: toolMessage(call.message, await readHead(messageFile(slot), MAX_MESSAGE_BYTES)),
+    message: toolMessage(attempt.message, await readHead(messageFile(slot), MAX_MESSAGE_BYTES)),
     author: { name: tool.name, email: `${tool.name}@sluice.invalid` },
   };
   if (!change.ok) {
@@ -172,7 +172,7 @@ async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]):
     if (tool.whenUnchanged === 'complete') return { kind: 'unchanged', notes };
     return { kind: 'failed', failure: 'retryable', reason: 'tool_changed_nothing', evidence: notes ?? {} };
   }
-  const rules = { policy: base.policy, scope: task.scope, secrets: call.secrets };
+  const rules = { policy: base.policy, scope: task.scope, secrets: attempt.secrets };
   const patch = await buildPatch(mirror, origin, { change, tree: change.tree, rules });
   return { kind: 'patch', patch: { ...patch, notes }, mayRetry: true };
 }
@@ -181,16 +181,4 @@ async function capture(slot: Slot, call: Parameters<typeof attemptWithTool>[1]):
 function ignoredFiles(ignored: readonly string[]): Record<string, unknown> | null {
   if (ignored.length === 0) return null;
   return { ignored_files: ignored.slice(0, MAX_IGNORED), ignored_count: ignored.length };
-}
-
-function prepareFailed(step: string, tail: string, signal: AbortSignal): ToolAttempt {
-  const evidence = { step, output_tail: tail };
-  const interrupted = signal.aborted;
-  return {
-    ending: interrupted
-      ? { kind: 'failed', failure: 'interrupted', reason: `interrupted:${String(signal.reason)}`, evidence: {} }
-      : { kind: 'failed', failure: 'retryable', reason: 'prepare_failed', evidence },
-    exitCode: null,
-    fact: 'neutral',
-  };
 }

@@ -6,11 +6,7 @@ const tool = { exitCodes: { fatal: [2], limited: [75] } };
 const classify = (
   ending: ChildEnding,
   exitCodes: { fault?: number[]; fatal: number[]; limited: number[] } = tool.exitCodes,
-) =>
-  classifyEnding(
-    { exitCodes },
-    { ending, durationMs: 1, stdout: Buffer.alloc(0), stderr: Buffer.from('words'), truncated: false },
-  );
+) => classifyEnding({ exitCodes }, { ending, outputTail: 'words' });
 
 test.each([
   [
