@@ -78,8 +78,8 @@ export async function createApp(
   });
   await api.register(async (routes: Api) => {
     const pipeline = [runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, explainRoutes];
-    for (const add of [healthRoutes, ...pipeline, fleetRoutes, toolRoutes, statsRoutes, actionRoutes])
-      add(routes, deps);
+    const fleet = [fleetRoutes, toolRoutes, statsRoutes];
+    for (const add of [healthRoutes, ...pipeline, ...fleet, actionRoutes]) add(routes, deps);
     routes.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   });
   await api.register(async (boardApp) => {

@@ -27,6 +27,9 @@ import type { GateState, PatchState, RunState, TaskState, WorkerState } from '..
 import { actionsOf, type WithActions } from './actions.ts';
 import { type ClientOptions, Http } from './http.ts';
 
+export type * from '../contract/answers.ts';
+export type * from '../contract/objects.ts';
+
 export type Expansion = 'workstreams' | 'tasks' | 'patches' | 'gates';
 export interface SubmitOptions {
   /** The same key and content return the same run. */

@@ -22,7 +22,7 @@ declare const OF_CALLER: unique symbol;
 export type CallerName = string & { readonly [OF_CALLER]: true };
 export type Actor = (typeof ACTORS)[number] | CallerName;
 
-/** What a person or a program asks to be done to one object, and why. Both are kept in the audit trail. */
+/** The order of a person or a program to do something to one object. Both parts are kept in the audit trail. */
 export interface Order {
   actor: string;
   reason: string;

@@ -6,7 +6,7 @@ import type { GateOutcome } from './states.ts';
  * for people. Programs match the name. `docs/reasons.md` is made from this table.
  */
 export const REASONS = {
-  // What people and runs do.
+  // Orders of people, and runs as a whole.
   cancelled: 'It was cancelled, or its run was.',
   paused: 'An operator paused the run and gave no reason.',
   drain: 'An operator asked the worker to take no more and to stop.',
@@ -79,7 +79,7 @@ export const REASONS = {
   binary_content: 'The change holds binary files, which the policy refuses.',
   holds_secret: 'The change holds a value of the environment of its tool.',
 
-  // What stopped or ended a patch in the queue.
+  // Ends of patches in the queue.
   conflict: 'The change conflicts with the branch.',
   base_gone: 'The base commit is gone.',
   unbuildable: 'The change cannot be rebuilt as a commit.',
@@ -124,7 +124,7 @@ export type PersonsReason = string & { readonly [OF_PERSON]: true };
 /** Every value that `reason` takes. An error that ends an object stands there by its code. */
 export type Reason = ReasonName | ReasonWithArgument | GateOutcome | `gate_${GateOutcome}` | ErrorCode | PersonsReason;
 
-/** What a reason means, with its argument; the reason itself where it is the words of a person. */
+/** Returns what a reason means, with its argument; the reason itself where it is the words of a person. */
 export function meaningOf(reason: string): string {
   const [name = '', argument] = splitOnce(reason);
   if (argument === undefined)

@@ -25,7 +25,7 @@ export function stagesWokenBy<K extends Kind>(
       return ended ? ['roll-up'] : [];
     case 'task':
       if (ended) return ['dispatch', 'roll-up'];
-      // What leaves RUNNING frees a slot and a place within the limits of its tool.
+      // A task that leaves RUNNING frees a slot and a place within the limits of its tool.
       return to === 'QUEUED' || from === 'RUNNING' ? ['dispatch'] : [];
     case 'patch':
       return to === 'STAGED' || from === 'STAGED' || from === 'BLOCKED' ? ['landing'] : [];

@@ -1,51 +1,28 @@
 import { signed } from '../../contract/order.ts';
 import type { PatchFormat } from '../../contract/patch-input.ts';
+import type { RunState, TaskState, WorkstreamState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
+import type { RunRow } from '../../entities/run.ts';
+import type { TaskRow } from '../../entities/task.ts';
+import type { WorkstreamRow } from '../../entities/workstream.ts';
 import { storableJson } from '../../lib/storable.ts';
 import { recordCreated } from '../transition.ts';
 
-export interface NewRun {
+/** Rows are given by their columns: what is left out takes its default. */
+export interface NewRun extends Partial<RunRow> {
   run_id: string;
-  name: string;
   target_id: string;
-  priority: number;
-  labels: Record<string, string>;
-  extra_gates: unknown[];
-  land: boolean;
-  idempotency_key: string | null;
-  spec_digest: string;
-  submitted_by: string;
-  /** False: with `supersede` it ends older runs of the same submitter alone. */
-  supersedes_others: boolean;
   expires_in_seconds: number | null;
-  concurrency_key: string | null;
-  concurrency_max: number | null;
-  supersede: boolean;
-  budget_usd: number | null;
 }
 
-export interface NewWorkstream {
+export interface NewWorkstream extends Partial<WorkstreamRow> {
   workstream_id: string;
-  name: string;
-  position: number;
-  critical: boolean;
   depends_on: string[];
 }
 
-export interface NewTask {
+export interface NewTask extends Partial<TaskRow> {
   task_id: string;
   workstream_id: string;
-  name: string;
-  position: number;
-  tool: string;
-  pool: string;
-  input: unknown;
-  scope: string[] | null;
-  message: string | null;
-  timeout_seconds: number | null;
-  queue_timeout_seconds: number | null;
-  budget_usd: number | null;
-  max_retries: number;
   depends_on: string[];
   /** A ready-made patch is on record from the start: PENDING until a worker has made it a commit. */
   patch: { patch_id: string; patch_format: PatchFormat; reverts_patch_id: string | null } | null;
@@ -95,44 +72,47 @@ async function upsertTarget(tx: Tx, target: NewTarget): Promise<void> {
 }
 
 async function insertRunRow(tx: Tx, { run, workstreams, tasks }: Submission): Promise<void> {
+  const { expires_in_seconds, ...row } = run;
+  const counts = { workstreams_total: workstreams.length, tasks_total: tasks.length };
+  await insertRows(tx, 'runs', [{ ...row, ...counts, state: 'INITIALIZING' satisfies RunState }]);
+  if (expires_in_seconds === null) return;
+  // By the clock of the database, which also decides when it is over.
   await tx.query(sql`
-    insert into runs (run_id, state, name, target_id, priority, labels, extra_gates, land, idempotency_key, spec_digest,
-                      submitted_by, supersedes_others, expires_at, concurrency_key, concurrency_max, supersede, budget_usd,
-                      workstreams_total, tasks_total)
-    values (${run.run_id}, 'INITIALIZING', ${run.name}, ${run.target_id}, ${run.priority},
-            ${storableJson(run.labels)}::jsonb, ${storableJson(run.extra_gates)}::jsonb, ${run.land}, ${run.idempotency_key},
-            ${run.spec_digest}, ${run.submitted_by}, ${run.supersedes_others}, now() + make_interval(secs => ${run.expires_in_seconds}::int),
-            ${run.concurrency_key}, ${run.concurrency_max}, ${run.supersede}, ${run.budget_usd},
-            ${workstreams.length}, ${tasks.length})`);
+    update runs set expires_at = now() + make_interval(secs => ${expires_in_seconds}::int) where run_id = ${run.run_id}`);
 }
 
 async function insertWorkstreams(tx: Tx, { run, workstreams, tasks }: Submission): Promise<void> {
   const counts = new Map<string, number>();
   for (const { workstream_id } of tasks) counts.set(workstream_id, (counts.get(workstream_id) ?? 0) + 1);
-  const rows = workstreams.map((workstream) => ({
-    ...workstream,
-    open_dependencies: workstream.depends_on.length,
-    tasks_total: counts.get(workstream.workstream_id) ?? 0,
+  const rows = workstreams.map(({ depends_on, ...row }) => ({
+    ...row,
+    run_id: run.run_id,
+    state: 'PENDING' satisfies WorkstreamState,
+    open_dependencies: depends_on.length,
+    tasks_total: counts.get(row.workstream_id) ?? 0,
   }));
-  await tx.query(sql`
-    insert into workstreams (workstream_id, run_id, state, name, position, critical, open_dependencies, tasks_total)
-    select workstream_id, ${run.run_id}, 'PENDING', name, position, critical, open_dependencies, tasks_total
-    from jsonb_to_recordset(${storableJson(rows)}::jsonb) as row(
-      workstream_id text, name text, position int, critical boolean, open_dependencies int, tasks_total int)`);
+  await insertRows(tx, 'workstreams', rows);
 }
 
 async function insertTasks(tx: Tx, { run }: Submission, tasks: readonly NewTask[]): Promise<void> {
-  const rows = tasks.map((task) => ({ ...task, open_dependencies: task.depends_on.length }));
+  const rows = tasks.map(({ depends_on, patch: _patch, ...row }) => ({
+    ...row,
+    run_id: run.run_id,
+    target_id: run.target_id,
+    priority: run.priority,
+    state: 'PENDING' satisfies TaskState,
+    open_dependencies: depends_on.length,
+  }));
+  await insertRows(tx, 'tasks', rows);
+}
+
+/** Inserts rows of the same shape; their keys are the columns, and the types of the values those of the table. */
+async function insertRows(tx: Tx, name: 'runs' | 'workstreams' | 'tasks', rows: readonly object[]): Promise<void> {
+  const table = sql.table(name);
+  const columns = sql.join(Object.keys(rows[0] ?? {}).map((column) => sql.ref(column)));
   await tx.query(sql`
-    insert into tasks (task_id, workstream_id, run_id, target_id, state, name, position, tool, pool, input, scope,
-                       message, timeout_seconds, queue_timeout_seconds, budget_usd, max_retries, priority,
-                       open_dependencies)
-    select task_id, workstream_id, ${run.run_id}, ${run.target_id}, 'PENDING', name, position, tool, pool, input, scope,
-           message, timeout_seconds, queue_timeout_seconds, budget_usd, max_retries, ${run.priority}, open_dependencies
-    from jsonb_to_recordset(${storableJson(rows)}::jsonb) as row(
-      task_id text, workstream_id text, name text, position int, tool text, pool text, input jsonb, scope text[],
-      message text, timeout_seconds int, queue_timeout_seconds int, budget_usd float8, max_retries int,
-      open_dependencies int)`);
+    insert into ${table} (${columns})
+    select ${columns} from jsonb_populate_recordset(null::${table}, ${storableJson(rows)}::jsonb)`);
 }
 
 async function insertPatches(tx: Tx, tasks: readonly NewTask[]): Promise<string[]> {
