@@ -1,12 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { circlesIn, importsOf, sourceFiles } from '../scripts/imports.ts';
 import { STAGES } from '../src/pipeline/stages.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const SOURCES = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.ts'))
-  .map((path) => `src/${path}`);
+const SOURCES = sourceFiles(ROOT, 'src');
 
 /**
  * Layer of each folder. Files import their own folder and lower layers; folders of one layer must not import each
@@ -67,12 +66,7 @@ const VENDORS: readonly [RegExp, RegExp][] = [
 const PROCESS_WORDS = /process\.(env|exit\(|on\('SIG)/;
 const MAY_TOUCH_PROCESS = /^src\/(daemon\.ts|workers\/main\.ts|client\/http\.ts)$/;
 
-const IMPORT = /^(?:import|export)\s[^;]*?from '([^']+)'|import\('([^']+)'\)/gm;
-
-function importsOf(path: string): string[] {
-  const text = readFileSync(join(ROOT, path), 'utf8');
-  return [...text.matchAll(IMPORT)].map((match) => (match[1] ?? match[2])!);
-}
+const importsIn = (path: string): string[] => importsOf(ROOT, path);
 
 function folderOf(path: string): string {
   return path.split('/')[1]!;
@@ -101,7 +95,7 @@ describe('the layer rule', () => {
   });
 
   test('files import their own folder and lower layers only', () => {
-    expect(layerBreaches(new Map(SOURCES.map((path) => [path, importsOf(path)])))).toEqual([]);
+    expect(layerBreaches(new Map(SOURCES.map((path) => [path, importsIn(path)])))).toEqual([]);
   });
 
   test('control: a ledger that imports a pipeline stage is caught', () => {
@@ -110,24 +104,9 @@ describe('the layer rule', () => {
   });
 });
 
-/** Finds import cycles, each as the list of its files. Imports of types count, because they couple modules too. */
-function circlesIn(importsByFile: ReadonlyMap<string, readonly string[]>): string[][] {
-  const circles: string[][] = [];
-  const done = new Set<string>();
-  const walk = (path: string, trail: readonly string[]): void => {
-    if (trail.includes(path)) circles.push(trail.slice(trail.indexOf(path)));
-    if (trail.includes(path) || done.has(path)) return;
-    const names = (importsByFile.get(path) ?? []).filter((name) => name.startsWith('.'));
-    for (const name of names) walk(relative(ROOT, join(ROOT, path, '..', name)), [...trail, path]);
-    done.add(path);
-  };
-  for (const path of importsByFile.keys()) walk(path, []);
-  return circles;
-}
-
 describe('import cycles', () => {
   test('no file of src imports itself through other files', () => {
-    expect(circlesIn(new Map(SOURCES.map((path) => [path, importsOf(path)])))).toEqual([]);
+    expect(circlesIn(new Map(SOURCES.map((path) => [path, importsIn(path)])))).toEqual([]);
   });
 
   test('control: a cycle of three files is found', () => {
@@ -143,7 +122,7 @@ describe('import cycles', () => {
 describe('one importer a vendor', () => {
   test.each(VENDORS)('%s is imported by %s alone', (vendor, importer) => {
     const strangers = SOURCES.filter(
-      (path) => !importer.test(path) && importsOf(path).some((name) => vendor.test(name)),
+      (path) => !importer.test(path) && importsIn(path).some((name) => vendor.test(name)),
     );
     expect(strangers).toEqual([]);
   });

@@ -1,7 +1,7 @@
 import type { ChildLimits, ConfigFile, ConfinementDefinition } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { PrepareDefinition } from '../contract/policy.ts';
-import type { ConfinementKind } from '../contract/states.ts';
+import { CONFINEMENT_DANGERS, type ConfinementKind } from '../contract/states.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
 import { type ChildResult, type ChildSpec, runChild } from '../lib/process.ts';
@@ -31,13 +31,6 @@ export interface ConfinementOptions {
   looksOnly?: boolean;
   log: Log;
 }
-
-/** Warnings for the operator, by kind of confinement; null where children are confined. */
-export const DANGERS = {
-  bubblewrap: null,
-  user: 'tools, gates and prepare steps run as separate users, but see and reach what any user of this machine can',
-  none: 'tools, gates and prepare steps run as the user of the daemon: they can read and change what it can, including its database',
-} as const satisfies Record<ConfinementState['kind'], string | null>;
 
 /** Fields that are built anew for each child of one task or gate. */
 export type ChildSurroundings = Pick<ConfinedChild, 'env' | 'readable' | 'signal' | 'onSpawn' | 'onOutput'>;
@@ -122,7 +115,7 @@ export class Confinement implements Component {
       await this.#findUsers({ searchPath, dataDir, hidden, box, looksOnly });
     }
     const { kind, problem } = this.state;
-    if (kind !== 'bubblewrap') log.warn({ mode, problem, danger: DANGERS[kind] }, 'confinement.none');
+    if (kind !== 'bubblewrap') log.warn({ mode, problem, danger: CONFINEMENT_DANGERS[kind] }, 'confinement.none');
   }
 
   async #findUsers(where: Parameters<typeof OtherUsers.prepare>[0]): Promise<void> {

@@ -62,3 +62,10 @@ export type Outcome = (typeof OUTCOMES)[number];
 /** How a worker isolates its children from its machine; `user` and `none` do not confine them. */
 export const CONFINEMENT_KINDS = ['bubblewrap', 'user', 'none'] as const;
 export type ConfinementKind = (typeof CONFINEMENT_KINDS)[number];
+
+/** Warnings for the operator, by kind of confinement; null where children are confined. */
+export const CONFINEMENT_DANGERS = {
+  bubblewrap: null,
+  user: 'tools, gates and prepare steps run as separate users, but see and reach what any user of this machine can',
+  none: 'tools, gates and prepare steps run as the user of the daemon: they can read and change what it can, including its database',
+} as const satisfies Record<ConfinementKind, string | null>;

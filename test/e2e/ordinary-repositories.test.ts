@@ -111,14 +111,14 @@ describe('an input that does not fit its tool is refused before anything runs', 
     sluice.client.runs.submit(specOf('/nowhere', [{ name: 't', tool, input: input as Record<string, never> }]));
 
   test.each([
-    ['asks', { promt: 'x' }, 'workstreams[0].tasks[0].input.prompt', /needs it.*did you mean promt/],
+    ['asks', { promt: 'x' }, 'workstreams[0].tasks[0].input.prompt', /needs this key.*did you mean promt/],
     [
       'asks',
       { prompt: 'x', promts: 'y' },
       'workstreams[0].tasks[0].input.promts',
       /does not use this key: did you mean prompt/,
     ],
-    ['nested', { change: { txt: 'x' } }, 'workstreams[0].tasks[0].input.change.text', /needs it/],
+    ['nested', { change: { txt: 'x' } }, 'workstreams[0].tasks[0].input.change.text', /needs this key/],
     ['declared', { prompt: 'x', extra: 1, other: 2 }, 'workstreams[0].tasks[0].input.other', /does not use/],
   ])('%s with %j', async (tool, input, path, message) => {
     await expect(submit(tool, input)).rejects.toMatchObject({

@@ -1,15 +1,9 @@
 import { type Command, Option } from 'commander';
-import { loadSettings } from '../../config.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { TOKEN_SCOPES, type TokenScope } from '../../contract/tokens.ts';
-import { grantAgain, grantDaemonRole } from '../../database/daemon-role.ts';
-import { migrateDown, migrateUp, migrationStatus } from '../../database/migrator.ts';
-import { createDeps, type Deps } from '../../deps.ts';
-import { hashToken, newTokenSecret } from '../../domain/token.ts';
-import { forgetVerdictKey } from '../../ledger/verdict-key.ts';
+import type { Deps } from '../../deps.ts';
 import { type CliContext, print } from '../context.ts';
 import { plain, table } from '../table.ts';
-import { logOf, withDatabase } from './roles.ts';
 
 /** Adds the commands that use the database directly: for the schema, and for tokens, which the API does not create. */
 export function administrationCommands(program: Command, context: CliContext): void {
@@ -18,7 +12,7 @@ export function administrationCommands(program: Command, context: CliContext): v
     .command('up')
     .description('run the migrations that are missing')
     .action((_options: unknown, command: Command) =>
-      withDeps(context, command, async ({ database }) => {
+      withDeps(context, command, async ({ database }, { grantAgain, migrateUp }) => {
         const names = await migrateUp(database);
         await database.transaction(grantAgain);
         print(context, command, { applied: names }, () => names.join('\n') || 'nothing to do');
@@ -29,7 +23,7 @@ export function administrationCommands(program: Command, context: CliContext): v
     .description('revert the newest migration, or all after --to (0: all of them)')
     .option('--to <name>')
     .action((options: { to?: string }, command: Command) =>
-      withDeps(context, command, async ({ database }) => {
+      withDeps(context, command, async ({ database }, { migrateDown }) => {
         const names = await migrateDown(database, options.to);
         print(context, command, { reverted: names }, () => names.join('\n') || 'nothing to do');
       }),
@@ -41,7 +35,7 @@ export function administrationCommands(program: Command, context: CliContext): v
     )
     .argument('<role>', 'created without a password when it is missing')
     .action((role: string, _options: unknown, command: Command) =>
-      withDeps(context, command, ({ ledger }) => ledger.write((tx) => grantDaemonRole(tx, role))),
+      withDeps(context, command, ({ ledger }, { grantDaemonRole }) => ledger.write((tx) => grantDaemonRole(tx, role))),
     );
   migrate
     .command('forget-verdict-key')
@@ -49,10 +43,10 @@ export function administrationCommands(program: Command, context: CliContext): v
       'accept another verdict key from the next scheduler or worker that starts; trees with verdicts under the old key are tested again',
     )
     .action((_options: unknown, command: Command) =>
-      withDeps(context, command, ({ ledger }) => ledger.write(forgetVerdictKey)),
+      withDeps(context, command, ({ ledger }, { forgetVerdictKey }) => ledger.write(forgetVerdictKey)),
     );
   migrate.command('status').action((_options: unknown, command: Command) =>
-    withDeps(context, command, async ({ database }) => {
+    withDeps(context, command, async ({ database }, { migrationStatus }) => {
       const status = await migrationStatus(database);
       print(context, command, status, () =>
         table(
@@ -72,7 +66,7 @@ export function administrationCommands(program: Command, context: CliContext): v
       new Option('--scope <scope>', 'each includes the ones before it').choices(TOKEN_SCOPES).default('submit'),
     )
     .action((name: string, { scope }: { scope: TokenScope }, command: Command) =>
-      withDeps(context, command, async ({ daos }) => {
+      withDeps(context, command, async ({ daos }, { hashToken, newTokenSecret }) => {
         const secret = newTokenSecret();
         const id = await daos.tokens.createUnlessTaken({ name, token_hash: hashToken(secret), scopes: [scope] });
         if (id === undefined) throw new SluiceError('token.name_taken', `a token in use has the name ${name}`);
@@ -108,18 +102,13 @@ export function administrationCommands(program: Command, context: CliContext): v
     );
 }
 
-async function withDeps(context: CliContext, command: Command, work: (deps: Deps) => Promise<void>): Promise<void> {
+/** Loads the code of the database and runs `work` with it. Commands that only ask the API start without that code. */
+async function withDeps(
+  context: CliContext,
+  command: Command,
+  work: (deps: Deps, local: typeof import('../local/database.ts')) => Promise<void>,
+): Promise<void> {
+  const local = await import('../local/database.ts');
   const { config, dataDir } = command.optsWithGlobals<{ config?: string; dataDir?: string }>();
-  const settings = await loadSettings(context.environment, { config, dataDir });
-  const log = logOf(context, { ...settings, logLevel: settings.environment.LOG_LEVEL || 'warn' });
-  await withDatabase(settings, log, async (databaseUrl) => {
-    const deps = createDeps(settings, log, databaseUrl, 2);
-    await deps.database.start();
-    try {
-      await deps.database.ping();
-      await work(deps);
-    } finally {
-      await deps.database.stop();
-    }
-  });
+  await local.withDeps(context, { config, dataDir }, (deps) => work(deps, local));
 }

@@ -1,21 +1,11 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Command } from 'commander';
-import { type ConfinementState, confinementOf, DANGERS } from '../../children/confinement.ts';
+import type { ConfinementState } from '../../children/confinement.ts';
 import type { SluiceClient } from '../../client/sluice-client.ts';
-import { loadSettings, type Settings } from '../../config.ts';
 import type { TargetCheckObject } from '../../contract/answers.ts';
-import { branchesOf, type MirrorSize, sizeOfMirror } from '../../git/maintain-mirror.ts';
-import { silentLog } from '../../lib/log.ts';
-import { slotsAside } from '../../workspaces/slots-aside.ts';
+import { CONFINEMENT_DANGERS } from '../../contract/states.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
+import type { MirrorReport } from '../local/machine-report.ts';
 import { plain, table } from '../table.ts';
-
-interface MirrorReport extends MirrorSize {
-  role: string;
-  mirror: string;
-  branches: string[];
-}
 
 /**
  * Reports on this machine's data folder and, if a daemon answers, on likely mistakes in the policies of its targets.
@@ -28,11 +18,8 @@ export function doctorCommand(program: Command, context: CliContext): void {
     )
     .option('--data-dir <folder>', 'folder of mirrors, slots and the embedded database')
     .action(async (options: { dataDir?: string }, command: Command) => {
-      const settings = await loadSettings(context.environment, options);
-      const { dataDir } = settings;
-      const confinement = await confinementHere(settings);
-      const mirrors = await mirrorsBelow(join(dataDir, 'mirrors'));
-      const aside = await slotsAside(dataDir);
+      const { machineReport } = await import('../local/machine-report.ts');
+      const { dataDir, confinement, mirrors, aside } = await machineReport(context.environment, options);
       const policies = await policiesOf(clientOf(context, command));
       const report = {
         data_dir: dataDir,
@@ -92,31 +79,9 @@ function policyLines(policies: readonly TargetCheckObject[] | null): string[] {
 }
 
 function confinementLine({ kind, problem }: ConfinementState): string {
-  const danger = DANGERS[kind];
+  const danger = CONFINEMENT_DANGERS[kind];
   const why = danger === null ? '' : `: ${problem ?? 'the configuration turns the sandbox off'}; ${danger}`;
   return `Confinement: ${kind}${why}`;
-}
-
-/** Determines the confinement that a worker started here now would use. */
-async function confinementHere(settings: Settings): Promise<ConfinementState> {
-  const confinement = confinementOf(settings, silentLog(), { looksOnly: true });
-  try {
-    await confinement.start();
-  } catch (error) {
-    return { kind: 'none', problem: (error as Error).message };
-  }
-  return confinement.state;
-}
-
-async function mirrorsBelow(folder: string): Promise<MirrorReport[]> {
-  const reports: MirrorReport[] = [];
-  for (const role of await readdir(folder).catch(() => [])) {
-    for (const mirror of (await readdir(join(folder, role))).filter((name) => name.endsWith('.git'))) {
-      const dir = join(folder, role, mirror);
-      reports.push({ role, mirror, branches: await branchesOf(dir), ...(await sizeOfMirror(dir)) });
-    }
-  }
-  return reports;
 }
 
 function inWireNames({ mirror, role, packs, looseObjects, sizeBytes, branches }: MirrorReport): object {

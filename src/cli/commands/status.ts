@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import { DANGERS } from '../../children/confinement.ts';
+import { CONFINEMENT_DANGERS } from '../../contract/states.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
@@ -31,7 +31,7 @@ export function statusCommands(program: Command, context: CliContext): void {
         const workers = living.filter(({ confinement }) => confinement === kind).length;
         return workers === 0
           ? []
-          : [`${workers} of ${living.length} workers do not confine their children: ${DANGERS[kind]}`];
+          : [`${workers} of ${living.length} workers do not confine their children: ${CONFINEMENT_DANGERS[kind]}`];
       });
       print(context, command, data, () =>
         [
