@@ -63,9 +63,10 @@ test('a secret in the commit message, in a file or in its name quarantines the p
       task('message', 'keyed', 'echo x > said.txt; echo "with $AGENT_KEY" > "$SLUICE_MESSAGE_FILE"'),
       task('name', 'keyed', 'echo x > "$AGENT_KEY"'),
       task('content', 'keyed', 'echo "key = $AGENT_KEY" > said.txt'),
+      task('many', 'keyed', 'for n in $(seq 2001); do printf "\\000" > "b$n"; done; printf "\\000$AGENT_KEY" > last'),
     ]),
   );
-  const names = ['message', 'name', 'content'];
+  const names = ['message', 'name', 'content', 'many'];
   for (const name of names) expect(done.patch(name)).toMatchObject({ state: 'QUARANTINED', reason: 'holds_secret' });
   expect(done.patch('message')!.message).toBe('with [redacted]');
   const stored = await Promise.all(names.map((name) => sluice.deps.daos.patches.get(done.patch(name)!.id)));

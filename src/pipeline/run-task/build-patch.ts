@@ -8,7 +8,7 @@ import type { Mirror } from '../../git/mirror.ts';
 import type { TreeChange } from '../../git/tree-changes.ts';
 import { type Person, writeCommit } from '../../git/write-commit.ts';
 import type { NewPatch } from '../../ledger/attempts/record-patch.ts';
-import { redactDeep, redactedBytes, redactor } from '../../lib/redact.ts';
+import { holdsSecret, redactDeep, redactedBytes, redactor } from '../../lib/redact.ts';
 
 export interface PatchOrigin {
   format: PatchFormat;
@@ -49,13 +49,17 @@ export async function buildPatch(
     committedAt: authoredAt,
   });
   const paths = change.paths.map(({ path }) => path);
-  const texts = [change.diff, Buffer.from(origin.message), Buffer.from(paths.join('\n'))];
-  // A diff does not show the content of binary files.
-  if (rules.secrets.length > 0 && change.binary) texts.push(...(await newContents(mirror, tree, change)));
+  const shownTexts = [change.diff, Buffer.from(origin.message), Buffer.from(paths.join('\n'))];
+  const hasSecret =
+    shownTexts.some((text) => holdsSecret(rules.secrets, text)) ||
+    // A diff does not show the content of binary files.
+    (change.binary && (await contentHoldsSecret(mirror, tree, { change, secrets: rules.secrets })));
   const touchesPolicy = change.paths.some(({ path }) => path === POLICY_PATH);
   const policyError = touchesPolicy ? ((await readPolicy(mirror, tree)).error ?? undefined) : undefined;
   const lfsPath = await contentInsteadOfPointer(mirror, tree, change.paths);
-  const refusal = checkPatch({ ...change, sizeBytes: change.diff.length, texts, lfsPath, policyError }, rules) ?? null;
+  const refusal =
+    checkPatch({ ...change, sizeBytes: change.diff.length, holdsSecret: hasSecret, lfsPath, policyError }, rules) ??
+    null;
   const shown = paths.map(redact);
   return {
     ...emptyPatch({ ...origin, message }, authoredAt),
@@ -71,14 +75,18 @@ export async function buildPatch(
   };
 }
 
-/** Most files that are searched for secrets. The default `max_files` (200) refuses so large a change anyway. */
-const MOST_LOOKED_THROUGH = 2_000;
-
-async function newContents(mirror: Mirror, tree: string, { paths }: TreeChange): Promise<Buffer[]> {
-  const written = paths.filter(({ mode }) => mode === '100644' || mode === '100755').slice(0, MOST_LOOKED_THROUGH);
-  const contents: Buffer[] = [];
-  for (const { path } of written) contents.push((await mirror.readFile(tree, path)) ?? Buffer.alloc(0));
-  return contents;
+/** Reads the new content of each file, one at a time, whatever their number: a policy may allow very many. */
+async function contentHoldsSecret(
+  mirror: Mirror,
+  tree: string,
+  { change, secrets }: { change: TreeChange; secrets: readonly string[] },
+): Promise<boolean> {
+  if (secrets.length === 0) return false;
+  for (const { path, mode } of change.paths) {
+    if (mode !== '100644' && mode !== '100755') continue;
+    if (holdsSecret(secrets, (await mirror.readFile(tree, path)) ?? Buffer.alloc(0))) return true;
+  }
+  return false;
 }
 
 /** Records a change that never became a tree, with its bytes, so that a person can inspect it. */
