@@ -24,6 +24,7 @@ import { Migration20261126000021_callers } from '../../migrations/Migration20261
 import { Migration20261126000022_append_only } from '../../migrations/Migration20261126000022_append_only.ts';
 import { Migration20261126000023_gate_values } from '../../migrations/Migration20261126000023_gate_values.ts';
 import { Migration20261126000024_ended_gates } from '../../migrations/Migration20261126000024_ended_gates.ts';
+import { Migration20261126000025_indexes_that_serve } from '../../migrations/Migration20261126000025_indexes_that_serve.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -53,4 +54,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000022_append_only', class: Migration20261126000022_append_only },
   { name: 'Migration20261126000023_gate_values', class: Migration20261126000023_gate_values },
   { name: 'Migration20261126000024_ended_gates', class: Migration20261126000024_ended_gates },
+  { name: 'Migration20261126000025_indexes_that_serve', class: Migration20261126000025_indexes_that_serve },
 ];

@@ -21,7 +21,7 @@ export const Task = defineEntity({
   indexes: [
     { name: 'tasks_workstream', properties: ['workstream_id'] },
     { name: 'tasks_worker', properties: ['worker_id'] },
-    { name: 'tasks_state', properties: ['state'] },
+    { name: 'tasks_state', properties: ['state', 'task_id'] },
     { name: 'tasks_created_at', expression: 'create index tasks_created_at on tasks (created_at desc)' },
     { name: 'tasks_run', properties: ['run_id'] },
     {

@@ -28,6 +28,7 @@ export const TestGate = defineEntity({
       name: 'test_gates_completed_at',
       expression: 'create index test_gates_completed_at on test_gates (completed_at) where completed_at is not null',
     },
+    { name: 'test_gates_patches', expression: 'create index test_gates_patches on test_gates using gin (patch_ids)' },
     { name: 'test_gates_proof', properties: ['tree_id', 'digest'] },
     {
       name: 'test_gates_one_live',

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { TestGateDao } from '../../src/dao/test-gate-dao.ts';
 import { type RawBuilder, sql, type Tx } from '../../src/database/database.ts';
 import { admitGates, admitTasks, capacity, requeueDue } from '../../src/ledger/attempts/admission.ts';
 import { readAdmissionState } from '../../src/ledger/attempts/admission-state.ts';
@@ -61,6 +62,13 @@ describe('statements of the hot paths on a filled ledger', () => {
     expect(await offencesOf((tx) => reapWorkers(tx, { unhealthyAfterMs: 2_000, deadAfterMs: 6_000 }))).toEqual([]);
     expect(await offencesOf(expireOverdue)).toEqual([]);
     expect(await offencesOf(activeTargets)).toEqual([]);
+  });
+
+  test('the coordinator: what is known of the patches in its queue', async () => {
+    const daos = (tx: Tx) => new TestGateDao({ query: tx.query, fork: () => db.database.fork() });
+    const patchIds = Array.from({ length: 50 }, (_, i) => `patch_${i}`);
+    const since = new Date(Date.now() - 86_400_000);
+    expect(await offencesOf((tx) => daos(tx).findEndedAbout('app@main', { patchIds, since }))).toEqual([]);
   });
 
   test('control: a whole table and a join of two batches are found', async () => {
@@ -136,7 +144,7 @@ async function fill({ database, daos }: TestDatabase): Promise<void> {
   await tasks('e', 30_000, { state: 'COMPLETED', more: ended });
   await tasks('w', 5_000, { state: 'QUEUED' });
   await tasks('d', 300, { state: 'QUEUED', more: '0, 1, now(), null, null, false, null' });
-  await tasks('r', 300, { state: 'RUNNING', more: `1, 1, now(), 'wrk_1', now() + interval '1 minute', false, null` });
+  await tasks('r', 300, { state: 'RUNNING', more: `1, 1, now(), 'wrk_1', now() + interval '1 hour', false, null` });
   await tasks('f', 300, { state: 'COMPLETED', more: '1, 1, now(), null, null, false, now()' });
   await tasks('n', 100, { state: 'PENDING', workstream: 'new' });
   await database.query(sql`
@@ -147,9 +155,9 @@ async function fill({ database, daos }: TestDatabase): Promise<void> {
     select 'patch_' || n, 'task_e' || n, 'run_old', 'app@main', case when n < 50 then 'STAGED' else 'VERIFIED' end
     from generate_series(0, 19999) as n`);
   await database.query(sql`
-    insert into test_gates (gate_id, task_id, run_id, target_id, state, exit_code, tree_id, digest, completed_at)
+    insert into test_gates (gate_id, task_id, run_id, target_id, state, exit_code, tree_id, digest, patch_ids, completed_at)
     select 'gate_' || n, 'task_e' || n, 'run_old', 'app@main', case when n < 20 then 'PENDING' else 'PASSED' end, 0,
-           'tree_' || n, 'digest', case when n < 20 then null else now() - interval '1 day' end
+           'tree_' || n, 'digest', array['patch_' || n], case when n < 20 then null else now() - interval '1 day' end
     from generate_series(0, 19999) as n`);
   await database.query(sql`
     insert into state_transitions (kind, entity_id, run_id, from_state, to_state, actor)
