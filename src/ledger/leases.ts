@@ -1,14 +1,14 @@
 import { SluiceError } from '../contract/errors.ts';
 import { sql, type Tx } from '../database/database.ts';
 
-/** Proof that its owner may act alone. Every write made under it names the epoch. */
+/** Proof that its holder may act alone. Every write under it names the epoch. */
 export interface HeldLease {
   readonly name: string;
   readonly holder: string;
   readonly epoch: number;
 }
 
-/** Takes a lease that is free or over, or renews one's own; undefined while somebody else holds it. */
+/** Takes a free or expired lease, or renews one's own. Returns undefined while another process holds it. */
 export async function acquireLease(
   tx: Tx,
   { name, holder, ttlMs }: { name: string; holder: string; ttlMs: number },

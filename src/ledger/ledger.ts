@@ -42,7 +42,7 @@ export class Ledger {
     });
   }
 
-  /** All or nothing; driver errors come out coded. */
+  /** Runs `work` in one transaction and sends its wake-ups after the commit. Errors of the driver come out coded. */
   async write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     let wakeUps = new Set<WakeUp>();
     let result: T;
@@ -68,7 +68,7 @@ export class Ledger {
     return this.#claims.submit(claim);
   }
 
-  /** False when the fence refused it: the attempt is somebody else's now. */
+  /** Returns false when the fence refused it, because the attempt belongs to another worker by now. */
   endAttempt(end: AttemptEnd): Promise<boolean> {
     return this.#ends.submit(end);
   }

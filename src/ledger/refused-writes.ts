@@ -7,8 +7,8 @@ interface Refused {
 }
 
 /**
- * Counts endings that a fence refused. One that was cancelled or withdrawn meanwhile had no fence against it: its worker was
- * told, and says what came of it.
+ * Counts endings that a fence refused. Endings of work that was cancelled or withdrawn do not count: its worker was
+ * told to end it and reports the result.
  */
 export async function countRefusedEndings(tx: Tx, endings: readonly Refused[]): Promise<void> {
   if (endings.length === 0) return;

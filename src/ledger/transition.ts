@@ -58,10 +58,10 @@ export interface Moved {
   attempt: number | null;
 }
 
-/** Its transitions are the repairs: a healthy installation has none. */
+/** Actor of repairs: a healthy installation has none. */
 export const RECONCILER = 'reconciler' satisfies Actor;
 
-/** One level of priority is worth this much waiting: whoever waits rises, and nobody waits for ever. */
+/** Waiting time that one level of priority is worth. Because rank is fixed, no task starves. */
 const SECONDS_A_LEVEL = 60;
 
 const TABLES = {
@@ -168,7 +168,9 @@ function endingColumns(kind: Kind, to: string): RawBuilder<unknown> {
   }
 }
 
-/** Only what runs has a worker. A requeued task keeps its original `ranked_at`, so a retry does not lose its place. */
+/**
+ * Only a RUNNING task has a worker. A requeued task keeps its original `ranked_at`, so a retry does not lose its place.
+ */
 function taskColumns(to: string): RawBuilder<unknown> {
   if (to === 'RUNNING') return sql``;
   const left = sql`, worker_id = null, lease_expires_at = null`;
@@ -185,7 +187,7 @@ function outcomeColumn(to: string): RawBuilder<unknown> {
   return sql`'cancelled'`;
 }
 
-/** Writes the audit rows of objects that were just made. */
+/** Writes the audit rows of new objects. */
 export async function recordCreated<K extends Kind>(
   tx: Tx,
   created: { kind: K; state: StateOf[K]; ids: readonly string[]; runId: string | null; actor: Actor },
@@ -197,7 +199,7 @@ export async function recordCreated<K extends Kind>(
   tx.wake(...stagesWokenBy(created.kind, undefined, created.state));
 }
 
-/** What the reconciler put right on objects that stay in their state: a row of the audit each, with the cause. */
+/** Writes an audit row for each object that the reconciler corrected without changing its state, with the cause. */
 export async function recordRepairs(
   tx: Tx,
   {
@@ -214,7 +216,7 @@ export async function recordRepairs(
   tx.wake('dispatch', 'landing', 'roll-up');
 }
 
-/** What an operator did to an object that stays in its state. */
+/** Records an operator's order about an object whose state stays. */
 export async function recordNote(
   tx: Tx,
   note: { kind: Kind; id: string; runId: string | null; state: string; reason: Reason; actor: Actor; detail: unknown },
@@ -225,5 +227,5 @@ export async function recordNote(
             ${storableJson(note.detail)}::jsonb)`);
 }
 
-/** What ended a patch stands on the patch itself, beside what was known of it before. */
+/** Adds the reason why a patch ended to the evidence that it had. */
 export const KEEP_DETAIL = sql`, evidence = coalesce(t.evidence, '{}'::jsonb) || coalesce(w.detail, '{}'::jsonb)`;

@@ -2,8 +2,9 @@ import { SluiceError } from '../contract/errors.ts';
 import { sql, type Tx } from '../database/database.ts';
 
 /**
- * One key seals the verdicts of a fleet: the first that comes is written down by its fingerprint. Throws `config.invalid` for
- * another one, and for none where there is one: such a process would write verdicts that count nowhere.
+ * Agrees on the one key that seals the verdicts of a fleet: the first process records its fingerprint. Throws
+ * `config.invalid` for another key, and for none when there is one, because such a process would write verdicts that do
+ * not count.
  */
 export async function agreeOnVerdictKey(tx: Tx, fingerprint: string | null): Promise<void> {
   if (fingerprint !== null) {
@@ -20,7 +21,7 @@ export async function agreeOnVerdictKey(tx: Tx, fingerprint: string | null): Pro
   );
 }
 
-/** The next process with a key sets it anew. Landings sealed with the old key are audited without their seals. */
+/** Lets the next process with a key record it. Landings sealed with the old key are audited without their seals. */
 export async function forgetVerdictKey(tx: Tx): Promise<void> {
   await tx.query(sql`update installation set verdict_key = null, sealed_since = null`);
 }

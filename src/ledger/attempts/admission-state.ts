@@ -5,7 +5,8 @@ import { liveStates } from '../../domain/lifecycle.ts';
 const IN_FLIGHT = sql`state = 'RUNNING' or (state = 'QUEUED' and dispatched_at is not null)`;
 
 /**
- * What admission decides by. Nothing is locked: a breaker that opens meanwhile hands back at the claim what was admitted.
+ * Reads everything that admission decides by. It locks nothing: if a breaker opens meanwhile, the claim hands the
+ * admitted task back.
  */
 export async function readAdmissionState(tx: Reader): Promise<AdmissionState> {
   return {
@@ -16,8 +17,8 @@ export async function readAdmissionState(tx: Reader): Promise<AdmissionState> {
 }
 
 /**
- * `probe`: the cooldown is over, or HALF_OPEN has no probe any more. The named one counts only while it runs or its
- * message is on its way, so a lost message, a refused claim or a cancel frees the name by itself.
+ * `admits` is `probe` when the cooldown is over, or when HALF_OPEN has no live probe. A named probe counts only while
+ * it runs or its message is on its way, so a lost message, a refused claim or a cancel frees the name.
  */
 function readTools(tx: Reader): Promise<ToolState[]> {
   return tx.query<ToolState>(sql`
@@ -65,7 +66,10 @@ function readRepositories(tx: Reader): Promise<RepositoryState[]> {
     group by r.repository, r.concurrency`);
 }
 
-/** Live runs with a key behind as many older ones as may hold it. */
+/**
+ * Returns live runs with a key that wait behind as many older ones as may hold it. The index runs_holding_key serves
+ * it.
+ */
 async function readWaitingForKey(tx: Reader): Promise<RunHold[]> {
   const live = sql`concurrency_key is not null and state = any (${liveStates('run')}::text[])`;
   const rows = await tx.query<{ run_id: string; key: string; max: number }>(sql`

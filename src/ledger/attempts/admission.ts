@@ -3,18 +3,18 @@ import { type Candidate, Rooms, type ToolState } from '../../domain/admission.ts
 import { transition } from '../transition.ts';
 import { readAdmissionState } from './admission-state.ts';
 
-/** A queue message in the making: ids and the queue, nothing else. */
+/** A queue message to be: only ids and the queue. */
 export interface Dispatched {
   id: string;
   dispatch: number;
   pool: string;
-  /** What Bull Board shows: the tool's or the gate's name. */
+  /** Shown by Bull Board: the name of the tool or the gate. */
   name: string;
 }
 
 export type DispatchedKind = 'task' | 'gate';
 
-/** Where messages come from: the table (as `t`), its key, and the state in which a row waits for its claim. */
+/** Tables that messages come from (as `t`), their keys, and the state in which a row waits for its claim. */
 export const DISPATCHED = {
   task: { table: sql.table('tasks'), key: sql.ref('t.task_id'), waiting: 'QUEUED' },
   gate: { table: sql.table('test_gates'), key: sql.ref('t.gate_id'), waiting: 'PENDING' },
@@ -27,7 +27,7 @@ interface PoolRoom {
 
 const ACTOR = 'dispatcher';
 
-/** RETRYING→QUEUED for every task whose delay is over. */
+/** RETRYING→QUEUED for every task whose delay is over. The index tasks_to_retry serves it. */
 export async function requeueDue(tx: Tx): Promise<number> {
   const due = await tx.query<{ task_id: string }>(sql`
     select task_id from tasks where state = 'RETRYING' and (available_at is null or available_at <= now())
@@ -42,13 +42,13 @@ export async function requeueDue(tx: Tx): Promise<number> {
   return moved.length;
 }
 
-/** More rounds would mean that each full tool or repository is found out one by one: the next dispatch goes on. */
+/** Limit of rounds in one pool: each round finds one more full tool or repository. The next dispatch continues. */
 const MAX_ROUNDS = 20;
 
 /**
- * The one place that decides what may start now: room in the pool (a bounded window ahead of the slots), the run's pause,
- * key and budget, the tool's breaker, concurrency, rate and budget, the repository's cap; then rank. Marks what it admits; the
- * caller publishes after the commit. One dispatcher at a time, so that every limit is exact.
+ * The one place that decides what may start now: room in the pool (a bounded window ahead of the slots), the run's
+ * pause, key and budget, the tool's breaker, concurrency, rate and budget, the repository's limit; then rank. Marks
+ * what it admits; the caller publishes after the commit. One dispatcher admits at a time, so every limit is exact.
  */
 export async function admitTasks(tx: Tx): Promise<Dispatched[]> {
   await lockAdmission(tx);
@@ -66,12 +66,15 @@ export async function admitTasks(tx: Tx): Promise<Dispatched[]> {
   return admitted;
 }
 
-/** The row that every installation has: who holds it is the only one who admits. */
+/** Locks the one row of the installation, so that one process at a time admits. */
 async function lockAdmission(tx: Tx): Promise<void> {
   await tx.query(sql`select 1 from installation for update`);
 }
 
-/** In rank order; what is full is left out of the next look, so that nobody waits behind a task that cannot go. */
+/**
+ * Chooses tasks in rank order (the index tasks_to_admit). Full tools and repositories are excluded from the next round,
+ * so no task waits behind one that cannot start.
+ */
 async function chooseFromPool(
   tx: Tx,
   { pool, room, rooms, heldRuns }: { pool: string; room: number; rooms: Rooms; heldRuns: readonly string[] },
@@ -104,7 +107,7 @@ function markDispatched(tx: Tx, taskIds: readonly string[]): Promise<Dispatched[
     returning t.task_id as id, t.dispatch, t.pool, t.tool as name`);
 }
 
-/** Gate executions go the same way; slots for gates are their own. */
+/** Admits gate executions in the same way; they have slots of their own. */
 export async function admitGates(tx: Tx): Promise<Dispatched[]> {
   const admitted: Dispatched[] = [];
   for (const { pool, room } of await roomByPool(tx, 'gate')) {
@@ -122,7 +125,7 @@ export async function admitGates(tx: Tx): Promise<Dispatched[]> {
   return admitted;
 }
 
-/** A claim that was refused for now (breaker, pause): the task waits in the ledger again. */
+/** Returns a task to the ledger whose claim was refused for now, by a breaker or a pause. */
 export async function handBack(tx: Tx, { taskId, dispatch }: { taskId: string; dispatch: number }): Promise<void> {
   await tx.query(sql`
     update tasks set dispatched_at = null, updated_at = now()
@@ -130,8 +133,8 @@ export async function handBack(tx: Tx, { taskId, dispatch }: { taskId: string; d
 }
 
 /**
- * Takes back what was dispatched and did not get through; it waits in the ledger again. A claim that names this dispatch is
- * refused from now on. Gives what had not been claimed yet.
+ * Returns dispatched tasks or gates to the ledger whose messages did not get through. A claim that names this dispatch
+ * is refused from now on. Returns those that were not claimed yet.
  */
 export async function handBackAll(
   tx: Tx,
@@ -149,16 +152,16 @@ export async function handBackAll(
 export interface PoolCapacity {
   pool: string;
   slots: number;
-  /** Dispatched or running, whoever holds it. */
+  /** Dispatched or running, on any worker. */
   in_flight: number;
-  /** The part of it that takes room of those slots. */
+  /** The part of `in_flight` that occupies these slots. */
   taken: number;
   free: number;
 }
 
 /**
- * What workers that take work offer, pool by pool, and how much of it is taken: what a draining or silent one still holds
- * takes nothing of it. A pool that is left with messages alone has no slots.
+ * Returns the slots that workers offer, by pool, and how many are taken. Work that a draining or silent worker still
+ * holds takes no slot. A pool with messages and no worker has no slots.
  */
 export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCapacity[]> {
   const slots = kind === 'task' ? sql.ref('w.task_slots') : sql.ref('w.gate_slots');
@@ -186,7 +189,7 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
     order by pool`);
 }
 
-/** As much again as there are slots stands ready in the queue, so that no slot waits for the next round. */
+/** Keeps as many messages again as there are slots in the queue, so that no slot waits for the next round. */
 async function roomByPool(tx: Tx, kind: DispatchedKind): Promise<PoolRoom[]> {
   return (await capacity(tx, kind))
     .map(({ pool, slots, taken }) => ({ pool, room: 2 * slots - taken }))
@@ -194,8 +197,8 @@ async function roomByPool(tx: Tx, kind: DispatchedKind): Promise<PoolRoom[]> {
 }
 
 /**
- * OPEN→HALF_OPEN with the admitted task as the one whose next attempt decides. Not where somebody has stopped the tool since it
- * was looked at: then the claim refuses what was admitted.
+ * OPEN→HALF_OPEN with the admitted task as the probe. If an operator has tripped the breaker since it was read, the
+ * claim refuses the task instead.
  */
 export async function nameProbes(tx: Tx, tools: readonly ToolState[], admitted: readonly Dispatched[]): Promise<void> {
   for (const { breaker_id, tool, state } of tools.filter(({ admits }) => admits === 'probe')) {

@@ -18,7 +18,7 @@ import { recordCosts } from './costs.ts';
 import { type NewPatch, recordPatch, supersedeUnlanded } from './record-patch.ts';
 
 export type AttemptEnding =
-  /** `notes`: what a person should know, such as new files that `.gitignore` left out. */
+  /** `notes`: facts for a person, such as new files that `.gitignore` left out. */
   | { kind: 'unchanged'; notes?: Readonly<Record<string, unknown>> | null }
   | { kind: 'patch'; patch: NewPatch; mayRetry: boolean }
   | {
@@ -26,7 +26,7 @@ export type AttemptEnding =
       failure: FailureClass;
       reason: Reason;
       evidence: Readonly<Record<string, unknown>>;
-      /** `limited`: when the tool asked to be called again. */
+      /** `limited`: when the tool may be called again. */
       retryAfterMs?: number;
     };
 
@@ -37,7 +37,7 @@ export interface AttemptEnd {
   tool: string;
   exitCode: number | null;
   baseCommit: string | null;
-  /** What the attempt cost by the tool's own report; null: it said nothing. */
+  /** Cost of the attempt as the tool reported it; null when it reported none. */
   costUsd: number | null;
   fact: BreakerFact['fact'] | null;
   ending: AttemptEnding;
@@ -47,7 +47,7 @@ const ACTOR = 'worker';
 const FENCE = sql`and t.attempt = w.attempt`;
 const FACTS_OF_ATTEMPT = sql`, exit_code = w.exit_code, base_commit = coalesce(w.base_commit, t.base_commit)`;
 
-/** What ends bring to the rows of their tasks, as columns of `w`. */
+/** Returns the columns of `w` that attempts bring to the rows of their tasks. */
 function factsOf(ends: readonly AttemptEnd[]): Record<'attempt' | 'exit_code' | 'base_commit', WantedColumn> {
   return {
     attempt: ints(ends.map(({ attempt }) => attempt)),
@@ -56,7 +56,10 @@ function factsOf(ends: readonly AttemptEnd[]): Record<'attempt' | 'exit_code' | 
   };
 }
 
-/** Ends attempts in one transaction. Per end: false when the fence refused it, and then nothing of it was written. */
+/**
+ * Ends attempts in one transaction. Returns for each whether it was accepted: when the fence refuses an ending, nothing
+ * of it is written.
+ */
 export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<boolean[]> {
   const unchanged = ends.filter(({ ending }) => ending.kind === 'unchanged');
   const accepted = await endUnchanged(tx, unchanged);
@@ -70,7 +73,7 @@ export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<
     tx,
     taken.filter(({ fact }) => fact === null),
   );
-  // Of those that came too late as well: the money is spent.
+  // Costs of refused endings count as well, because the money is spent.
   await recordCosts(tx, ends);
   const refused = ends.filter(({ taskId }) => !accepted.has(taskId));
   await countRefusedEndings(
@@ -101,7 +104,7 @@ async function endUnchanged(tx: Tx, ends: readonly AttemptEnd[]): Promise<Set<st
   return new Set(ids);
 }
 
-/** VALIDATING→COMPLETED, and in the same transaction what waited for it goes on. */
+/** VALIDATING→COMPLETED, and in the same transaction frees the tasks that waited for these. */
 export async function completeTasks(tx: Tx, ids: readonly string[], reason?: Reason): Promise<void> {
   const completed = await transition(tx, {
     kind: 'task',
@@ -231,16 +234,16 @@ async function moveOn(
 }
 
 /**
- * VALIDATING→RETRYING with the evidence while retries are left, else FAILED: its patch was quarantined, conflicts or is
- * red. A ready-made patch may not retry: the same bytes would fail again. Nor may a tool whose change was stopped for the
- * same thing twice running.
+ * VALIDATING→RETRYING with the evidence while retries are left, else FAILED, for a patch that was quarantined,
+ * conflicts or is red. A ready-made patch is not retried, because the same bytes would fail again; nor is a tool whose
+ * change was stopped twice in a row for the same reason.
  */
 export async function sendBack(
   tx: Tx,
   back: { taskId: string; reason: Reason; evidence: Readonly<Record<string, unknown>>; mayRetry: boolean },
 ): Promise<void> {
   const { taskId, reason, evidence, mayRetry } = back;
-  // What conflicts depends on what others landed meanwhile, not on the tool alone.
+  // A conflict depends on what others landed meanwhile, not on the tool alone, so it has no fingerprint.
   const fingerprint = reason === 'patch_blocked:conflict' ? null : failureFingerprint({ reason, evidence });
   const move = {
     kind: 'task',

@@ -11,7 +11,7 @@ export interface ToolSettings extends ToolLimits {
   tool: string;
 }
 
-/** What one attempt says of its tool. Neutral: it ended for another reason. */
+/** Evidence of one attempt about its tool. `neutral`: it ended for another reason. */
 export interface BreakerFact {
   tool: string;
   taskId: string;
@@ -24,7 +24,10 @@ const OPENS = sql`, opened_at = now(), counts_from = now(), probe_task_id = null
 const CLOSES = sql`, failure_count = 0, opened_at = null, counts_from = now(), tripped_by = null,
   probe_task_id = null, probe_attempt = null`;
 
-/** One row a declared tool; known ones keep their state and take the new settings. Of tools that are not declared here nothing is said. */
+/**
+ * Creates a row for each declared tool. Known tools keep their state and take the new settings; tools that are not
+ * declared here stay as they are.
+ */
 export async function declareTools(tx: Tx, settings: readonly ToolSettings[]): Promise<void> {
   await insertTools(tx, {
     settings,
@@ -35,7 +38,7 @@ export async function declareTools(tx: Tx, settings: readonly ToolSettings[]): P
   });
 }
 
-/** Rows for tools that have none, so that no tool is without a breaker and limits; known ones stay as they are. */
+/** Creates rows for tools that have none, so that every tool has a breaker and limits. Known tools stay as they are. */
 export async function makeToolsKnown(tx: Tx, settings: readonly ToolSettings[]): Promise<void> {
   await insertTools(tx, { settings, known: sql`do nothing` });
 }
@@ -58,12 +61,12 @@ async function insertTools(
 }
 
 /**
- * Lets the row decide: consecutive faults open it, while HALF_OPEN only the named probe counts. A success writes nothing
- * where there is nothing to reset, else this row would be the hottest of the system.
+ * Records a fact: consecutive faults open the breaker, and while it is HALF_OPEN only the named probe counts. A success
+ * writes nothing when there is nothing to reset, because this row would otherwise be the hottest of the system.
  */
 export async function recordFact(tx: Tx, { tool, taskId, attempt, fact }: BreakerFact): Promise<void> {
   const isProbe = sql`probe_task_id = ${taskId} and probe_attempt = ${attempt}`;
-  // A late word from before the last opening or closing says nothing of the tool as it is now.
+  // A result of an attempt that began before the last opening or closing says nothing about the tool as it is now.
   const beganInTime = sql`(counts_from is null
     or counts_from <= (select started_at from tasks where task_id = ${taskId}))`;
   if (fact === 'fault') {
@@ -93,7 +96,7 @@ export async function recordFact(tx: Tx, { tool, taskId, attempt, fact }: Breake
   await freeProbes(tx, [{ taskId, attempt }]);
 }
 
-/** Probes that ended without saying anything: the next admitted task of the tool is the probe. */
+/** Frees the names of probes that ended without evidence: the next admitted task of the tool becomes the probe. */
 export async function freeProbes(tx: Tx, ended: readonly { taskId: string; attempt: number }[]): Promise<void> {
   if (ended.length === 0) return;
   await tx.query(sql`
@@ -106,7 +109,10 @@ interface BreakerOrder extends Order {
   tool: string;
 }
 
-/** Any state→CLOSED by hand: what was counted is forgotten. Throws `entity.not_found`; nothing when it is closed and clean. */
+/**
+ * Any state→CLOSED by an operator: counts start afresh. Throws `entity.not_found`. Does nothing to the state when it is
+ * CLOSED already.
+ */
 export async function resetBreaker(tx: Tx, order: BreakerOrder): Promise<void> {
   const { tool } = order;
   const breaker = await lockBreaker(tx, tool);
@@ -129,7 +135,7 @@ export async function resetBreaker(tx: Tx, order: BreakerOrder): Promise<void> {
   await note(tx, breaker, order);
 }
 
-/** Any state→OPEN by hand. No probe is sent until somebody resets it: who stopped the tool decides when it goes on. */
+/** Any state→OPEN by an operator. No probe runs until an operator resets it. */
 export async function tripBreaker(tx: Tx, order: BreakerOrder): Promise<void> {
   const { tool } = order;
   const breaker = await lockBreaker(tx, tool);

@@ -36,8 +36,9 @@ export interface ClaimedTask {
 }
 
 /**
- * QUEUED→RUNNING for each claim whose message is the newest one, raising the fence. A claim that lost (an old message,
- * a cancelled task) gives undefined; one that an open breaker, a pause or a spent budget stops is handed back.
+ * QUEUED→RUNNING for each claim whose message is the newest, raising the fence. Returns undefined for a claim that lost
+ * (an old message, a cancelled task) or that an open breaker, a pause or a spent budget stops; the latter go back to
+ * the ledger.
  */
 export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(ClaimedTask | undefined)[]> {
   const moved = await transition(tx, {
@@ -70,7 +71,7 @@ export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(Cla
   return claims.map(({ id }) => tasks.find((task) => task.task_id === id));
 }
 
-/** What a claim names of the row that it wants, as columns of `w`. */
+/** Returns the columns of `w` that claims name. */
 function wantedBy(claims: readonly Claim[]): Record<'dispatch' | 'worker_id' | 'lease_seconds', WantedColumn> {
   return {
     dispatch: ints(claims.map(({ dispatch }) => dispatch)),
@@ -83,7 +84,7 @@ async function readClaimed(tx: Tx, ids: readonly string[]): Promise<ClaimedTask[
   if (ids.length === 0) return [];
   return tx.query<ClaimedTask>(sql`
     with counted as (
-      -- What a rate limit counts; other tools leave no trace here.
+      -- Only starts of tools with a rate limit are counted.
       insert into tool_starts (task_id, attempt, tool_name)
       select t.task_id, t.attempt, t.tool from tasks t join circuit_breakers b on b.tool_name = t.tool
       where t.task_id = any (${[...ids]}::text[]) and b.rate_max is not null
@@ -117,7 +118,7 @@ export interface ClaimedGate {
   pinned: boolean;
 }
 
-/** PENDING→RUNNING, by the same fence. Undefined when the claim lost. */
+/** PENDING→RUNNING by the same fence. Returns undefined when the claim lost. */
 export async function claimGate(tx: Tx, claim: Claim): Promise<ClaimedGate | undefined> {
   const moved = await transition(tx, {
     kind: 'gate',

@@ -10,7 +10,10 @@ export interface AttemptCost {
   costUsd: number | null;
 }
 
-/** Adds what attempts cost to their tasks, runs and tools' days (UTC): each attempt once, whoever brings the news. */
+/**
+ * Adds the costs of attempts to their tasks, runs and tools' days (UTC). Each attempt counts once, however often it is
+ * reported.
+ */
 export async function recordCosts(tx: Tx, attempts: readonly AttemptCost[]): Promise<void> {
   const costs = attempts.filter(({ costUsd }) => costUsd !== null && costUsd > 0);
   if (costs.length === 0) return;
@@ -51,7 +54,9 @@ export interface BudgetOrder extends Order {
   usd: number;
 }
 
-/** What a run or a task may cost from now on; what waited for it goes on with the next dispatch. Throws `entity.not_found`. */
+/**
+ * Sets the budget of a run or task; tasks that waited for it go on with the next dispatch. Throws `entity.not_found`.
+ */
 export async function setBudget(tx: Tx, kind: 'run' | 'task', order: BudgetOrder): Promise<void> {
   const { id, usd } = order;
   const [table, key] = kind === 'run' ? (['runs', 'run_id'] as const) : (['tasks', 'task_id'] as const);

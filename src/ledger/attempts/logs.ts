@@ -12,8 +12,8 @@ export interface NewLogChunk {
 }
 
 /**
- * Appends in order what an attempt prints that runs, or that was cancelled a moment ago. Of an attempt that is not the newest
- * any more, or of a task or gate that was deleted, nothing is taken.
+ * Appends the output of attempts that run, or that were cancelled a moment ago, in order. Refuses output of older
+ * attempts and of deleted tasks or gates.
  */
 export async function appendLogs(tx: Tx, chunks: readonly NewLogChunk[]): Promise<void> {
   if (chunks.length === 0) return;

@@ -8,7 +8,7 @@ import { KEEP_DETAIL, recordCreated, transition } from '../transition.ts';
 
 const ACTOR = 'worker';
 
-/** The change that an attempt made, ready for the ledger. */
+/** The change of an attempt, ready for the ledger. */
 export interface NewPatch {
   patch_format: PatchFormat;
   content: Buffer | null;
@@ -24,15 +24,15 @@ export interface NewPatch {
   author_name: string;
   author_email: string;
   authored_at: string;
-  /** Null: STAGED. Otherwise QUARANTINED, and why. */
+  /** Null: STAGED. Otherwise QUARANTINED for this reason. */
   refusal: { reason: Reason; evidence: Readonly<Record<string, unknown>> } | null;
-  /** How it was read and what it leaves out; the evidence of a patch that is STAGED. */
+  /** How the patch was read and what it leaves out; the evidence of a STAGED patch. */
   notes: Readonly<Record<string, unknown>> | null;
 }
 
 /**
- * PENDING→VALIDATING→STAGED or QUARANTINED for what an attempt made; every unlanded patch that its task had is SUPERSEDED.
- * Gives the patch's id.
+ * PENDING→VALIDATING→STAGED or QUARANTINED for the change of an attempt. Every other unlanded patch of its task is
+ * SUPERSEDED. Returns the patch's id.
  */
 export async function recordPatch(
   tx: Tx,
@@ -47,14 +47,14 @@ export async function recordPatch(
   return patchId;
 }
 
-/** A ready-made patch was recorded when its run was submitted. */
+/** Returns the patch that was recorded when a run with a ready-made patch was submitted. */
 async function takeRecorded(tx: Tx, taskId: string): Promise<string | undefined> {
   const [row] = await tx.query<{ patch_id: string }>(sql`
     select patch_id from patches where task_id = ${taskId} and state = 'PENDING' for update`);
   return row?.patch_id;
 }
 
-/** Names come from callers and tools: what PostgreSQL refuses in text must not keep an ending from being written. */
+/** Names come from callers and tools. Text that PostgreSQL refuses must not prevent an ending from being written. */
 function storablePatch(patch: NewPatch): NewPatch {
   return {
     ...patch,
@@ -101,7 +101,7 @@ async function insertPatch(tx: Tx, { patchId, taskId, attempt, patch }: WrittenP
   await recordCreated(tx, { kind: 'patch', state: 'PENDING', ids: [patchId], runId, actor: ACTOR });
 }
 
-/** PENDING→VALIDATING→STAGED or QUARANTINED: what was found out before the transaction is written down in one. */
+/** PENDING→VALIDATING→STAGED or QUARANTINED in one step, because the check ran before the transaction. */
 async function applyCheckResult(
   tx: Tx,
   patch_id: string,
@@ -134,7 +134,7 @@ async function applyCheckResult(
   }
 }
 
-/** A completing attempt replaces every patch of its task that has not landed. */
+/** Supersedes every patch of these tasks that has not landed, except one. */
 export async function supersedeUnlanded(
   tx: Tx,
   { taskIds, except = '' }: { taskIds: readonly string[]; except?: string },

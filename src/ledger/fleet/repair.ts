@@ -4,21 +4,23 @@ import { cancelDependants } from '../runs/dependants.ts';
 import { queueTasks } from '../runs/start-run.ts';
 import { RECONCILER, recordRepairs, transition } from '../transition.ts';
 
-/** A message that seems to have got lost on its way. */
+/** A message that seems to be lost. */
 export interface LostDispatch {
   kind: DispatchedKind;
   id: string;
   dispatch: number;
 }
 
-/** A slot is emptied after the end of what ran there is written. */
+/** Time that a slot may take to be emptied after the ending of its work is written. */
 const CLEANED_UP = sql`interval '10 seconds'`;
-/** A pool that took something within this time is at work; messages of one queue may overtake each other by as much. */
+/**
+ * A pool that started something within this time is working. Messages of one queue may overtake each other by as much.
+ */
 const QUIET = sql`interval '2 seconds'`;
 
 /**
- * What was dispatched `olderThanMs` ago and not claimed though its pool has a free slot, and though either nothing of the
- * pool began lately or something that was dispatched later is running already. The queue is never asked.
+ * Returns what was dispatched `olderThanMs` ago and not claimed although its pool has a free slot, if nothing of the
+ * pool started lately or something dispatched later runs already. The ledger decides alone; the queue is never asked.
  */
 export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promise<LostDispatch[]> {
   const suspects: LostDispatch[] = [];
@@ -42,7 +44,7 @@ export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promis
   return suspects;
 }
 
-/** Lets the dispatcher send them again, under a number that no older message has. A message that comes late is refused. */
+/** Lets the dispatcher send lost messages again under a new number. A late message is refused. */
 export async function forgetDispatches(tx: Tx, lost: readonly LostDispatch[]): Promise<number> {
   let forgotten = 0;
   for (const kind of ['task', 'gate'] as const) {
@@ -58,8 +60,8 @@ export async function forgetDispatches(tx: Tx, lost: readonly LostDispatch[]): P
 }
 
 /**
- * What was dispatched to a pool that all workers have left waits in the ledger again: it would hold places of its tool and
- * repository that others could use. No repair, for nothing is broken; its message is refused if it is taken after all.
+ * Returns work to the ledger that was dispatched to a pool without workers, because it would occupy limits of its tool
+ * and repository. This is no repair: nothing is broken, and a late message is refused.
  */
 export async function takeBackFromLeftPools(tx: Tx, olderThanMs: number): Promise<number> {
   let taken = 0;
@@ -76,7 +78,10 @@ export async function takeBackFromLeftPools(tx: Tx, olderThanMs: number): Promis
   return taken;
 }
 
-/** QUEUED→FAILED for tasks that waited longer than they may. In a paused run nobody's time runs out. */
+/**
+ * QUEUED→FAILED for tasks that waited longer than they may. No time runs out in a paused run. The index
+ * tasks_queue_expiry serves it.
+ */
 export async function expireQueued(tx: Tx): Promise<number> {
   const late = await tx.query<{ task_id: string }>(sql`
     select t.task_id from tasks t join runs r on r.run_id = t.run_id
@@ -102,8 +107,8 @@ export async function expireQueued(tx: Tx): Promise<number> {
 }
 
 /**
- * Counts anew where the counters of a workstream or run say that something is still to come and every row below has ended
- * and been counted. Gives how many it put right; the roll-up then ends them.
+ * Counts again where the counters of a workstream or run say that something is still to come although every row below
+ * has ended and was counted. Returns how many it corrected; the roll-up then ends them.
  */
 export async function recountRollUps(tx: Tx): Promise<number> {
   const workstreams = await tx.query<{ id: string; run_id: string; state: string }>(sql`
@@ -162,7 +167,7 @@ export async function unblockOverlooked(tx: Tx): Promise<number> {
   return ids.length;
 }
 
-/** What no limit looks at any more: starts outside their window, and what tools cost on days long past. */
+/** Removes starts outside the window of their rate limit and costs of tools older than 90 days: no limit reads them. */
 export async function pruneToolUse(tx: Tx): Promise<void> {
   await tx.query(sql`delete from tool_costs where day < (now() at time zone 'UTC')::date - 90`);
   await tx.query(sql`

@@ -21,7 +21,7 @@ export interface NewWorker {
   taskSlots: number;
   gateSlots: number;
   confinement: ConfinementKind;
-  /** By the repository's address. */
+  /** By the address of the repository. */
   gateValues: Readonly<Record<string, GateValues>>;
 }
 
@@ -37,21 +37,25 @@ export async function registerWorker(tx: Tx, worker: NewWorker): Promise<void> {
 
 export interface Heartbeat {
   workerId: string;
-  /** Tasks and gates that the main thread holds. Others are not renewed: nobody works on them. */
+  /** Tasks and gates that the main thread holds. Other leases are not renewed. */
   heldIds: readonly string[];
   leaseMs: number;
   /** True while work waits that this worker should take and does not. */
   starving: boolean;
 }
 
-/** What the worker still holds; undefined when the ledger has given it up and it must stop everything. */
+/** Leases that the ledger renewed. */
 export interface RenewedLeases {
   draining: boolean;
   /** `task_…` and `gate_…` ids with the attempt that holds them. */
   held: { id: string; attempt: number }[];
 }
 
-/** One batched write: the worker's row, IDLE or BUSY as it is, and the leases of all its tasks and gates. */
+/**
+ * Writes one heartbeat: the worker's row, IDLE or BUSY, and the leases of its tasks and gates. Returns undefined when
+ * the ledger has given the worker up, so that it must stop everything. The indexes tasks_worker and test_gates_worker
+ * serve it.
+ */
 export async function heartbeat(
   tx: Tx,
   { workerId, heldIds, leaseMs, starving }: Heartbeat,
@@ -87,14 +91,14 @@ export async function heartbeat(
   return { draining: worker.draining, held };
 }
 
-/** The main thread of a worker stands still: no lease is renewed, and what it runs is suspected. */
+/** Records that the main thread of a worker is stalled: no lease is renewed, and its tasks are suspected. */
 export async function noteStall(tx: Tx, workerId: string): Promise<void> {
   await tx.query(sql`
     update workers set stalled_since = coalesce(stalled_since, now())
     where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')`);
 }
 
-/** Marks a worker STOPPED after a clean shutdown and requeues what it still held. What it still held goes back to the queue. */
+/** Marks a worker STOPPED after a clean shutdown and requeues what it still held. */
 export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
   await transition(tx, {
     kind: 'worker',
@@ -109,8 +113,8 @@ export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
 }
 
 /**
- * A worker whose process is known to be gone, its children ended: DEAD at once, without waiting for its lease. Nothing when
- * its row has ended already. `crashed`: by itself, so that what it ran is suspected.
+ * Marks a worker DEAD whose process and children are known to be gone, without waiting for its lease. Does nothing when
+ * its row has ended. `crashed`: the process ended by itself, so its tasks are suspected.
  */
 export async function markWorkerDead(
   tx: Tx,
@@ -124,7 +128,7 @@ export async function markWorkerDead(
   await takeBackWork(tx, { whose: sql`worker_id = ${workerId}`, cause: 'worker_lost', actor: 'supervisor' });
 }
 
-/** Asks a worker to take no more; its next heartbeat hears of it. Throws `entity.not_found`, `state.changed`. */
+/** Asks a worker to take no more; its next heartbeat is told. Throws `entity.not_found`, `state.changed`. */
 export async function drainWorker(tx: Tx, { workerId, ...order }: Order & { workerId: string }): Promise<void> {
   const [worker] = await tx.query<{ state: WorkerState }>(sql`
     update workers set draining = true, reason = ${order.reason}, updated_at = now()
@@ -156,7 +160,10 @@ export interface Reaped {
   gates: number;
 }
 
-/** Judges the living by the database's clock: silent for long UNHEALTHY, for a lease DEAD; what they held goes back. */
+/**
+ * Marks silent workers by the clock of the database: UNHEALTHY after a while, DEAD after a whole lease. Requeues what
+ * they held. The index tasks_state serves the search for running tasks.
+ */
 export async function reapWorkers(
   tx: Tx,
   { unhealthyAfterMs, deadAfterMs }: { unhealthyAfterMs: number; deadAfterMs: number },
@@ -199,8 +206,8 @@ export async function reapWorkers(
 }
 
 /**
- * RUNNING→QUEUED without using up a retry; a task over which workers hang or crash FAILS soon, one that is interrupted for
- * other reasons in the end.
+ * RUNNING→QUEUED without using up a retry. A task over which several workers hung or crashed FAILS, and one that was
+ * interrupted very often.
  */
 async function takeBackWork(
   tx: Tx,

@@ -17,11 +17,11 @@ export interface NewGate {
   tip_commit: string;
   patch_ids: readonly string[];
   pinned: boolean;
-  /** The patch on whose account it runs: its task owns the row. */
+  /** The patch that the run is attributed to: its task owns the row. */
   owner: string;
 }
 
-/** Queues one execution. False when one is live on that (tree, digest) already: it will do. */
+/** Queues one execution. Returns false when one is live on that (tree, digest) already. */
 export async function requestGate(tx: Tx, lease: HeldLease, gate: NewGate): Promise<boolean> {
   await assertLease(tx, lease);
   const made = await tx.query<{ run_id: string | null }>(sql`
@@ -45,12 +45,12 @@ export interface GateEnd {
   workerId: string;
   attempt: number;
   exitCode: number | null;
-  /** `passed`, or why not. Only passed and red are verdicts. */
+  /** `passed`, or the reason. Only passed and red are verdicts. */
   outcome: 'passed' | Exclude<GateOutcome, 'withdrawn'>;
   results: Readonly<Record<string, unknown>>;
 }
 
-/** RUNNING→PASSED or FAILED and the verdict in one transaction; false when the fence refused it. */
+/** RUNNING→PASSED or FAILED, and the verdict in the same transaction. Returns false when the fence refused it. */
 export async function endGate(tx: Tx, end: GateEnd, seal: VerdictSeal): Promise<boolean> {
   const passed = end.outcome === 'passed';
   const moved = await transition(tx, {
@@ -73,7 +73,7 @@ export async function endGate(tx: Tx, end: GateEnd, seal: VerdictSeal): Promise<
   return true;
 }
 
-/** What the execution decided; on record as a flake where another one has decided otherwise. */
+/** Records the verdict of an execution, marked as a flake when another execution decided otherwise. */
 async function recordVerdict(
   tx: Tx,
   { gateId, passed, seal }: { gateId: string; passed: boolean; seal: VerdictSeal },
@@ -91,13 +91,13 @@ async function recordVerdict(
     from test_gates g where g.gate_id = ${gateId}`);
 }
 
-/** PENDING or RUNNING→FAILED(withdrawn): nobody waits for it any more. Gives the ones that moved. */
+/** PENDING or RUNNING→FAILED(withdrawn), because the result is no longer needed. Returns those that moved. */
 export async function withdrawGates(tx: Tx, lease: HeldLease, gateIds: readonly string[]): Promise<string[]> {
   await assertLease(tx, lease);
   return failGates(tx, { gateIds, outcome: 'withdrawn', actor: 'coordinator' });
 }
 
-/** Executions that ended with no word from their worker. */
+/** Ends executions without a result of their worker. */
 export async function failGates(
   tx: Tx,
   { gateIds, outcome, actor }: { gateIds: readonly string[]; outcome: 'withdrawn' | 'lost'; actor: Actor },

@@ -21,13 +21,14 @@ export interface NewIntent {
   prove: Prove;
   /** In landing order. */
   patches: readonly IntendedPatch[];
-  /** Every (tree, digest) that must have passed. None is no proof. */
+  /** Every (tree, digest) that must have passed. An empty list proves nothing. */
   proofs: readonly (IntendedProof & { tolerance: FlakeTolerance })[];
 }
 
 /**
- * Writes down what is about to be pushed, by compare-and-set on STAGED and on green verdicts for every proof. Undefined
- * when one of them does not hold (any more); then nothing is written. While it stands, nobody else can move its patches.
+ * Records what is about to be pushed, by compare-and-set on STAGED and on green verdicts for every proof. Returns
+ * undefined, and writes nothing, when one of them does not hold. While the intent is open, nothing else can move its
+ * patches.
  */
 export async function openIntent(
   tx: Tx,
@@ -37,7 +38,7 @@ export async function openIntent(
   await assertLease(tx, lease);
   const proofs = await provenBy(tx, intent, seal);
   if (proofs === undefined) return undefined;
-  // Whoever was told that the target is paused must not see it land any more.
+  // After a pause is answered, no further landing may begin.
   const open = await tx.query(sql`
     select 1 from targets where target_id = ${intent.targetId} and paused_at is null for share`);
   if (open.length === 0) return undefined;
@@ -58,8 +59,8 @@ export async function openIntent(
 }
 
 /**
- * A wrong plan can waste time; that it lands nothing untested is made sure of here. Each proof comes back with the execution
- * behind it; undefined when one has none, or its verdict was not sealed by this daemon.
+ * The last guard before a push: a wrong plan can waste time but never land an untested tree. Returns each proof with
+ * the execution behind it; undefined when one has none, or when its verdict was not sealed by this daemon.
  */
 async function provenBy(
   tx: Tx,
@@ -68,7 +69,8 @@ async function provenBy(
 ): Promise<IntendedProof[] | undefined> {
   const trees = prove === 'every_commit' ? patches.map(({ tree }) => tree) : [treeId];
   if (trees.length === 0 || !trees.every((tree) => proofs.some((proof) => proof.tree === tree))) return undefined;
-  // What an operator has forgiven, by letting landing go on or by staging the patch again, counts no more.
+  // Reds before a resume of the target, or before the patch was staged again, no longer count: an operator forgave
+  // them.
   const green = await tx.query<GreenVerdict & { greens: number; reds: number }>(sql`
     select v.tree_id, v.digest, v.gate_id, v.seal, runs.greens, runs.reds
     from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[],
@@ -98,8 +100,8 @@ async function provenBy(
 }
 
 /**
- * The pushed commit is on the branch: STAGED→APPLIED, and the intent is settled. Safe to call twice. Gives the patches
- * that could not be moved: the branch holds them and the ledger says otherwise, so a person must look.
+ * STAGED→APPLIED, because the pushed commit is on the branch, and settles the intent. Safe to call twice. Returns
+ * patches that could not be moved: the branch holds them and the ledger says otherwise, so a person must look.
  */
 export async function settleApplied(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
   await assertLease(tx, lease);
@@ -130,7 +132,7 @@ async function applyPatches(
   return patches.map(({ patch_id }) => patch_id).filter((id) => !moved.some((row) => row.id === id));
 }
 
-/** The push did not happen: the patches are free again, STAGED as they were. */
+/** Frees the patches of an intent whose push did not happen; they stay STAGED. */
 export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
   await assertLease(tx, lease);
   await settle(tx, intentId, 'cleared');
@@ -139,12 +141,12 @@ export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string):
 }
 
 /**
- * A push that was given up arrived all the same: what was cleared is applied. Gives the patches that have moved on since, as
- * `settleApplied` does; undefined when the same commit was pushed again since and is known by that.
+ * Applies an intent that was cleared and whose push arrived all the same. Returns patches that have moved on since, as
+ * `settleApplied` does; undefined when the same commit was pushed again and is recorded by that.
  */
 export async function settleLate(tx: Tx, lease: HeldLease, intentId: string): Promise<string[] | undefined> {
   await assertLease(tx, lease);
-  // The same commit may have been pushed again since, and be known by that.
+  // True for an intent none of whose patches is recorded with this commit by a later push.
   const unknown = await tx.query(sql`
     select 1 from landing_intents i, jsonb_to_recordset(i.patches) as p(patch_id text, commit text)
     where i.intent_id = ${intentId} and not exists (
@@ -163,7 +165,7 @@ async function settle(tx: Tx, intentId: string, outcome: 'applied' | 'cleared'):
   return settled[0]?.patches ?? [];
 }
 
-/** APPLIED→VERIFIED; in the same transaction its task is COMPLETED and what waited for it goes on. */
+/** APPLIED→VERIFIED. In the same transaction their tasks are COMPLETED and dependants freed. */
 export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly string[]): Promise<void> {
   await assertLease(tx, lease);
   const verified = await transition(tx, {
@@ -190,7 +192,7 @@ export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly
   );
 }
 
-/** What these patches take back is ROLLED_BACK in the transaction that verifies them. */
+/** Patches that these take back are ROLLED_BACK in the transaction that verifies them. */
 async function rollBackReverted(tx: Tx, verifiedIds: readonly string[]): Promise<void> {
   const reverted = await tx.query<{ patch_id: string; by: string }>(sql`
     select reverts_patch_id as patch_id, patch_id as by from patches
@@ -204,7 +206,7 @@ async function rollBackReverted(tx: Tx, verifiedIds: readonly string[]): Promise
   });
 }
 
-/** Notes what was found wrong with a landed patch; its state stays until an operator has looked. */
+/** Records that a landed patch is gone from the branch. Its state stays until an operator has looked. */
 export async function noteLostPatch(tx: Tx, lease: HeldLease, patchId: string): Promise<void> {
   await assertLease(tx, lease);
   await tx.query(sql`

@@ -9,7 +9,7 @@ import { assertNotLanding, cancelTask } from '../runs/cancel.ts';
 import { reopenForPatch } from '../runs/retry.ts';
 import { KEEP_DETAIL, recordNote, transition } from '../transition.ts';
 
-/** What an operator does to one patch: who, and why. */
+/** An order about one patch. */
 export interface PatchOrder extends Order {
   patchId: string;
 }
@@ -23,7 +23,7 @@ interface SteeredPatch {
   commit_id: string | null;
 }
 
-/** Before all, behind all, or between: higher lands first. Only of a patch that waits to land. */
+/** Moves a waiting patch in the queue: higher priority lands first. */
 export async function prioritizePatch(tx: Tx, order: PatchOrder & { priority: number }): Promise<void> {
   const patch = await lock(tx, order.patchId);
   if (patch.state !== 'STAGED') throw notIn(patch, 'STAGED');
@@ -33,7 +33,7 @@ export async function prioritizePatch(tx: Tx, order: PatchOrder & { priority: nu
   await lookAfresh(tx, patch.patch_id);
 }
 
-/** BLOCKED→STAGED, at the end of its line: what was held against it counts no more. Its task waits for it again. */
+/** BLOCKED→STAGED, at the end of the queue. Earlier failures no longer count, and its task waits for it again. */
 export async function requeuePatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
   if (patch.state !== 'BLOCKED') throw notIn(patch, 'BLOCKED');
@@ -41,12 +41,12 @@ export async function requeuePatch(tx: Tx, order: PatchOrder): Promise<void> {
 }
 
 /**
- * Lets exactly this content pass the rules that may be waived: protected paths, limits, the second proof of pinned ones. A
- * patch that was stopped goes back to its line.
+ * Lets exactly this content pass the rules that may be waived: protected paths, limits, the second proof of pinned
+ * files. A stopped patch goes back to the queue.
  */
 export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
-  // What never became a commit was not looked at: there is nothing to approve.
+  // A patch that never became a commit was not checked, so there is nothing to approve.
   const waivable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '') && patch.commit_id !== null;
   if (patch.state === 'QUARANTINED' && !waivable) {
     throw new SluiceError('state.changed', `a patch that is ${patch.reason} cannot be approved`, {
@@ -62,10 +62,10 @@ export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
   if (patch.state !== 'STAGED') await stageAgain(tx, patch, order);
 }
 
-/** A patch that has not landed is EXPIRED; the task that waited for it FAILED. */
+/** Any unlanded state→EXPIRED; the task that waited for it FAILS. */
 export async function dropPatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
-  // Nobody has made it a commit yet: the task that would must not come to it any more.
+  // The patch is not a commit yet, so the task that would make it one must not run.
   if (patch.state === 'PENDING') {
     await cancelTask(tx, patch.task_id, { actor: order.actor, reason: order.reason });
     return;
@@ -96,11 +96,11 @@ async function stageAgain(tx: Tx, patch: SteeredPatch, order: PatchOrder): Promi
     await transition(tx, { ...move, from: ['QUARANTINED'], to: 'VALIDATING' });
     await transition(tx, { ...move, from: ['VALIDATING'], to: 'STAGED', set });
   }
-  // The reason of the last stop must not stand on a patch that waits.
+  // A patch that waits must not show the reason of its last stop.
   await tx.query(sql`update patches set reason = null where patch_id = ${patch.patch_id}`);
 }
 
-/** The coordinator looks at the branch afresh: the operator may just have pushed. */
+/** Makes the coordinator fetch the branch, because the operator may just have pushed. */
 async function lookAfresh(tx: Tx, patchId: string): Promise<void> {
   await tx.query(sql`
     update targets set steered_at = now(), updated_at = now()

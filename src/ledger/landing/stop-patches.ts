@@ -8,12 +8,12 @@ import { KEEP_DETAIL, transition } from '../transition.ts';
 import { unpauseTarget } from './targets.ts';
 
 const ACTOR = 'coordinator';
-/** On a landed patch that somebody took off the branch, until an operator has looked. */
+/** Reason of a landed patch that was removed from the branch, until an operator has looked. */
 export const REMOVED = 'removed_from_branch' satisfies Reason;
-/** A patch that an intent names is nobody else's to move. */
+/** Only the coordinator that opened an intent may move the patches that it names. */
 export const NOT_LANDING = sql`and t.intent_id is null`;
 
-/** STAGED→SUPERSEDED because the branch holds the change already; its task is done. */
+/** STAGED→SUPERSEDED, because the branch holds the change already. Its task is COMPLETED. */
 export async function supersedeLandedElsewhere(
   tx: Tx,
   lease: HeldLease,
@@ -37,7 +37,7 @@ export async function supersedeLandedElsewhere(
   await completeTasks(tx, [taskId], 'already_on_branch');
 }
 
-/** STAGED→EXPIRED: its gates are green, and it was not to land. Its task is done. */
+/** STAGED→EXPIRED for a patch that is not to land and whose gates are green. Its task is COMPLETED. */
 export async function concludeUnlanded(
   tx: Tx,
   lease: HeldLease,
@@ -58,8 +58,8 @@ export async function concludeUnlanded(
   if (moved.length > 0) await completeTasks(tx, [await taskOf(tx, patchId)], 'proven_not_to_land');
 }
 /**
- * An operator has looked and lets landing go on. Patches that somebody took off the branch before they were verified are
- * ROLLED_BACK and their tasks FAILED: nothing waits for them for ever.
+ * Lets landing go on after an operator has looked. Patches that were removed from the branch before they were verified
+ * are ROLLED_BACK and their tasks FAILED, so that nothing waits for them for ever.
  */
 export async function resumeTarget(tx: Tx, { targetId, ...order }: Order & { targetId: string }): Promise<void> {
   const { actor } = signed(order);
@@ -75,7 +75,7 @@ export async function resumeTarget(tx: Tx, { targetId, ...order }: Order & { tar
   await unpauseTarget(tx, targetId);
 }
 
-/** STAGED patches of runs that wanted them landed by now are EXPIRED, their tasks FAILED. */
+/** STAGED→EXPIRED for patches that did not land in time; their tasks FAIL. */
 export async function expireOverdue(tx: Tx): Promise<number> {
   const overdue = await tx.query<{ patch_id: string; expires_at: string }>(sql`
     select patch_id, expires_at from patches where state = 'STAGED' and intent_id is null and expires_at < now() limit 500`);
@@ -96,8 +96,8 @@ export async function expireOverdue(tx: Tx): Promise<number> {
 }
 
 /**
- * STAGED→BLOCKED by a gate or a conflict, or QUARANTINED because the policy of the tip does not let it pass as it would land
- * there; its task goes back with the evidence.
+ * STAGED→BLOCKED by a gate or a conflict, or QUARANTINED because the policy of the tip refuses the patch as it would
+ * land. Its task is sent back with the evidence.
  */
 export async function stopPatch(
   tx: Tx,

@@ -14,11 +14,11 @@ export interface ObservedTip {
 
 export interface RepositorySettings {
   repository: string;
-  /** Null: any number of tasks at once. */
+  /** Null: no limit. */
   concurrency: number | null;
 }
 
-/** The repositories of the configuration; one that is not in it any more has no cap. */
+/** Declares the repositories of the configuration. A repository that is no longer in it has no limit. */
 export async function declareRepositories(tx: Tx, settings: readonly RepositorySettings[]): Promise<void> {
   await tx.query(sql`
     insert into repositories (repository, concurrency)
@@ -30,7 +30,7 @@ export async function declareRepositories(tx: Tx, settings: readonly RepositoryS
     where concurrency is not null and repository <> all (${settings.map(({ repository }) => repository)}::text[])`);
 }
 
-/** A target that nothing was submitted to yet, so that it can be paused before its first patch. */
+/** Creates a target that nothing was submitted to yet, so that it can be paused before its first patch. */
 export async function makeTargetKnown(
   tx: Tx,
   target: Pick<TargetRow, 'target_id' | 'repository' | 'branch' | 'url'>,
@@ -41,7 +41,7 @@ export async function makeTargetKnown(
     on conflict (target_id) do nothing`);
 }
 
-/** What somebody saw at the remote: the tip and the policy that stands there. */
+/** Records the tip of the branch and the policy there. */
 export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
   await tx.query(sql`
     update targets
@@ -51,7 +51,7 @@ export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
       and (fault is not null or tip_commit is distinct from ${tip.commit} or policy_error is distinct from ${tip.policyError} or policy is null)`);
 }
 
-/** Why the coordinator cannot do its work there. */
+/** Records why the coordinator cannot work on a target. */
 export async function noteTargetFault(tx: Tx, targetId: string, fault: TargetFault): Promise<void> {
   await tx.query(sql`
     update targets set fault = ${storableJson(fault)}::jsonb, updated_at = now() where target_id = ${targetId}`);
@@ -62,13 +62,13 @@ export async function clearTargetFault(tx: Tx, targetId: string): Promise<void> 
     update targets set fault = null, updated_at = now() where target_id = ${targetId} and fault is not null`);
 }
 
-/** What the coordinator sees in its queue, for people who ask. */
+/** Stores the queue as the coordinator sees it, for people who ask. */
 export async function showLanding(tx: Tx, targetId: string, view: LandingView): Promise<void> {
   await tx.query(sql`
     update targets set landing = ${storableJson(view)}::jsonb, updated_at = now() where target_id = ${targetId}`);
 }
 
-/** Nothing more lands there until somebody resumes it. The first reason stays. */
+/** Stops landing until an operator resumes it. The first reason stays. */
 export async function pauseTarget(
   tx: Tx,
   { targetId, actor, reason }: { targetId: string; actor: string; reason: string },
@@ -79,7 +79,7 @@ export async function pauseTarget(
   tx.wake('landing');
 }
 
-/** For `resumeTarget`, which also settles what the pause was about. */
+/** Clears the pause. Only for `resumeTarget`, which also settles its cause. */
 export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
   await tx.query(sql`
     update targets
@@ -88,7 +88,7 @@ export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
   tx.wake('landing');
 }
 
-/** Targets with something to do: patches that wait, land or must be verified, gates that live. */
+/** Returns targets with work: patches that wait, land or must be verified, or live gates. */
 export async function activeTargets(tx: Tx): Promise<string[]> {
   const rows = await tx.query<{ target_id: string }>(sql`
     select target_id from patches where state in ('STAGED', 'APPLIED')

@@ -9,7 +9,7 @@ import { cancelDependants } from './dependants.ts';
 
 type Note = Pick<Order, 'actor'> & Partial<Order>;
 
-/** A run that is paused dispatches nothing more; what runs ends, what is staged still lands. */
+/** Pauses dispatch of a run. Running tasks end, and staged patches still land. */
 export async function pauseRun(tx: Tx, runId: string, order: Note): Promise<void> {
   const moved = await transition(tx, {
     kind: 'run',
@@ -25,15 +25,15 @@ export async function pauseRun(tx: Tx, runId: string, order: Note): Promise<void
 export async function resumeRun(tx: Tx, runId: string, order: Note): Promise<void> {
   const moved = await transition(tx, { kind: 'run', from: ['PAUSED'], to: 'RUNNING', ids: [runId], ...signed(order) });
   if (moved.length === 0) throw await notIn(tx, runId, 'PAUSED');
-  // The time of the pause is nobody's wait.
+  // The time of the pause does not count as waiting.
   await tx.query(sql`
     update tasks set queue_expires_at = now() + make_interval(secs => queue_timeout_seconds), updated_at = now()
     where run_id = ${runId} and state = 'QUEUED' and queue_timeout_seconds is not null`);
 }
 
 /**
- * FAILED with the reason `cancelled`, and with it everything of the run that has not ended. While one of its patches is
- * between intent and verification: `run.landing`.
+ * FAILED with the reason `cancelled`, with everything of the run that has not ended. Throws `run.landing` while one of
+ * its patches is between intent and verification.
  */
 export async function cancelRun(tx: Tx, runId: string, order: Note): Promise<void> {
   const { actor } = signed(order);
@@ -65,8 +65,8 @@ export async function cancelRun(tx: Tx, runId: string, order: Note): Promise<voi
 }
 
 /**
- * The older live runs with the key of one that supersedes are cancelled. Throws `run.landing` while
- * a patch of one is being landed: that landing is let come to its end.
+ * Cancels the older live runs with the key of a run that supersedes them. Throws `run.landing` while a patch of one is
+ * being landed, because that landing must end first.
  */
 export async function cancelSuperseded(tx: Tx, runId: string): Promise<void> {
   const older = await tx.query<{ run_id: string }>(sql`
@@ -96,7 +96,7 @@ async function cancelWorkstreams(tx: Tx, runId: string, actor: Actor): Promise<v
   });
 }
 
-/** One task CANCELLED, its dependants with it. */
+/** Cancels one task and its dependants. */
 export async function cancelTask(tx: Tx, taskId: string, order: Note): Promise<void> {
   const { actor } = signed(order);
   await assertNotLanding(tx, sql`p.task_id = ${taskId}`, 'patch.landing');
@@ -138,12 +138,12 @@ export async function expirePatches(
     where: sql`and t.intent_id is null`,
     set: KEEP_DETAIL,
   });
-  // One that was staged and named by an intent since the first look: all of this is rolled back.
+  // If an intent has named one since the first check, everything here is rolled back.
   await assertNotLanding(tx, sql`p.task_id = any (${[...taskIds]}::text[])`, 'patch.landing');
 }
 
 /**
- * Locks the patches, so that no intent can be written between this look and the cancel; then nobody may be between
+ * Locks the patches, so that no intent can be opened between this check and the cancel, and throws if one is between
  * intent and VERIFIED.
  */
 export async function assertNotLanding(

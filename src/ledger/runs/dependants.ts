@@ -2,7 +2,7 @@ import { sql, type Tx } from '../../database/database.ts';
 import { transition } from '../transition.ts';
 import { queueTasks } from './start-run.ts';
 
-/** Tasks that wait for these have one dependency less; those with none left are QUEUED. Each edge counts once. */
+/** Satisfies the dependencies on these tasks, each edge once. Tasks with none left are QUEUED. */
 export async function unlockDependants(tx: Tx, completedTaskIds: readonly string[]): Promise<void> {
   const freed = await tx.query<{ task_id: string; open_dependencies: number }>(sql`
     with satisfied as (
@@ -34,7 +34,7 @@ export async function unlockDependants(tx: Tx, completedTaskIds: readonly string
   );
 }
 
-/** What hangs on a task that will not land is CANCELLED, transitively. */
+/** Cancels everything that depends on these tasks, transitively. */
 export async function cancelDependants(tx: Tx, endedTaskIds: readonly string[]): Promise<void> {
   const dependants = await tx.query<{ task_id: string }>(sql`
     with recursive hanging as (

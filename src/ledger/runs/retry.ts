@@ -4,14 +4,14 @@ import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { transition } from '../transition.ts';
 
 /**
- * An operator's hand: brings the task of a patch back to VALIDATING, whether it failed or is about to run again. The run and
- * the workstream go on with it, and what was cancelled because of it waits again. A task that completed or was cancelled
- * stays what it is: `state.changed`.
+ * Brings the task of a patch back to VALIDATING for an operator, whether it failed or is about to run again. Its run
+ * and workstream are reopened, and what was cancelled because of it waits again. Throws `state.changed` for a task that
+ * completed or was cancelled.
  */
 export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [task] = await tx.query<{ state: string }>(sql`select state from tasks where task_id = ${taskId} for update`);
   if (task?.state === 'VALIDATING') return;
-  // A new attempt that was to come, or runs: the fence refuses what it would write.
+  // Ends a new attempt that waits or runs; the fence refuses what it would write.
   await transition(tx, {
     kind: 'task',
     from: ['RETRYING', 'QUEUED', 'RUNNING'],
@@ -39,8 +39,8 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
 }
 
 /**
- * An operator's hand: FAILED or CANCELLED→QUEUED, with all retries again and its history kept. Run, workstream and dependants
- * go on as above. What still lacks something that it depends on stays: `state.changed` names it.
+ * FAILED or CANCELLED→QUEUED for an operator, with all retries and its history kept. Run, workstream and dependants are
+ * reopened as above. Throws `state.changed` when a dependency has not landed.
  */
 export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [task] = await tx.query<{ state: string; name: string; workstream_waits: boolean }>(sql`
@@ -75,7 +75,7 @@ export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<v
   await waitAgain(tx, taskId, order);
 }
 
-/** Every FAILED task of a run, oldest first. `state.changed` when there is none. */
+/** Retries every FAILED task of a run, oldest first. Throws `state.changed` when there is none. */
 export async function retryRun(tx: Tx, runId: string, order: Order): Promise<string[]> {
   const failed = await selectIds(
     tx,
@@ -87,8 +87,8 @@ export async function retryRun(tx: Tx, runId: string, order: Order): Promise<str
 }
 
 /**
- * The workstream and the run of a task go on, if they had ended. Both are locked before they are looked at, in the order of
- * the roll-up: it may be ending them at this moment.
+ * Reopens the workstream and the run of a task if they had ended. Locks both first, in the order of the roll-up, which
+ * may be ending them at this moment.
  */
 async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [workstream] = await tx.query<{ workstream_id: string; run_id: string }>(sql`
@@ -125,13 +125,16 @@ async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> 
     ids: [runId],
     ...signed(order),
     forced: true,
-    // Whoever holds its key by now goes on first.
+    // Runs that hold its key by now go first.
     set: sql`, key_since = now()`,
   });
   await awaitWorkstream(tx, workstreamId, order);
 }
 
-/** What hung on the task, CANCELLED because it failed, hangs on it again, unless something else that it needs has failed too. */
+/**
+ * Blocks dependants again that were CANCELLED because the task failed, unless something else that they need has failed
+ * too.
+ */
 async function waitAgain(tx: Tx, taskId: string, order: Order): Promise<void> {
   const alive = new Set([taskId]);
   for (let found = [taskId]; found.length > 0; ) {
@@ -158,8 +161,8 @@ async function waitAgain(tx: Tx, taskId: string, order: Order): Promise<void> {
 }
 
 /**
- * Workstreams that were ABANDONED because this one failed wait for it again, with their tasks, level by level; not those that
- * need another one as well that has failed.
+ * Blocks workstreams again that were ABANDONED because this one failed, with their tasks, level by level; not those
+ * that also need another one that has failed.
  */
 async function awaitWorkstream(tx: Tx, workstreamId: string, order: Order): Promise<void> {
   const alive = new Set([workstreamId]);
@@ -200,7 +203,7 @@ async function waitForAnother(tx: Tx, ids: readonly string[], order: Order): Pro
     forced: true,
   });
   await uncount(tx, taskIds);
-  // As before their workstream began: it sorts them into those that wait and those that may start.
+  // PENDING, as before their workstream began: its start sorts them into those that wait and those that may go.
   await transition(tx, { kind: 'task', from: ['BLOCKED'], to: 'PENDING', ids: taskIds, ...signed(order) });
 }
 
@@ -221,11 +224,11 @@ async function uncountWorkstreams(tx: Tx, ids: readonly string[]): Promise<void>
     from counts c where r.run_id = c.run_id`);
 }
 
-/** Takes tasks that do not stand ended any more out of the counts of those that do. */
+/** Takes reopened tasks out of the counters of ended ones. */
 async function uncount(tx: Tx, taskIds: readonly string[]): Promise<void> {
   await tx.query(sql`
     with before as (
-      -- What it was counted as stands in its last ending: only the two that can be reopened.
+      -- The last ending tells how it was counted; only these two states can be reopened.
       select t.task_id, t.workstream_id, t.run_id, last.from_state
       from tasks t cross join lateral (
         select from_state from state_transitions

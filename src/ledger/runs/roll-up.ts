@@ -26,8 +26,9 @@ interface CountedRun {
 }
 
 /**
- * Counts endings upwards: tasks into workstreams and runs, workstreams into runs and into what waits for them. Each ending
- * is counted once (`rolled_up`). True when there may be more to count.
+ * Counts endings upwards: tasks into workstreams and runs, workstreams into runs and into their dependants. Each ending
+ * counts once (`rolled_up`). Returns true when there may be more to count. The indexes tasks_to_roll_up and
+ * workstreams_to_roll_up serve it.
  */
 export async function rollUp(tx: Tx): Promise<boolean> {
   const tasks = await countEndedTasks(tx);
@@ -70,7 +71,7 @@ async function countEndedTasks(tx: Tx): Promise<number> {
   return counted[0]?.n ?? 0;
 }
 
-/** Patches on record whose task ended before it made anything of them. */
+/** Expires recorded patches whose task ended before it used them. */
 async function expireOrphanedPatches(tx: Tx): Promise<void> {
   const orphans = await tx.query<{ patch_id: string; reason: Reason | null; detail: unknown }>(sql`
     select p.patch_id, t.reason,
@@ -104,7 +105,7 @@ async function endWorkstreams(tx: Tx): Promise<void> {
           }) === to,
       )
       .map(({ workstream_id }) => workstream_id);
-    // Somebody may have taken a task of it up again since it was looked at.
+    // A task may have been retried since the counts were read.
     const where = sql`and t.tasks_ended >= t.tasks_total`;
     await transition(tx, {
       kind: 'workstream',
@@ -163,7 +164,7 @@ async function startDependants(tx: Tx, completedIds: readonly string[]): Promise
   if (ids.length > 0) await startWorkstreams(tx, { from: 'BLOCKED', ids });
 }
 
-/** Direct dependants only: theirs are met in the next round, when these are counted. */
+/** Abandons direct dependants; the next round counts these and reaches theirs. */
 async function abandonDependants(tx: Tx, failedIds: readonly string[]): Promise<void> {
   if (failedIds.length === 0) return;
   const dependants = await selectIds(
@@ -193,7 +194,7 @@ async function abandonDependants(tx: Tx, failedIds: readonly string[]): Promise<
   });
 }
 
-/** A paused run waits for its resume. */
+/** Ends runs whose workstreams have all ended, except paused ones. */
 async function endRuns(tx: Tx): Promise<void> {
   const full = await tx.query<CountedRun>(sql`
     select run_id, state, workstreams_total, workstreams_ended, critical_failed from runs

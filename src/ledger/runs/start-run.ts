@@ -4,7 +4,7 @@ import { transition } from '../transition.ts';
 
 const ACTOR = 'scheduler';
 
-/** INITIALIZING→RUNNING, its workstreams set going; nothing when the run is not INITIALIZING any more. */
+/** INITIALIZING→RUNNING, and starts its workstreams. Does nothing when the run has left INITIALIZING. */
 export async function startRun(tx: Tx, runId: string): Promise<void> {
   const started = await transition(tx, {
     kind: 'run',
@@ -30,7 +30,9 @@ export async function startRun(tx: Tx, runId: string): Promise<void> {
   await startWorkstreams(tx, { from: 'PENDING', ids: free.map(({ workstream_id }) => workstream_id) });
 }
 
-/** INITIALIZING→FAILED with everything below it cancelled: the target's tip or policy cannot be read. */
+/**
+ * INITIALIZING→FAILED with everything below it cancelled, because the tip or the policy of the target cannot be read.
+ */
 export async function refuseRun(
   tx: Tx,
   { runId, reason, detail }: { runId: string; reason: ErrorCode; detail: Record<string, unknown> },
@@ -68,7 +70,7 @@ export async function refuseRun(
   });
 }
 
-/** Takes workstreams that nothing holds back to RUNNING and lets their tasks go. */
+/** Brings workstreams without open dependencies to RUNNING and queues their tasks. */
 export async function startWorkstreams(
   tx: Tx,
   { from, ids }: { from: 'PENDING' | 'BLOCKED'; ids: readonly string[] },
@@ -100,7 +102,7 @@ export async function startWorkstreams(
   );
 }
 
-/** PENDING→QUEUED: from here on the dispatcher sees them. */
+/** PENDING→QUEUED, which makes tasks visible to the dispatcher. */
 export async function queueTasks(tx: Tx, ids: readonly string[]): Promise<void> {
   await transition(tx, {
     kind: 'task',

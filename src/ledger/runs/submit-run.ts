@@ -24,7 +24,7 @@ export interface NewTask extends Partial<TaskRow> {
   task_id: string;
   workstream_id: string;
   depends_on: string[];
-  /** A ready-made patch is on record from the start: PENDING until a worker has made it a commit. */
+  /** A ready-made patch is recorded with its run: PENDING until a worker has made it a commit. */
   patch: { patch_id: string; patch_format: PatchFormat; reverts_patch_id: string | null } | null;
 }
 
@@ -44,7 +44,7 @@ export interface Submission {
 
 const TASKS_PER_STATEMENT = 2_000;
 
-/** The whole run or nothing: INITIALIZING, its workstreams and tasks PENDING. */
+/** Inserts a whole run: INITIALIZING, its workstreams and tasks PENDING. */
 export async function insertRun(tx: Tx, submission: Submission, submittedBy: string): Promise<void> {
   const { actor } = signed({ actor: submittedBy });
   await upsertTarget(tx, submission.target);
