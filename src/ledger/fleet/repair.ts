@@ -4,23 +4,21 @@ import { cancelDependants } from '../runs/dependants.ts';
 import { queueTasks } from '../runs/start-run.ts';
 import { RECONCILER, recordRepairs, transition } from '../transition.ts';
 
-/** A message that seems to be lost. */
+/** A dispatch whose queue message was probably lost. */
 export interface LostDispatch {
   kind: DispatchedKind;
   id: string;
   dispatch: number;
 }
 
-/** Time that a slot may take to be emptied after the ending of its work is written. */
+/** A slot counts as busy for this long after its task or gate ended, because the worker frees it after that write. */
 const CLEANED_UP = sql`interval '10 seconds'`;
-/**
- * A pool that started something within this time is working. Messages of one queue may overtake each other by as much.
- */
+/** A pool that began something within this time is working. Messages in a queue may overtake each other by as much. */
 const QUIET = sql`interval '2 seconds'`;
 
 /**
- * Returns what was dispatched `olderThanMs` ago and not claimed although its pool has a free slot, if nothing of the
- * pool started lately or something dispatched later runs already. The ledger decides alone; the queue is never asked.
+ * Returns dispatches older than `olderThanMs` and unclaimed although their pool has a free slot, if either the pool
+ * neither began nor ended anything lately or something dispatched later is running already. Judges by the ledger alone.
  */
 export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promise<LostDispatch[]> {
   const suspects: LostDispatch[] = [];
@@ -28,11 +26,12 @@ export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promis
     const pools = (await capacity(tx, kind)).filter(({ free }) => free > 0).map(({ pool }) => pool);
     if (pools.length === 0) continue;
     const { table, key, waiting } = DISPATCHED[kind];
+    // Selects the unclaimed rows by the partial index `tasks_in_flight`, or by `test_gates_state` for gates.
     const rows = await tx.query<Omit<LostDispatch, 'kind'>>(sql`
       select ${key} as id, t.dispatch from ${table} t
       where t.state = ${waiting} and t.pool = any (${pools}::text[])
         and t.dispatched_at < now() - make_interval(secs => ${olderThanMs / 1000}::float8)
-        -- Two conditions, each with an index of its own: with an "or" between them neither is used.
+        -- Separate subqueries for started_at and completed_at: with one "or" the planner uses neither index.
         and (not exists (select 1 from ${table} r
                          where r.pool = t.pool and r.state = 'RUNNING' and r.started_at > now() - ${QUIET})
              and not exists (select 1 from ${table} r
@@ -44,7 +43,7 @@ export async function suspectLostDispatches(tx: Tx, olderThanMs: number): Promis
   return suspects;
 }
 
-/** Lets the dispatcher send lost messages again under a new number. A late message is refused. */
+/** Lets the dispatcher send them again under a new dispatch number, so that the claim of a late message is refused. */
 export async function forgetDispatches(tx: Tx, lost: readonly LostDispatch[]): Promise<number> {
   let forgotten = 0;
   for (const kind of ['task', 'gate'] as const) {
@@ -60,8 +59,8 @@ export async function forgetDispatches(tx: Tx, lost: readonly LostDispatch[]): P
 }
 
 /**
- * Returns work to the ledger that was dispatched to a pool without workers, because it would occupy limits of its tool
- * and repository. This is no repair: nothing is broken, and a late message is refused.
+ * Takes back dispatches to a pool without workers, because they hold concurrency of their tool and repository that
+ * other tasks can use. Not recorded as a repair, because nothing is broken. A late claim of the message is refused.
  */
 export async function takeBackFromLeftPools(tx: Tx, olderThanMs: number): Promise<number> {
   let taken = 0;
@@ -78,10 +77,7 @@ export async function takeBackFromLeftPools(tx: Tx, olderThanMs: number): Promis
   return taken;
 }
 
-/**
- * QUEUED→FAILED for tasks that waited longer than they may. No time runs out in a paused run. The index
- * tasks_queue_expiry serves it.
- */
+/** Fails tasks QUEUED past their queue timeout (index `tasks_queue_expiry`). Tasks of paused runs do not time out. */
 export async function expireQueued(tx: Tx): Promise<number> {
   const late = await tx.query<{ task_id: string }>(sql`
     select t.task_id from tasks t join runs r on r.run_id = t.run_id
@@ -107,8 +103,8 @@ export async function expireQueued(tx: Tx): Promise<number> {
 }
 
 /**
- * Counts again where the counters of a workstream or run say that something is still to come although every row below
- * has ended and was counted. Returns how many it corrected; the roll-up then ends them.
+ * Recounts workstreams and runs whose counters disagree with their rows although every row has been rolled up. Returns
+ * how many it corrected; the next roll-up ends them.
  */
 export async function recountRollUps(tx: Tx): Promise<number> {
   const workstreams = await tx.query<{ id: string; run_id: string; state: string }>(sql`
@@ -142,7 +138,7 @@ export async function recountRollUps(tx: Tx): Promise<number> {
   return workstreams.length + runs.length;
 }
 
-/** BLOCKED→PENDING→QUEUED for tasks whose every dependency is COMPLETED, whatever their counter says. */
+/** Queues BLOCKED tasks whose dependencies are all COMPLETED, whatever their counter says. */
 export async function unblockOverlooked(tx: Tx): Promise<number> {
   const overlooked = await tx.query<{ task_id: string }>(sql`
     select t.task_id from tasks t join workstreams w on w.workstream_id = t.workstream_id
@@ -167,7 +163,7 @@ export async function unblockOverlooked(tx: Tx): Promise<number> {
   return ids.length;
 }
 
-/** Removes starts outside the window of their rate limit and costs of tools older than 90 days: no limit reads them. */
+/** Deletes tool starts outside the window of their rate limit, and tool costs older than 90 days. */
 export async function pruneToolUse(tx: Tx): Promise<void> {
   await tx.query(sql`delete from tool_costs where day < (now() at time zone 'UTC')::date - 90`);
   await tx.query(sql`

@@ -21,7 +21,7 @@ export interface NewWorker {
   taskSlots: number;
   gateSlots: number;
   confinement: ConfinementKind;
-  /** By the address of the repository. */
+  /** Gate values by repository URL. */
   gateValues: Readonly<Record<string, GateValues>>;
 }
 
@@ -37,14 +37,14 @@ export async function registerWorker(tx: Tx, worker: NewWorker): Promise<void> {
 
 export interface Heartbeat {
   workerId: string;
-  /** Tasks and gates that the main thread holds. Other leases are not renewed. */
+  /** Tasks and gates that the main thread holds. The leases of others are not renewed, because no thread runs them. */
   heldIds: readonly string[];
   leaseMs: number;
-  /** True while work waits that this worker should take and does not. */
+  /** True while work waits that this worker should claim but does not. */
   starving: boolean;
 }
 
-/** Leases that the ledger renewed. */
+/** Leases that a worker still holds after a heartbeat. */
 export interface RenewedLeases {
   draining: boolean;
   /** `task_…` and `gate_…` ids with the attempt that holds them. */
@@ -52,9 +52,8 @@ export interface RenewedLeases {
 }
 
 /**
- * Writes one heartbeat: the worker's row, IDLE or BUSY, and the leases of its tasks and gates. Returns undefined when
- * the ledger has given the worker up, so that it must stop everything. The indexes tasks_worker and test_gates_worker
- * serve it.
+ * Renews the worker's row and the leases of its tasks and gates, and sets its state to IDLE or BUSY. Returns undefined
+ * when the worker's row is DEAD, STOPPED or missing; the worker must then stop everything.
  */
 export async function heartbeat(
   tx: Tx,
@@ -76,6 +75,7 @@ export async function heartbeat(
     const from = worker.state === 'UNHEALTHY' ? (['UNHEALTHY'] as const) : ([busy ? 'IDLE' : 'BUSY'] as const);
     await transition(tx, { kind: 'worker', from, to: wanted, ids: [workerId], actor: 'worker' });
   }
+  // Renews only the leases of ids that this worker holds in both views, by primary key.
   const lease = sql`lease_expires_at = now() + make_interval(secs => ${leaseMs / 1000}::float8)`;
   const held = await tx.query<{ id: string; attempt: number }>(sql`
     with renewed_tasks as (
@@ -91,14 +91,14 @@ export async function heartbeat(
   return { draining: worker.draining, held };
 }
 
-/** Records that the main thread of a worker is stalled: no lease is renewed, and its tasks are suspected. */
+/** Marks a worker that hangs or crashed. Tasks taken back from it count a worker death, unless it beats again first. */
 export async function noteStall(tx: Tx, workerId: string): Promise<void> {
   await tx.query(sql`
     update workers set stalled_since = coalesce(stalled_since, now())
     where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')`);
 }
 
-/** Marks a worker STOPPED after a clean shutdown and requeues what it still held. */
+/** Marks a worker STOPPED after a clean shutdown, requeues its tasks and fails its gate runs as lost. */
 export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
   await transition(tx, {
     kind: 'worker',
@@ -113,8 +113,8 @@ export async function stopWorker(tx: Tx, workerId: string): Promise<void> {
 }
 
 /**
- * Marks a worker DEAD whose process and children are known to be gone, without waiting for its lease. Does nothing when
- * its row has ended. `crashed`: the process ended by itself, so its tasks are suspected.
+ * Marks a worker DEAD at once, without waiting for its lease. The caller must know that the process and its children
+ * have ended. `crashed`: the process ended by itself, so its tasks may be the cause and count a worker death each.
  */
 export async function markWorkerDead(
   tx: Tx,
@@ -128,7 +128,7 @@ export async function markWorkerDead(
   await takeBackWork(tx, { whose: sql`worker_id = ${workerId}`, cause: 'worker_lost', actor: 'supervisor' });
 }
 
-/** Asks a worker to take no more; its next heartbeat is told. Throws `entity.not_found`, `state.changed`. */
+/** Asks a worker to claim no more work; its next heartbeat tells it so. Throws `entity.not_found`, `state.changed`. */
 export async function drainWorker(tx: Tx, { workerId, ...order }: Order & { workerId: string }): Promise<void> {
   const [worker] = await tx.query<{ state: WorkerState }>(sql`
     update workers set draining = true, reason = ${order.reason}, updated_at = now()
@@ -147,7 +147,9 @@ export async function drainWorker(tx: Tx, { workerId, ...order }: Order & { work
   }
   const [known] = await tx.query<{ state: WorkerState }>(sql`select state from workers where worker_id = ${workerId}`);
   if (known === undefined) throw new SluiceError('entity.not_found', `there is no worker ${workerId}`);
-  throw new SluiceError('state.changed', `the worker is ${known.state}`, { facts: { state: known.state } });
+  throw new SluiceError('state.changed', `worker ${workerId} is ${known.state}: only a live worker can be drained`, {
+    facts: { state: known.state },
+  });
 }
 
 /** Orphans: tasks and gates RUNNING on a worker that no longer exists or has ended. */
@@ -161,13 +163,14 @@ export interface Reaped {
 }
 
 /**
- * Marks silent workers by the clock of the database: UNHEALTHY after a while, DEAD after a whole lease. Requeues what
- * they held. The index tasks_state serves the search for running tasks.
+ * Moves workers without a heartbeat to UNHEALTHY and then DEAD, by the database's clock, and takes back expired and
+ * orphaned work.
  */
 export async function reapWorkers(
   tx: Tx,
   { unhealthyAfterMs, deadAfterMs }: { unhealthyAfterMs: number; deadAfterMs: number },
 ): Promise<Reaped> {
+  // Selects live workers without a recent heartbeat (index `workers_state`).
   const silent = await tx.query<{ worker_id: string; is_dead: boolean }>(sql`
     select worker_id, last_heartbeat < now() - make_interval(secs => ${deadAfterMs / 1000}::float8) as is_dead
     from workers
@@ -206,13 +209,14 @@ export async function reapWorkers(
 }
 
 /**
- * RUNNING→QUEUED without using up a retry. A task over which several workers hung or crashed FAILS, and one that was
- * interrupted very often.
+ * Moves tasks RUNNING→QUEUED without using up a retry, and fails gate runs as lost. A task over which several workers
+ * hung or crashed FAILS; a task that is interrupted for other reasons FAILS only after many interruptions.
  */
 async function takeBackWork(
   tx: Tx,
   { whose, cause, actor }: { whose: ReturnType<typeof sql>; cause: ReasonName; actor: Actor },
 ): Promise<{ tasks: number; gates: number }> {
+  // Selects RUNNING tasks by the partial index `tasks_in_flight`, or by `tasks_worker` when `whose` names one worker.
   const tasks = await tx.query<{ task_id: string; attempt: number; interruptions: number; deaths: number }>(sql`
     select task_id, attempt, interruptions, worker_deaths + (worker_id in (
              select worker_id from workers where stalled_since is not null))::int as deaths

@@ -17,11 +17,11 @@ export interface NewGate {
   tip_commit: string;
   patch_ids: readonly string[];
   pinned: boolean;
-  /** The patch that the run is attributed to: its task owns the row. */
+  /** Id of the patch whose task owns the row. */
   owner: string;
 }
 
-/** Queues one execution. Returns false when one is live on that (tree, digest) already. */
+/** Queues one execution. Returns false when one is live on the same (tree, digest), or the owner is not STAGED. */
 export async function requestGate(tx: Tx, lease: HeldLease, gate: NewGate): Promise<boolean> {
   await assertLease(tx, lease);
   const made = await tx.query<{ run_id: string | null }>(sql`
@@ -45,12 +45,12 @@ export interface GateEnd {
   workerId: string;
   attempt: number;
   exitCode: number | null;
-  /** `passed`, or the reason. Only passed and red are verdicts. */
+  /** `passed`, or why the gate failed. Only `passed` and `red` are verdicts. */
   outcome: 'passed' | Exclude<GateOutcome, 'withdrawn'>;
   results: Readonly<Record<string, unknown>>;
 }
 
-/** RUNNING→PASSED or FAILED, and the verdict in the same transaction. Returns false when the fence refused it. */
+/** Moves a gate RUNNING→PASSED or FAILED and records its verdict. Returns false when the fence refused the write. */
 export async function endGate(tx: Tx, end: GateEnd, seal: VerdictSeal): Promise<boolean> {
   const passed = end.outcome === 'passed';
   const moved = await transition(tx, {
@@ -73,7 +73,7 @@ export async function endGate(tx: Tx, end: GateEnd, seal: VerdictSeal): Promise<
   return true;
 }
 
-/** Records the verdict of an execution, marked as a flake when another execution decided otherwise. */
+/** Records the verdict of an execution, as flaky if an earlier one on the same (tree, digest) differs. */
 async function recordVerdict(
   tx: Tx,
   { gateId, passed, seal }: { gateId: string; passed: boolean; seal: VerdictSeal },
@@ -91,13 +91,13 @@ async function recordVerdict(
     from test_gates g where g.gate_id = ${gateId}`);
 }
 
-/** PENDING or RUNNING→FAILED(withdrawn), because the result is no longer needed. Returns those that moved. */
+/** Ends gate runs whose result is no longer needed as FAILED (`withdrawn`). Returns the ids that moved. */
 export async function withdrawGates(tx: Tx, lease: HeldLease, gateIds: readonly string[]): Promise<string[]> {
   await assertLease(tx, lease);
   return failGates(tx, { gateIds, outcome: 'withdrawn', actor: 'coordinator' });
 }
 
-/** Ends executions without a result of their worker. */
+/** Fails gate runs without a result from a worker, and tells the workers of running ones to cancel them. */
 export async function failGates(
   tx: Tx,
   { gateIds, outcome, actor }: { gateIds: readonly string[]; outcome: 'withdrawn' | 'lost'; actor: Actor },

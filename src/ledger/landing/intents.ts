@@ -21,14 +21,14 @@ export interface NewIntent {
   prove: Prove;
   /** In landing order. */
   patches: readonly IntendedPatch[];
-  /** Every (tree, digest) that must have passed. An empty list proves nothing. */
+  /** Every (tree, digest) that must have passed. An intent without proofs is refused. */
   proofs: readonly (IntendedProof & { tolerance: FlakeTolerance })[];
 }
 
 /**
- * Records what is about to be pushed, by compare-and-set on STAGED and on green verdicts for every proof. Returns
- * undefined, and writes nothing, when one of them does not hold. While the intent is open, nothing else can move its
- * patches.
+ * Records the push that is about to happen, if every patch is still STAGED, every proof has a green verdict and the
+ * target is not paused. Otherwise writes nothing and returns undefined. No other transaction can move the patches until
+ * the intent is settled.
  */
 export async function openIntent(
   tx: Tx,
@@ -38,7 +38,7 @@ export async function openIntent(
   await assertLease(tx, lease);
   const proofs = await provenBy(tx, intent, seal);
   if (proofs === undefined) return undefined;
-  // After a pause is answered, no further landing may begin.
+  // Lock the target, so that nothing lands after an operator was told that it is paused.
   const open = await tx.query(sql`
     select 1 from targets where target_id = ${intent.targetId} and paused_at is null for share`);
   if (open.length === 0) return undefined;
@@ -59,8 +59,8 @@ export async function openIntent(
 }
 
 /**
- * The last guard before a push: a wrong plan can waste time but never land an untested tree. Returns each proof with
- * the execution behind it; undefined when one has none, or when its verdict was not sealed by this daemon.
+ * Returns each proof with the execution behind it, so that a wrong plan cannot land an untested tree. Returns undefined
+ * when a tree has no proof, or a proof has no execution, no verdict sealed by this daemon, or too many reds.
  */
 async function provenBy(
   tx: Tx,
@@ -69,8 +69,8 @@ async function provenBy(
 ): Promise<IntendedProof[] | undefined> {
   const trees = prove === 'every_commit' ? patches.map(({ tree }) => tree) : [treeId];
   if (trees.length === 0 || !trees.every((tree) => proofs.some((proof) => proof.tree === tree))) return undefined;
-  // Reds before a resume of the target, or before the patch was staged again, no longer count: an operator forgave
-  // them.
+  // Selects the green verdicts of the proofs with their numbers of green and red runs (index `test_gates_proof`). A red
+  // does not count if the tip was bad too, or if an operator has since resumed the target or staged the patch again.
   const green = await tx.query<GreenVerdict & { greens: number; reds: number }>(sql`
     select v.tree_id, v.digest, v.gate_id, v.seal, runs.greens, runs.reds
     from unnest(${proofs.map(({ tree }) => tree)}::text[], ${proofs.map(({ digest }) => digest)}::text[],
@@ -100,8 +100,8 @@ async function provenBy(
 }
 
 /**
- * STAGED→APPLIED, because the pushed commit is on the branch, and settles the intent. Safe to call twice. Returns
- * patches that could not be moved: the branch holds them and the ledger says otherwise, so a person must look.
+ * Settles an intent whose commit is on the branch, and moves its patches STAGED→APPLIED. Idempotent. Returns patches
+ * that could not be moved: the branch holds them but the ledger disagrees, so an operator must check them.
  */
 export async function settleApplied(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
   await assertLease(tx, lease);
@@ -132,7 +132,7 @@ async function applyPatches(
   return patches.map(({ patch_id }) => patch_id).filter((id) => !moved.some((row) => row.id === id));
 }
 
-/** Frees the patches of an intent whose push did not happen; they stay STAGED. */
+/** Settles an intent whose push did not happen, and releases its patches, which stay STAGED. */
 export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string): Promise<string[]> {
   await assertLease(tx, lease);
   await settle(tx, intentId, 'cleared');
@@ -141,12 +141,11 @@ export async function settleCleared(tx: Tx, lease: HeldLease, intentId: string):
 }
 
 /**
- * Applies an intent that was cleared and whose push arrived all the same. Returns patches that have moved on since, as
- * `settleApplied` does; undefined when the same commit was pushed again and is recorded by that.
+ * Applies a cleared intent whose push reached the branch after all. Returns the patches that could not be moved, like
+ * `settleApplied`, or undefined when a later intent has already recorded the same commits as landed.
  */
 export async function settleLate(tx: Tx, lease: HeldLease, intentId: string): Promise<string[] | undefined> {
   await assertLease(tx, lease);
-  // True for an intent none of whose patches is recorded with this commit by a later push.
   const unknown = await tx.query(sql`
     select 1 from landing_intents i, jsonb_to_recordset(i.patches) as p(patch_id text, commit text)
     where i.intent_id = ${intentId} and not exists (
@@ -165,7 +164,7 @@ async function settle(tx: Tx, intentId: string, outcome: 'applied' | 'cleared'):
   return settled[0]?.patches ?? [];
 }
 
-/** APPLIED→VERIFIED. In the same transaction their tasks are COMPLETED and dependants freed. */
+/** Moves patches APPLIED→VERIFIED, and in the same transaction completes their tasks and unblocks the dependants. */
 export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly string[]): Promise<void> {
   await assertLease(tx, lease);
   const verified = await transition(tx, {
@@ -192,7 +191,7 @@ export async function verifyPatches(tx: Tx, lease: HeldLease, patchIds: readonly
   );
 }
 
-/** Patches that these take back are ROLLED_BACK in the transaction that verifies them. */
+/** Moves the patches that these ones revert to ROLLED_BACK, in the transaction that verifies the reverts. */
 async function rollBackReverted(tx: Tx, verifiedIds: readonly string[]): Promise<void> {
   const reverted = await tx.query<{ patch_id: string; by: string }>(sql`
     select reverts_patch_id as patch_id, patch_id as by from patches
@@ -206,7 +205,7 @@ async function rollBackReverted(tx: Tx, verifiedIds: readonly string[]): Promise
   });
 }
 
-/** Records that a landed patch is gone from the branch. Its state stays until an operator has looked. */
+/** Marks a landed patch as removed from the branch. It stays APPLIED until an operator resumes the target. */
 export async function noteLostPatch(tx: Tx, lease: HeldLease, patchId: string): Promise<void> {
   await assertLease(tx, lease);
   await tx.query(sql`

@@ -9,7 +9,7 @@ import { assertNotLanding, cancelTask } from '../runs/cancel.ts';
 import { reopenForPatch } from '../runs/retry.ts';
 import { KEEP_DETAIL, recordNote, transition } from '../transition.ts';
 
-/** An order about one patch. */
+/** An operator's order about one patch. */
 export interface PatchOrder extends Order {
   patchId: string;
 }
@@ -23,7 +23,7 @@ interface SteeredPatch {
   commit_id: string | null;
 }
 
-/** Moves a waiting patch in the queue: higher priority lands first. */
+/** Sets the priority of a STAGED patch; a higher priority lands first. Throws `state.changed` in any other state. */
 export async function prioritizePatch(tx: Tx, order: PatchOrder & { priority: number }): Promise<void> {
   const patch = await lock(tx, order.patchId);
   if (patch.state !== 'STAGED') throw notIn(patch, 'STAGED');
@@ -33,7 +33,10 @@ export async function prioritizePatch(tx: Tx, order: PatchOrder & { priority: nu
   await lookAfresh(tx, patch.patch_id);
 }
 
-/** BLOCKED→STAGED, at the end of the queue. Earlier failures no longer count, and its task waits for it again. */
+/**
+ * Moves a patch BLOCKED→STAGED, behind patches of the same priority, and its task back to VALIDATING. Earlier red runs
+ * no longer count against it.
+ */
 export async function requeuePatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
   if (patch.state !== 'BLOCKED') throw notIn(patch, 'BLOCKED');
@@ -41,17 +44,21 @@ export async function requeuePatch(tx: Tx, order: PatchOrder): Promise<void> {
 }
 
 /**
- * Lets exactly this content pass the rules that may be waived: protected paths, limits, the second proof of pinned
- * files. A stopped patch goes back to the queue.
+ * Waives the waivable rules for exactly this content: protected paths, limits, the second proof of pinned paths. A
+ * patch that was stopped goes back to the landing queue.
  */
 export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
-  // A patch that never became a commit was not checked, so there is nothing to approve.
+  // A patch without a commit was never checked, so there is no content to approve.
   const waivable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '') && patch.commit_id !== null;
   if (patch.state === 'QUARANTINED' && !waivable) {
-    throw new SluiceError('state.changed', `a patch that is ${patch.reason} cannot be approved`, {
-      facts: { patch_id: patch.patch_id, reason: patch.reason },
-    });
+    throw new SluiceError(
+      'state.changed',
+      `patch ${patch.patch_id} is QUARANTINED (${patch.reason}) and cannot be approved: submit a corrected one`,
+      {
+        facts: { patch_id: patch.patch_id, reason: patch.reason },
+      },
+    );
   }
   if (!['QUARANTINED', 'BLOCKED', 'STAGED'].includes(patch.state)) throw notIn(patch, 'QUARANTINED, BLOCKED or STAGED');
   await tx.query(sql`
@@ -62,10 +69,10 @@ export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
   if (patch.state !== 'STAGED') await stageAgain(tx, patch, order);
 }
 
-/** Any unlanded state→EXPIRED; the task that waited for it FAILS. */
+/** Expires a patch that has not landed and fails its task. A PENDING patch is dropped by cancelling its task. */
 export async function dropPatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
-  // The patch is not a commit yet, so the task that would make it one must not run.
+  // No worker has made a commit of the patch yet: cancel the task, so that none will.
   if (patch.state === 'PENDING') {
     await cancelTask(tx, patch.task_id, { actor: order.actor, reason: order.reason });
     return;
@@ -96,11 +103,11 @@ async function stageAgain(tx: Tx, patch: SteeredPatch, order: PatchOrder): Promi
     await transition(tx, { ...move, from: ['QUARANTINED'], to: 'VALIDATING' });
     await transition(tx, { ...move, from: ['VALIDATING'], to: 'STAGED', set });
   }
-  // A patch that waits must not show the reason of its last stop.
+  // A STAGED patch must not show the reason of its last stop.
   await tx.query(sql`update patches set reason = null where patch_id = ${patch.patch_id}`);
 }
 
-/** Makes the coordinator fetch the branch, because the operator may just have pushed. */
+/** Makes the coordinator fetch the branch again, because the operator may just have pushed to it. */
 async function lookAfresh(tx: Tx, patchId: string): Promise<void> {
   await tx.query(sql`
     update targets set steered_at = now(), updated_at = now()
@@ -108,7 +115,7 @@ async function lookAfresh(tx: Tx, patchId: string): Promise<void> {
   tx.wake('landing');
 }
 
-/** Throws `entity.not_found`, and `patch.landing` while an intent names it or it waits to be verified. */
+/** Locks a patch. Throws `entity.not_found`, and `patch.landing` while an intent names it or it is not yet verified. */
 async function lock(tx: Tx, patchId: string): Promise<SteeredPatch> {
   await assertNotLanding(tx, sql`p.patch_id = ${patchId}`, 'patch.landing');
   const [patch] = await tx.query<SteeredPatch>(sql`
@@ -136,7 +143,7 @@ function note(
 }
 
 function notIn(patch: SteeredPatch, wanted: string): SluiceError {
-  return new SluiceError('state.changed', `the patch is ${patch.state}, not ${wanted}`, {
+  return new SluiceError('state.changed', `patch ${patch.patch_id} is ${patch.state}, not ${wanted}`, {
     facts: { patch_id: patch.patch_id, state: patch.state },
   });
 }

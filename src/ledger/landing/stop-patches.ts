@@ -8,12 +8,12 @@ import { KEEP_DETAIL, transition } from '../transition.ts';
 import { unpauseTarget } from './targets.ts';
 
 const ACTOR = 'coordinator';
-/** Reason of a landed patch that was removed from the branch, until an operator has looked. */
+/** Reason on a landed patch whose commit was removed from the branch before it was verified. */
 export const REMOVED = 'removed_from_branch' satisfies Reason;
-/** Only the coordinator that opened an intent may move the patches that it names. */
+/** SQL condition of every other transition: a patch that an intent names may be moved only by settling the intent. */
 export const NOT_LANDING = sql`and t.intent_id is null`;
 
-/** STAGED→SUPERSEDED, because the branch holds the change already. Its task is COMPLETED. */
+/** Moves a patch STAGED→SUPERSEDED because the branch already holds the change, and completes its task. */
 export async function supersedeLandedElsewhere(
   tx: Tx,
   lease: HeldLease,
@@ -37,7 +37,7 @@ export async function supersedeLandedElsewhere(
   await completeTasks(tx, [taskId], 'already_on_branch');
 }
 
-/** STAGED→EXPIRED for a patch that is not to land and whose gates are green. Its task is COMPLETED. */
+/** Moves a patch STAGED→EXPIRED because its gates are green and its run must not land, and completes its task. */
 export async function concludeUnlanded(
   tx: Tx,
   lease: HeldLease,
@@ -58,8 +58,8 @@ export async function concludeUnlanded(
   if (moved.length > 0) await completeTasks(tx, [await taskOf(tx, patchId)], 'proven_not_to_land');
 }
 /**
- * Lets landing go on after an operator has looked. Patches that were removed from the branch before they were verified
- * are ROLLED_BACK and their tasks FAILED, so that nothing waits for them for ever.
+ * Resumes landing on a target by order of an operator. Patches that were removed from the branch before they were
+ * verified become ROLLED_BACK and their tasks FAILED, because they would otherwise stay APPLIED for ever.
  */
 export async function resumeTarget(tx: Tx, { targetId, ...order }: Order & { targetId: string }): Promise<void> {
   const { actor } = signed(order);
@@ -75,7 +75,7 @@ export async function resumeTarget(tx: Tx, { targetId, ...order }: Order & { tar
   await unpauseTarget(tx, targetId);
 }
 
-/** STAGED→EXPIRED for patches that did not land in time; their tasks FAIL. */
+/** Expires STAGED patches whose deadline to land has passed, and fails their tasks. Returns how many expired. */
 export async function expireOverdue(tx: Tx): Promise<number> {
   const overdue = await tx.query<{ patch_id: string; expires_at: string }>(sql`
     select patch_id, expires_at from patches where state = 'STAGED' and intent_id is null and expires_at < now() limit 500`);
@@ -96,8 +96,8 @@ export async function expireOverdue(tx: Tx): Promise<number> {
 }
 
 /**
- * STAGED→BLOCKED by a gate or a conflict, or QUARANTINED because the policy of the tip refuses the patch as it would
- * land. Its task is sent back with the evidence.
+ * Moves a patch STAGED→BLOCKED because of a gate or a conflict, or STAGED→QUARANTINED because the policy at the tip
+ * forbids it as it would land. Its task gets the evidence, and retries if another attempt may help.
  */
 export async function stopPatch(
   tx: Tx,

@@ -14,11 +14,11 @@ export interface ObservedTip {
 
 export interface RepositorySettings {
   repository: string;
-  /** Null: no limit. */
+  /** Highest number of tasks at once; null for no limit. */
   concurrency: number | null;
 }
 
-/** Declares the repositories of the configuration. A repository that is no longer in it has no limit. */
+/** Stores the concurrency of the configured repositories, and removes it from those no longer configured. */
 export async function declareRepositories(tx: Tx, settings: readonly RepositorySettings[]): Promise<void> {
   await tx.query(sql`
     insert into repositories (repository, concurrency)
@@ -30,7 +30,7 @@ export async function declareRepositories(tx: Tx, settings: readonly RepositoryS
     where concurrency is not null and repository <> all (${settings.map(({ repository }) => repository)}::text[])`);
 }
 
-/** Creates a target that nothing was submitted to yet, so that it can be paused before its first patch. */
+/** Inserts a target if it is not known, so that it can be paused before anything is submitted to it. */
 export async function makeTargetKnown(
   tx: Tx,
   target: Pick<TargetRow, 'target_id' | 'repository' | 'branch' | 'url'>,
@@ -41,7 +41,7 @@ export async function makeTargetKnown(
     on conflict (target_id) do nothing`);
 }
 
-/** Records the tip of the branch and the policy there. */
+/** Stores the tip of the remote branch and its policy if they changed, and clears the target's fault. */
 export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
   await tx.query(sql`
     update targets
@@ -51,7 +51,7 @@ export async function observeTip(tx: Tx, tip: ObservedTip): Promise<void> {
       and (fault is not null or tip_commit is distinct from ${tip.commit} or policy_error is distinct from ${tip.policyError} or policy is null)`);
 }
 
-/** Records why the coordinator cannot work on a target. */
+/** Stores why the coordinator cannot work on a target. */
 export async function noteTargetFault(tx: Tx, targetId: string, fault: TargetFault): Promise<void> {
   await tx.query(sql`
     update targets set fault = ${storableJson(fault)}::jsonb, updated_at = now() where target_id = ${targetId}`);
@@ -62,13 +62,13 @@ export async function clearTargetFault(tx: Tx, targetId: string): Promise<void> 
     update targets set fault = null, updated_at = now() where target_id = ${targetId} and fault is not null`);
 }
 
-/** Stores the queue as the coordinator sees it, for people who ask. */
+/** Stores the coordinator's view of its landing queue, for display to operators. */
 export async function showLanding(tx: Tx, targetId: string, view: LandingView): Promise<void> {
   await tx.query(sql`
     update targets set landing = ${storableJson(view)}::jsonb, updated_at = now() where target_id = ${targetId}`);
 }
 
-/** Stops landing until an operator resumes it. The first reason stays. */
+/** Stops landing on a target until an operator resumes it. A target that is paused already keeps its first reason. */
 export async function pauseTarget(
   tx: Tx,
   { targetId, actor, reason }: { targetId: string; actor: string; reason: string },
@@ -79,7 +79,7 @@ export async function pauseTarget(
   tx.wake('landing');
 }
 
-/** Clears the pause. Only for `resumeTarget`, which also settles its cause. */
+/** Ends the pause of a target. Call `resumeTarget` instead, which also rolls back patches removed from the branch. */
 export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
   await tx.query(sql`
     update targets
@@ -88,7 +88,7 @@ export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
   tx.wake('landing');
 }
 
-/** Returns targets with work: patches that wait, land or must be verified, or live gates. */
+/** Returns the targets with work for a coordinator: patches to land or verify, open intents, or live gate runs. */
 export async function activeTargets(tx: Tx): Promise<string[]> {
   const rows = await tx.query<{ target_id: string }>(sql`
     select target_id from patches where state in ('STAGED', 'APPLIED')

@@ -9,7 +9,7 @@ import { cancelDependants } from './dependants.ts';
 
 type Note = Pick<Order, 'actor'> & Partial<Order>;
 
-/** Pauses dispatch of a run. Running tasks end, and staged patches still land. */
+/** Pauses a run: no more of its tasks are dispatched. Running tasks finish, and staged patches still land. */
 export async function pauseRun(tx: Tx, runId: string, order: Note): Promise<void> {
   const moved = await transition(tx, {
     kind: 'run',
@@ -25,15 +25,15 @@ export async function pauseRun(tx: Tx, runId: string, order: Note): Promise<void
 export async function resumeRun(tx: Tx, runId: string, order: Note): Promise<void> {
   const moved = await transition(tx, { kind: 'run', from: ['PAUSED'], to: 'RUNNING', ids: [runId], ...signed(order) });
   if (moved.length === 0) throw await notIn(tx, runId, 'PAUSED');
-  // The time of the pause does not count as waiting.
+  // Restart the queue timeout, so that the pause does not count as waiting time.
   await tx.query(sql`
     update tasks set queue_expires_at = now() + make_interval(secs => queue_timeout_seconds), updated_at = now()
     where run_id = ${runId} and state = 'QUEUED' and queue_timeout_seconds is not null`);
 }
 
 /**
- * FAILED with the reason `cancelled`, with everything of the run that has not ended. Throws `run.landing` while one of
- * its patches is between intent and verification.
+ * Ends a run as FAILED with the reason `cancelled`, and cancels its workstreams, tasks and patches that have not ended.
+ * Throws `run.landing` while one of its patches is between intent and verification.
  */
 export async function cancelRun(tx: Tx, runId: string, order: Note): Promise<void> {
   const { actor } = signed(order);
@@ -65,8 +65,8 @@ export async function cancelRun(tx: Tx, runId: string, order: Note): Promise<voi
 }
 
 /**
- * Cancels the older live runs with the key of a run that supersedes them. Throws `run.landing` while a patch of one is
- * being landed, because that landing must end first.
+ * Cancels the older live runs with the same key if this run supersedes them. Throws `run.landing` while a patch of one
+ * of them is being landed, because that landing must finish first.
  */
 export async function cancelSuperseded(tx: Tx, runId: string): Promise<void> {
   const older = await tx.query<{ run_id: string }>(sql`
@@ -96,7 +96,7 @@ async function cancelWorkstreams(tx: Tx, runId: string, actor: Actor): Promise<v
   });
 }
 
-/** Cancels one task and its dependants. */
+/** Cancels one task, its unlanded patches and its dependants. Throws `patch.landing` while a patch of it is landing. */
 export async function cancelTask(tx: Tx, taskId: string, order: Note): Promise<void> {
   const { actor } = signed(order);
   await assertNotLanding(tx, sql`p.task_id = ${taskId}`, 'patch.landing');
@@ -112,7 +112,11 @@ export async function cancelTask(tx: Tx, taskId: string, order: Note): Promise<v
   if (moved === undefined) {
     const [task] = await tx.query<{ state: string }>(sql`select state from tasks where task_id = ${taskId}`);
     if (task === undefined) throw new SluiceError('entity.not_found', `there is no task ${taskId}`);
-    throw new SluiceError('state.changed', `the task is ${task.state}: it has ended`, { facts: { state: task.state } });
+    throw new SluiceError(
+      'state.changed',
+      `task ${taskId} is ${task.state}: only a task that has not ended can be cancelled`,
+      { facts: { state: task.state } },
+    );
   }
   await expirePatches(tx, { taskIds: [taskId], reason: 'cancelled', actor });
   await cancelDependants(tx, [taskId]);
@@ -138,13 +142,13 @@ export async function expirePatches(
     where: sql`and t.intent_id is null`,
     set: KEEP_DETAIL,
   });
-  // If an intent has named one since the first check, everything here is rolled back.
+  // A patch may have been staged and named by an intent since the first check: throw, to roll everything back.
   await assertNotLanding(tx, sql`p.task_id = any (${[...taskIds]}::text[])`, 'patch.landing');
 }
 
 /**
- * Locks the patches, so that no intent can be opened between this check and the cancel, and throws if one is between
- * intent and VERIFIED.
+ * Throws `code` while one of the patches is between intent and VERIFIED. Locks the patches, so that no intent for them
+ * can be written before the caller's transaction ends.
  */
 export async function assertNotLanding(
   tx: Tx,
@@ -157,7 +161,7 @@ export async function assertNotLanding(
     ({ state, intent_id }) => state === 'APPLIED' || (state === 'STAGED' && intent_id !== null),
   );
   if (landing === undefined) return;
-  throw new SluiceError(code, `patch ${landing.patch_id} is being landed: try again in a moment`, {
+  throw new SluiceError(code, `patch ${landing.patch_id} is being landed: wait until that has ended, then try again`, {
     retryable: true,
     facts: { patch_id: landing.patch_id },
   });
@@ -166,5 +170,7 @@ export async function assertNotLanding(
 async function notIn(tx: Tx, runId: string, wanted: string): Promise<SluiceError> {
   const [run] = await tx.query<{ state: string }>(sql`select state from runs where run_id = ${runId}`);
   if (run === undefined) return new SluiceError('entity.not_found', `there is no run ${runId}`);
-  return new SluiceError('state.changed', `the run is ${run.state}, not ${wanted}`, { facts: { state: run.state } });
+  return new SluiceError('state.changed', `run ${runId} is ${run.state}, not ${wanted}`, {
+    facts: { state: run.state },
+  });
 }

@@ -2,8 +2,9 @@ import { sql, type Tx } from '../../database/database.ts';
 import { transition } from '../transition.ts';
 import { queueTasks } from './start-run.ts';
 
-/** Satisfies the dependencies on these tasks, each edge once. Tasks with none left are QUEUED. */
+/** Counts down the open dependencies of the tasks that wait for these, and queues tasks with none left. */
 export async function unlockDependants(tx: Tx, completedTaskIds: readonly string[]): Promise<void> {
+  // Each edge is counted down once, because `satisfied_at` marks it (index `task_dependencies_reverse`).
   const freed = await tx.query<{ task_id: string; open_dependencies: number }>(sql`
     with satisfied as (
       update task_dependencies set satisfied_at = now()
@@ -12,7 +13,7 @@ export async function unlockDependants(tx: Tx, completedTaskIds: readonly string
     ), counted as (
       select task_id, count(*)::int as n from satisfied group by task_id order by task_id
     ), locked as (
-      -- In id order, so that two completions that free the same tasks wait for each other and never in a circle.
+      -- Locks in id order, so that two completions that free the same tasks cannot deadlock.
       select c.task_id, c.n from counted c
       cross join lateral (select 1 from tasks t where t.task_id = c.task_id for update of t) t
     )
@@ -34,7 +35,7 @@ export async function unlockDependants(tx: Tx, completedTaskIds: readonly string
   );
 }
 
-/** Cancels everything that depends on these tasks, transitively. */
+/** Cancels all direct and indirect dependants of tasks that will not land. */
 export async function cancelDependants(tx: Tx, endedTaskIds: readonly string[]): Promise<void> {
   const dependants = await tx.query<{ task_id: string }>(sql`
     with recursive hanging as (

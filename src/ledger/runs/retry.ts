@@ -4,14 +4,14 @@ import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { transition } from '../transition.ts';
 
 /**
- * Brings the task of a patch back to VALIDATING for an operator, whether it failed or is about to run again. Its run
- * and workstream are reopened, and what was cancelled because of it waits again. Throws `state.changed` for a task that
- * completed or was cancelled.
+ * Moves the task of a patch back to VALIDATING by order of an operator, whether it failed or is about to run again.
+ * Reopens its run and workstream, and the dependants that were cancelled because of it. Throws `state.changed` for a
+ * task that is COMPLETED or CANCELLED.
  */
 export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [task] = await tx.query<{ state: string }>(sql`select state from tasks where task_id = ${taskId} for update`);
   if (task?.state === 'VALIDATING') return;
-  // Ends a new attempt that waits or runs; the fence refuses what it would write.
+  // Ends a pending or running new attempt; the fence then refuses its writes.
   await transition(tx, {
     kind: 'task',
     from: ['RETRYING', 'QUEUED', 'RUNNING'],
@@ -29,9 +29,13 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
     forced: true,
   });
   if (reopened === undefined) {
-    throw new SluiceError('state.changed', `the task of the patch is ${task?.state ?? 'gone'}`, {
-      facts: { task_id: taskId, state: task?.state },
-    });
+    throw new SluiceError(
+      'state.changed',
+      `task ${taskId} of the patch is ${task?.state ?? 'gone'}, so it cannot be reopened`,
+      {
+        facts: { task_id: taskId, state: task?.state },
+      },
+    );
   }
   await reopenAbove(tx, taskId, order);
   await uncount(tx, [taskId]);
@@ -39,8 +43,8 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
 }
 
 /**
- * FAILED or CANCELLED→QUEUED for an operator, with all retries and its history kept. Run, workstream and dependants are
- * reopened as above. Throws `state.changed` when a dependency has not landed.
+ * Moves a task FAILED or CANCELLED→QUEUED by order of an operator, with all its retries and its history kept. Reopens
+ * its run, workstream and dependants. Throws `state.changed` while one of its own dependencies is not satisfied.
  */
 export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [task] = await tx.query<{ state: string; name: string; workstream_waits: boolean }>(sql`
@@ -49,7 +53,7 @@ export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<v
     where t.task_id = ${taskId} for update of t`);
   if (task === undefined) throw new SluiceError('entity.not_found', `there is no task ${taskId}`);
   if (task.state !== 'FAILED' && task.state !== 'CANCELLED') {
-    throw new SluiceError('state.changed', `the task is ${task.state}, not FAILED or CANCELLED`, {
+    throw new SluiceError('state.changed', `task ${taskId} is ${task.state}, not FAILED or CANCELLED`, {
       facts: { state: task.state },
     });
   }
@@ -57,9 +61,13 @@ export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<v
     select depends_on_id from task_dependencies where task_id = ${taskId} and satisfied_at is null order by 1`);
   if (lacking.length > 0 || task.workstream_waits) {
     const what = lacking[0]?.depends_on_id ?? 'another workstream';
-    throw new SluiceError('state.changed', `the task depends on ${what}, which has not landed: retry that first`, {
-      facts: { depends_on: lacking.map(({ depends_on_id }) => depends_on_id) },
-    });
+    throw new SluiceError(
+      'state.changed',
+      `task ${taskId} depends on ${what}, which has not completed: retry that first`,
+      {
+        facts: { depends_on: lacking.map(({ depends_on_id }) => depends_on_id) },
+      },
+    );
   }
   await transition(tx, {
     kind: 'task',
@@ -81,14 +89,14 @@ export async function retryRun(tx: Tx, runId: string, order: Order): Promise<str
     tx,
     sql`select task_id as id from tasks where run_id = ${runId} and state = 'FAILED' order by task_id`,
   );
-  if (failed.length === 0) throw new SluiceError('state.changed', 'the run has no task that FAILED');
+  if (failed.length === 0) throw new SluiceError('state.changed', `run ${runId} has no FAILED task to retry`);
   for (const taskId of failed) await retryTask(tx, taskId, order);
   return failed;
 }
 
 /**
- * Reopens the workstream and the run of a task if they had ended. Locks both first, in the order of the roll-up, which
- * may be ending them at this moment.
+ * Reopens the workstream and the run of a task if they have ended. Locks both before it reads them, in the order of the
+ * roll-up, because the roll-up may be ending them at the same time.
  */
 async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> {
   const [workstream] = await tx.query<{ workstream_id: string; run_id: string }>(sql`
@@ -100,12 +108,12 @@ async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> 
   const { state, reason: endedBy, started } = run!;
   if (state === 'COMPLETED' || endedBy === 'cancelled') {
     const how = state === 'COMPLETED' ? 'COMPLETED' : 'cancelled';
-    throw new SluiceError('state.changed', `the run is ${how}: submit the change as a new one`, {
+    throw new SluiceError('state.changed', `run ${runId} is ${how}: submit the change as a new run`, {
       facts: { run_id: runId },
     });
   }
   if (!started) {
-    throw new SluiceError('state.changed', 'the run has not started: there is nothing to take up again', {
+    throw new SluiceError('state.changed', `run ${runId} is ${state} and never started: submit it as a new run`, {
       facts: { run_id: runId, state },
     });
   }
@@ -125,15 +133,15 @@ async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> 
     ids: [runId],
     ...signed(order),
     forced: true,
-    // Runs that hold its key by now go first.
+    // The run requests its key anew, and waits behind the runs that hold it by now.
     set: sql`, key_since = now()`,
   });
   await awaitWorkstream(tx, workstreamId, order);
 }
 
 /**
- * Blocks dependants again that were CANCELLED because the task failed, unless something else that they need has failed
- * too.
+ * Blocks dependants of the task again that were CANCELLED because it failed, level by level. A dependant stays
+ * CANCELLED while another of its dependencies is FAILED or CANCELLED.
  */
 async function waitAgain(tx: Tx, taskId: string, order: Order): Promise<void> {
   const alive = new Set([taskId]);
@@ -161,8 +169,8 @@ async function waitAgain(tx: Tx, taskId: string, order: Order): Promise<void> {
 }
 
 /**
- * Blocks workstreams again that were ABANDONED because this one failed, with their tasks, level by level; not those
- * that also need another one that has failed.
+ * Blocks workstreams again, with their tasks, that were ABANDONED because this one failed, level by level. A workstream
+ * stays ABANDONED while another of its dependencies has failed.
  */
 async function awaitWorkstream(tx: Tx, workstreamId: string, order: Order): Promise<void> {
   const alive = new Set([workstreamId]);
@@ -203,10 +211,11 @@ async function waitForAnother(tx: Tx, ids: readonly string[], order: Order): Pro
     forced: true,
   });
   await uncount(tx, taskIds);
-  // PENDING, as before their workstream began: its start sorts them into those that wait and those that may go.
+  // PENDING, because the start of their workstream decides which of them are BLOCKED and which are QUEUED.
   await transition(tx, { kind: 'task', from: ['BLOCKED'], to: 'PENDING', ids: taskIds, ...signed(order) });
 }
 
+/** Subtracts reopened workstreams from the counts of their runs. Must run before their state changes. */
 async function uncountWorkstreams(tx: Tx, ids: readonly string[]): Promise<void> {
   await tx.query(sql`
     with uncounted as (
@@ -224,11 +233,11 @@ async function uncountWorkstreams(tx: Tx, ids: readonly string[]): Promise<void>
     from counts c where r.run_id = c.run_id`);
 }
 
-/** Takes reopened tasks out of the counters of ended ones. */
+/** Subtracts reopened tasks from the counts of their workstreams and runs. Must run after their state has changed. */
 async function uncount(tx: Tx, taskIds: readonly string[]): Promise<void> {
   await tx.query(sql`
     with before as (
-      -- The last ending tells how it was counted; only these two states can be reopened.
+      -- The state that was counted is the one which the task last left; only FAILED and CANCELLED can be reopened.
       select t.task_id, t.workstream_id, t.run_id, last.from_state
       from tasks t cross join lateral (
         select from_state from state_transitions

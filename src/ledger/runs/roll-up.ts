@@ -26,9 +26,8 @@ interface CountedRun {
 }
 
 /**
- * Counts endings upwards: tasks into workstreams and runs, workstreams into runs and into their dependants. Each ending
- * counts once (`rolled_up`). Returns true when there may be more to count. The indexes tasks_to_roll_up and
- * workstreams_to_roll_up serve it.
+ * Adds ended tasks to the counts of their workstreams and runs, and ended workstreams to those of their runs and
+ * dependants. `rolled_up` marks each ending as counted once. Returns true when there may be more to count.
  */
 export async function rollUp(tx: Tx): Promise<boolean> {
   const tasks = await countEndedTasks(tx);
@@ -40,13 +39,14 @@ export async function rollUp(tx: Tx): Promise<boolean> {
 }
 
 async function countEndedTasks(tx: Tx): Promise<number> {
+  // Marks one batch of ended tasks and adds it to its workstreams and runs. Served by index `tasks_to_roll_up`.
   const counted = await tx.query<{ n: number }>(sql`
     with ended as (
       select task_id from tasks
       where not rolled_up and state in ('COMPLETED', 'FAILED', 'CANCELLED')
       order by task_id limit ${BATCH} for update skip locked
     ), marked as (
-      -- By an array: the planner takes the batch for a full one and would read the whole table for a join.
+      -- Joined by an array, because the planner estimates a full batch and would scan the whole table for a join.
       update tasks t set rolled_up = true where t.task_id = any (array(select task_id from ended))
       returning t.workstream_id, t.run_id, t.state
     ), of_workstream as (
@@ -71,7 +71,7 @@ async function countEndedTasks(tx: Tx): Promise<number> {
   return counted[0]?.n ?? 0;
 }
 
-/** Expires recorded patches whose task ended before it used them. */
+/** Expires ready-made patches whose task ended before a worker made a commit of them (index `patches_state`). */
 async function expireOrphanedPatches(tx: Tx): Promise<void> {
   const orphans = await tx.query<{ patch_id: string; reason: Reason | null; detail: unknown }>(sql`
     select p.patch_id, t.reason,
@@ -88,6 +88,7 @@ async function expireOrphanedPatches(tx: Tx): Promise<void> {
 }
 
 async function endWorkstreams(tx: Tx): Promise<void> {
+  // Selects running workstreams whose tasks have all ended, except in paused runs. Served by index `workstreams_state`.
   const full = await tx.query<CountedWorkstream>(sql`
     select w.workstream_id, w.state, w.tasks_total, w.tasks_ended, w.tasks_failed, w.tasks_cancelled
     from workstreams w join runs r on r.run_id = w.run_id
@@ -105,7 +106,7 @@ async function endWorkstreams(tx: Tx): Promise<void> {
           }) === to,
       )
       .map(({ workstream_id }) => workstream_id);
-    // A task may have been retried since the counts were read.
+    // Check again, because an operator may have reopened one of its tasks since the select.
     const where = sql`and t.tasks_ended >= t.tasks_total`;
     await transition(tx, {
       kind: 'workstream',
@@ -120,6 +121,7 @@ async function endWorkstreams(tx: Tx): Promise<void> {
 }
 
 async function countEndedWorkstreams(tx: Tx): Promise<number> {
+  // Marks ended workstreams and adds them to their runs. Served by index `workstreams_to_roll_up`.
   const ended = await tx.query<{ workstream_id: string; state: WorkstreamState }>(sql`
     with ended as (
       select workstream_id from workstreams
@@ -147,6 +149,7 @@ async function countEndedWorkstreams(tx: Tx): Promise<number> {
 
 async function startDependants(tx: Tx, completedIds: readonly string[]): Promise<void> {
   if (completedIds.length === 0) return;
+  // Each edge is counted down once, because `satisfied_at` marks it (index `workstream_dependencies_reverse`).
   const ready = await tx.query<{ workstream_id: string; open_dependencies: number }>(sql`
     with satisfied as (
       update workstream_dependencies set satisfied_at = now()
@@ -164,7 +167,7 @@ async function startDependants(tx: Tx, completedIds: readonly string[]): Promise
   if (ids.length > 0) await startWorkstreams(tx, { from: 'BLOCKED', ids });
 }
 
-/** Abandons direct dependants; the next round counts these and reaches theirs. */
+/** Abandons direct dependants only; the next roll-up counts these and abandons theirs. */
 async function abandonDependants(tx: Tx, failedIds: readonly string[]): Promise<void> {
   if (failedIds.length === 0) return;
   const dependants = await selectIds(
@@ -194,7 +197,7 @@ async function abandonDependants(tx: Tx, failedIds: readonly string[]): Promise<
   });
 }
 
-/** Ends runs whose workstreams have all ended, except paused ones. */
+/** Ends RUNNING runs whose workstreams have all ended (index `runs_state`). A paused run ends only after its resume. */
 async function endRuns(tx: Tx): Promise<void> {
   const full = await tx.query<CountedRun>(sql`
     select run_id, state, workstreams_total, workstreams_ended, critical_failed from runs

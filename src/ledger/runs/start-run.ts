@@ -4,7 +4,7 @@ import { transition } from '../transition.ts';
 
 const ACTOR = 'scheduler';
 
-/** INITIALIZING→RUNNING, and starts its workstreams. Does nothing when the run has left INITIALIZING. */
+/** Moves a run INITIALIZING→RUNNING and starts its workstreams. Does nothing when the run is no longer INITIALIZING. */
 export async function startRun(tx: Tx, runId: string): Promise<void> {
   const started = await transition(tx, {
     kind: 'run',
@@ -30,9 +30,7 @@ export async function startRun(tx: Tx, runId: string): Promise<void> {
   await startWorkstreams(tx, { from: 'PENDING', ids: free.map(({ workstream_id }) => workstream_id) });
 }
 
-/**
- * INITIALIZING→FAILED with everything below it cancelled, because the tip or the policy of the target cannot be read.
- */
+/** Fails an INITIALIZING run because the target's tip or policy cannot be read, and cancels everything in it. */
 export async function refuseRun(
   tx: Tx,
   { runId, reason, detail }: { runId: string; reason: ErrorCode; detail: Record<string, unknown> },
@@ -70,7 +68,7 @@ export async function refuseRun(
   });
 }
 
-/** Brings workstreams without open dependencies to RUNNING and queues their tasks. */
+/** Moves workstreams without open dependencies to RUNNING, and their tasks to QUEUED or BLOCKED. */
 export async function startWorkstreams(
   tx: Tx,
   { from, ids }: { from: 'PENDING' | 'BLOCKED'; ids: readonly string[] },
@@ -102,7 +100,7 @@ export async function startWorkstreams(
   );
 }
 
-/** PENDING→QUEUED, which makes tasks visible to the dispatcher. */
+/** Moves tasks PENDING→QUEUED; from then on the dispatcher sees them. */
 export async function queueTasks(tx: Tx, ids: readonly string[]): Promise<void> {
   await transition(tx, {
     kind: 'task',

@@ -8,7 +8,7 @@ import type { WorkstreamRow } from '../../entities/workstream.ts';
 import { storableJson } from '../../lib/storable.ts';
 import { recordCreated } from '../transition.ts';
 
-/** Rows are given by their columns: what is left out takes its default. */
+/** Row of a new run by column; a column that is left out takes its default. */
 export interface NewRun extends Partial<RunRow> {
   run_id: string;
   target_id: string;
@@ -24,7 +24,7 @@ export interface NewTask extends Partial<TaskRow> {
   task_id: string;
   workstream_id: string;
   depends_on: string[];
-  /** A ready-made patch is recorded with its run: PENDING until a worker has made it a commit. */
+  /** A ready-made patch is stored at submission and stays PENDING until a worker has made a commit of it. */
   patch: { patch_id: string; patch_format: PatchFormat; reverts_patch_id: string | null } | null;
 }
 
@@ -44,7 +44,7 @@ export interface Submission {
 
 const TASKS_PER_STATEMENT = 2_000;
 
-/** Inserts a whole run: INITIALIZING, its workstreams and tasks PENDING. */
+/** Inserts a run as INITIALIZING, with its workstreams, tasks and ready-made patches as PENDING. */
 export async function insertRun(tx: Tx, submission: Submission, submittedBy: string): Promise<void> {
   const { actor } = signed({ actor: submittedBy });
   await upsertTarget(tx, submission.target);
@@ -76,7 +76,7 @@ async function insertRunRow(tx: Tx, { run, workstreams, tasks }: Submission): Pr
   const counts = { workstreams_total: workstreams.length, tasks_total: tasks.length };
   await insertRows(tx, 'runs', [{ ...row, ...counts, state: 'INITIALIZING' satisfies RunState }]);
   if (expires_in_seconds === null) return;
-  // By the clock of the database, which also decides when it is over.
+  // Use the database's clock, because the expiry is checked against it.
   await tx.query(sql`
     update runs set expires_at = now() + make_interval(secs => ${expires_in_seconds}::int) where run_id = ${run.run_id}`);
 }
@@ -106,7 +106,7 @@ async function insertTasks(tx: Tx, { run }: Submission, tasks: readonly NewTask[
   await insertRows(tx, 'tasks', rows);
 }
 
-/** Inserts rows of the same shape; their keys are the columns, and the types of the values those of the table. */
+/** Inserts rows of the same shape. Their keys are column names, and the table's column types convert the values. */
 async function insertRows(tx: Tx, name: 'runs' | 'workstreams' | 'tasks', rows: readonly object[]): Promise<void> {
   const table = sql.table(name);
   const columns = sql.join(Object.keys(rows[0] ?? {}).map((column) => sql.ref(column)));
