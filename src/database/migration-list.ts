@@ -25,6 +25,7 @@ import { Migration20261126000022_append_only } from '../../migrations/Migration2
 import { Migration20261126000023_gate_values } from '../../migrations/Migration20261126000023_gate_values.ts';
 import { Migration20261126000024_ended_gates } from '../../migrations/Migration20261126000024_ended_gates.ts';
 import { Migration20261126000025_indexes_that_serve } from '../../migrations/Migration20261126000025_indexes_that_serve.ts';
+import { Migration20261126000026_starts_in_batches } from '../../migrations/Migration20261126000026_starts_in_batches.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -55,4 +56,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000023_gate_values', class: Migration20261126000023_gate_values },
   { name: 'Migration20261126000024_ended_gates', class: Migration20261126000024_ended_gates },
   { name: 'Migration20261126000025_indexes_that_serve', class: Migration20261126000025_indexes_that_serve },
+  { name: 'Migration20261126000026_starts_in_batches', class: Migration20261126000026_starts_in_batches },
 ];

@@ -22,6 +22,10 @@ export const Task = defineEntity({
     { name: 'tasks_workstream', properties: ['workstream_id'] },
     { name: 'tasks_worker', properties: ['worker_id'] },
     { name: 'tasks_state', properties: ['state', 'task_id'] },
+    {
+      name: 'tasks_pending',
+      expression: "create index tasks_pending on tasks (workstream_id, task_id) where state = 'PENDING'",
+    },
     { name: 'tasks_created_at', expression: 'create index tasks_created_at on tasks (created_at desc)' },
     { name: 'tasks_run', properties: ['run_id'] },
     {

@@ -14,6 +14,10 @@ export const Workstream = defineEntity({
     { name: 'workstreams_run', properties: ['run_id'] },
     { name: 'workstreams_state', properties: ['state'] },
     {
+      name: 'workstreams_starting',
+      expression: 'create index workstreams_starting on workstreams (workstream_id) where starting',
+    },
+    {
       name: 'workstreams_to_roll_up',
       expression:
         "create index workstreams_to_roll_up on workstreams (workstream_id) where not rolled_up and state in ('COMPLETED', 'FAILED', 'CANCELLED', 'ABANDONED')",
@@ -41,6 +45,8 @@ export const Workstream = defineEntity({
     tasks_ended: p.integer().default(0),
     tasks_failed: p.integer().default(0),
     tasks_cancelled: p.integer().default(0),
+    /** True while it is RUNNING and has PENDING tasks that are to be queued. */
+    starting: p.boolean().default(false),
     rolled_up: p.boolean().default(false),
     started_at: instant().nullable(),
     completed_at: instant().nullable(),

@@ -1,4 +1,4 @@
-import type { Actor } from '../contract/order.ts';
+import { ACTORS, type Actor } from '../contract/order.ts';
 import type { Reason, ReasonName } from '../contract/reasons.ts';
 import { type RawBuilder, sql, type Tx } from '../database/database.ts';
 import { assertEdge, isTerminal, type Kind, type StateOf } from '../domain/lifecycle.ts';
@@ -27,6 +27,8 @@ export interface WantedColumn {
 export type Transition<K extends Kind> = Wanted & {
   kind: K;
   from: readonly StateOf[K][];
+  /** States between: each edge has an audit row, and the row is written once. */
+  via?: readonly StateOf[K][];
   to: StateOf[K];
   actor: Actor;
   /** An operator's edge, from the closed table. */
@@ -81,7 +83,9 @@ const TABLES = {
  */
 export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): Promise<Moved[]> {
   const { kind, from, to, actor, forced = false } = move;
-  for (const state of from) assertEdge(kind, state, to, forced);
+  const path = [...(move.via ?? []), to];
+  for (const state of from) assertEdge(kind, state, path[0]!, forced);
+  for (const [index, state] of path.slice(1).entries()) assertEdge(kind, path[index]!, state, forced);
   const ids = move.ids ?? move.rows.map(({ id }) => id);
   if (ids.length === 0) return [];
   const { table, key, runId, attempt } = TABLES[kind];
@@ -104,15 +108,15 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
       ) t
     ), moved as (
       update ${sql.table(table)} t
-      set state = ${to}, reason = w.reason, version = t.version + 1, updated_at = now()
+      set state = ${to}, reason = w.reason, version = t.version + ${path.length}::int, updated_at = now()
           ${endingColumns(kind, to)} ${move.set ?? sql``}
       from locked w where ${keyOf} = w.id
       returning ${keyOf} as id, w.from_state, ${sql.raw(runId)} as run_id, ${sql.raw(attempt)} as attempt,
                 w.reason, w.detail
     ), audited as (
       insert into state_transitions (kind, entity_id, run_id, attempt, from_state, to_state, reason, actor, forced, detail)
-      select ${kind}, id, run_id, attempt, from_state, ${to}, reason, ${actor}, ${forced}, detail
-      from moved order by id
+      select ${kind}, id, run_id, attempt, from_state, to_state, reason, ${actor}, ${forced}, detail
+      from (${edgesOf(path)}) as edge order by id, place
     )
     select id, from_state, run_id, attempt from moved order by id`);
   for (const { id, from_state } of moved) {
@@ -120,6 +124,17 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
     if (kind === 'task' && to === 'CANCELLED' && from_state === 'RUNNING') tx.wake(`cancel:${id}`);
   }
   return moved;
+}
+
+/** Rows of `moved` for each edge of the path; only the last one has the reason and the detail. */
+function edgesOf(path: readonly string[]): RawBuilder<unknown> {
+  const edges = path.map((to, place) => {
+    const from = place === 0 ? sql`from_state` : sql`${path[place - 1]!}::text`;
+    const told = place === path.length - 1 ? sql`reason, detail` : sql`null::text, null::jsonb`;
+    return sql`select id, run_id, attempt, ${from} as from_state, ${to}::text as to_state, ${told}, ${place}::int from moved`;
+  });
+  const columns = sql`id, run_id, attempt, from_state, to_state, reason, detail, place`;
+  return sql`select * from (${sql.join(edges, sql` union all `)}) as edges(${columns})`;
 }
 
 function reasonsOf(move: Wanted, ids: readonly string[]): (string | null)[] {
@@ -216,14 +231,15 @@ export async function recordRepairs(
   tx.wake('dispatch', 'landing', 'roll-up');
 }
 
-/** Records an operator's order about an object whose state stays. */
+/** Records a fact about an object whose state stays, such as an operator's order. */
 export async function recordNote(
   tx: Tx,
   note: { kind: Kind; id: string; runId: string | null; state: string; reason: Reason; actor: Actor; detail: unknown },
 ): Promise<void> {
+  const forced = !(ACTORS as readonly string[]).includes(note.actor);
   await tx.query(sql`
     insert into state_transitions (kind, entity_id, run_id, from_state, to_state, reason, actor, forced, detail)
-    values (${note.kind}, ${note.id}, ${note.runId}, ${note.state}, ${note.state}, ${note.reason}, ${note.actor}, true,
+    values (${note.kind}, ${note.id}, ${note.runId}, ${note.state}, ${note.state}, ${note.reason}, ${note.actor}, ${forced},
             ${storableJson(note.detail)}::jsonb)`);
 }
 

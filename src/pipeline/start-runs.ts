@@ -8,7 +8,7 @@ import type { Mirrors } from '../git/mirrors.ts';
 import { observeTip } from '../ledger/landing/targets.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { cancelSuperseded } from '../ledger/runs/cancel.ts';
-import { refuseRun, startRun } from '../ledger/runs/start-run.ts';
+import { queueStartedTasks, refuseRun, startRun } from '../ledger/runs/start-run.ts';
 import { type BackoffPolicy, fullJitterMs } from '../lib/backoff.ts';
 import type { Log } from '../lib/log.ts';
 import { machineFault } from '../lib/machine-fault.ts';
@@ -45,6 +45,9 @@ export class StartRuns {
   }
 
   async round(): Promise<'again' | undefined> {
+    while (await this.#deps.ledger.write(queueStartedTasks)) {
+      // Each batch is a transaction of its own; another process may take the next one.
+    }
     const waiting = await this.#deps.runs.findToStart(BATCH, this.#targetsLeftAlone());
     const byTarget = Map.groupBy(waiting, ({ target_id }) => target_id ?? '');
     const moved = await Promise.all([...byTarget.values()].map((runs) => this.#startOnTarget(runs)));

@@ -54,7 +54,7 @@ describe('a cancelled task leaves no process, even if its child', () => {
     await sluice.client.tasks.cancel(task.id, { reason: 'enough' });
     const slots = join(sluice.settings.dataDir, 'slots');
     const left = async () => [...(await processesWithVariable(marker)), ...(await processesWorkingIn(slots))];
-    await eventually('nothing of it', async () => (await left()).length === 0, 10_000);
+    await eventually('nothing of it', async () => (await left()).length === 0);
     expect((await sluice.client.tasks.get(task.id)).state).toBe('CANCELLED');
     expect((await sluice.whole(task.run_id)).patch('stubborn')).toBeUndefined();
   });

@@ -34,14 +34,14 @@ async function openDaos(url: string): Promise<Daos> {
   return createDaos(database);
 }
 
-async function completed(sluice: SluiceProcess, runId: string, limitMs = 60_000): Promise<void> {
+async function completed(sluice: SluiceProcess, runId: string): Promise<void> {
   // While the database is away the API answers with an error.
   const state = () =>
     sluice.client.runs.get(runId).then(
       (run) => run.state,
       () => undefined,
     );
-  await eventually('the end', async () => (await state()) === 'COMPLETED', limitMs);
+  await eventually('the end', async () => (await state()) === 'COMPLETED');
 }
 
 test('P5, P8: the writes of a worker stopped with SIGSTOP past its lease and then continued are refused and counted', async () => {
@@ -166,7 +166,7 @@ test('P8: when their parent is killed the workers end, leave no process, and the
   const task = await eventually('a running task', async () => (await daos.tasks.findByState('RUNNING'))[0]);
   await sluice.stop('SIGKILL');
   const marker = `SLUICE_TASK_ID=${task.task_id}`;
-  await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0, 20_000);
+  await eventually('nothing of it', async () => (await processesWithVariable(marker)).length === 0);
   await eventually('no worker', async () => {
     const workers = await daos.workers.findBy({});
     return workers.every(({ pid }) => !existsSync(`/proc/${pid}`));

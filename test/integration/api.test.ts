@@ -83,11 +83,7 @@ describe('runs', () => {
       outcome: 'cancelled',
     });
     const worker = sluice.workerIds[0]!;
-    await eventually(
-      'the worker idle',
-      async () => (await sluice.deps.daos.workers.get(worker)).state === 'IDLE',
-      10_000,
-    );
+    await eventually('the worker idle', async () => (await sluice.deps.daos.workers.get(worker)).state === 'IDLE');
     expect(await git.tip()).toBe(tip);
     await expect(sluice.client.runs.cancel(id)).rejects.toMatchObject({ code: 'state.changed' });
   });

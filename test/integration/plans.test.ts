@@ -103,7 +103,9 @@ function offencesIn(plan: Plan): string[] {
   const below = (plan.Plans ?? []).flatMap(offencesIn);
   const table = plan['Relation Name'] ?? '';
   if (plan['Node Type'] === 'Seq Scan' && GROWING.includes(table)) below.push(`Seq Scan on ${table}`);
-  let inner = plan['Node Type'] === 'Nested Loop' ? plan.Plans?.at(1) : undefined;
+  // A batch may be read for each row of a table that stays small, such as the breakers.
+  const isBounded = !GROWING.includes(plan.Plans?.[0]?.['Relation Name'] ?? GROWING[0]!);
+  let inner = plan['Node Type'] === 'Nested Loop' && !isBounded ? plan.Plans?.at(1) : undefined;
   if (inner?.['Node Type'] === 'Materialize') inner = inner.Plans?.[0];
   if (inner !== undefined && isBatch(inner)) below.push(`Nested Loop over ${inner['Node Type']}`);
   return below;

@@ -237,7 +237,7 @@ if (hasRedis) {
       expect((await fetch(`${sluice.url}/board/api/queues`, { headers })).status).toBe(503);
       await redis.restart();
       for (const run of [id, second.id]) {
-        await eventually('the end', async () => (await sluice.client.runs.get(run)).state === 'COMPLETED', 45_000);
+        await eventually('the end', async () => (await sluice.client.runs.get(run)).state === 'COMPLETED');
       }
       expect((await git.subjects()).length).toBe(1 + 7);
       await sluice.stop();

@@ -146,7 +146,7 @@ beforeAll(async () => {
       console.log(`| ${name} | ${cell(confined)} | ${cell(asUsers)} | ${cell(open)} |`);
     }
   }
-}, 300_000);
+});
 
 /** Tools and prepare steps have a network, so they reach listeners on this machine; the API still requires a token. */
 const REACHED = [

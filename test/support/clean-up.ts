@@ -20,4 +20,4 @@ afterAll(async () => {
     }
   }
   if (failures.length > 0) throw new AggregateError(failures, 'the clean-up of a test failed');
-}, 120_000);
+});

@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 
 export const SLUICE = join(import.meta.dirname, '../../bin/sluice.cjs');
 
-/** Runs the `sluice` command to its end, as a user would; kills it after 60 s, longer than any test needs. */
+/** Runs the `sluice` command to its end, as a user would; kills it after five minutes, longer than any test needs. */
 export async function runSluice(
   args: readonly string[],
   { cwd, environment }: { cwd: string; environment: Record<string, string> },
@@ -13,7 +13,7 @@ export async function runSluice(
   const child = spawn(process.execPath, [SLUICE, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...environment },
-    timeout: 60_000,
+    timeout: 300_000,
     killSignal: 'SIGKILL',
   });
   child.stdin.end();

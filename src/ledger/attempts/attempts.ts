@@ -88,9 +88,11 @@ async function endUnchanged(tx: Tx, ends: readonly AttemptEnd[]): Promise<Set<st
   const moved = await transition(tx, {
     kind: 'task',
     from: ['RUNNING'],
-    to: 'VALIDATING',
+    via: ['VALIDATING'],
+    to: 'COMPLETED',
     rows: ends.map((end) => ({
       id: end.taskId,
+      reason: 'unchanged',
       detail: end.ending.kind === 'unchanged' ? (end.ending.notes ?? undefined) : undefined,
     })),
     data: factsOf(ends),
@@ -100,7 +102,7 @@ async function endUnchanged(tx: Tx, ends: readonly AttemptEnd[]): Promise<Set<st
   });
   const ids = moved.map(({ id }) => id);
   await supersedeUnlanded(tx, { taskIds: ids });
-  await completeTasks(tx, ids, 'unchanged');
+  await unlockDependants(tx, ids);
   return new Set(ids);
 }
 

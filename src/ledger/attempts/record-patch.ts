@@ -108,30 +108,11 @@ async function applyCheckResult(
   { refusal, notes }: Pick<NewPatch, 'refusal' | 'notes'>,
 ): Promise<void> {
   const actor = 'check-patch';
-  await transition(tx, { kind: 'patch', from: ['PENDING'], to: 'VALIDATING', ids: [patch_id], actor });
-  if (refusal === null) {
-    const set = sql`, staged_at = now(), evidence = w.detail`;
-    await transition(tx, {
-      kind: 'patch',
-      from: ['VALIDATING'],
-      to: 'STAGED',
-      ids: [patch_id],
-      detail: notes ?? undefined,
-      actor,
-      set,
-    });
-  } else {
-    await transition(tx, {
-      kind: 'patch',
-      from: ['VALIDATING'],
-      to: 'QUARANTINED',
-      ids: [patch_id],
-      reason: refusal.reason,
-      detail: refusal.evidence,
-      actor,
-      set: sql`, evidence = w.detail`,
-    });
-  }
+  const move = { kind: 'patch', from: ['PENDING'], via: ['VALIDATING'], ids: [patch_id], actor } as const;
+  const set = sql`, evidence = w.detail`;
+  await (refusal === null
+    ? transition(tx, { ...move, to: 'STAGED', detail: notes ?? undefined, set: sql`${set}, staged_at = now()` })
+    : transition(tx, { ...move, to: 'QUARANTINED', reason: refusal.reason, detail: refusal.evidence, set }));
 }
 
 /** Supersedes every patch of these tasks that has not landed, except one. */

@@ -221,37 +221,33 @@ async function takeBackWork(
     select task_id, attempt, interruptions, worker_deaths + (worker_id in (
              select worker_id from workers where stalled_since is not null))::int as deaths
     from tasks where state = 'RUNNING' and ${whose} order by task_id for update`);
-  for (const { task_id, attempt, interruptions, deaths } of tasks) {
-    const next = afterFailure(
-      'interrupted',
-      { interruptions, workerDeaths: deaths, retryCount: 0, maxRetries: 0, sameAsBefore: false },
-      () => 0,
-    );
-    if (next.to === 'FAILED') {
-      await transition(tx, {
-        kind: 'task',
-        from: ['RUNNING'],
-        to: 'FAILED',
-        ids: [task_id],
-        reason: next.reason,
-        detail: { cause },
-        actor,
-      });
-      await cancelDependants(tx, [task_id]);
-    } else {
-      await transition(tx, {
-        kind: 'task',
-        from: ['RUNNING'],
-        to: 'QUEUED',
-        ids: [task_id],
-        reason: cause,
-        actor,
-        data: { deaths: ints([deaths]) },
-        set: sql`, interruptions = t.interruptions + 1, worker_deaths = w.deaths`,
-      });
-    }
-    await freeProbes(tx, [{ taskId: task_id, attempt }]);
-  }
+  const steps = tasks.map((task) => {
+    const counts = { interruptions: task.interruptions, workerDeaths: task.deaths };
+    const before = { ...counts, retryCount: 0, maxRetries: 0, sameAsBefore: false };
+    return { ...task, next: afterFailure('interrupted', before, () => 0) };
+  });
+  const move = { kind: 'task', from: ['RUNNING'], actor } as const;
+  const failed = steps.flatMap(({ task_id: id, next }) =>
+    next.to === 'FAILED' ? [{ id, reason: next.reason, detail: { cause } }] : [],
+  );
+  await transition(tx, { ...move, to: 'FAILED', rows: failed });
+  await cancelDependants(
+    tx,
+    failed.map(({ id }) => id),
+  );
+  const requeued = steps.filter(({ next }) => next.to !== 'FAILED');
+  await transition(tx, {
+    ...move,
+    to: 'QUEUED',
+    ids: requeued.map(({ task_id }) => task_id),
+    reason: cause,
+    data: { deaths: ints(requeued.map(({ deaths }) => deaths)) },
+    set: sql`, interruptions = t.interruptions + 1, worker_deaths = w.deaths`,
+  });
+  await freeProbes(
+    tx,
+    tasks.map(({ task_id: taskId, attempt }) => ({ taskId, attempt })),
+  );
   const gateIds = await selectIds(tx, sql`select gate_id as id from test_gates where state = 'RUNNING' and ${whose}`);
   const lost = await failGates(tx, { gateIds, outcome: 'lost', actor });
   return { tasks: tasks.length, gates: lost.length };

@@ -100,8 +100,7 @@ async function stageAgain(tx: Tx, patch: SteeredPatch, order: PatchOrder): Promi
   if (patch.state === 'BLOCKED') {
     await transition(tx, { ...move, from: ['BLOCKED'], to: 'STAGED', set });
   } else {
-    await transition(tx, { ...move, from: ['QUARANTINED'], to: 'VALIDATING' });
-    await transition(tx, { ...move, from: ['VALIDATING'], to: 'STAGED', set });
+    await transition(tx, { ...move, from: ['QUARANTINED'], via: ['VALIDATING'], to: 'STAGED', set });
   }
   // A STAGED patch must not show the reason of its last stop.
   await tx.query(sql`update patches set reason = null where patch_id = ${patch.patch_id}`);

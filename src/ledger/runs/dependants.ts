@@ -1,6 +1,5 @@
 import { sql, type Tx } from '../../database/database.ts';
 import { transition } from '../transition.ts';
-import { queueTasks } from './start-run.ts';
 
 /** Counts down the open dependencies of the tasks that wait for these, and queues tasks with none left. */
 export async function unlockDependants(tx: Tx, completedTaskIds: readonly string[]): Promise<void> {
@@ -22,21 +21,19 @@ export async function unlockDependants(tx: Tx, completedTaskIds: readonly string
     returning t.task_id, t.open_dependencies`);
   const ready = freed.filter(({ open_dependencies }) => open_dependencies === 0);
   if (ready.length === 0) return;
-  const unblocked = await transition(tx, {
+  await transition(tx, {
     kind: 'task',
     from: ['BLOCKED'],
-    to: 'PENDING',
+    via: ['PENDING'],
+    to: 'QUEUED',
     ids: ready.map(({ task_id }) => task_id),
     actor: 'ledger',
   });
-  await queueTasks(
-    tx,
-    unblocked.map(({ id }) => id),
-  );
 }
 
 /** Cancels all direct and indirect dependants of tasks that will not land. */
 export async function cancelDependants(tx: Tx, endedTaskIds: readonly string[]): Promise<void> {
+  if (endedTaskIds.length === 0) return;
   const dependants = await tx.query<{ task_id: string }>(sql`
     with recursive hanging as (
       select task_id from task_dependencies where depends_on_id = any (${[...endedTaskIds]}::text[])

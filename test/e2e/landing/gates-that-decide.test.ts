@@ -78,7 +78,7 @@ describe('flakes', () => {
     await Promise.all(names.map((name) => story.submit(name)));
     const { patches } = sluice.deps.daos;
     const ended = { target_id: story.targetId, state: { $in: ['VERIFIED', 'BLOCKED', 'EXPIRED'] as never } };
-    await eventually('the end of all', async () => (await patches.count(ended)) === names.length, 280_000);
+    await eventually('the end of all', async () => (await patches.count(ended)) === names.length);
     const states = await Promise.all(names.map(async (name) => (await story.patch(name)).state));
     expect(states.filter((state) => state !== 'VERIFIED')).toEqual([]);
     await story.end();
