@@ -16,7 +16,7 @@ export const Run = defineEntity({
     { name: 'runs_concurrency', expression: 'concurrency_key is null or concurrency_max > 0' },
   ],
   indexes: [
-    { name: 'runs_state', properties: ['state'] },
+    { name: 'runs_state', properties: ['state', 'run_id'] },
     { name: 'runs_created_at', expression: 'create index runs_created_at on runs (created_at desc)' },
     { name: 'runs_target', properties: ['target_id'] },
     {

@@ -21,7 +21,7 @@ export const TestGate = defineEntity({
   ],
   indexes: [
     { name: 'test_gates_task', properties: ['task_id'] },
-    { name: 'test_gates_state', properties: ['state'] },
+    { name: 'test_gates_state', properties: ['state', 'gate_id'] },
     { name: 'test_gates_worker', properties: ['worker_id'] },
     { name: 'test_gates_target', properties: ['target_id', 'created_at'] },
     {

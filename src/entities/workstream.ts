@@ -12,7 +12,7 @@ export const Workstream = defineEntity({
   ],
   indexes: [
     { name: 'workstreams_run', properties: ['run_id'] },
-    { name: 'workstreams_state', properties: ['state'] },
+    { name: 'workstreams_state', properties: ['state', 'workstream_id'] },
     {
       name: 'workstreams_starting',
       expression: 'create index workstreams_starting on workstreams (workstream_id) where starting',

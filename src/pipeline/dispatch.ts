@@ -18,7 +18,8 @@ export interface DispatchDeps {
 export async function dispatch({ ledger, publisher, log }: DispatchDeps): Promise<void> {
   const { tasks, gates } = await ledger.write(async (tx) => {
     await requeueDue(tx);
-    return { gates: await admitGates(tx), tasks: await admitTasks(tx) };
+    // Tasks first: they take the lock under which one dispatcher at a time admits.
+    return { tasks: await admitTasks(tx), gates: await admitGates(tx) };
   });
   const published = await Promise.allSettled([publish('gates', gates), publish('tasks', tasks)]);
   for (const each of published) if (each.status === 'rejected') throw each.reason;

@@ -17,6 +17,7 @@ import { attemptEnd, claimOf, newPatch } from '../support/ledger-words.ts';
 interface Plan {
   'Node Type': string;
   'Relation Name'?: string;
+  'Index Name'?: string;
   'CTE Name'?: string;
   'Function Call'?: string;
   Plans?: Plan[];
@@ -36,6 +37,7 @@ describe('statements of the hot paths on a filled ledger', () => {
     expect(await offencesOf(requeueDue)).toEqual([]);
     expect(await offencesOf(admitGates)).toEqual([]);
     expect(await offencesOf(admitTasks)).toEqual([]);
+    expect(await indexesOf(admitTasks)).toContain('tasks_to_admit');
     expect(await offencesOf(async (tx) => void (await readAdmissionState(tx)))).toEqual([]);
     expect(await offencesOf((tx) => capacity(tx, 'task'))).toEqual([]);
   });
@@ -80,23 +82,32 @@ describe('statements of the hot paths on a filled ledger', () => {
   });
 });
 
-/** Runs `work` and rolls it back; returns what its plans should not hold. */
+/** Returns what the plans of `work` should not hold. `work` is rolled back. */
 async function offencesOf(work: (tx: Tx) => Promise<unknown>): Promise<string[]> {
-  const offences = new Set<string>();
+  return [...new Set((await plansOf(work)).flatMap(offencesIn))];
+}
+
+async function indexesOf(work: (tx: Tx) => Promise<unknown>): Promise<string[]> {
+  const indexesIn = (plan: Plan): string[] => [plan['Index Name'] ?? '', ...(plan.Plans ?? []).flatMap(indexesIn)];
+  return (await plansOf(work)).flatMap(indexesIn);
+}
+
+async function plansOf(work: (tx: Tx) => Promise<unknown>): Promise<Plan[]> {
+  const plans: Plan[] = [];
   const done = new Error('rolled back');
   const explained = db.ledger.write(async (tx) => {
     const query = async <Row>(statement: RawBuilder<Row>): Promise<Row[]> => {
       const [row] = await tx.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
         sql`explain (format json, verbose) ${statement}`,
       );
-      for (const offence of offencesIn(row!['QUERY PLAN'][0].Plan)) offences.add(offence);
+      plans.push(row!['QUERY PLAN'][0].Plan);
       return tx.query(statement);
     };
     await work({ query, wake: () => {} });
     throw done;
   });
   await expect(explained).rejects.toBe(done);
-  return [...offences];
+  return plans;
 }
 
 function offencesIn(plan: Plan): string[] {

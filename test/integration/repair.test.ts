@@ -100,6 +100,8 @@ test('P10: the reconciler repairs nothing on a healthy fleet', async () => {
 });
 
 test('orphaned tasks, whose worker’s row is deleted or has ended, are requeued', async () => {
+  // A crashed worker that is on record suspects nothing of tasks that name no worker.
+  await on.build.worker({ state: 'DEAD', stalled_since: ago(60) });
   const [gone, ended, lives] = [
     await on.build.runningTask(),
     await on.build.runningTask(),

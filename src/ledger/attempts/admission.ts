@@ -66,9 +66,12 @@ export async function admitTasks(tx: Tx): Promise<Dispatched[]> {
   return admitted;
 }
 
-/** Locks the one row of the installation, so that one process at a time admits. */
+/**
+ * Locks the one row of the installation, so that one process at a time admits. Without sorts the planner reads waiting
+ * tasks in the order of tasks_to_admit; under stale statistics it would sort every QUEUED task.
+ */
 async function lockAdmission(tx: Tx): Promise<void> {
-  await tx.query(sql`select 1 from installation for update`);
+  await tx.query(sql`select set_config('enable_sort', 'off', true) from installation for update`);
 }
 
 /**

@@ -57,8 +57,8 @@ function factsOf(ends: readonly AttemptEnd[]): Record<'attempt' | 'exit_code' | 
 }
 
 /**
- * Ends attempts in one transaction. Returns for each whether it was accepted: when the fence refuses an ending, nothing
- * of it is written.
+ * Ends attempts in one transaction. Returns for each whether it was accepted: of an ending that the fence refuses only
+ * the cost is written.
  */
 export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<boolean[]> {
   const unchanged = ends.filter(({ ending }) => ending.kind === 'unchanged');

@@ -12,7 +12,7 @@ export interface NewLogChunk {
 }
 
 /**
- * Appends the output of attempts that run, or that were cancelled a moment ago, in order. Refuses output of older
+ * Appends the output of attempts that run, or that were cancelled, in order. Refuses output of older
  * attempts and of deleted tasks or gates.
  */
 export async function appendLogs(tx: Tx, chunks: readonly NewLogChunk[]): Promise<void> {

@@ -218,8 +218,8 @@ async function takeBackWork(
 ): Promise<{ tasks: number; gates: number }> {
   // Selects RUNNING tasks by the partial index `tasks_in_flight`, or by `tasks_worker` when `whose` names one worker.
   const tasks = await tx.query<{ task_id: string; attempt: number; interruptions: number; deaths: number }>(sql`
-    select task_id, attempt, interruptions, worker_deaths + (worker_id in (
-             select worker_id from workers where stalled_since is not null))::int as deaths
+    select task_id, attempt, interruptions, worker_deaths + coalesce(worker_id in (
+             select worker_id from workers where stalled_since is not null), false)::int as deaths
     from tasks where state = 'RUNNING' and ${whose} order by task_id for update`);
   const steps = tasks.map((task) => {
     const counts = { interruptions: task.interruptions, workerDeaths: task.deaths };
