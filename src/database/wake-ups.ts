@@ -24,6 +24,7 @@ export class WakeUpSender implements Component {
   readonly #log: Log;
   readonly #waiting = new Set<WakeUp>();
   #sending: Promise<void> | undefined;
+  #sentAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(database: Database, log: Log) {
     this.#database = database;
@@ -42,9 +43,12 @@ export class WakeUpSender implements Component {
   }
 
   async #flush(): Promise<void> {
-    await sleep(GATHER_MS);
     while (this.#waiting.size > 0) {
+      // The first one goes at once; those behind it gather while it is under way and for a moment more.
+      const waitMs = this.#sentAtMs + GATHER_MS - performance.now();
+      if (waitMs > 0) await sleep(waitMs);
       const payload = this.#takePayload();
+      this.#sentAtMs = performance.now();
       try {
         await this.#database.query(sql`select pg_notify(${CHANNEL}, ${payload})`);
       } catch (error) {

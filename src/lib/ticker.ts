@@ -1,10 +1,13 @@
 import { type BackoffPolicy, fullJitterMs } from './backoff.ts';
+import { sleep } from './clock.ts';
 import type { Component } from './component.ts';
 import type { Log } from './log.ts';
 
 export interface TickerOptions {
   name: string;
   everyMs: number;
+  /** Shortest pause between rounds, unless a round asks for the next one; 0 by default. */
+  restMs?: number;
   log: Log;
   /** Runs one round. `again` starts the next one at once, because work is left. */
   tick: (signal: AbortSignal) => Promise<'again' | undefined | void>;
@@ -45,13 +48,14 @@ export class Ticker implements Component {
   }
 
   async #loop(): Promise<void> {
-    const { tick, log, everyMs } = this.#options;
+    const { tick, log, everyMs, restMs = 0 } = this.#options;
     let faults = 0;
     while (!this.#abort.signal.aborted) {
       this.#woken = false;
       let waitMs = everyMs;
+      let goesOn = false;
       try {
-        if ((await tick(this.#abort.signal)) === 'again') this.#woken = true;
+        goesOn = (await tick(this.#abort.signal)) === 'again';
         faults = 0;
       } catch (error) {
         if (this.#abort.signal.aborted) return;
@@ -60,6 +64,8 @@ export class Ticker implements Component {
         this.#woken = false;
         log.error({ err: error, faults }, `${this.name}.failed`);
       }
+      if (goesOn) continue;
+      if (restMs > 0) await sleep(restMs, this.#abort.signal);
       if (!this.#woken) await this.#pause(waitMs);
     }
   }

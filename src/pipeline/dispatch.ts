@@ -2,6 +2,7 @@ import { hasCode } from '../contract/errors.ts';
 import { admitGates, admitTasks, type Dispatched, handBackAll, requeueDue } from '../ledger/attempts/admission.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../lib/log.ts';
+import { DrainRate } from './support/drain-rate.ts';
 import type { Publisher } from './support/ports.ts';
 
 export interface DispatchDeps {
@@ -15,17 +16,28 @@ export interface DispatchDeps {
  * to the ledger at once. Work that may still arrive stays dispatched: with a slow queue every message would otherwise
  * be outdated when it arrives. After a crash in between, the reconciler marks unclaimed work again.
  */
-export async function dispatch({ ledger, publisher, log }: DispatchDeps): Promise<void> {
-  const { tasks, gates } = await ledger.write(async (tx) => {
-    await requeueDue(tx);
-    // Tasks first: they take the lock under which one dispatcher at a time admits.
-    return { tasks: await admitTasks(tx), gates: await admitGates(tx) };
-  });
-  const published = await Promise.allSettled([publish('gates', gates), publish('tasks', tasks)]);
-  for (const each of published) if (each.status === 'rejected') throw each.reason;
+export class Dispatch {
+  readonly #deps: DispatchDeps;
+  readonly #drained = new DrainRate();
 
-  async function publish(family: 'tasks' | 'gates', admitted: readonly Dispatched[]): Promise<void> {
+  constructor(deps: DispatchDeps) {
+    this.#deps = deps;
+  }
+
+  async round(): Promise<void> {
+    const { tasks, gates } = await this.#deps.ledger.write(async (tx) => {
+      await requeueDue(tx);
+      // Tasks first: they take the lock under which one dispatcher at a time admits.
+      return { tasks: await admitTasks(tx, (pool) => this.#drained.ahead(pool)), gates: await admitGates(tx) };
+    });
+    for (const [pool, batch] of Map.groupBy(tasks, (task) => task.pool)) this.#drained.count(pool, batch.length);
+    const published = await Promise.allSettled([this.#publish('gates', gates), this.#publish('tasks', tasks)]);
+    for (const each of published) if (each.status === 'rejected') throw each.reason;
+  }
+
+  async #publish(family: 'tasks' | 'gates', admitted: readonly Dispatched[]): Promise<void> {
     if (admitted.length === 0) return;
+    const { ledger, publisher, log } = this.#deps;
     try {
       await publisher.publish(family, admitted);
     } catch (error) {

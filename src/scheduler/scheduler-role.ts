@@ -7,7 +7,7 @@ import { declareRepositories } from '../ledger/landing/targets.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
 import { Ticker } from '../lib/ticker.ts';
-import { dispatch } from '../pipeline/dispatch.ts';
+import { Dispatch } from '../pipeline/dispatch.ts';
 import { Reconciler } from '../pipeline/reconcile.ts';
 import { rollUpEndings } from '../pipeline/roll-up.ts';
 import { StartRuns } from '../pipeline/start-runs.ts';
@@ -16,6 +16,8 @@ import { LandingTargets } from './landing-targets.ts';
 /** Backstop for lost hints: a hint wakes its stage at once. */
 const POLL_MS = 1_000;
 const RECONCILE_MS = 1_000;
+/** Endings are counted in batches: a round for each one would be a third of the work of the ledger. */
+const ROLL_UP_REST_MS = 100;
 
 /**
  * Starts runs, dispatches, lands, rolls up endings and repairs. Any number of schedulers may run: what only one may do
@@ -26,14 +28,15 @@ export function createSchedulerRole(deps: Deps): Component[] {
   const holder = newId('sched');
   const mirrors = deps.mirrorsOf('scheduler');
   const startRuns = new StartRuns({ ledger, runs: daos.runs, targets: daos.targets, mirrors, log });
+  const dispatch = new Dispatch({ ledger, publisher, log });
   const reconciler = new Reconciler({ ledger, holder, log });
-  const ticker = (name: string, everyMs: number, tick: () => Promise<'again' | undefined | void>) =>
-    new Ticker({ name, everyMs, log, tick });
+  const ticker = (name: string, everyMs: number, tick: () => Promise<'again' | undefined | void>, restMs = 0) =>
+    new Ticker({ name, everyMs, restMs, log, tick });
 
   const tickers = {
     'start-runs': ticker('start-runs', POLL_MS, () => startRuns.round()),
-    dispatch: ticker('dispatch', POLL_MS, () => dispatch({ ledger, publisher, log })),
-    'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger)),
+    dispatch: ticker('dispatch', POLL_MS, () => dispatch.round()),
+    'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger), ROLL_UP_REST_MS),
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
   };
   const { crashPoint, planLanding: plan } = deps;

@@ -43,6 +43,7 @@ export class Heartbeat implements Component {
   #thread: Worker | undefined;
   #exited: Promise<unknown> = Promise.resolve();
   #ticking: NodeJS.Timeout | undefined;
+  #telling: NodeJS.Immediate | undefined;
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
@@ -67,11 +68,16 @@ export class Heartbeat implements Component {
 
   /** Must be called whenever the held work changes. */
   tellHeld(): void {
-    this.#say({ kind: 'held', attempts: this.#options.held.attempts() });
+    // Once a turn of the event loop, because the whole list is sent.
+    this.#telling ??= setImmediate(() => {
+      this.#telling = undefined;
+      this.#say({ kind: 'held', attempts: this.#options.held.attempts() });
+    });
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#ticking);
+    clearImmediate(this.#telling);
     const thread = this.#thread;
     this.#thread = undefined;
     if (thread === undefined) return;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TcpProxy } from '../../chaos/tcp-proxy.ts';
 import { claimTasks } from '../../src/ledger/attempts/claims.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { dispatch } from '../../src/pipeline/dispatch.ts';
+import { Dispatch } from '../../src/pipeline/dispatch.ts';
 import { QueueConsumer } from '../../src/queues/consumer.ts';
 import { QueuePublisher } from '../../src/queues/publisher.ts';
 import { createQueueBackend, type Message, type QueueBackend } from '../../src/queues/queue-backend.ts';
@@ -173,18 +173,18 @@ if (hasRedis) {
       const { worker_id } = await build.worker();
       await build.gate();
       await build.task();
-      await dispatch({ ledger, publisher, log: silentLog() });
+      await new Dispatch({ ledger, publisher, log: silentLog() }).round();
       const { task_id } = await build.task();
       const { gate_id } = await build.gate();
       await redis.kill();
-      const refused = dispatch({ ledger, publisher, log: silentLog() });
+      const refused = new Dispatch({ ledger, publisher, log: silentLog() }).round();
       await expect(refused).rejects.toMatchObject({ code: 'queue.unreachable' });
       expect(await daos.tasks.get(task_id)).toMatchObject({ state: 'QUEUED', dispatch: 1, dispatched_at: null });
       expect(await daos.gates.get(gate_id)).toMatchObject({ state: 'PENDING', dispatch: 1, dispatched_at: null });
       expect(await ledger.write((tx) => claimTasks(tx, [claimOf(task_id, worker_id, 1)]))).toEqual([undefined]);
       await redis.restart();
       await eventually('it is dispatched', async () => {
-        await dispatch({ ledger, publisher, log: silentLog() }).catch(() => {});
+        await new Dispatch({ ledger, publisher, log: silentLog() }).round().catch(() => {});
         return (await daos.tasks.get(task_id)).dispatched_at !== null;
       });
       expect((await daos.tasks.get(task_id)).dispatch).toBeGreaterThan(1);
@@ -206,10 +206,10 @@ if (hasRedis) {
       await backend.prepare('test');
       await build.worker();
       const first = await build.task();
-      await dispatch({ ledger, publisher, log: silentLog() });
+      await new Dispatch({ ledger, publisher, log: silentLog() }).round();
       const second = await build.task();
       proxy.freeze({ new: true });
-      await expect(dispatch({ ledger, publisher, log: silentLog() })).rejects.toMatchObject({
+      await expect(new Dispatch({ ledger, publisher, log: silentLog() }).round()).rejects.toMatchObject({
         code: 'queue.unreachable',
         facts: { in_doubt: true },
       });

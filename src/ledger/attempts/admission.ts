@@ -49,10 +49,11 @@ const MAX_ROUNDS = 20;
  * The one place that decides what may start now: room in the pool (a bounded window ahead of the slots), the run's
  * pause, key and budget, the tool's breaker, concurrency, rate and budget, the repository's limit; then rank. Marks
  * what it admits; the caller publishes after the commit. One dispatcher admits at a time, so every limit is exact.
+ * `ahead` returns how many tasks a pool gets beyond its usual window.
  */
-export async function admitTasks(tx: Tx): Promise<Dispatched[]> {
+export async function admitTasks(tx: Tx, ahead: (pool: string) => number = () => 0): Promise<Dispatched[]> {
   await lockAdmission(tx);
-  const pools = await roomByPool(tx, 'task');
+  const pools = await roomByPool(tx, 'task', ahead);
   if (pools.length === 0) return [];
   const admission = await readAdmissionState(tx);
   const rooms = new Rooms(admission);
@@ -192,11 +193,26 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
     order by pool`);
 }
 
-/** Keeps as many messages again as there are slots in the queue, so that no slot waits for the next round. */
-async function roomByPool(tx: Tx, kind: DispatchedKind): Promise<PoolRoom[]> {
-  return (await capacity(tx, kind))
-    .map(({ pool, slots, taken }) => ({ pool, room: 2 * slots - taken }))
-    .filter(({ room }) => room > 0);
+const MOST_AHEAD = 6;
+/** Refills a window when this share of it is free, so that a round admits many at once. */
+const REFILL_AT = 0.25;
+
+/**
+ * Keeps as many messages again in the queue as there are slots, so that no slot waits for the next round, and `ahead`
+ * more where slots turn over fast. The window ahead is at most `MOST_AHEAD` times the slots, because what is dispatched
+ * goes before tasks of a higher priority that come later.
+ */
+async function roomByPool(
+  tx: Tx,
+  kind: DispatchedKind,
+  ahead: (pool: string) => number = () => 0,
+): Promise<PoolRoom[]> {
+  return (await capacity(tx, kind)).flatMap(({ pool, slots, taken }) => {
+    const extra = Math.min(ahead(pool), MOST_AHEAD * slots);
+    const room = 2 * slots + extra - taken;
+    const mayWait = extra > 0 && taken > slots && room < REFILL_AT * (2 * slots + extra);
+    return room <= 0 || mayWait ? [] : [{ pool, room }];
+  });
 }
 
 /**
