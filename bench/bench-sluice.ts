@@ -26,9 +26,9 @@ export async function startBenchSluice(options: {
   folder: string;
   taskSlots: number;
   gateSlots: number;
-  execute?: ExecuteAttempt;
+  execute?: ExecuteAttempt | undefined;
   /** Replaces Sluice's planner. */
-  plan?: Deps['planLanding'];
+  plan?: Deps['planLanding'] | undefined;
 }): Promise<BenchSluice> {
   const dataDir = join(options.folder, 'data');
   const environment = { PATH: process.env.PATH, REDIS_URL: options.redisUrl };

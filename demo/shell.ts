@@ -3,7 +3,7 @@ import { runChild } from '../src/lib/process.ts';
 /** Runs a program that must succeed and returns its standard output. */
 export async function run(
   argv: readonly string[],
-  { cwd, stdin, env = {} }: { cwd: string; stdin?: string; env?: Record<string, string> },
+  { cwd, stdin, env = {} }: { cwd: string; stdin?: string | undefined; env?: Record<string, string> },
 ): Promise<string> {
   const { ending, stdout, stderr } = await runChild({
     argv,

@@ -12,14 +12,14 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Values from the command line; they win over the environment. */
 export interface Flags {
-  config?: string;
-  dataDir?: string;
-  host?: string;
-  port?: number;
+  config?: string | undefined;
+  dataDir?: string | undefined;
+  host?: string | undefined;
+  port?: number | undefined;
   /**
    * True for `up` and the demo: on loopback, any repository and any command is allowed unless the file says otherwise.
    */
-  allowAll?: boolean;
+  allowAll?: boolean | undefined;
 }
 
 /** Settings of a process, read once at start-up. */

@@ -21,7 +21,7 @@ export class EventFeed implements Component {
     this.#stopped.abort();
   }
 
-  page(after: TransitionCursor, filter: { runId?: string; limit: number }): Promise<TransitionEvent[]> {
+  page(after: TransitionCursor, filter: { runId?: string | undefined; limit: number }): Promise<TransitionEvent[]> {
     return this.#transitions.readAfter(after, filter);
   }
 
@@ -31,7 +31,7 @@ export class EventFeed implements Component {
    */
   async *follow(
     after: TransitionCursor,
-    { runId, signal }: { runId?: string; signal: AbortSignal },
+    { runId, signal }: { runId?: string | undefined; signal: AbortSignal },
   ): AsyncGenerator<TransitionEvent[]> {
     const ended = AbortSignal.any([signal, this.#stopped.signal]);
     let cursor = after;

@@ -12,11 +12,11 @@ export interface ClientOptions {
 }
 
 export interface Call {
-  method?: 'GET' | 'POST' | 'DELETE';
+  method?: 'GET' | 'POST' | 'DELETE' | undefined;
   query?: Readonly<Record<string, string | number | boolean | undefined>>;
   body?: unknown;
   headers?: Readonly<Record<string, string>>;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 export interface StreamMessage {
@@ -58,10 +58,10 @@ export class Http {
   }
 
   async request(path: string, { method = 'GET', query = {}, body, headers = {}, signal }: Call): Promise<Response> {
-    const prepared = this.#prepare(path, { query, body, headers });
+    const { url, ...prepared } = this.#prepare(path, { query, body, headers });
     let response: Response;
     try {
-      response = await fetch(prepared.url, { method, signal, headers: prepared.headers, body: prepared.body });
+      response = await fetch(url, { method, signal: signal ?? null, ...prepared });
     } catch (cause) {
       if (signal?.aborted) throw cause;
       const message = `no daemon answers at ${this.#options.url}`;
@@ -85,7 +85,7 @@ export class Http {
       const sent = new Headers(headers);
       if (token !== undefined) sent.set('authorization', `Bearer ${token}`);
       if (body !== undefined) sent.set('content-type', 'application/json');
-      return { url, headers: sent, body: body === undefined ? undefined : JSON.stringify(body) };
+      return { url, headers: sent, body: body === undefined ? null : JSON.stringify(body) };
     } catch (cause) {
       throw new SluiceError('usage.invalid', `the request cannot be built: ${(cause as Error).message}`, { cause });
     }

@@ -33,15 +33,15 @@ export type * from '../contract/objects.ts';
 export type Expansion = 'workstreams' | 'tasks' | 'patches' | 'gates';
 export interface SubmitOptions {
   /** The same key and content return the same run. */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
 }
 export interface ListOptions {
-  limit?: number;
-  cursor?: string;
+  limit?: number | undefined;
+  cursor?: string | undefined;
 }
 export interface LogOptions {
-  follow?: boolean;
-  signal?: AbortSignal;
+  follow?: boolean | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 const ENDED = ['COMPLETED', 'FAILED'];
@@ -86,7 +86,9 @@ export class SluiceClient {
   }
 
   /** Yields the state transitions of all objects after `after`, in commit order, until `signal` aborts. */
-  async *events(options: { after?: string; signal?: AbortSignal } = {}): AsyncGenerator<EventObject> {
+  async *events(
+    options: { after?: string | undefined; signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<EventObject> {
     const { after, signal } = options;
     for await (const { data } of this.#http.stream('/v1/events', { query: { after }, signal }))
       yield data as EventObject;
@@ -156,7 +158,7 @@ class RunReads extends Reads<RunObject, RunObject, { state?: RunState; label?: s
   /**
    * Yields the state transitions of a run from its start, in commit order, until it has ended. Reconnects by itself.
    */
-  async *watch(id: string, options: { signal?: AbortSignal } = {}): AsyncGenerator<EventObject> {
+  async *watch(id: string, options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<EventObject> {
     for await (const { data } of this.http.stream(this.pathOf(id, '/events'), options)) {
       const event = data as EventObject;
       yield event;

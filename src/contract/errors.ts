@@ -58,9 +58,9 @@ export interface Problem {
 
 export interface ErrorDetails {
   /** True: the same call may succeed later. Default: false. */
-  retryable?: boolean;
-  problems?: readonly Problem[];
-  facts?: Readonly<Record<string, unknown>>;
+  retryable?: boolean | undefined;
+  problems?: readonly Problem[] | undefined;
+  facts?: Readonly<Record<string, unknown>> | undefined;
   cause?: unknown;
 }
 

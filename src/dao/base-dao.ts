@@ -11,7 +11,7 @@ export interface EntitySource extends Reader {
 export interface Page {
   limit: number;
   /** The last id of the previous page; absent for the first page. */
-  cursor?: string;
+  cursor?: string | undefined;
 }
 
 const MAX_LIMIT = 1_000;

@@ -4,9 +4,9 @@ import { Patch, type PatchRow } from '../entities/patch.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 
 export interface PatchFilter {
-  run?: string;
-  task?: string;
-  state?: PatchState;
+  run?: string | undefined;
+  task?: string | undefined;
+  state?: PatchState | undefined;
 }
 
 /** Columns that ordering, composing and judging patches need; never the bytes of the change. */

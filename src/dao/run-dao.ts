@@ -6,8 +6,8 @@ import { Run, type RunRow } from '../entities/run.ts';
 import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 
 export interface RunFilter {
-  state?: RunState;
-  label?: { key: string; value: string };
+  state?: RunState | undefined;
+  label?: { key: string; value: string } | undefined;
 }
 
 export class RunDao extends BaseDao<RunRow> {

@@ -8,9 +8,9 @@ import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 export type TasksOf = { run_id: string } | { workstream_id: string };
 
 export interface TaskFilter {
-  run?: string;
-  state?: TaskState;
-  tool?: string;
+  run?: string | undefined;
+  state?: TaskState | undefined;
+  tool?: string | undefined;
 }
 
 export class TaskDao extends BaseDao<TaskRow> {

@@ -33,7 +33,7 @@ export class TransitionDao extends BaseDao<StateTransitionRow> {
    */
   async readAfter(
     after: TransitionCursor,
-    { runId, limit }: { runId?: string; limit: number },
+    { runId, limit }: { runId?: string | undefined; limit: number },
   ): Promise<TransitionEvent[]> {
     const [xid = '0', id = '0'] = after.split('-');
     return this.rows<TransitionEvent>(sql`

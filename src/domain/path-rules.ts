@@ -11,7 +11,7 @@ export interface ChangedPath {
   /** Mode before the change; null for a new file. */
   oldMode: string | null;
   /** Target of a symbolic link, once it was read. */
-  linkTarget?: string;
+  linkTarget?: string | undefined;
 }
 
 export interface ChangeFacts {

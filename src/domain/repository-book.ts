@@ -6,8 +6,8 @@ import type { GateRoom } from './gates-in-force.ts';
 
 export interface KnownRepository {
   url: string;
-  committer?: { name: string; email: string };
-  credentials?: ConfigFile['repositories'][string]['credentials'];
+  committer?: { name: string; email: string } | undefined;
+  credentials?: ConfigFile['repositories'][string]['credentials'] | undefined;
   gate_network?: boolean;
   gate_env?: readonly string[];
 }

@@ -13,11 +13,11 @@ export interface GitCall {
   workTree?: string;
   /** A private index, because the repository's own index is never used. */
   indexFile?: string;
-  stdin?: string | Buffer;
+  stdin?: string | Buffer | undefined;
   env?: Readonly<Record<string, string>>;
   timeoutMs?: number;
   maxOutputBytes?: number;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Runs at the lowest priority, because landing must not wait for it. */
   background?: boolean;
 }

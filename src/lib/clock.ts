@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Waits `ms`, or until `signal` aborts. Never throws; returns true when the whole time has passed. */
-export async function sleep(ms: number, signal?: AbortSignal): Promise<boolean> {
+export async function sleep(ms: number, signal?: AbortSignal | undefined): Promise<boolean> {
   try {
     await delay(ms, undefined, { signal, ref: true });
     return true;
@@ -13,7 +13,7 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<boolean> 
 /** Calls `probe` every `everyMs` until it returns a value. Returns undefined after `limitMs` or an abort. */
 export async function poll<T>(
   probe: () => Promise<T | undefined>,
-  { everyMs, limitMs, signal }: { everyMs: number; limitMs: number; signal?: AbortSignal },
+  { everyMs, limitMs, signal }: { everyMs: number; limitMs: number; signal?: AbortSignal | undefined },
 ): Promise<T | undefined> {
   const endsAt = performance.now() + limitMs;
   while (true) {

@@ -6,19 +6,19 @@ export interface ChildSpec {
   cwd: string;
   /** The whole environment of the child, which inherits nothing. */
   env: Readonly<Record<string, string>>;
-  stdin?: string | Buffer;
+  stdin?: string | Buffer | undefined;
   timeoutMs: number;
   /** Ends the child when it prints nothing for this long and `isActive` is not true. */
-  idleTimeoutMs?: number;
+  idleTimeoutMs?: number | undefined;
   /** Called when the idle timeout expires; true grants another idle period, because the child works without output. */
-  isActive?: () => Promise<boolean>;
+  isActive?: (() => Promise<boolean>) | undefined;
   /** Time between SIGTERM and SIGKILL. */
   graceMs?: number;
   /** Bytes of each stream that are kept in memory; the rest is read and dropped. */
   maxCapturedBytes?: number;
   /** The end of a longer output that is kept; the head by default. */
   keep?: 'head' | 'tail';
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   onOutput?: (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
   /** Called with the id of the process group before any output is read. If it throws, the child is killed. */
   onSpawn?: (groupId: number) => void;

@@ -15,7 +15,7 @@ export type ToolEnding =
       reason: Reason;
       exitCode: number | null;
       fact: ToolFact;
-      retryAfterMs?: number;
+      retryAfterMs?: number | undefined;
       evidence: Readonly<Record<string, unknown>>;
     };
 
@@ -32,7 +32,7 @@ export interface CommandTool {
   readonly declared: ToolLimits | undefined;
   readonly sandbox: ToolDefinition['sandbox'];
   readonly limits: NonNullable<ToolDefinition['limits']>;
-  readonly exitCodes: { fault?: readonly number[]; fatal: readonly number[]; limited: readonly number[] };
+  readonly exitCodes: { fault?: readonly number[] | undefined; fatal: readonly number[]; limited: readonly number[] };
   /** Paths below `input` that fill its arguments and standard input: `prompt`, `a.b`. */
   readonly placeholders: readonly string[];
   /** Further keys of `input` that the tool reads from its input file. */

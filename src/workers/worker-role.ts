@@ -37,7 +37,7 @@ export interface WorkerOptions {
   /** Worker that this one replaces because its process is gone; `crashed` when it crashed or hung. */
   replaces?: { workerId: string; crashed: boolean };
   /** Executes an attempt; the bench passes one that does nothing, to measure the ledger. */
-  execute?: ExecuteAttempt;
+  execute?: ExecuteAttempt | undefined;
 }
 
 export const HEARTBEAT_EVERY_MS = 1_000;

@@ -40,6 +40,18 @@ describe('room and rank', () => {
     expect(await admit()).toEqual([]);
   });
 
+  test('work ahead of the slots is at most six times their number more, and is refilled when a quarter is free', async () => {
+    const { worker_id } = await on.build.worker({ task_slots: 1 });
+    for (let i = 0; i < 20; i += 1) await on.build.task();
+    const admitAhead = () => on.write((tx) => admitTasks(tx, () => 1_000));
+    const first = await admitAhead();
+    expect(first).toHaveLength(8);
+    await runAll(first.slice(0, 1), worker_id);
+    expect(await admitAhead()).toEqual([]);
+    await runAll(first.slice(1, 2), worker_id);
+    expect(await admitAhead()).toHaveLength(2);
+  });
+
   test('a task is not admitted while no worker serves its pool', async () => {
     await on.build.worker({ pools: ['gpu'] });
     await on.build.task();

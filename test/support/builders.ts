@@ -23,7 +23,8 @@ export class Builders {
     }
     const started_at = given.state === 'INITIALIZING' ? null : new Date();
     const whole = { workstreams_total: 1, tasks_total: 1, started_at, ...given };
-    return this.#daos.runs.create({ state: 'RUNNING', key_since: given.created_at, ...whole, target_id });
+    const since = given.created_at === undefined ? {} : { key_since: given.created_at };
+    return this.#daos.runs.create({ state: 'RUNNING', ...since, ...whole, target_id });
   }
 
   async workstream(given: Partial<WorkstreamRow> = {}): Promise<WorkstreamRow> {

@@ -38,13 +38,13 @@ export interface FinishedRun {
 }
 
 export interface SluiceOptions {
-  config?: ConfigFileInput;
-  redisUrl?: string;
-  databaseUrl?: string;
+  config?: ConfigFileInput | undefined;
+  redisUrl?: string | undefined;
+  databaseUrl?: string | undefined;
   workers?: Partial<WorkerOptions>[];
   /** False: no scheduler runs in this process, so it dispatches and lands nothing. */
   scheduler?: boolean;
-  dataDir?: string;
+  dataDir?: string | undefined;
   environment?: Record<string, string>;
 }
 

@@ -45,7 +45,7 @@ export function eventRoutes(api: Api, deps: ApiDeps): void {
 
 async function answer(
   { feed }: ApiDeps,
-  call: { request: FastifyRequest; reply: FastifyReply; runId?: string; after: string; limit: number },
+  call: { request: FastifyRequest; reply: FastifyReply; runId?: string | undefined; after: string; limit: number },
 ): Promise<Page<EventObject> | undefined> {
   const { request, reply, runId, limit } = call;
   const resumed = request.headers['last-event-id'];

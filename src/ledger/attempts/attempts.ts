@@ -27,7 +27,7 @@ export type AttemptEnding =
       reason: Reason;
       evidence: Readonly<Record<string, unknown>>;
       /** `limited`: when the tool may be called again. */
-      retryAfterMs?: number;
+      retryAfterMs?: number | undefined;
     };
 
 export interface AttemptEnd {

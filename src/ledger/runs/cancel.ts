@@ -7,7 +7,7 @@ import { UNLANDED_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
 import { KEEP_DETAIL, transition } from '../transition.ts';
 import { cancelDependants } from './dependants.ts';
 
-type Note = Pick<Order, 'actor'> & Partial<Order>;
+type Note = Pick<Order, 'actor'> & { reason?: string | undefined };
 
 /** Pauses a run: no more of its tasks are dispatched. Running tasks finish, and staged patches still land. */
 export async function pauseRun(tx: Tx, runId: string, order: Note): Promise<void> {

@@ -145,7 +145,7 @@ async function runTool(
     network: sandbox?.network ?? confinement.rules.tool_network,
     mustBeConfined: sandbox !== undefined,
     limits,
-    declared: Object.values(exitCodes).flat(),
+    declared: Object.values(exitCodes).flatMap((codes) => codes ?? []),
     timeoutMs: (task.timeout_seconds ?? tool.timeoutSeconds) * 1_000,
     idleTimeoutMs: idleTimeoutSeconds === undefined ? undefined : idleTimeoutSeconds * 1_000,
     isActive: folderActivity(slot.work, slot.content?.seal),

@@ -16,12 +16,12 @@ export interface SubmitRunDeps extends ValidateRunDeps {
 
 export interface SubmitOrder {
   spec: unknown;
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
   actor: string;
   /** When false, its priority may not be above 0, and it cancels no runs of other callers. */
   outranks: boolean;
   /** The landed patch that the run's only patch reverts. */
-  revertsPatchId?: string;
+  revertsPatchId?: string | undefined;
 }
 
 /**
