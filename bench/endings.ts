@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { GitSandbox } from '../harness/git-sandbox.ts';
 import { EmbeddedPostgres } from '../src/database/embedded-postgres.ts';
 import { poll } from '../src/lib/clock.ts';
 import { silentLog } from '../src/lib/log.ts';
 import { processesWithVariable } from '../src/lib/process-identity.ts';
-import { GitSandbox } from '../test/support/git-sandbox.ts';
 import { type BenchSluice, startBenchSluice } from './bench-sluice.ts';
 import { percentile } from './measure.ts';
 

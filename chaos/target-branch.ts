@@ -1,4 +1,4 @@
-import { GitSandbox } from '../test/support/git-sandbox.ts';
+import { GitSandbox } from '../harness/git-sandbox.ts';
 
 /** Green only if no file below `f/` is named `bad…`. */
 const GATES = [

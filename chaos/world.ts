@@ -2,6 +2,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { startRedis, type TestRedis } from '../harness/redis.ts';
+import { TcpProxy } from '../harness/tcp-proxy.ts';
 import { SluiceClient } from '../src/client/sluice-client.ts';
 import { localTokenFile } from '../src/contract/tokens.ts';
 import { createDaos, type Daos } from '../src/dao/all.ts';
@@ -13,11 +15,9 @@ import { freePort } from '../src/lib/free-port.ts';
 import { silentLog } from '../src/lib/log.ts';
 import { runChild } from '../src/lib/process.ts';
 import { readSecret } from '../src/lib/secret-file.ts';
-import { startRedis, type TestRedis } from '../test/support/redis.ts';
 import { RoleProcess, seenProcesses } from './processes.ts';
 import type { Random } from './random.ts';
 import { TargetBranch } from './target-branch.ts';
-import { TcpProxy } from './tcp-proxy.ts';
 
 export type Backend = 'redis' | 'postgres';
 

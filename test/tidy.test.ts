@@ -7,7 +7,7 @@ import { testReadme } from '../scripts/promises.ts';
 const ROOT = join(import.meta.dirname, '..');
 const files = (pattern: string): string[] => globSync(pattern, { cwd: ROOT }).toSorted();
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
-const CODE = files('{src,bin,migrations,test,bench,chaos,demo,scripts}/**/*.ts');
+const CODE = files('{src,bin,migrations,test,bench,chaos,demo,harness,scripts}/**/*.ts');
 const DOCS = files('{*.md,docs/**/*.md,test/*.md}').filter((path) => path !== 'CHANGELOG.md');
 /** Markers of unfinished work, composed so that this file does not contain them. */
 const LEFTOVERS = new RegExp(
@@ -19,7 +19,7 @@ test('a source file has at most 300 lines', () => {
 });
 
 test('file names are kebab-case, and none is a catch-all such as utils', () => {
-  const odd = files('{src,test,bench,chaos,demo}/**/*.ts').filter((path) => {
+  const odd = files('{src,test,bench,chaos,demo,harness}/**/*.ts').filter((path) => {
     const name = basename(path).replace(/\.(property\.)?(test\.)?ts$/, '');
     return !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name) || /^(utils?|helpers?|common|misc|types|lib|index)$/.test(name);
   });

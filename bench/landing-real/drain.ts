@@ -1,6 +1,6 @@
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import type { Deps } from '../../src/deps.ts';
 import { poll } from '../../src/lib/clock.ts';
-import { GitSandbox } from '../../test/support/git-sandbox.ts';
 import { startBenchSluice } from '../bench-sluice.ts';
 
 export interface DrainPolicy {

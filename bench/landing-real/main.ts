@@ -1,11 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { withAdmin } from '../../harness/admin-connection.ts';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
+import { redisIsHere, startRedis, type TestRedis } from '../../harness/redis.ts';
 import { EmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { withAdmin } from '../../test/support/admin-connection.ts';
-import { GitSandbox } from '../../test/support/git-sandbox.ts';
-import { redisIsHere, startRedis, type TestRedis } from '../../test/support/redis.ts';
 import { type DrainPolicy, measureDrain } from './drain.ts';
 import { measureLandingOverhead } from './one-by-one.ts';
 import { zuulPlanner } from './zuul-planner.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 let git: GitSandbox;

@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
+import { redisIsHere, startRedis } from '../../harness/redis.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
-import { redisIsHere, startRedis } from '../support/redis.ts';
 import { type RunningSluice, specOf, startSluice } from '../support/run-sluice.ts';
 
 const hasRedis = await redisIsHere();

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { runChaos } from '../../chaos/chaos.ts';
 import { FAULT_NAMES } from '../../chaos/faults.ts';
-import { redisIsHere } from '../support/redis.ts';
+import { redisIsHere } from '../../harness/redis.ts';
 
 const hasRedis = await redisIsHere();
 

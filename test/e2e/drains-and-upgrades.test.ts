@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { localTokenFile } from '../../src/contract/tokens.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
@@ -15,7 +16,6 @@ import { atTheEnd } from '../support/clean-up.ts';
 import { SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf } from '../support/run-sluice.ts';
 import { makeDataDir, spawnSluice } from '../support/sluice-process.ts';
 

@@ -2,6 +2,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { GitSandbox, GREEN_POLICY } from '../../harness/git-sandbox.ts';
 import { composeOnTip } from '../../src/candidates/compose.ts';
 import { policySchema } from '../../src/contract/policy.ts';
 import { gateDigest } from '../../src/domain/gates-in-force.ts';
@@ -14,7 +15,6 @@ import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { createSchedulerRole } from '../../src/scheduler/scheduler-role.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox, GREEN_POLICY } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 let sluice: RunningSluice;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { GitSandbox } from '../support/git-sandbox.ts';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 /** The tree is red when any .txt file holds the word BROKEN. */

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { TcpProxy } from '../../chaos/tcp-proxy.ts';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
+import { redisIsHere, startRedis } from '../../harness/redis.ts';
+import { TcpProxy } from '../../harness/tcp-proxy.ts';
 import { createDaos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
-import { redisIsHere, startRedis } from '../support/redis.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 import { spawnSluice } from '../support/sluice-process.ts';
 

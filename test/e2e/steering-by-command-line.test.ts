@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { runSluice } from '../support/command-line.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, specOf, startSluice } from '../support/run-sluice.ts';
 
 const TOOLS = { agent: { argv: ['sh', '-c', '{input.script}'], concurrency: 1, budget: { usd_per_day: 9 } } };

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
 import { identityOf, processesWithVariable } from '../../src/lib/process-identity.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf } from '../support/run-sluice.ts';
 import { type SluiceProcess, spawnSluice } from '../support/sluice-process.ts';
 

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { signal } from '../../chaos/processes.ts';
-import { TcpProxy } from '../../chaos/tcp-proxy.ts';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
+import { TcpProxy } from '../../harness/tcp-proxy.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
 import { EmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
@@ -17,7 +18,6 @@ import { atTheEnd } from '../support/clean-up.ts';
 import { SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 import { makeDataDir, type SluiceProcess, spawnSluice } from '../support/sluice-process.ts';
 

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promise
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { findBubblewrap } from '../../src/children/sandbox.ts';
 import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
 import { sql } from '../../src/database/database.ts';
@@ -10,7 +11,6 @@ import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { bubblewrapWorks } from '../support/bubblewrap.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, specOf, startSluice } from '../support/run-sluice.ts';
 
 const script = ['sh', '-c', '{input.script}'];

@@ -2,6 +2,7 @@ import { cp, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { allActions } from '../../src/contract/actions.ts';
 import { taskObject } from '../../src/contract/objects.ts';
@@ -10,7 +11,6 @@ import { sql } from '../../src/database/database.ts';
 import { hashToken, newTokenSecret } from '../../src/domain/token.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 let git: GitSandbox;

@@ -1,6 +1,7 @@
 import { chmod, mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Files, GitSandbox } from '../../harness/git-sandbox.ts';
 import { treeFromFiles, treeFromOwnDiff } from '../../src/git/build-tree.ts';
 import { maintainMirror, sizeOfMirror } from '../../src/git/maintain-mirror.ts';
 import { mergeChange } from '../../src/git/merge-change.ts';
@@ -11,7 +12,6 @@ import { changedPaths, changesBetween } from '../../src/git/tree-changes.ts';
 import { treeWithPinned } from '../../src/git/tree-entries.ts';
 import { writeCommit } from '../../src/git/write-commit.ts';
 import { writeObject } from '../../src/git/write-object.ts';
-import { type Files, GitSandbox } from '../support/git-sandbox.ts';
 
 let git: GitSandbox;
 beforeEach(async () => {

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { patchInputSchema } from '../../src/contract/patch-input.ts';
 import { policySchema } from '../../src/contract/policy.ts';
 import type { ClaimedTask } from '../../src/ledger/attempts/claims.ts';
 import type { NewPatch } from '../../src/ledger/attempts/record-patch.ts';
 import { readyMadePatch } from '../../src/pipeline/run-task/ready-made-patch.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import type { PatchFormat } from '../support/patch-format.ts';
 import { FORMATS } from '../support/patch-formats.ts';
 import { type Change, makeChanges } from '../support/patch-history.ts';

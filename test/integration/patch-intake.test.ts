@@ -1,13 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { pathMatcher } from '../../src/contract/glob.ts';
 import { patchInputSchema } from '../../src/contract/patch-input.ts';
 import { policySchema } from '../../src/contract/policy.ts';
 import type { ClaimedTask } from '../../src/ledger/attempts/claims.ts';
 import type { NewPatch } from '../../src/ledger/attempts/record-patch.ts';
 import { readyMadePatch } from '../../src/pipeline/run-task/ready-made-patch.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 
 /** New ones in each run, from a new seed that a failure names. `FUZZ_CASES=10000` looks deeper. */
 const CASES = Number(process.env.FUZZ_CASES ?? 2_500);

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Files, GitSandbox } from '../../harness/git-sandbox.ts';
 import { patchInputSchema } from '../../src/contract/patch-input.ts';
 import { policySchema } from '../../src/contract/policy.ts';
 import type { ClaimedTask } from '../../src/ledger/attempts/claims.ts';
 import type { NewPatch } from '../../src/ledger/attempts/record-patch.ts';
 import { readyMadePatch } from '../../src/pipeline/run-task/ready-made-patch.ts';
-import { type Files, GitSandbox } from '../support/git-sandbox.ts';
 
 const policy = policySchema.parse({ limits: { allow_binary: true } });
 const LINES = Array.from({ length: 12 }, (_, n) => `${n + 1}\n`).join('');

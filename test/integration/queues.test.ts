@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { TcpProxy } from '../../chaos/tcp-proxy.ts';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
+import { redisIsHere, startRedis, type TestRedis } from '../../harness/redis.ts';
+import { TcpProxy } from '../../harness/tcp-proxy.ts';
 import { claimTasks } from '../../src/ledger/attempts/claims.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { Dispatch } from '../../src/pipeline/dispatch.ts';
@@ -10,9 +12,7 @@ import { Builders } from '../support/builders.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate, createTestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { claimOf } from '../support/ledger-words.ts';
-import { redisIsHere, startRedis, type TestRedis } from '../support/redis.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 const hasRedis = await redisIsHere();

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { childEnvironment, namedVariables } from '../../src/children/environment.ts';
 import { treeFromOwnDiff } from '../../src/git/build-tree.ts';
 import { runChild } from '../../src/lib/process.ts';
@@ -14,7 +15,6 @@ import { differencesFrom, sealFolder } from '../../src/workspaces/seal.ts';
 import type { Slot } from '../../src/workspaces/slot.ts';
 import { SlotRack } from '../../src/workspaces/slots.ts';
 import { slotsAside } from '../../src/workspaces/slots-aside.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 
 let git: GitSandbox;
 let dataDir: string;

@@ -1,12 +1,12 @@
 import { expect, inject, test } from 'vitest';
+import { withAdmin } from '../../harness/admin-connection.ts';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { grantAgain, grantDaemonRole } from '../../src/database/daemon-role.ts';
 import { Database, sql } from '../../src/database/database.ts';
 import { migrateDown, migrateUp } from '../../src/database/migrator.ts';
 import { newId } from '../../src/lib/id.ts';
-import { withAdmin } from '../support/admin-connection.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { createTestDatabase } from '../support/database.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 test('a daemon with a restricted database role lands a patch, but cannot change a verdict, intent or transition', async () => {

@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { ControlGroups } from '../../src/children/control-groups.ts';
 import type { ConfigFileInput } from '../../src/contract/config-schema.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { bubblewrapWorks } from '../support/bubblewrap.ts';
 import { eventually } from '../support/eventually.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf } from '../support/run-sluice.ts';
 import { spawnSluice } from '../support/sluice-process.ts';
 

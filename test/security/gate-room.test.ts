@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { cloneTemplate } from '../support/database.ts';
-import { GitSandbox } from '../support/git-sandbox.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 test('a verdict counts only for the values of the gate’s variables, and its gate records the versions of programs', async () => {

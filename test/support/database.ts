@@ -1,10 +1,10 @@
 import { inject } from 'vitest';
+import { withAdmin } from '../../harness/admin-connection.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
 import type { WakeUp } from '../../src/domain/wake-up.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
 import { newId } from '../../src/lib/id.ts';
-import { withAdmin } from './admin-connection.ts';
 import { atTheEnd } from './clean-up.ts';
 
 export interface TestDatabase {

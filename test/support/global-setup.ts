@@ -2,12 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { withAdmin } from '../../harness/admin-connection.ts';
 import { Database } from '../../src/database/database.ts';
 import { EmbeddedPostgres } from '../../src/database/embedded-postgres.ts';
 import { migrateUp } from '../../src/database/migrator.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { createQueueBackend } from '../../src/queues/queue-backend.ts';
-import { withAdmin } from './admin-connection.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -1,12 +1,12 @@
 import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { type Files, GitSandbox } from '../../harness/git-sandbox.ts';
 import type { PatchObject } from '../../src/contract/objects.ts';
 import type { PatchInput } from '../../src/contract/patch-input.ts';
 import type { Policy } from '../../src/contract/policy.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
 import { eventually } from './eventually.ts';
-import { type Files, GitSandbox } from './git-sandbox.ts';
 import { type RunningSluice, type SluiceOptions, startSluice } from './run-sluice.ts';
 
 export interface StoryOptions {

@@ -1,6 +1,6 @@
+import type { GitSandbox } from '../../harness/git-sandbox.ts';
 import { runChild } from '../../src/lib/process.ts';
 import { changedPaths, isBinary } from './corpus-tree.ts';
-import type { GitSandbox } from './git-sandbox.ts';
 import type { Change } from './patch-history.ts';
 import type { Oracle } from './patch-oracles.ts';
 

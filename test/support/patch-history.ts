@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { GitSandbox } from '../../harness/git-sandbox.ts';
 import { pathToBytes } from '../../src/lib/byte-path.ts';
 import { runChild } from '../../src/lib/process.ts';
 import { changedPaths, contentOf, type Entry, isText, type Tree, textOf } from './corpus-tree.ts';
-import type { GitSandbox } from './git-sandbox.ts';
 import { ChangeMaker, Dice } from './patch-corpus.ts';
 
 /** A change in the repository, with its expected trees. */

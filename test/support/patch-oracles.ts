@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { GitSandbox } from '../../harness/git-sandbox.ts';
 import { runChild } from '../../src/lib/process.ts';
-import type { GitSandbox } from './git-sandbox.ts';
 
 /** Commands of the tools for the patch file `$2`. */
 const COMMANDS = {

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { GitSandbox } from '../../harness/git-sandbox.ts';
 import { changedPaths, type Tree } from './corpus-tree.ts';
-import type { GitSandbox } from './git-sandbox.ts';
 import { type Flags, output, type PatchFormat, traitsOf } from './patch-format.ts';
 import type { Change } from './patch-history.ts';
 import type { Oracle } from './patch-oracles.ts';

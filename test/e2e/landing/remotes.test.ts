@@ -1,10 +1,10 @@
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { GitSandbox } from '../../../harness/git-sandbox.ts';
 import { configSchema } from '../../../src/contract/config-schema.ts';
 import { eventually } from '../../support/eventually.ts';
 import { type GitHttpServer, serveGitOverHttp } from '../../support/git-http-server.ts';
-import { GitSandbox } from '../../support/git-sandbox.ts';
 import { shell, specOf, startSluice } from '../../support/run-sluice.ts';
 
 const TOKEN = 'a-token-nobody-may-see';

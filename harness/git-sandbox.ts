@@ -2,11 +2,11 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
-import { treeFromFiles } from '../../src/git/build-tree.ts';
-import { Mirror } from '../../src/git/mirror.ts';
-import { Git } from '../../src/git/run-git.ts';
-import { writeCommit } from '../../src/git/write-commit.ts';
-import { runChild } from '../../src/lib/process.ts';
+import { treeFromFiles } from '../src/git/build-tree.ts';
+import { Mirror } from '../src/git/mirror.ts';
+import { Git } from '../src/git/run-git.ts';
+import { writeCommit } from '../src/git/write-commit.ts';
+import { runChild } from '../src/lib/process.ts';
 
 /** `null` removes a file. */
 export type Files = Readonly<Record<string, string | Buffer | { link: string } | { executable: string } | null>>;

@@ -1,9 +1,9 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { poll } from '../../src/lib/clock.ts';
-import { freePort } from '../../src/lib/free-port.ts';
-import { type Service, startService } from '../../src/lib/process-service.ts';
+import { poll } from '../src/lib/clock.ts';
+import { freePort } from '../src/lib/free-port.ts';
+import { type Service, startService } from '../src/lib/process-service.ts';
 
 export interface TestRedis {
   url: string;
