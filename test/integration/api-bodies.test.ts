@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { allActions } from '../../src/contract/actions.ts';
 import { type RunningSluice, startSluice } from '../support/run-sluice.ts';
 
 let sluice: RunningSluice;
@@ -13,12 +14,9 @@ const PLACES = [
   '/v1/runs',
   '/v1/runs?dry_run=true',
   '/v1/patches',
-  ...['pause', 'resume', 'cancel', 'retry', 'budget'].map((action) => `/v1/runs/run_x/${action}`),
-  ...['retry', 'cancel', 'budget'].map((action) => `/v1/tasks/task_x/${action}`),
-  ...['approve', 'requeue', 'drop', 'prioritize', 'rollback'].map((action) => `/v1/patches/patch_x/${action}`),
-  ...['pause', 'resume'].map((action) => `/v1/targets/app@main/${action}`),
-  ...['reset', 'trip'].map((action) => `/v1/breakers/nobody/${action}`),
-  '/v1/workers/wrk_x/drain',
+  ...allActions().map(
+    ({ collection, name }) => `/v1/${collection}/${collection === 'targets' ? 'app@main' : 'x'}/${name}`,
+  ),
 ];
 
 const near = fc.record(
