@@ -194,7 +194,7 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
 }
 
 const MOST_AHEAD = 6;
-/** Refills a window when this share of it is free, so that a round admits many at once. */
+/** Refills a window that reaches ahead when this share of it is free, so that a round admits many tasks at once. */
 const REFILL_AT = 0.25;
 
 /**
@@ -209,8 +209,9 @@ async function roomByPool(
 ): Promise<PoolRoom[]> {
   return (await capacity(tx, kind)).flatMap(({ pool, slots, taken }) => {
     const extra = Math.min(ahead(pool), MOST_AHEAD * slots);
-    const room = 2 * slots + extra - taken;
-    const mayWait = extra > 0 && taken > slots && room < REFILL_AT * (2 * slots + extra);
+    const window = 2 * slots + extra;
+    const room = window - taken;
+    const mayWait = extra > 0 && room < REFILL_AT * window;
     return room <= 0 || mayWait ? [] : [{ pool, room }];
   });
 }
