@@ -10,6 +10,7 @@ import { type Database, sql } from './database.ts';
 const CHANNEL = 'sluice';
 const RECONNECT: BackoffPolicy = { baseMs: 200, capMs: 5_000 };
 const MAX_PAYLOAD_BYTES = 7_000;
+/** Shortest time between two notifications of one process. */
 const GATHER_MS = 5;
 /** A connection that only listens never notices that its peer died, so it asks now and then. */
 const PROVE_EVERY_MS = 5_000;
@@ -43,8 +44,10 @@ export class WakeUpSender implements Component {
   }
 
   async #flush(): Promise<void> {
+    // Lets the other wake-ups of the same commit join the first.
+    await Promise.resolve();
     while (this.#waiting.size > 0) {
-      // The first one goes at once; those behind it gather while it is under way and for a moment more.
+      // The first ones go at once; later ones gather while those are sent, and for `GATHER_MS` after their start.
       const waitMs = this.#sentAtMs + GATHER_MS - performance.now();
       if (waitMs > 0) await sleep(waitMs);
       const payload = this.#takePayload();
@@ -69,7 +72,7 @@ export class WakeUpSender implements Component {
   }
 }
 
-/** Receives hints over its own connection and reconnects after a loss. */
+/** Receives wake-ups over its own connection and reconnects after a loss. */
 export class WakeUpListener implements Component {
   readonly name = 'wake-up-listener';
   readonly #url: string;

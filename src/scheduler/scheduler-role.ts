@@ -13,10 +13,10 @@ import { rollUpEndings } from '../pipeline/roll-up.ts';
 import { StartRuns } from '../pipeline/start-runs.ts';
 import { LandingTargets } from './landing-targets.ts';
 
-/** Backstop for lost hints: a hint wakes its stage at once. */
+/** Interval at which a stage runs without a wake-up, because a wake-up may be lost. */
 const POLL_MS = 1_000;
 const RECONCILE_MS = 1_000;
-/** Endings are counted in batches: a round for each one would be a third of the work of the ledger. */
+/** Counts endings in batches, because a round costs about the same whether one task has ended or a hundred. */
 const ROLL_UP_REST_MS = 100;
 
 /**

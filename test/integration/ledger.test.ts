@@ -1,7 +1,9 @@
+import { Client } from 'pg';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { signed } from '../../src/contract/order.ts';
 import { gateSchema } from '../../src/contract/policy.ts';
 import { sql } from '../../src/database/database.ts';
+import { WakeUpSender } from '../../src/database/wake-ups.ts';
 import { VerdictSeal } from '../../src/domain/verdict-seal.ts';
 import { admitTasks, requeueDue } from '../../src/ledger/attempts/admission.ts';
 import { type AttemptEnd, endAttempts } from '../../src/ledger/attempts/attempts.ts';
@@ -11,17 +13,35 @@ import { endGate, requestGate } from '../../src/ledger/landing/gates.ts';
 import { openIntent, settleApplied, settleCleared, verifyPatches } from '../../src/ledger/landing/intents.ts';
 import { stopPatch } from '../../src/ledger/landing/stop-patches.ts';
 import { acquireLease, assertLease, type HeldLease } from '../../src/ledger/leases.ts';
+import { Ledger } from '../../src/ledger/ledger.ts';
 import { cancelRun, cancelTask } from '../../src/ledger/runs/cancel.ts';
 import { rollUp } from '../../src/ledger/runs/roll-up.ts';
 import { startRun } from '../../src/ledger/runs/start-run.ts';
 import { transition } from '../../src/ledger/transition.ts';
 import { newId } from '../../src/lib/id.ts';
+import { silentLog } from '../../src/lib/log.ts';
 import { eventually } from '../support/eventually.ts';
 import { ledgerCase } from '../support/ledger-case.ts';
 import { attemptEnd, claimOf, newPatch } from '../support/ledger-words.ts';
 
 const on = ledgerCase();
 const taskState = async (id: string) => (await on.db.daos.tasks.get(id)).state;
+
+test('the wake-ups of one commit go out in one notification', async () => {
+  const listener = new Client({ connectionString: on.db.url });
+  await listener.connect();
+  try {
+    const heard: string[] = [];
+    listener.on('notification', ({ payload }) => heard.push(payload ?? ''));
+    await listener.query('listen sluice');
+    const ledger = new Ledger(on.db.database, new WakeUpSender(on.db.database, silentLog()).send);
+    await ledger.write(async (tx) => tx.wake('dispatch', 'roll-up', 'landing'));
+    await eventually('they are heard', async () => heard.length > 0);
+    expect(heard[0]!.split('\n').toSorted()).toEqual(['dispatch', 'landing', 'roll-up']);
+  } finally {
+    await listener.end();
+  }
+});
 
 describe('P2: a transition', () => {
   test('a transition moves a row by compare-and-set and writes an audit row in the same transaction', async () => {

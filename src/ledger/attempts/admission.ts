@@ -193,6 +193,7 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
     order by pool`);
 }
 
+/** Limit of the work ahead, in tasks a slot. */
 const MOST_AHEAD = 6;
 /** Refills a window that reaches ahead when this share of it is free, so that a round admits many tasks at once. */
 const REFILL_AT = 0.25;

@@ -13,50 +13,47 @@ export const REMOVED = 'removed_from_branch' satisfies Reason;
 /** SQL condition of every other transition: a patch that an intent names may be moved only by settling the intent. */
 export const NOT_LANDING = sql`and t.intent_id is null`;
 
+interface PatchAtTip {
+  patchId: string;
+  /** Tip of the branch at which the coordinator decided. */
+  tip: string;
+}
+
 /** Moves a patch STAGED→SUPERSEDED because the branch already holds the change, and completes its task. */
-export async function supersedeLandedElsewhere(
-  tx: Tx,
-  lease: HeldLease,
-  { patchId, tip }: { patchId: string; tip: string },
-): Promise<void> {
-  await assertLease(tx, lease);
-  const moved = await transition(tx, {
-    kind: 'patch',
-    from: ['STAGED'],
-    to: 'SUPERSEDED',
-    ids: [patchId],
-    reason: 'already_on_branch',
-    detail: { tip },
-    actor: ACTOR,
-    set: KEEP_DETAIL,
-    where: NOT_LANDING,
-  });
-  if (moved.length === 0) return;
-  const taskId = await taskOf(tx, patchId);
-  await tx.query(sql`update tasks set landed_commit = ${tip}, updated_at = now() where task_id = ${taskId}`);
+export async function supersedeLandedElsewhere(tx: Tx, lease: HeldLease, patch: PatchAtTip): Promise<void> {
+  const taskId = await leaveQueue(tx, lease, { ...patch, to: 'SUPERSEDED', reason: 'already_on_branch' });
+  if (taskId === undefined) return;
+  await tx.query(sql`update tasks set landed_commit = ${patch.tip}, updated_at = now() where task_id = ${taskId}`);
   await completeTasks(tx, [taskId], 'already_on_branch');
 }
 
 /** Moves a patch STAGED→EXPIRED because its gates are green and its run must not land, and completes its task. */
-export async function concludeUnlanded(
+export async function concludeUnlanded(tx: Tx, lease: HeldLease, patch: PatchAtTip): Promise<void> {
+  const taskId = await leaveQueue(tx, lease, { ...patch, to: 'EXPIRED', reason: 'proven_not_to_land' });
+  if (taskId !== undefined) await completeTasks(tx, [taskId], 'proven_not_to_land');
+}
+
+/** Moves a STAGED patch out of the landing queue. Returns its task, or undefined when the patch is not STAGED. */
+async function leaveQueue(
   tx: Tx,
   lease: HeldLease,
-  { patchId, tip }: { patchId: string; tip: string },
-): Promise<void> {
+  { patchId, tip, to, reason }: PatchAtTip & { to: 'SUPERSEDED' | 'EXPIRED'; reason: Reason },
+): Promise<string | undefined> {
   await assertLease(tx, lease);
   const moved = await transition(tx, {
     kind: 'patch',
     from: ['STAGED'],
-    to: 'EXPIRED',
+    to,
     ids: [patchId],
-    reason: 'proven_not_to_land',
+    reason,
     detail: { tip },
     actor: ACTOR,
     set: KEEP_DETAIL,
     where: NOT_LANDING,
   });
-  if (moved.length > 0) await completeTasks(tx, [await taskOf(tx, patchId)], 'proven_not_to_land');
+  return moved.length === 0 ? undefined : taskOf(tx, patchId);
 }
+
 /**
  * Resumes landing on a target by order of an operator. Patches that were removed from the branch before they were
  * verified become ROLLED_BACK and their tasks FAILED, because they would otherwise stay APPLIED for ever.

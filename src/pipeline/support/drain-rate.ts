@@ -1,9 +1,9 @@
 /** Time over which a pool's rate is measured. */
 const SPAN_MS = 1_000;
-/** Work that stands ready ahead of the slots: as much as they drained in this share of the span. */
+/** Share of the tasks of one span that is kept in the queue ahead of the slots. */
 const AHEAD = 0.25;
 
-/** How fast the slots of each pool turn over, by what was admitted for them lately. */
+/** Measures how fast the slots of each pool turn over, by the tasks admitted to refill its window in the last second. */
 export class DrainRate {
   readonly #clockMs: () => number;
   readonly #admitted = new Map<string, { atMs: number; count: number }[]>();
@@ -12,6 +12,7 @@ export class DrainRate {
     this.#clockMs = clockMs;
   }
 
+  /** Records that `count` tasks were admitted to a pool. */
   count(pool: string, count: number): void {
     this.#admitted.set(pool, [...this.#recent(pool), { atMs: this.#clockMs(), count }]);
   }
