@@ -3,25 +3,33 @@ import { SluiceError } from '../contract/errors.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
-import type { Message, QueueBackend } from './queue-backend.ts';
+import type { Message, QueueBackend, Work } from './queue-backend.ts';
 
 export interface ConsumerOptions {
   backend: QueueBackend;
   queue: string;
-  concurrency: number;
-  deliver: (message: Message) => Promise<void>;
+  /** Limit of deliveries at a time. */
+  slots: number;
+  deliver: (work: Work) => Promise<void>;
   log: Log;
 }
 
 const LOG_EVERY_MS = 10_000;
 const CLOSE_LIMIT_MS = 5_000;
 
-/** Takes messages of one queue. Errors of handlers are classified as retryable or not only here. */
+/**
+ * Takes messages of one queue and delivers each piece of their work in a slot. Errors of handlers are classified as
+ * retryable or not only here.
+ */
 export class QueueConsumer implements Component {
   readonly name: string;
   readonly #options: ConsumerOptions;
   #worker: Worker<Message> | undefined;
-  #delivering = 0;
+  /** Messages taken whose work has not all ended. */
+  #open = 0;
+  #busySlots = 0;
+  /** Work that came in one message with other work and waits here for a slot. */
+  readonly #waiting: (() => void)[] = [];
   #lastDeliveryMs = Number.NEGATIVE_INFINITY;
   #lastLogged = Number.NEGATIVE_INFINITY;
   #paused = false;
@@ -36,7 +44,7 @@ export class QueueConsumer implements Component {
   }
 
   get free(): number {
-    return this.#options.concurrency - this.#delivering;
+    return this.#options.slots - this.#busySlots;
   }
 
   get lastDeliveryMs(): number {
@@ -44,7 +52,7 @@ export class QueueConsumer implements Component {
   }
 
   async start(): Promise<void> {
-    this.#worker = this.#open(this.#options.concurrency);
+    this.#worker = this.#connect(this.#options.slots);
   }
 
   /**
@@ -54,7 +62,7 @@ export class QueueConsumer implements Component {
   async reopen(): Promise<void> {
     const old = this.#worker;
     if (old === undefined || this.#paused || this.free < 1) return;
-    this.#worker = this.#open(this.free);
+    this.#worker = this.#connect(this.#options.slots - this.#open);
     // Forced: a graceful close waits for ever for an answer on a dead connection.
     await this.#withinLimit(old.close(true));
   }
@@ -73,7 +81,7 @@ export class QueueConsumer implements Component {
     if (worker !== undefined) await this.#withinLimit(worker.close());
   }
 
-  #open(concurrency: number): Worker<Message> {
+  #connect(concurrency: number): Worker<Message> {
     const { backend, queue } = this.#options;
     const worker = backend.openWorker(queue, ({ data }) => this.#deliver(worker, data), concurrency);
     worker.on('error', (error) => this.#logOnce(error));
@@ -86,23 +94,36 @@ export class QueueConsumer implements Component {
     limit.abort();
   }
 
-  /** Never throws, because BullMQ never retries a job that failed. The ledger dispatches the work again. */
   async #deliver(by: Worker<Message>, message: Message): Promise<void> {
-    const { deliver, log, queue } = this.#options;
     // Fetched over a replaced connection: its slot now belongs to the new one, and the message is sent again.
     if (this.#worker !== undefined && by !== this.#worker) return;
-    this.#delivering += 1;
+    this.#open += 1;
     this.#lastDeliveryMs = performance.now();
+    await Promise.all(message.work.map((work) => this.#inSlot(() => this.#handOver(work))));
+    this.#open -= 1;
+    // The slot of a message that was taken on an earlier connection passes to the current one.
+    const current = this.#worker;
+    if (current !== undefined && current !== by) current.concurrency += 1;
+  }
+
+  /** Work that waits here for long is dispatched again, and its claim from here is refused. */
+  async #inSlot(deliver: () => Promise<void>): Promise<void> {
+    if (this.free > 0) this.#busySlots += 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    await deliver();
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#busySlots -= 1;
+    else next();
+  }
+
+  /** Never throws, because BullMQ never retries a job that failed. The ledger dispatches the work again. */
+  async #handOver(work: Work): Promise<void> {
+    const { deliver, log, queue } = this.#options;
     try {
-      await deliver(message);
+      await deliver(work);
     } catch (error) {
       const retryable = error instanceof SluiceError && error.retryable;
-      log[retryable ? 'warn' : 'error']({ err: error, queue, ...message, retryable }, 'delivery.failed');
-    } finally {
-      this.#delivering -= 1;
-      // The slot of a delivery that began on an earlier connection passes to the current one.
-      const current = this.#worker;
-      if (current !== undefined && current !== by) current.concurrency += 1;
+      log[retryable ? 'warn' : 'error']({ err: error, queue, ...work, retryable }, 'delivery.failed');
     }
   }
 

@@ -2,7 +2,7 @@ import type { Queue } from 'bullmq';
 import { SluiceError } from '../contract/errors.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
-import type { Message, QueueBackend } from './queue-backend.ts';
+import type { Message, QueueBackend, Work } from './queue-backend.ts';
 import { type QueueFamily, queueName } from './queue-names.ts';
 
 /** Timeout of a publish. With Redis it is long enough to give up a dead connection and try again over a new one. */
@@ -10,6 +10,13 @@ const PUBLISH_LIMIT_MS = 4_000;
 const LATE = new Error('no answer in time');
 const CLOSE_LIMIT_MS = 2_000;
 const KEPT_JOBS = 200;
+
+export interface PooledMessage extends Message {
+  pool: string;
+  /** Shown by Bull Board. */
+  name: string;
+  work: readonly [Work, ...Work[]];
+}
 
 /** Puts messages into the queues of their pools. */
 export class QueuePublisher implements Component {
@@ -27,14 +34,19 @@ export class QueuePublisher implements Component {
    * Publishes in bulk, with a timeout. Throws `queue.unreachable`; its fact `in_doubt` is true when the messages may
    * still arrive.
    */
-  async publish(family: QueueFamily, messages: readonly (Message & { pool: string; name: string })[]): Promise<void> {
+  async publish(family: QueueFamily, messages: readonly PooledMessage[]): Promise<void> {
     const byQueue = Map.groupBy(messages, ({ pool }) => queueName(family, pool));
     for (const [name, batch] of byQueue) {
-      const jobs = batch.map(({ id, dispatch, name: jobName }) => ({
+      const jobs = batch.map(({ name: jobName, work }) => ({
         name: jobName,
-        data: { id, dispatch },
-        // Task and dispatch counter: a repeated id would be lost while the first one lives.
-        opts: { jobId: `${id}.${dispatch}`, attempts: 1, removeOnComplete: KEPT_JOBS, removeOnFail: KEPT_JOBS },
+        data: { work: work.map(({ id, dispatch }) => ({ id, dispatch })) },
+        // Id and dispatch counter: a repeated id would be lost while the first one lives.
+        opts: {
+          jobId: `${work[0].id}.${work[0].dispatch}`,
+          attempts: 1,
+          removeOnComplete: KEPT_JOBS,
+          removeOnFail: KEPT_JOBS,
+        },
       }));
       const expired = new AbortController();
       const late = sleep(PUBLISH_LIMIT_MS, expired.signal).then((wholeTime) => {

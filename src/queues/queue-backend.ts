@@ -3,10 +3,15 @@ import { Redis } from 'ioredis';
 import { SluiceError } from '../contract/errors.ts';
 import { sleep } from '../lib/clock.ts';
 
-/** Names a task or gate and its dispatch. Messages carry ids only; all data is in the ledger. */
-export interface Message {
+/** Names a task or gate and its dispatch. */
+export interface Work {
   id: string;
   dispatch: number;
+}
+
+/** Carries ids only; all data is in the ledger. Usually one id, several where tasks are short. */
+export interface Message {
+  work: readonly Work[];
 }
 
 export interface QueueBackend {

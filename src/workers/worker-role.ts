@@ -152,25 +152,23 @@ function createConsumers(
   };
   const execute = options.execute ?? executeAttempt;
   const whileOpen =
-    <T>(deliver: (message: T) => Promise<void>) =>
-    async (message: T): Promise<void> => {
-      if (intake.open) await deliver(message);
+    <T>(deliver: (work: T) => Promise<void>) =>
+    async (work: T): Promise<void> => {
+      if (intake.open) await deliver(work);
     };
   return options.pools.flatMap((pool) => [
     new QueueConsumer({
       backend,
       queue: queueName('tasks', pool),
-      concurrency: options.taskSlots,
-      deliver: whileOpen((message) => runTask({ ...shared, tools }, message, execute)),
+      slots: options.taskSlots,
+      deliver: whileOpen((work) => runTask({ ...shared, tools }, work, execute)),
       log,
     }),
     new QueueConsumer({
       backend,
       queue: queueName('gates', pool),
-      concurrency: options.gateSlots,
-      deliver: whileOpen((message) =>
-        runGate({ ...shared, patches: daos.patches, repositories, seal, crashPoint }, message),
-      ),
+      slots: options.gateSlots,
+      deliver: whileOpen((work) => runGate({ ...shared, patches: daos.patches, repositories, seal, crashPoint }, work)),
       log,
     }),
   ]);

@@ -69,8 +69,8 @@ describe('room and rank', () => {
     for (let i = 0; i < 4; i += 1) await on.build.task();
     expect(await admit()).toHaveLength(2);
     expect(await on.write((tx) => capacity(tx, 'task'))).toEqual([
-      { pool: 'default', slots: 1, in_flight: 6, taken: 2, free: 1 },
-      { pool: 'left', slots: 0, in_flight: 1, taken: 1, free: 0 },
+      { pool: 'default', workers: 1, slots: 1, in_flight: 6, taken: 2, free: 1 },
+      { pool: 'left', workers: 0, slots: 0, in_flight: 1, taken: 1, free: 0 },
     ]);
   });
 

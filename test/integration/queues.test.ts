@@ -3,11 +3,12 @@ import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { redisIsHere, startRedis, type TestRedis } from '../../harness/redis.ts';
 import { TcpProxy } from '../../harness/tcp-proxy.ts';
 import { claimTasks } from '../../src/ledger/attempts/claims.ts';
+import { sleep } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { Dispatch } from '../../src/pipeline/dispatch.ts';
 import { QueueConsumer } from '../../src/queues/consumer.ts';
-import { QueuePublisher } from '../../src/queues/publisher.ts';
-import { createQueueBackend, type Message, type QueueBackend } from '../../src/queues/queue-backend.ts';
+import { type PooledMessage, QueuePublisher } from '../../src/queues/publisher.ts';
+import { createQueueBackend, type QueueBackend, type Work } from '../../src/queues/queue-backend.ts';
 import { Builders } from '../support/builders.ts';
 import { atTheEnd } from '../support/clean-up.ts';
 import { cloneTemplate, createTestDatabase } from '../support/database.ts';
@@ -37,15 +38,19 @@ function conformance(kind: 'postgres' | 'redis'): void {
       await redis?.stop();
     });
 
-    async function consume(queue: string, deliver: (message: Message) => Promise<void>, concurrency = 2) {
-      const consumer = new QueueConsumer({ backend, queue, concurrency, deliver, log: silentLog() });
+    async function consume(queue: string, deliver: (work: Work) => Promise<void>, slots = 2) {
+      const consumer = new QueueConsumer({ backend, queue, slots, deliver, log: silentLog() });
       await consumer.start();
       return consumer;
     }
-    const message = (id: string, dispatch: number, pool: string) => ({ id, dispatch, pool, name: 'tool' });
+    const message = (id: string, dispatch: number, pool: string): PooledMessage => ({
+      pool,
+      name: 'tool',
+      work: [{ id, dispatch }],
+    });
 
     test('each message is delivered once, from the queue of its pool', async () => {
-      const seen: Message[] = [];
+      const seen: Work[] = [];
       const consumer = await consume('tasks.alpha', async (received) => void seen.push(received));
       await publisher.publish('tasks', [message('a', 1, 'alpha'), message('b', 1, 'alpha'), message('c', 1, 'beta')]);
       await eventually('both messages', async () => seen.length === 2);
@@ -84,6 +89,32 @@ function conformance(kind: 'postgres' | 'redis'): void {
       await eventually('both deliveries', async () => deliveries === 2);
       const counts = await publisher.queue('tasks.throws').getJobCounts('waiting', 'active', 'failed', 'delayed');
       expect(counts).toMatchObject({ waiting: 0, delayed: 0, failed: 0 });
+      await consumer.stop();
+    });
+
+    test('the work of one message is delivered in the slots of its consumer, and a failure stops none of the rest', async () => {
+      const seen: string[] = [];
+      let at = 0;
+      let most = 0;
+      const consumer = await consume('tasks.many', async ({ id }) => {
+        at += 1;
+        most = Math.max(most, at);
+        await sleep(5);
+        at -= 1;
+        seen.push(id);
+        if (id === 'a3') throw new Error('boom');
+      });
+      const group = (name: string, count: number): PooledMessage => {
+        const [first, ...others] = Array.from({ length: count }, (_, n) => ({ id: `${name}${n}`, dispatch: 1 }));
+        return { pool: 'many', name: 'tool', work: [first!, ...others] };
+      };
+      await publisher.publish('tasks', [group('a', 7), group('b', 5), group('c', 1)]);
+      await eventually('all of it', async () => seen.length === 13);
+      expect(new Set(seen).size).toBe(13);
+      expect(most).toBe(2);
+      await eventually('free slots', async () => consumer.free === 2);
+      const counts = await publisher.queue('tasks.many').getJobCounts('waiting', 'active', 'failed');
+      expect(counts).toEqual({ waiting: 0, active: 0, failed: 0 });
       await consumer.stop();
     });
 

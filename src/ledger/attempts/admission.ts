@@ -20,9 +20,15 @@ export const DISPATCHED = {
   gate: { table: sql.table('test_gates'), key: sql.ref('t.gate_id'), waiting: 'PENDING' },
 } as const;
 
+export interface AdmittedTask extends Dispatched {
+  /** Number of workers that serve the pool. */
+  workers: number;
+}
+
 interface PoolRoom {
   pool: string;
   room: number;
+  workers: number;
 }
 
 const ACTOR = 'dispatcher';
@@ -51,17 +57,17 @@ const MAX_ROUNDS = 20;
  * what it admits; the caller publishes after the commit. One dispatcher admits at a time, so every limit is exact.
  * `ahead` returns how many tasks a pool gets beyond its usual window.
  */
-export async function admitTasks(tx: Tx, ahead: (pool: string) => number = () => 0): Promise<Dispatched[]> {
+export async function admitTasks(tx: Tx, ahead: (pool: string) => number = () => 0): Promise<AdmittedTask[]> {
   await lockAdmission(tx);
   const pools = await roomByPool(tx, 'task', ahead);
   if (pools.length === 0) return [];
   const admission = await readAdmissionState(tx);
   const rooms = new Rooms(admission);
   const heldRuns = admission.runs.map(({ run_id }) => run_id);
-  const admitted: Dispatched[] = [];
-  for (const { pool, room } of pools) {
+  const admitted: AdmittedTask[] = [];
+  for (const { pool, room, workers } of pools) {
     const chosen = await chooseFromPool(tx, { pool, room, rooms, heldRuns });
-    admitted.push(...(await markDispatched(tx, chosen)));
+    for (const task of await markDispatched(tx, chosen)) admitted.push({ ...task, workers });
   }
   await nameProbes(tx, admission.tools, admitted);
   return admitted;
@@ -129,15 +135,9 @@ export async function admitGates(tx: Tx): Promise<Dispatched[]> {
   return admitted;
 }
 
-/** Returns a task to the ledger whose claim was refused for now, by a breaker or a pause. */
-export async function handBack(tx: Tx, { taskId, dispatch }: { taskId: string; dispatch: number }): Promise<void> {
-  await tx.query(sql`
-    update tasks set dispatched_at = null, updated_at = now()
-    where task_id = ${taskId} and dispatch = ${dispatch} and state = 'QUEUED'`);
-}
-
 /**
- * Returns dispatched tasks or gates to the ledger whose messages did not get through. A claim that names this dispatch
+ * Returns dispatched tasks or gates to the ledger whose messages did not get through or whose claims were refused for
+ * now, by a breaker or a pause. A claim that names this dispatch
  * is refused from now on. Returns those that were not claimed yet.
  */
 export async function handBackAll(
@@ -155,6 +155,8 @@ export async function handBackAll(
 
 export interface PoolCapacity {
   pool: string;
+  /** Number of workers that take work of the pool. */
+  workers: number;
   slots: number;
   /** Dispatched or running, on any worker. */
   in_flight: number;
@@ -179,7 +181,7 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
     with taking as (
       select w.* from workers w where w.state in ('IDLE', 'BUSY') and not w.draining
     ), offered as (
-      select pool, sum(${slots})::int as slots from taking w, unnest(w.pools) as pool group by pool
+      select pool, count(*)::int as workers, sum(${slots})::int as slots from taking w, unnest(w.pools) as pool group by pool
     ), used as (
       select pool, count(*)::int as in_flight, count(*) filter (where not running or ours)::int as taken,
              count(*) filter (where running and ours)::int as running
@@ -187,7 +189,7 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
             from (${work}) as found) as work
       group by pool
     )
-    select pool, coalesce(o.slots, 0) as slots, coalesce(u.in_flight, 0) as in_flight, coalesce(u.taken, 0) as taken,
+    select pool, coalesce(o.workers, 0) as workers, coalesce(o.slots, 0) as slots, coalesce(u.in_flight, 0) as in_flight, coalesce(u.taken, 0) as taken,
            greatest(0, coalesce(o.slots, 0) - coalesce(u.running, 0)) as free
     from offered o full join used u using (pool)
     order by pool`);
@@ -208,12 +210,12 @@ async function roomByPool(
   kind: DispatchedKind,
   ahead: (pool: string) => number = () => 0,
 ): Promise<PoolRoom[]> {
-  return (await capacity(tx, kind)).flatMap(({ pool, slots, taken }) => {
+  return (await capacity(tx, kind)).flatMap(({ pool, workers, slots, taken }) => {
     const extra = Math.min(ahead(pool), MOST_AHEAD * slots);
     const window = 2 * slots + extra;
     const room = window - taken;
     const mayWait = extra > 0 && room < REFILL_AT * window;
-    return room <= 0 || mayWait ? [] : [{ pool, room }];
+    return room <= 0 || mayWait ? [] : [{ pool, room, workers }];
   });
 }
 

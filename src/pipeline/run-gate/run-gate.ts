@@ -23,7 +23,7 @@ import { renewChild, type Slot } from '../../workspaces/slot.ts';
 import type { SlotRack } from '../../workspaces/slots.ts';
 import { OutputLog } from '../support/output-log.ts';
 import { persist } from '../support/persist.ts';
-import type { CrashPoint, HeldWorkRegistry, OnMachineFault } from '../support/ports.ts';
+import type { CrashPoint, HeldWorkRegistry, OnMachineFault, Work } from '../support/ports.ts';
 import { type RebuildDeps, type RebuiltCandidate, rebuildCandidate } from './rebuild-candidate.ts';
 
 export interface RunGateDeps extends RebuildDeps {
@@ -50,9 +50,9 @@ const NOT_RUN = [126, 127];
 /**
  * Stage: claims a gate execution, rebuilds the candidate, runs the command on exactly that tree, records the verdict.
  */
-export async function runGate(deps: RunGateDeps, message: { id: string; dispatch: number }): Promise<void> {
+export async function runGate(deps: RunGateDeps, work: Work): Promise<void> {
   const { ledger, held, workerId, leaseMs, log } = deps;
-  const gate = await ledger.write((tx) => claimGate(tx, { ...message, workerId, leaseMs }));
+  const gate = await ledger.write((tx) => claimGate(tx, { ...work, workerId, leaseMs }));
   if (gate === undefined) return;
   const { gate_id: gateId, attempt } = gate;
   await deps.crashPoint('gate-claimed');

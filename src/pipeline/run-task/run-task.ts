@@ -2,7 +2,7 @@ import { hasCode } from '../../contract/errors.ts';
 import type { ClaimedTask } from '../../ledger/attempts/claims.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { persist } from '../support/persist.ts';
-import type { HeldWorkRegistry } from '../support/ports.ts';
+import type { HeldWorkRegistry, Work } from '../support/ports.ts';
 import { type AttemptResult, failed, resultOfError } from './attempt-result.ts';
 import { type ExecuteDeps, executeAttempt } from './execute-attempt.ts';
 
@@ -18,13 +18,9 @@ export type ExecuteAttempt = (deps: ExecuteDeps, task: ClaimedTask, signal: Abor
  * Stage: claims the task (the fence), executes one attempt of it and records the ending. Does nothing when the claim is
  * lost. Errors of the attempt are endings too.
  */
-export async function runTask(
-  deps: RunTaskDeps,
-  message: { id: string; dispatch: number },
-  execute: ExecuteAttempt = executeAttempt,
-): Promise<void> {
+export async function runTask(deps: RunTaskDeps, work: Work, execute: ExecuteAttempt = executeAttempt): Promise<void> {
   const { ledger, workerId, leaseMs, held, log } = deps;
-  const task = await ledger.claimTask({ ...message, workerId, leaseMs });
+  const task = await ledger.claimTask({ ...work, workerId, leaseMs });
   if (task === undefined) return;
   const { task_id: taskId, attempt } = task;
   const startedAt = performance.now();

@@ -4,10 +4,16 @@ import type { CommandTool } from '../../tools/tool.ts';
 
 /** Interfaces that the stages need from the layers above them; `deps.ts` provides them. */
 
+/** Names a task or gate and its dispatch. */
+export interface Work {
+  id: string;
+  dispatch: number;
+}
+
 export interface Publisher {
   publish(
     family: 'tasks' | 'gates',
-    messages: readonly { id: string; dispatch: number; pool: string; name: string }[],
+    messages: readonly { pool: string; name: string; work: readonly [Work, ...Work[]] }[],
   ): Promise<void>;
 }
 
