@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, type RawBuilder } from 'kysely';
+import { Kysely, PostgresDialect } from 'kysely';
 import { Pool } from 'pg';
 import { SluiceError } from '../contract/errors.ts';
 import { answeringSocket } from './answering-socket.ts';
@@ -25,17 +25,13 @@ export class LoneConnection {
     this.#kysely = new Kysely({ dialect: new PostgresDialect({ pool: this.#pool }) });
   }
 
-  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    return this.#kysely.transaction().execute((transaction) =>
-      work({
-        query: async <Row>(statement: RawBuilder<Row>) => (await statement.execute(transaction)).rows,
-        wake: (...wakeUps) => {
-          // Its one user, the heartbeat, moves nothing that a stage waits for.
-          if (wakeUps.length > 0) throw new SluiceError('internal.error', `no wake-up is sent from here: ${wakeUps}`);
-        },
-      }),
-    );
-  }
+  /** Each statement commits by itself. Its one user, the heartbeat, moves nothing that a stage waits for. */
+  readonly tx: Tx = {
+    query: async (statement) => (await statement.execute(this.#kysely)).rows,
+    wake: (...wakeUps) => {
+      if (wakeUps.length > 0) throw new SluiceError('internal.error', `no wake-up is sent from here: ${wakeUps}`);
+    },
+  };
 
   async end(): Promise<void> {
     await this.#kysely.destroy();

@@ -1,4 +1,5 @@
-import type { Database, Tx } from '../database/database.ts';
+import { SluiceError } from '../contract/errors.ts';
+import type { Database, Reader, Tx } from '../database/database.ts';
 import { codedDatabaseError } from '../database/faults.ts';
 import type { SendWakeUp } from '../database/wake-ups.ts';
 import type { WakeUp } from '../domain/wake-up.ts';
@@ -45,23 +46,37 @@ export class Ledger {
   /** Runs `work` in one transaction and sends its wake-ups after the commit. Errors of the driver come out coded. */
   async write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     let wakeUps = new Set<WakeUp>();
-    let result: T;
-    try {
-      result = await this.#database.transaction((transaction) => {
-        const wanted = new Set<WakeUp>();
-        wakeUps = wanted;
-        return work({
-          query: (statement) => transaction.query(statement),
-          wake: (...names) => {
-            for (const name of names) wanted.add(name);
-          },
-        });
-      });
-    } catch (error) {
-      throw codedDatabaseError(error);
-    }
+    const result = await coded(
+      this.#database.transaction((transaction) => {
+        wakeUps = new Set();
+        return work(Ledger.#gathering(transaction, wakeUps));
+      }),
+    );
     for (const wakeUp of wakeUps) this.#send(wakeUp);
     return result;
+  }
+
+  /** Runs work that is one statement, such as the renewal of a lease: it needs no transaction around it. */
+  async once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    let statements = 0;
+    const wakeUps = new Set<WakeUp>();
+    const query: Reader['query'] = (statement) => {
+      statements += 1;
+      if (statements > 1) throw new SluiceError('internal.error', 'this work takes more than one statement');
+      return this.#database.query(statement);
+    };
+    const result = await coded(work(Ledger.#gathering({ query }, wakeUps)));
+    for (const wakeUp of wakeUps) this.#send(wakeUp);
+    return result;
+  }
+
+  static #gathering({ query }: Reader, wakeUps: Set<WakeUp>): Tx {
+    return {
+      query: (statement) => query(statement),
+      wake: (...names) => {
+        for (const name of names) wakeUps.add(name);
+      },
+    };
   }
 
   claimTask(claim: Claim): Promise<ClaimedTask | undefined> {
@@ -75,5 +90,13 @@ export class Ledger {
 
   appendLogs(chunks: NewLogChunk[]): Promise<undefined> {
     return this.#logs.submit(chunks);
+  }
+}
+
+async function coded<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw codedDatabaseError(error);
   }
 }

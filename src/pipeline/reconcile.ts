@@ -1,3 +1,4 @@
+import { overdue } from '../ledger/fleet/overlooked.ts';
 import {
   expireQueued,
   forgetDispatches,
@@ -73,9 +74,12 @@ export class Reconciler {
         return;
       }
       this.#contactSinceMs ??= performance.now();
-      await this.#repair(lease);
+      const late = await this.#ledger.once((tx) => overdue(tx, this.#times));
+      if (late.work) await this.#repair(lease);
+      else this.#suspects = [];
+      await this.#lookDeep(lease);
       if (Date.now() - startedAtMs > this.#times.contactGapMs) this.#contactSinceMs = performance.now();
-      if (performance.now() - this.#contactSinceMs >= this.#times.leaseMs) await this.#reap(lease);
+      if (late.workers && performance.now() - this.#contactSinceMs >= this.#times.leaseMs) await this.#reap(lease);
     } catch (error) {
       this.#contactSinceMs = undefined;
       throw error;
@@ -92,7 +96,7 @@ export class Reconciler {
   }
 
   #takeLease(): Promise<HeldLease | undefined> {
-    return this.#ledger.write((tx) =>
+    return this.#ledger.once((tx) =>
       acquireLease(tx, { name: 'reconciler', holder: this.#holder, ttlMs: this.#times.holderTtlMs }),
     );
   }
@@ -106,30 +110,27 @@ export class Reconciler {
       return {
         suspects,
         redispatched: await forgetDispatches(tx, lost),
-        taken_back: await takeBackFromLeftPools(tx, redispatchAfterMs),
+        takenBack: await takeBackFromLeftPools(tx, redispatchAfterMs),
         expired: await expireOverdue(tx),
         timed_out: await expireQueued(tx),
       };
     });
-    const { suspects, ...counts } = repaired;
+    const { suspects, redispatched, expired, timed_out } = repaired;
     this.#suspects = suspects;
-    const deep = await this.#lookDeep(lease);
-    const ended = counts.expired + counts.timed_out;
-    const mended = counts.redispatched + deep;
-    if (ended + mended + counts.taken_back === 0) return;
-    if (mended > 0) this.#log.warn({ redispatched: counts.redispatched, recounted: deep }, 'reconciler.repaired');
-    if (ended > 0) this.#log.info({ expired: counts.expired, timed_out: counts.timed_out }, 'reconciler.expired');
+    if (redispatched > 0) this.#log.warn({ redispatched }, 'reconciler.repaired');
+    if (expired + timed_out > 0) this.#log.info({ expired, timed_out }, 'reconciler.expired');
   }
 
   /** Corrects counters that drifted. None should, and the check reads every live row, so it runs rarely. */
-  async #lookDeep(lease: HeldLease): Promise<number> {
-    if (performance.now() < this.#nextDeepLookMs) return 0;
+  async #lookDeep(lease: HeldLease): Promise<void> {
+    if (performance.now() < this.#nextDeepLookMs) return;
     this.#nextDeepLookMs = performance.now() + this.#times.deepLookEveryMs;
-    return this.#ledger.write(async (tx) => {
+    const recounted = await this.#ledger.write(async (tx) => {
       await assertLease(tx, lease);
       await pruneToolUse(tx);
       return (await recountRollUps(tx)) + (await unblockOverlooked(tx));
     });
+    if (recounted > 0) this.#log.warn({ recounted }, 'reconciler.repaired');
   }
 
   async #reap(lease: HeldLease): Promise<void> {

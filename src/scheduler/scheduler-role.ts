@@ -3,6 +3,7 @@ import { untilDatabaseAnswers, verdictKeyAgreed, wakeUpListener } from '../deps.
 import { isStage, type WokenStage } from '../domain/wake-up.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import { declareTools } from '../ledger/attempts/breakers.ts';
+import { stagesWithWork } from '../ledger/fleet/overlooked.ts';
 import { declareRepositories } from '../ledger/landing/targets.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
@@ -13,10 +14,13 @@ import { rollUpEndings } from '../pipeline/roll-up.ts';
 import { StartRuns } from '../pipeline/start-runs.ts';
 import { LandingTargets } from './landing-targets.ts';
 
-/** Interval at which a stage runs without a wake-up, because a wake-up may be lost. */
-const POLL_MS = 1_000;
+/** Interval of the look for stages with work, because a wake-up may be lost. */
+const LOOK_MS = 1_000;
+/** Interval at which a stage runs although nothing was found for it. */
+const POLL_MS = 30_000;
 const RECONCILE_MS = 1_000;
-/** Counts endings in batches, because a round costs about the same whether one task has ended or a hundred. */
+/** Pauses between rounds in which changes gather: a round costs about the same whether one task has ended or a hundred. */
+const DISPATCH_REST_MS = 5;
 const ROLL_UP_REST_MS = 100;
 
 /**
@@ -35,12 +39,15 @@ export function createSchedulerRole(deps: Deps): Component[] {
 
   const tickers = {
     'start-runs': ticker('start-runs', POLL_MS, () => startRuns.round()),
-    dispatch: ticker('dispatch', POLL_MS, () => dispatch.round()),
+    dispatch: ticker('dispatch', POLL_MS, () => dispatch.round(), DISPATCH_REST_MS),
     'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger), ROLL_UP_REST_MS),
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
   };
   const { crashPoint, planLanding: plan } = deps;
   const landing = new LandingTargets({ ledger, daos, mirrors, repositories, seal, plan, crashPoint, log }, holder);
+  const look = ticker('overlooked', LOOK_MS, async () => {
+    for (const stage of await ledger.once(stagesWithWork)) woken[stage].wake();
+  });
   const woken: Record<WokenStage, { wake(): void }> = { ...tickers, landing };
   const listener = wakeUpListener(deps, (wakeUp) => {
     if (isStage(wakeUp)) woken[wakeUp].wake();
@@ -52,6 +59,7 @@ export function createSchedulerRole(deps: Deps): Component[] {
     release,
     mirrorKeeper(mirrors, log),
     ...Object.values(tickers),
+    look,
     landing,
     listener,
   ];

@@ -32,13 +32,13 @@ while (!stop.signal.aborted) {
   const now = Atomics.load(ticks, 0);
   if (now === seen) {
     say({ kind: 'stalled' });
-    await connection.transaction((tx) => noteStall(tx, workerId)).catch(() => {});
+    await noteStall(connection.tx, workerId).catch(() => {});
   } else {
     seen = now;
     const asked = held;
     const heldIds = asked.map(({ id }) => id);
     try {
-      const work = await connection.transaction((tx) => heartbeat(tx, { workerId, heldIds, leaseMs, starving }));
+      const work = await heartbeat(connection.tx, { workerId, heldIds, leaseMs, starving });
       say(work === undefined ? { kind: 'refused' } : { kind: 'beat', asked, ...work });
     } catch (error) {
       say({ kind: 'unreachable', message: (error as Error).message });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { sql } from '../../src/database/database.ts';
 import { admitTasks, nameProbes } from '../../src/ledger/attempts/admission.ts';
 import { readAdmissionState } from '../../src/ledger/attempts/admission-state.ts';
-import { declareTools, recordFact, resetBreaker, tripBreaker } from '../../src/ledger/attempts/breakers.ts';
+import { declareTools, recordFacts, resetBreaker, tripBreaker } from '../../src/ledger/attempts/breakers.ts';
 import { claimTasks } from '../../src/ledger/attempts/claims.ts';
 import { forgetDispatches, suspectLostDispatches } from '../../src/ledger/fleet/repair.ts';
 import { cancelTask } from '../../src/ledger/runs/cancel.ts';
@@ -15,7 +15,7 @@ describe('breakers', () => {
   const declare = () => on.write((tx) => declareTools(tx, [toolSettings('agent')]));
   const row = async () => (await on.db.daos.breakers.getByTool('agent'))!;
   const fact = (taskId: string, attempt: number, kind: 'success' | 'fault' | 'neutral') =>
-    on.write((tx) => recordFact(tx, { tool: 'agent', taskId, attempt, fact: kind }));
+    on.write((tx) => recordFacts(tx, [{ tool: 'agent', taskId, attempt, fact: kind }]));
   const coolDown = () => on.db.database.query(sql`update circuit_breakers set opened_at = now() - interval '1 hour'`);
 
   test('consecutive faults open a breaker; a success in between resets the count', async () => {

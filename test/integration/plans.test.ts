@@ -5,6 +5,7 @@ import { admitGates, admitTasks, capacity, requeueDue } from '../../src/ledger/a
 import { readAdmissionState } from '../../src/ledger/attempts/admission-state.ts';
 import { endAttempts } from '../../src/ledger/attempts/attempts.ts';
 import { claimTasks } from '../../src/ledger/attempts/claims.ts';
+import { overdue, stagesWithWork } from '../../src/ledger/fleet/overlooked.ts';
 import { suspectLostDispatches } from '../../src/ledger/fleet/repair.ts';
 import { heartbeat, reapWorkers } from '../../src/ledger/fleet/workers.ts';
 import { expireOverdue } from '../../src/ledger/landing/stop-patches.ts';
@@ -64,6 +65,9 @@ describe('statements of the hot paths on a filled ledger', () => {
     expect(await offencesOf((tx) => reapWorkers(tx, { unhealthyAfterMs: 2_000, deadAfterMs: 6_000 }))).toEqual([]);
     expect(await offencesOf(expireOverdue)).toEqual([]);
     expect(await offencesOf(activeTargets)).toEqual([]);
+    expect(await offencesOf(stagesWithWork)).toEqual([]);
+    const times = { redispatchAfterMs: 5_000, unhealthyAfterMs: 2_000 };
+    expect(await offencesOf((tx) => overdue(tx, times))).toEqual([]);
   });
 
   test('the coordinator: what is known of the patches in its queue', async () => {
@@ -71,6 +75,18 @@ describe('statements of the hot paths on a filled ledger', () => {
     const patchIds = Array.from({ length: 50 }, (_, i) => `patch_${i}`);
     const since = new Date(Date.now() - 86_400_000);
     expect(await offencesOf((tx) => daos(tx).findEndedAbout('app@main', { patchIds, since }))).toEqual([]);
+  });
+
+  test('a batch costs the same statements whatever its size', async () => {
+    const claims = (size: number) => Array.from({ length: size }, (_, i) => claimOf(`task_d${i}`, 'wrk_1'));
+    const late = (size: number) => Array.from({ length: size }, (_, i) => claimOf(`task_e${i}`, 'wrk_1'));
+    const ends = (size: number) => Array.from({ length: size }, (_, i) => attemptEnd(`task_r${i}`, { costUsd: 0.1 }));
+    const statements = async (work: (tx: Tx) => Promise<unknown>) => (await plansOf(work)).length;
+    for (const size of [1, 20, 250]) {
+      expect(await statements((tx) => claimTasks(tx, claims(size)))).toBe(2);
+      expect(await statements((tx) => claimTasks(tx, late(size)))).toBe(2);
+      expect(await statements((tx) => endAttempts(tx, ends(size)))).toBe(7);
+    }
   });
 
   test('control: a whole table and a join of two batches are found', async () => {

@@ -13,7 +13,7 @@ import { fullJitterMs } from '../../lib/backoff.ts';
 import { countRefusedEndings } from '../refused-writes.ts';
 import { cancelDependants, unlockDependants } from '../runs/dependants.ts';
 import { ints, texts, transition, type WantedColumn } from '../transition.ts';
-import { type BreakerFact, freeProbes, recordFact } from './breakers.ts';
+import { type BreakerFact, recordFacts } from './breakers.ts';
 import { recordCosts } from './costs.ts';
 import { type NewPatch, recordPatch, supersedeUnlanded } from './record-patch.ts';
 
@@ -68,10 +68,9 @@ export async function endAttempts(tx: Tx, ends: readonly AttemptEnd[]): Promise<
     if (end.ending.kind === 'failed' && (await endFailed(tx, end, end.ending))) accepted.add(end.taskId);
   }
   const taken = ends.filter(({ taskId }) => accepted.has(taskId));
-  for (const end of taken) if (end.fact !== null) await recordFact(tx, { ...end, fact: end.fact });
-  await freeProbes(
+  await recordFacts(
     tx,
-    taken.filter(({ fact }) => fact === null),
+    taken.map((end) => ({ ...end, fact: end.fact ?? 'neutral' })),
   );
   // Costs of refused endings count as well, because the money is spent.
   await recordCosts(tx, ends);

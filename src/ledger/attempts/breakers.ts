@@ -60,11 +60,26 @@ async function insertTools(
   }
 }
 
+/** Records facts in order. Most are successes of tools whose breakers have nothing to reset: they cost one read. */
+export async function recordFacts(tx: Tx, facts: readonly BreakerFact[]): Promise<void> {
+  const neutral = facts.filter(({ fact }) => fact === 'neutral');
+  await freeProbes(tx, neutral);
+  const telling = facts.filter(({ fact }) => fact !== 'neutral');
+  if (telling.length === 0) return;
+  const changed = await tx.query<{ tool_name: string }>(sql`
+    select tool_name from circuit_breakers
+    where tool_name = any (${[...new Set(telling.map(({ tool }) => tool))]}::text[])
+      and (state <> 'CLOSED' or failure_count <> 0)`);
+  const faulty = telling.filter(({ fact }) => fact === 'fault').map(({ tool }) => tool);
+  const touched = new Set([...changed.map(({ tool_name }) => tool_name), ...faulty]);
+  for (const fact of telling) if (touched.has(fact.tool)) await recordFact(tx, fact);
+}
+
 /**
  * Records a fact: consecutive faults open the breaker, and while it is HALF_OPEN only the named probe counts. A success
  * writes nothing when there is nothing to reset, because this row would otherwise be the hottest of the system.
  */
-export async function recordFact(tx: Tx, { tool, taskId, attempt, fact }: BreakerFact): Promise<void> {
+async function recordFact(tx: Tx, { tool, taskId, attempt, fact }: BreakerFact): Promise<void> {
   const isProbe = sql`probe_task_id = ${taskId} and probe_attempt = ${attempt}`;
   // A result of an attempt that began before the last opening or closing says nothing about the tool as it is now.
   const beganInTime = sql`(counts_from is null

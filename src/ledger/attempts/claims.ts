@@ -2,7 +2,7 @@ import type { GateDefinition } from '../../contract/policy.ts';
 import type { BreakerState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import { floats, ints, texts, transition, type WantedColumn } from '../transition.ts';
-import { handBack } from './admission.ts';
+import { handBackAll } from './admission.ts';
 
 export interface Claim {
   id: string;
@@ -64,11 +64,10 @@ export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(Cla
         where b.tool_name = t.tool and c.day = (now() at time zone 'UTC')::date and c.usd >= b.usd_per_day)`,
   });
   const claimed = new Set(moved.map(({ id }) => id));
-  for (const claim of claims) {
-    if (!claimed.has(claim.id)) await handBack(tx, { taskId: claim.id, dispatch: claim.dispatch });
-  }
-  const tasks = await readClaimed(tx, [...claimed]);
-  return claims.map(({ id }) => tasks.find((task) => task.task_id === id));
+  const lost = claims.filter(({ id }) => !claimed.has(id));
+  if (lost.length > 0) await handBackAll(tx, 'task', lost);
+  const tasks = new Map((await readClaimed(tx, [...claimed])).map((task) => [task.task_id, task]));
+  return claims.map(({ id }) => tasks.get(id));
 }
 
 /** Returns the columns of `w` that claims name. */

@@ -53,42 +53,46 @@ export interface RenewedLeases {
 
 /**
  * Renews the worker's row and the leases of its tasks and gates, and sets its state to IDLE or BUSY. Returns undefined
- * when the worker's row is DEAD, STOPPED or missing; the worker must then stop everything.
+ * when the worker's row is DEAD, STOPPED or missing; the worker must then stop everything. One statement as a rule, so
+ * it needs no transaction: each of the others may be repeated or left to the next heartbeat.
  */
 export async function heartbeat(
   tx: Tx,
   { workerId, heldIds, leaseMs, starving }: Heartbeat,
 ): Promise<RenewedLeases | undefined> {
-  const [worker] = await tx.query<{ state: WorkerState; draining: boolean }>(sql`
-    update workers set last_heartbeat = now(), updated_at = now(),
-           stalled_since = null,
-           starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end
-    where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')
-    returning state, draining`);
+  // Renews only the leases of ids that this worker holds in both views, by primary key. They read `beat`, so the row
+  // of the worker is locked before those of its work, as the reconciler does.
+  const lease = sql`lease_expires_at = now() + make_interval(secs => ${leaseMs / 1000}::float8)`;
+  const isHeld = sql`worker_id = ${workerId} and state = 'RUNNING' and exists (select 1 from beat)`;
+  const [worker] = await tx.query<{ state: WorkerState } & RenewedLeases>(sql`
+    with beat as (
+      update workers set last_heartbeat = now(), updated_at = now(),
+             stalled_since = null,
+             starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end
+      where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')
+      returning state, draining
+    ), renewed_tasks as (
+      update tasks set ${lease} where ${isHeld} and task_id = any (${[...heldIds]}::text[])
+      returning task_id as id, attempt
+    ), renewed_gates as (
+      update test_gates set ${lease} where ${isHeld} and gate_id = any (${[...heldIds]}::text[])
+      returning gate_id as id, attempt
+    )
+    select state, draining, coalesce((
+      select jsonb_agg(h) from (select * from renewed_tasks union all select * from renewed_gates) h), '[]') as held
+    from beat`);
   if (worker === undefined) {
     await countRefused(tx, [workerId]);
     return undefined;
   }
+  const { state, draining, held } = worker;
   const busy = heldIds.length > 0;
   const wanted = busy ? 'BUSY' : 'IDLE';
-  if (worker.state !== wanted) {
-    const from = worker.state === 'UNHEALTHY' ? (['UNHEALTHY'] as const) : ([busy ? 'IDLE' : 'BUSY'] as const);
+  if (state !== wanted) {
+    const from = state === 'UNHEALTHY' ? (['UNHEALTHY'] as const) : ([busy ? 'IDLE' : 'BUSY'] as const);
     await transition(tx, { kind: 'worker', from, to: wanted, ids: [workerId], actor: 'worker' });
   }
-  // Renews only the leases of ids that this worker holds in both views, by primary key.
-  const lease = sql`lease_expires_at = now() + make_interval(secs => ${leaseMs / 1000}::float8)`;
-  const held = await tx.query<{ id: string; attempt: number }>(sql`
-    with renewed_tasks as (
-      update tasks set ${lease}
-      where worker_id = ${workerId} and state = 'RUNNING' and task_id = any (${[...heldIds]}::text[])
-      returning task_id as id, attempt
-    ), renewed_gates as (
-      update test_gates set ${lease}
-      where worker_id = ${workerId} and state = 'RUNNING' and gate_id = any (${[...heldIds]}::text[])
-      returning gate_id as id, attempt
-    )
-    select id, attempt from renewed_tasks union all select id, attempt from renewed_gates`);
-  return { draining: worker.draining, held };
+  return { draining, held };
 }
 
 /** Marks a worker that hangs or crashed. Tasks taken back from it count a worker death, unless it beats again first. */

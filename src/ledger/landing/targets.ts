@@ -1,5 +1,5 @@
 import type { Policy } from '../../contract/policy.ts';
-import { sql, type Tx } from '../../database/database.ts';
+import { type Reader, sql, type Tx } from '../../database/database.ts';
 import type { LandingView } from '../../domain/landing/view.ts';
 import type { TargetFault, TargetRow } from '../../entities/target.ts';
 import { storableJson } from '../../lib/storable.ts';
@@ -89,8 +89,8 @@ export async function unpauseTarget(tx: Tx, targetId: string): Promise<void> {
 }
 
 /** Returns the targets with work for a coordinator: patches to land or verify, open intents, or live gate runs. */
-export async function activeTargets(tx: Tx): Promise<string[]> {
-  const rows = await tx.query<{ target_id: string }>(sql`
+export async function activeTargets(reader: Reader): Promise<string[]> {
+  const rows = await reader.query<{ target_id: string }>(sql`
     select target_id from patches where state in ('STAGED', 'APPLIED')
     union select target_id from landing_intents where settled_at is null
     union select target_id from test_gates where state in ('PENDING', 'RUNNING', 'BLOCKED')
