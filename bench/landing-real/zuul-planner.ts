@@ -16,7 +16,7 @@ export function zuulPlanner(): (snapshot: LandingSnapshot) => LandingPlan {
     for (const { patchId } of snapshot.queue.slice(0, window)) {
       const ids = [...(kept.at(-1)?.patchIds ?? []), patchId];
       const composed = snapshot.compose(ids);
-      if (composed === undefined) return planOf([], ids);
+      if (composed === undefined) return planOf([], [ids]);
       if ('conflict' in composed) {
         if (kept.length === 0) steps.push({ patchId, ...composed.conflict });
         continue;
@@ -36,7 +36,7 @@ export function zuulPlanner(): (snapshot: LandingSnapshot) => LandingPlan {
       window += 1;
       steps.push({ kind: 'land', candidate: head, proofs: requiredProofs(head) });
     }
-    return planOf([...steps, ...keepUnderTest(kept, snapshot)], undefined);
+    return planOf([...steps, ...keepUnderTest(kept, snapshot)], []);
   };
 }
 
@@ -61,7 +61,16 @@ function keepUnderTest(kept: readonly Candidate[], snapshot: LandingSnapshot): L
   ];
 }
 
-function planOf(steps: LandingStep[], missing: readonly string[] | undefined): LandingPlan {
-  const line = { accepted: [], suspects: [], refused: [], waiting: [], missing, unseen: [], splitAfter: undefined };
+function planOf(steps: LandingStep[], missing: string[][]): LandingPlan {
+  const empty = {
+    accepted: [],
+    suspects: [],
+    refused: [],
+    waiting: [],
+    foreseen: [],
+    unseen: [],
+    splitAfter: undefined,
+  };
+  const line = { ...empty, missing };
   return { missing, steps, unseen: [], redTip: null, line };
 }

@@ -23,8 +23,13 @@ export interface Line {
    * remote, so that others are pushed first.
    */
   waiting: { patchId: string; blockedBy: readonly string[]; why: 'conflict' | 'policy' | 'push' }[];
-  /** Patches that must be composed before the walk can go on. */
-  missing: readonly string[] | undefined;
+  /**
+   * Compositions without which the walk cannot go on, in order: the first that is lacking, and those that follow if
+   * every patch of the window is accepted.
+   */
+  missing: (readonly string[])[];
+  /** Patches that would follow the accepted ones then. */
+  foreseen: string[];
   /** Patches beyond the window that were not composed on this tip yet. */
   unseen: string[];
   /** `batch`: how many prefixes precede one that went bad, when more than one of its patches may be the cause. */
@@ -38,15 +43,20 @@ export function lineOf(snapshot: LandingSnapshot): Line {
     suspects: [],
     refused: [],
     waiting: [],
-    missing: undefined,
+    missing: [],
+    foreseen: [],
     unseen: [],
     splitAfter: undefined,
   };
   const inFlight = new Set(snapshot.liveGates.flatMap(({ patchIds }) => patchIds));
   const deferred: QueuedPatch[] = [];
   for (const patch of snapshot.queue) {
-    if (line.missing !== undefined || isLongEnough(line, snapshot)) {
+    if (isLongEnough(line, snapshot)) {
       lookOnly(line, snapshot, patch);
+      continue;
+    }
+    if (line.missing.length > 0) {
+      foresee(line, snapshot, patch);
       continue;
     }
     const flies = inFlight.has(patch.patchId);
@@ -62,12 +72,22 @@ export function lineOf(snapshot: LandingSnapshot): Line {
 /** Most patches placed in one round. More would cost more than they bring; landed patches make room. */
 const MAX_LINE = 200;
 
-function isLongEnough({ accepted, splitAfter }: Line, snapshot: LandingSnapshot): boolean {
-  if (accepted.length >= MAX_LINE) return true;
-  const open = accepted.filter(({ status }) => status.kind !== 'proven').length;
+function isLongEnough({ accepted, foreseen, splitAfter }: Line, snapshot: LandingSnapshot): boolean {
+  if (accepted.length + foreseen.length >= MAX_LINE) return true;
+  const open = accepted.filter(({ status }) => status.kind !== 'proven').length + foreseen.length;
   if (snapshot.prove === 'batch') return splitAfter !== undefined || open >= snapshot.maxBatch;
   // Candidates under test are kept even when the window has shrunk below their number.
   return open >= Math.max(snapshot.slots, snapshot.liveGates.length);
+}
+
+/** Names the compositions that a patch needs, as if every patch before it were accepted. */
+function foresee(line: Line, snapshot: LandingSnapshot, { patchId, lands }: QueuedPatch): void {
+  const onTip = snapshot.compose([patchId]);
+  if (onTip === undefined) line.missing.push([patchId]);
+  if (!lands || (onTip !== undefined && 'conflict' in onTip)) return;
+  line.foreseen.push(patchId);
+  const prefix = [...(line.accepted.at(-1)?.candidate.patchIds ?? []), ...line.foreseen];
+  if (prefix.length > 1) line.missing.push(prefix);
 }
 
 /** Beyond the window a patch is only checked against the tip itself. */
@@ -78,10 +98,9 @@ function lookOnly(line: Line, snapshot: LandingSnapshot, { patchId }: QueuedPatc
 }
 
 function place(line: Line, snapshot: LandingSnapshot, { patchId, lands }: QueuedPatch): void {
-  if (line.missing !== undefined) return;
-  const onTip = snapshot.compose([patchId]);
+  const onTip = line.missing.length > 0 ? undefined : snapshot.compose([patchId]);
   if (onTip === undefined) {
-    line.missing = [patchId];
+    foresee(line, snapshot, { patchId, lands });
     return;
   }
   if (refuse(line, snapshot, patchId, onTip) || 'conflict' in onTip) return;
@@ -105,7 +124,7 @@ function place(line: Line, snapshot: LandingSnapshot, { patchId, lands }: Queued
   }
   const composed = snapshot.compose([...before, patchId]);
   if (composed === undefined) {
-    line.missing = [...before, patchId];
+    foresee(line, snapshot, { patchId, lands });
   } else if ('conflict' in composed || composed.candidate.treeId === composed.candidate.parentTreeId) {
     line.waiting.push({ patchId, blockedBy: before, why: 'conflict' });
   } else {

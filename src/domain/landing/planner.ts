@@ -35,8 +35,8 @@ export interface RedTip {
 }
 
 export interface LandingPlan {
-  /** Patches to compose before planning again. While it is set there are no steps. */
-  missing: readonly string[] | undefined;
+  /** Compositions to make in order before planning again. While there are any, there are no steps. */
+  missing: readonly (readonly string[])[];
   steps: readonly LandingStep[];
   /** Patches that were not composed on this tip yet, in landing order. */
   unseen: readonly string[];
@@ -68,7 +68,7 @@ interface TestRun {
 export function planLanding(snapshot: LandingSnapshot): LandingPlan {
   const line = lineOf(snapshot);
   const { missing, unseen } = line;
-  if (missing !== undefined) return { missing, steps: [], unseen, redTip: null, line };
+  if (missing.length > 0) return { missing, steps: [], unseen, redTip: null, line };
   const refused = line.refused.map(refuse);
   const ofQueue = queueTestRuns(line, snapshot);
   const underTest = new Set(ofQueue.slice(0, snapshot.slots).map(({ candidate }) => candidate.treeId));

@@ -16,7 +16,7 @@ import { carryOut } from './carry-out.ts';
 import { Knowledge } from './knowledge.ts';
 import type { LandingDeps, LandingScene, Pushing, SettledScene } from './landing-round.ts';
 import { settleArrivals, settleOpenIntent } from './settle.ts';
-import { compose, readSnapshot } from './snapshot.ts';
+import { composeAll, readSnapshot } from './snapshot.ts';
 import { TargetTrouble } from './trouble.ts';
 import { verifyApplied } from './verify.ts';
 
@@ -152,8 +152,8 @@ export class LandingCoordinator {
   /** Plans, composes what the planner lacks, and plans again. */
   async #plan(scene: LandingScene, snapshot: LandingSnapshot): Promise<LandingPlan> {
     let plan = this.#deps.plan(snapshot);
-    for (let made = 0; plan.missing !== undefined && made < MAX_COMPOSITIONS; made += 1) {
-      await compose(scene, plan.missing);
+    for (let made = 0; plan.missing.length > 0 && made < MAX_COMPOSITIONS; made += plan.missing.length) {
+      await composeAll(scene, plan.missing);
       plan = this.#deps.plan(snapshot);
     }
     return plan;
@@ -168,7 +168,7 @@ export class LandingCoordinator {
     let found = false;
     for (const patchId of fresh.slice(0, LOOK_AHEAD)) {
       if (await scene.compositions.conflictsWithTip(scene, scene.patches.get(patchId)!)) {
-        await compose(scene, [patchId]);
+        await composeAll(scene, [[patchId]]);
         found = true;
       }
       this.#fits.patchIds.add(patchId);

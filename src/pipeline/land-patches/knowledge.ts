@@ -57,6 +57,9 @@ export class Knowledge {
   readonly #daos: Daos;
   readonly #seal: VerdictSeal;
   readonly #about = new Map<string, GateExecution[]>();
+  readonly #runs = new Map<string, RunOnTip[]>();
+  /** Tree and digest of each live gate run. */
+  readonly #underTest: ReadonlySet<string>;
   readonly #flakesAllowed: boolean;
   readonly #proofs = new Map<string, KnownProof>();
   readonly #loaded = new Set<string>();
@@ -76,6 +79,7 @@ export class Knowledge {
     this.target = known.target;
     this.queue = known.queue;
     this.live = known.live;
+    this.#underTest = new Set(known.live.map(({ tree_id, digest }) => `${tree_id} ${digest}`));
     for (const run of known.about) {
       for (const patchId of run.patch_ids) {
         const runs = this.#about.get(patchId);
@@ -165,8 +169,7 @@ export class Knowledge {
     const tolerance = this.toleranceOf(treeId, digest);
     const reds = redsAtMs.filter((atMs) => !isExcused(atMs, tolerance)).length;
     const passed = green && greensDecide({ greens, reds }, tolerance);
-    const live = this.live.some((row) => row.tree_id === treeId && row.digest === digest);
-    return { passed, undecided: green && !passed, live, spoiled };
+    return { passed, undecided: green && !passed, live: this.#underTest.has(`${treeId} ${digest}`), spoiled };
   }
 
   suspicions(patchId: string): readonly Suspicion[] {
@@ -248,11 +251,12 @@ export class Knowledge {
   }
 
   /** Returns the ended runs with a patch since it was last staged, without advisory gates, which do not count. */
-  #runsAbout(patchId: string): RunOnTip[] {
+  #runsAbout(patchId: string): readonly RunOnTip[] {
+    const known = this.#runs.get(patchId);
+    if (known !== undefined) return known;
     const staged = this.patches.get(patchId)?.staged_at;
-    return (this.#about.get(patchId) ?? [])
-      .filter((run) => !run.advisory)
-      .filter((run) => staged === undefined || run.created_at >= staged)
+    const runs = (this.#about.get(patchId) ?? [])
+      .filter(({ advisory, created_at }) => !advisory && (staged === undefined || created_at >= staged))
       .map((run) => ({
         gateId: run.gate_id,
         gate: run.definition,
@@ -264,6 +268,8 @@ export class Knowledge {
         endedAtMs: run.completed_at.getTime(),
         tipCommit: run.tip_commit,
       }));
+    this.#runs.set(patchId, runs);
+    return runs;
   }
 
   /**

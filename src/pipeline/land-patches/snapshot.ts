@@ -1,7 +1,7 @@
 import { treesOf } from '../../candidates/compositions.ts';
 import type { QueuedPatchRow } from '../../dao/patch-dao.ts';
 import { gateDigest } from '../../domain/gates-in-force.ts';
-import type { Composition, LandingSnapshot } from '../../domain/landing/snapshot.ts';
+import type { LandingSnapshot } from '../../domain/landing/snapshot.ts';
 import type { LandingScene } from './landing-round.ts';
 
 /** Counts assumed of every target in addition to its own: a cautious flake rate of 15 % before its first gate runs. */
@@ -10,6 +10,7 @@ const PRIOR = { flaky: 1.5, good: 10 };
 /** Reads everything that the planner may know. Compositions that it asks for are made by `compose`. */
 export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot> {
   const { deps, target, policy, room, knowledge, compositions } = scene;
+  const queued = new Set(knowledge.queue.map(({ patch_id }) => patch_id));
   const ofBranch = new Set(policy.gates.map((gate) => gateDigest(gate, policy.prepare, room)));
   const pools = [...new Set(policy.gates.map(({ pool }) => pool))];
   const offered = await deps.daos.workers.offeredGateSlots(pools);
@@ -36,18 +37,25 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
       treeId: gate.tree_id!,
       digest: gate.digest!,
       // Patches that have landed since are part of the tip.
-      patchIds: gate.patch_ids.filter((id) => knowledge.queue.some(({ patch_id }) => patch_id === id)),
+      patchIds: gate.patch_ids.filter((id) => queued.has(id)),
       advisory: gate.advisory,
     })),
     flakeRate: (sumOf('flaky') + PRIOR.flaky) / (sumOf('good') + PRIOR.good),
   };
 }
 
-/** Composes patches on the tip and reads what is known of the resulting trees. */
-export async function compose(scene: LandingScene, patchIds: readonly string[]): Promise<Composition> {
-  const composition = await scene.compositions.make(scene, rowsOf(scene, patchIds));
-  if ('candidate' in composition) await scene.knowledge.learn(treesOf(composition.candidate));
-  return composition;
+/**
+ * Makes compositions in order, up to the first conflict: those after it were asked for as if there were none. Then reads
+ * what is known of the resulting trees.
+ */
+export async function composeAll(scene: LandingScene, wanted: readonly (readonly string[])[]): Promise<void> {
+  const trees: string[] = [];
+  for (const patchIds of wanted) {
+    const composition = await scene.compositions.make(scene, rowsOf(scene, patchIds));
+    if ('conflict' in composition) break;
+    trees.push(...treesOf(composition.candidate));
+  }
+  await scene.knowledge.learn(trees);
 }
 
 /** True when another patch waits to land, so that pushing it can show whether this one is the cause. */

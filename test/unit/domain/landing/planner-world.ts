@@ -32,6 +32,8 @@ export interface Ended {
   waiting: string[];
   runs: number;
   untested: string[][];
+  /** Most times that one round had to compose before there was a plan. */
+  mostAsks: number;
 }
 
 const GATE = gateSchema.parse({ name: 'gate', command: ['true'] });
@@ -50,13 +52,15 @@ export function runWorld(rules: WorldRules): Ended {
   const untested: string[][] = [];
   let [clock, mishap, order] = [0, 0, 0];
   let waited = false;
+  let mostAsks = 0;
+  /** Compositions that were asked for, with what they were composed on. */
+  const made = new Set<string>();
 
   for (let step = 0; step < MAX_STEPS; step += 1) {
-    const plan = planLanding(snapshot());
-    if (plan.missing !== undefined) throw new Error('everything is composed here');
+    const plan = planComposed();
     if (carryOut(plan)) continue;
     if (live.length === 0) {
-      if (waited) return { landed, blocked, waiting: queue, runs: ended.length, untested };
+      if (waited) return { landed, blocked, waiting: queue, runs: ended.length, untested, mostAsks };
       // Advance the clock once, so that retries in backoff become due.
       waited = true;
       clock += A_WHILE;
@@ -69,6 +73,23 @@ export function runWorld(rules: WorldRules): Ended {
     end(clock - oldest.startedAt > PATIENCE ? oldest : chosen);
   }
   throw new Error(`no end after ${MAX_STEPS} steps: ${JSON.stringify({ landed, blocked, queue })}`);
+
+  function planComposed(): LandingPlan {
+    for (let asks = 0; asks <= 2 * queue.length; asks += 1) {
+      mostAsks = Math.max(mostAsks, asks);
+      const plan = planLanding(snapshot());
+      if (plan.missing.length === 0) return plan;
+      for (const patchIds of plan.missing) {
+        made.add(compositionOf(patchIds));
+        if (conflictsWith(patchIds.at(-1)!, [...landed, ...patchIds.slice(0, -1)])) break;
+      }
+    }
+    throw new Error('the planner asks without end');
+  }
+
+  function compositionOf(patchIds: readonly string[]): string {
+    return `${landed.length} ${patchIds.join(' ')}`;
+  }
 
   function treeOf(patchIds: readonly string[]): string {
     return [...new Set([...landed, ...patchIds])].toSorted().join(' ');
@@ -99,6 +120,7 @@ export function runWorld(rules: WorldRules): Ended {
       slots: rules.slots,
       queue: queue.map((patchId) => ({ patchId, lands: true })),
       compose: (patchIds) => {
+        if (!made.has(compositionOf(patchIds))) return undefined;
         const before = patchIds.slice(0, -1);
         if (conflictsWith(patchIds.at(-1)!, [...landed, ...before])) {
           return { conflict: { kind: 'block', reason: 'conflict', evidence: {} } };

@@ -99,6 +99,16 @@ test('with every_commit and no failures, patches land in queue order after one g
   );
 });
 
+test('a window without conflicts is composed at once, however many patches it holds', () => {
+  const queue = Array.from({ length: 50 }, (_, n) => `p${n}`);
+  const given = { queue, bad: [], slots: 50, maxBatch: 50, order: [3, 1], clash: undefined, conflict: undefined };
+  for (const prove of ['every_commit', 'batch'] as const) {
+    const { landed, mostAsks } = runWorld(rulesOf({ ...given, prove }));
+    expect(landed).toEqual(queue);
+    expect(mostAsks).toBe(1);
+  }
+});
+
 test('lost gate runs and a flake block no good patch', () => {
   fc.assert(
     fc.property(world, fc.array(fc.constantFrom('lost' as const, undefined), { maxLength: 15 }), (given, accidents) => {
