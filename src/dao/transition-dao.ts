@@ -36,13 +36,14 @@ export class TransitionDao extends BaseDao<StateTransitionRow> {
     { runId, limit }: { runId?: string | undefined; limit: number },
   ): Promise<TransitionEvent[]> {
     const [xid = '0', id = '0'] = after.split('-');
+    // Without an "or", so that the index by run serves the events of one run.
+    const ofRun = runId === undefined ? sql`` : sql`and run_id = ${runId}`;
     return this.rows<TransitionEvent>(sql`
         select xid::text || '-' || transition_id as cursor, kind, entity_id, run_id, attempt, from_state, to_state,
                reason, actor, to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
         from state_transitions
         where xid < pg_snapshot_xmin(pg_current_snapshot())
-          and (xid, transition_id) > (${xid}::xid8, ${id}::bigint)
-          and (${runId ?? null}::text is null or run_id = ${runId ?? null})
+          and (xid, transition_id) > (${xid}::xid8, ${id}::bigint) ${ofRun}
         order by xid, transition_id
         limit ${limit}`);
   }

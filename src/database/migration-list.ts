@@ -26,6 +26,7 @@ import { Migration20261126000023_gate_values } from '../../migrations/Migration2
 import { Migration20261126000024_ended_gates } from '../../migrations/Migration20261126000024_ended_gates.ts';
 import { Migration20261126000025_indexes_that_serve } from '../../migrations/Migration20261126000025_indexes_that_serve.ts';
 import { Migration20261126000026_starts_in_batches } from '../../migrations/Migration20261126000026_starts_in_batches.ts';
+import { Migration20261126000027_indexes_for_lists } from '../../migrations/Migration20261126000027_indexes_for_lists.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -57,4 +58,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000024_ended_gates', class: Migration20261126000024_ended_gates },
   { name: 'Migration20261126000025_indexes_that_serve', class: Migration20261126000025_indexes_that_serve },
   { name: 'Migration20261126000026_starts_in_batches', class: Migration20261126000026_starts_in_batches },
+  { name: 'Migration20261126000027_indexes_for_lists', class: Migration20261126000027_indexes_for_lists },
 ];

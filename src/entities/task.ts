@@ -27,7 +27,8 @@ export const Task = defineEntity({
       expression: "create index tasks_pending on tasks (workstream_id, task_id) where state = 'PENDING'",
     },
     { name: 'tasks_created_at', expression: 'create index tasks_created_at on tasks (created_at desc)' },
-    { name: 'tasks_run', properties: ['run_id'] },
+    { name: 'tasks_run', properties: ['run_id', 'task_id'] },
+    { name: 'tasks_tool', properties: ['tool', 'task_id'] },
     {
       name: 'tasks_to_admit',
       expression:
