@@ -3,7 +3,7 @@ import { ApiRole } from '../src/api/api-role.ts';
 import { SluiceClient } from '../src/client/sluice-client.ts';
 import { loadSettings } from '../src/config.ts';
 import type { Daos } from '../src/dao/all.ts';
-import { sql } from '../src/database/database.ts';
+import { type Database, sql } from '../src/database/database.ts';
 import { createDeps, type Deps, foundation } from '../src/deps.ts';
 import { startAll } from '../src/lib/component.ts';
 import { createLog } from '../src/lib/log.ts';
@@ -14,6 +14,7 @@ import { createWorkerRole } from '../src/workers/worker-role.ts';
 export interface BenchSluice {
   client: SluiceClient;
   daos: Daos;
+  database: Database;
   /** While held, the worker offers no gate slots. */
   holdGates: (held: boolean) => Promise<void>;
   stop: () => Promise<void>;
@@ -49,5 +50,11 @@ export async function startBenchSluice(options: {
     deps.wakeUps.send('dispatch');
     deps.wakeUps.send('landing');
   };
-  return { client: new SluiceClient({ url: api.url, token: api.localToken }), daos: deps.daos, holdGates, stop };
+  return {
+    client: new SluiceClient({ url: api.url, token: api.localToken }),
+    daos: deps.daos,
+    database: deps.database,
+    holdGates,
+    stop,
+  };
 }

@@ -1,61 +1,68 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { withAdmin } from '../harness/admin-connection.ts';
-import { GitSandbox } from '../harness/git-sandbox.ts';
-import { redisIsHere, startRedis, type TestRedis } from '../harness/redis.ts';
-import { EmbeddedPostgres } from '../src/database/embedded-postgres.ts';
-import { silentLog } from '../src/lib/log.ts';
-import type { Measurement } from './measure.ts';
-import { measureBullMq, measurePgBoss } from './raw-queues.ts';
+import { writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { measureChildren } from './children.ts';
+import { measureHistory } from './history.ts';
+import { measureIdle } from './idle.ts';
+import { measureLargeRuns } from './large-runs.ts';
+import { measureLatency } from './latency.ts';
+import { measureLongQueue } from './long-queue.ts';
+import { COUNT_STATEMENTS, profiled } from './profile.ts';
+import { pageOf } from './report.ts';
+import { type BenchServers, startServers } from './servers.ts';
+import { compareThroughput } from './throughput.ts';
 import { measureLedger } from './whole-ledger.ts';
 
-const TASKS = Number(process.argv[2] ?? 5_000);
-
-/** Contenders share one machine, one PostgreSQL and one Redis. Compare their ratios, not the figures of two runs. */
-const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-const postgres = new EmbeddedPostgres({
-  dataDir: folder,
-  log: silentLog(),
-  searchPath: process.env.PATH ?? '',
-  onLoopback: true,
+/**
+ * `npm run bench` measures everything and writes docs/bench.md. `-- --only throughput,idle` prints some parts,
+ * `-- --profile 20000` prints where the time of one task goes.
+ */
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { profile: { type: 'boolean', default: false }, only: { type: 'string' }, finished: { type: 'string' } },
 });
-await postgres.start();
-const redis: TestRedis | undefined = (await redisIsHere()) ? await startRedis() : undefined;
-const git = await GitSandbox.create();
-try {
-  const rows: Measurement[] = [];
-  if (redis !== undefined) rows.push(await measureBullMq('redis', redis.url, TASKS));
-  rows.push(await measureBullMq('postgres', await newDatabase('raw_bullmq'), TASKS));
-  rows.push(await measurePgBoss(await newDatabase('raw_boss'), TASKS));
-  if (redis !== undefined) rows.push(await measureLedger('redis', await place('ledger_redis', redis.url), TASKS));
-  rows.push(await measureLedger('postgres', await place('ledger_postgres', undefined), TASKS));
-  printTable(rows);
-  process.exitCode = rows.every(({ notOnce }) => notOnce === 0) ? 0 : 1;
-} finally {
-  await redis?.stop();
-  await git.remove();
-  await postgres.stop();
-  await rm(folder, { recursive: true, force: true });
+const tasks = Number(positionals[0] ?? 5_000);
+const finished = Number(values.finished ?? 1_000_000);
+
+const PARTS: Record<string, (servers: BenchServers) => Promise<string>> = {
+  throughput: (servers) => compareThroughput(servers, tasks),
+  latency: measureLatency,
+  'large-runs': measureLargeRuns,
+  children: measureChildren,
+  'long-queue': measureLongQueue,
+  history: (servers) => measureHistory(servers, finished),
+  idle: () => measureIdle(),
+};
+
+if (values.profile) await profile();
+else await measureParts(values.only?.split(',') ?? Object.keys(PARTS));
+
+async function measureParts(names: readonly string[]): Promise<void> {
+  const strange = names.find((name) => PARTS[name] === undefined);
+  if (strange !== undefined) throw new Error(`${strange} is none of ${Object.keys(PARTS).join(', ')}`);
+  const tables: Record<string, string> = {};
+  for (const name of names) {
+    const servers = await startServers();
+    try {
+      tables[name] = await PARTS[name]!(servers);
+    } finally {
+      await servers.stop();
+    }
+    console.log(`${tables[name]}\n`);
+  }
+  if (values.only !== undefined) return;
+  const page = pageOf(tables, { tasks, cores: cpus().length });
+  await writeFile(new URL('../docs/bench.md', import.meta.url), page);
 }
 
-async function place(name: string, redisUrl: string | undefined) {
-  return { databaseUrl: await newDatabase(name), redisUrl, repository: git.remote, folder: join(folder, name) };
-}
-
-async function newDatabase(name: string): Promise<string> {
-  await withAdmin(postgres.url, (client) => client.query(`create database ${name}`));
-  return postgres.url.replace(/\/sluice$/, `/${name}`);
-}
-
-function printTable(rows: readonly Measurement[]): void {
-  const reference = rows.find(({ name }) => name.startsWith('pg-boss'))!;
-  const rate = ({ tasks, seconds }: Measurement): number => tasks / seconds;
-  console.log(`${TASKS} no-op tasks, ${cpus().length} cores, Node ${process.versions.node}\n`);
-  console.log('| contender | tasks/s | against pg-boss | not exactly once |');
-  console.log('|---|---:|---:|---:|');
-  for (const row of rows) {
-    const ratio = (rate(row) / rate(reference)).toFixed(2);
-    console.log(`| ${row.name} | ${Math.round(rate(row)).toLocaleString('en')} | ${ratio} | ${row.notOnce} |`);
+/** Prints where the time of one task goes, on Redis where it is installed. */
+async function profile(): Promise<void> {
+  const servers = await startServers(COUNT_STATEMENTS);
+  try {
+    const place = await servers.ledgerAt(servers.redis === undefined ? 'postgres' : 'redis');
+    const around = <T>(work: () => Promise<T>) => profiled({ databaseUrl: place.databaseUrl, tasks }, work);
+    await measureLedger(place, { tasks, slots: 50, around });
+  } finally {
+    await servers.stop();
   }
 }

@@ -1,6 +1,4 @@
 export interface Measurement {
-  name: string;
-  tasks: number;
   seconds: number;
   /** Tasks that ran more or less than once: anything but 0 voids the figure. */
   notOnce: number;
@@ -41,4 +39,15 @@ export async function timed(work: () => Promise<void>): Promise<number> {
 export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}
+
+export function median(values: readonly number[]): number {
+  return percentile(values, 0.5);
+}
+
+/** A Markdown table; every column but the first is aligned to the right. */
+export function tableOf(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const line = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
+  const rule = head.map((_, column) => (column === 0 ? '---' : '---:'));
+  return [line(head), `|${rule.join('|')}|`, ...rows.map(line)].join('\n');
 }

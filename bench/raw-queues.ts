@@ -1,15 +1,39 @@
 import { createPostgresBackend, Queue, Worker } from 'bullmq';
-import { PgBoss } from 'pg-boss';
+import { Logger, makeWorkerUtils, type Runner, runMigrations, run as runWorker } from 'graphile-worker';
+import { PgBoss, type WorkOptions } from 'pg-boss';
 import { ExactlyOnce, type Measurement, timed } from './measure.ts';
 
-const CONCURRENCY = 50;
 const BULK = 1_000;
+const SILENT = new Logger(() => () => {});
 
 /** BullMQ alone, no-op jobs, on Redis or on PostgreSQL. */
-export async function measureBullMq(kind: 'redis' | 'postgres', url: string, tasks: number): Promise<Measurement> {
-  const name = `raw-${kind}`;
+export async function measureBullMq(
+  kind: 'redis' | 'postgres',
+  url: string,
+  { tasks, concurrency }: { tasks: number; concurrency: number },
+): Promise<Measurement> {
+  const name = `raw-${kind}-${concurrency}-${Date.now()}`;
   const seen = new ExactlyOnce(tasks);
-  const process = async ({ id }: { id?: string | undefined }) => seen.saw(id!);
+  const { queue, openWorker } = await openBullMq(kind, url, name);
+  const worker = openWorker(async ({ id }) => seen.saw(id!), concurrency);
+  const seconds = await timed(async () => {
+    void worker.run();
+    for (const size of bulks(tasks)) {
+      const jobs = Array.from({ length: size.count }, (_, i) => ({
+        name: 'noop',
+        data: {},
+        opts: { jobId: `j${size.from + i}` },
+      }));
+      await queue.addBulk(jobs);
+    }
+    await seen.allSeen;
+  });
+  await worker.close();
+  await queue.close();
+  return { seconds, notOnce: seen.notOnce };
+}
+
+export async function openBullMq(kind: 'redis' | 'postgres', url: string, name: string) {
   const removal = { removeOnComplete: { count: 0 }, removeOnFail: { count: 0 } };
   const queue =
     kind === 'redis'
@@ -20,64 +44,121 @@ export async function measureBullMq(kind: 'redis' | 'postgres', url: string, tas
           createPostgresBackend,
         ) as unknown as Queue);
   await queue.waitUntilReady();
-  const options = { concurrency: CONCURRENCY, autorun: false, ...removal };
-  const worker =
-    kind === 'redis'
+  type Process = (job: { id?: string | undefined }) => Promise<void>;
+  const openWorker = (process: Process, concurrency: number): Worker => {
+    const options = { concurrency, autorun: false, ...removal };
+    return kind === 'redis'
       ? new Worker(name, process, { connection: { url, maxRetriesPerRequest: null }, ...options })
-      : new Worker(
+      : (new Worker(
           name,
           process,
           { connection: { connectionString: url, max: 10 }, ...options },
           createPostgresBackend,
-        );
-  const seconds = await timed(async () => {
-    void worker.run();
-    for (let start = 0; start < tasks; start += BULK) {
-      const size = Math.min(BULK, tasks - start);
-      const jobs = Array.from({ length: size }, (_, i) => ({
-        name: 'noop',
-        data: {},
-        opts: { jobId: `j${start + i}` },
-      }));
-      await queue.addBulk(jobs);
-    }
-    await seen.allSeen;
-  });
-  await worker.close();
-  await queue.close();
-  return { name: `BullMQ alone, ${kind === 'redis' ? 'Redis' : 'PostgreSQL'}`, tasks, seconds, notOnce: seen.notOnce };
+        ) as unknown as Worker);
+  };
+  return { queue, openWorker };
 }
 
-/** pg-boss, no-op jobs. */
-export async function measurePgBoss(url: string, tasks: number): Promise<Measurement> {
+/** pg-boss with a handler for each job or batch. */
+export async function measurePgBossWork(
+  url: string,
+  { tasks, work }: { tasks: number; work: WorkOptions },
+): Promise<Measurement> {
+  const seen = new ExactlyOnce(tasks);
+  const boss = await openPgBoss(url);
+  const seconds = await timed(async () => {
+    await boss.work('raw', work, async (jobs: { id: string }[]) => {
+      for (const { id } of jobs) seen.saw(id);
+    });
+    await insertAll(boss, tasks);
+    await seen.allSeen;
+  });
+  await boss.stop({ graceful: false });
+  return { seconds, notOnce: seen.notOnce };
+}
+
+/** pg-boss fetched by hand in batches, with no handler. */
+export async function measurePgBossFetched(
+  url: string,
+  { tasks, batchSize }: { tasks: number; batchSize: number },
+): Promise<Measurement> {
+  const seen = new ExactlyOnce(tasks);
+  const boss = await openPgBoss(url);
+  const drain = async (): Promise<void> => {
+    while (true) {
+      const jobs = await boss.fetch('raw', { batchSize });
+      if (jobs.length === 0) return;
+      const ids = jobs.map(({ id }) => id);
+      for (const id of ids) seen.saw(id);
+      await boss.complete('raw', ids);
+    }
+  };
+  const seconds = await timed(async () => {
+    await insertAll(boss, tasks);
+    await Promise.all(Array.from({ length: 4 }, drain));
+    await seen.allSeen;
+  });
+  await boss.stop({ graceful: false });
+  return { seconds, notOnce: seen.notOnce };
+}
+
+async function openPgBoss(url: string): Promise<PgBoss> {
   const boss = new PgBoss({ connectionString: url, max: 10 });
   boss.on('error', () => {});
   await boss.start();
   await boss.createQueue('raw');
-  const seen = new ExactlyOnce(tasks);
-  const seconds = await timed(async () => {
-    for (let start = 0; start < tasks; start += BULK) {
-      const size = Math.min(BULK, tasks - start);
-      await boss.insert(
-        'raw',
-        Array.from({ length: size }, () => ({ data: {} })),
-      );
-    }
-    await Promise.all(Array.from({ length: 4 }, () => drain(boss, seen)));
-    await seen.allSeen;
-  });
-  await boss.stop({ graceful: false });
-  return { name: 'pg-boss', tasks, seconds, notOnce: seen.notOnce };
+  return boss;
 }
 
-async function drain(boss: PgBoss, seen: ExactlyOnce): Promise<void> {
-  while (true) {
-    const jobs = await boss.fetch('raw', { batchSize: CONCURRENCY });
-    if (jobs.length === 0) return;
-    for (const { id } of jobs) seen.saw(id);
-    await boss.complete(
+async function insertAll(boss: PgBoss, tasks: number): Promise<void> {
+  for (const { count } of bulks(tasks)) {
+    await boss.insert(
       'raw',
-      jobs.map(({ id }) => id),
+      Array.from({ length: count }, () => ({ data: {} })),
     );
   }
+}
+
+/** graphile-worker, no-op jobs; `localQueueSize` lets it fetch jobs ahead in batches. */
+export async function measureGraphile(
+  url: string,
+  { tasks, concurrency, localQueueSize }: { tasks: number; concurrency: number; localQueueSize?: number },
+): Promise<Measurement> {
+  const seen = new ExactlyOnce(tasks);
+  await runMigrations({ connectionString: url });
+  const utils = await makeWorkerUtils({ connectionString: url });
+  let runner: Runner | undefined;
+  const seconds = await timed(async () => {
+    for (const { from, count } of bulks(tasks)) {
+      await utils.addJobs(
+        Array.from({ length: count }, (_, i) => ({ identifier: 'noop', payload: { id: `j${from + i}` } })),
+      );
+    }
+    runner = await runWorker({
+      connectionString: url,
+      noHandleSignals: true,
+      logger: SILENT,
+      taskList: { noop: async (payload) => seen.saw((payload as { id: string }).id) },
+      preset: {
+        worker: {
+          concurrentJobs: concurrency,
+          maxPoolSize: 10,
+          ...(localQueueSize === undefined
+            ? {}
+            : { localQueue: { size: localQueueSize }, completeJobBatchDelay: 0, failJobBatchDelay: 0 }),
+        },
+      },
+    });
+    await seen.allSeen;
+  });
+  await runner?.stop();
+  await utils.release();
+  return { seconds, notOnce: seen.notOnce };
+}
+
+function bulks(tasks: number): { from: number; count: number }[] {
+  return Array.from({ length: Math.ceil(tasks / BULK) }, (_, n) => ({
+    from: n * BULK,
+    count: Math.min(BULK, tasks - n * BULK),
+  }));
 }

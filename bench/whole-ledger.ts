@@ -1,51 +1,58 @@
 import { Database, sql } from '../src/database/database.ts';
 import { poll } from '../src/lib/clock.ts';
 import type { ExecuteAttempt } from '../src/pipeline/run-task/run-task.ts';
-import { startBenchSluice } from './bench-sluice.ts';
+import { type BenchSluice, startBenchSluice } from './bench-sluice.ts';
 import { ExactlyOnce, type Measurement, timed } from './measure.ts';
+import type { LedgerPlace } from './servers.ts';
 
-const SLOTS = 50;
+export interface LedgerLoad {
+  tasks: number;
+  slots: number;
+  /** Called around the drain, to profile it. */
+  around?: <T>(work: () => Promise<T>) => Promise<T>;
+}
 
 /** Measures no-op tasks through everything but the tool: admission, queue, claim, ending, audit rows, roll-up. */
-export async function measureLedger(
-  kind: 'redis' | 'postgres',
-  place: { databaseUrl: string; redisUrl: string | undefined; repository: string; folder: string },
-  tasks: number,
-): Promise<Measurement> {
+export async function measureLedger(place: LedgerPlace, load: LedgerLoad): Promise<Measurement> {
+  const { tasks, slots, around = (work) => work() } = load;
   const seen = new ExactlyOnce(tasks);
-  const execute: ExecuteAttempt = async (_deps, task) => {
-    seen.saw(task.task_id);
-    return { exitCode: 0, baseCommit: null, fact: null, costUsd: null, ending: { kind: 'unchanged' } };
-  };
-  const sluice = await startBenchSluice({ ...place, taskSlots: SLOTS, gateSlots: 1, execute });
-  const argv = ['true'];
-  const spec = {
-    name: 'bench',
-    repository: place.repository,
-    workstreams: [
-      {
-        name: 'noop',
-        tasks: Array.from({ length: tasks }, (_, i) => ({ name: `t${i}`, tool: 'command', input: { argv } })),
-      },
-    ],
-  };
-  let runId = '';
-  const seconds = await timed(async () => {
-    runId = (await sluice.client.runs.submit(spec)).id;
-    const ended = await poll(
-      async () => ((await sluice.client.runs.get(runId)).state === 'COMPLETED' ? true : undefined),
-      { everyMs: 50, limitMs: 10 * 60_000 },
-    );
-    if (ended === undefined) throw new Error('the run of the bench did not end');
+  const sluice = await startBenchSluice({
+    ...place,
+    taskSlots: slots,
+    gateSlots: 1,
+    execute: noOp((id) => seen.saw(id)),
   });
+  let runId = '';
+  const seconds = await around(() =>
+    timed(async () => {
+      runId = (await sluice.client.runs.submit(noOpRun(place.repository, tasks))).id;
+      await untilEnded(sluice, runId);
+    }),
+  );
   const repeated = await repeatedEndings(place.databaseUrl, runId);
   await sluice.stop();
-  return {
-    name: `Sluice, whole ledger, ${kind === 'redis' ? 'Redis' : 'PostgreSQL'}`,
-    tasks,
-    seconds,
-    notOnce: seen.notOnce + repeated,
+  return { seconds, notOnce: seen.notOnce + repeated };
+}
+
+/** An attempt that does nothing and changes nothing. */
+export function noOp(onStart: (taskId: string) => void): ExecuteAttempt {
+  return async (_deps, task) => {
+    onStart(task.task_id);
+    return { exitCode: 0, baseCommit: null, fact: null, costUsd: null, ending: { kind: 'unchanged' } };
   };
+}
+
+export function noOpRun(repository: string, tasks: number) {
+  const all = Array.from({ length: tasks }, (_, i) => ({ name: `t${i}`, tool: 'command', input: { argv: ['true'] } }));
+  return { name: 'bench', repository, workstreams: [{ name: 'noop', tasks: all }] };
+}
+
+export async function untilEnded({ client }: BenchSluice, runId: string): Promise<void> {
+  const ended = await poll(async () => ((await client.runs.get(runId)).state === 'COMPLETED' ? true : undefined), {
+    everyMs: 50,
+    limitMs: 30 * 60_000,
+  });
+  if (ended === undefined) throw new Error('the run of the bench did not end');
 }
 
 /** Counts tasks that the audit does not show COMPLETED exactly once. */

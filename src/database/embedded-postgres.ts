@@ -36,6 +36,8 @@ export interface EmbeddedPostgresOptions {
   durable?: boolean;
   /** True to listen on a port of 127.0.0.1, for benches and tests that use a proxy; otherwise only on a Unix socket. */
   onLoopback?: boolean;
+  /** Further settings of the server, `name=value`, for benches. */
+  settings?: readonly string[];
 }
 
 /**
@@ -49,6 +51,7 @@ export class EmbeddedPostgres implements Component {
   readonly #searchPath: string;
   readonly #durable: boolean;
   readonly #onLoopback: boolean;
+  readonly #settings: readonly string[];
   #service: Service | undefined;
   #url: string | undefined;
   /** Folder of the socket when the path of the data folder is too long. */
@@ -56,12 +59,14 @@ export class EmbeddedPostgres implements Component {
   #stopping: AbortController | undefined;
   #keeping: Promise<void> | undefined;
 
-  constructor({ dataDir, log, searchPath, durable = true, onLoopback = false }: EmbeddedPostgresOptions) {
+  constructor(options: EmbeddedPostgresOptions) {
+    const { dataDir, log, searchPath, durable = true, onLoopback = false, settings = [] } = options;
     this.#folder = resolve(dataDir, 'postgres');
     this.#log = log;
     this.#searchPath = searchPath;
     this.#durable = durable;
     this.#onLoopback = onLoopback;
+    this.#settings = settings;
   }
 
   /** Address of the database `sluice`; available after `start`. */
@@ -241,6 +246,7 @@ export class EmbeddedPostgres implements Component {
       'max_connections=300',
       'shared_buffers=128MB',
       ...(this.#durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
+      ...this.#settings,
     ];
     this.#service = await startService({
       argv: [...wrap, postgres, '-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])],

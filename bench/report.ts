@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+
+const LIBRARIES = ['bullmq', 'pg-boss', 'graphile-worker'];
+
+/** The page docs/bench.md, from the tables of all parts. */
+export function pageOf(
+  tables: Readonly<Record<string, string>>,
+  { tasks, cores }: { tasks: number; cores: number },
+): string {
+  const today = new Date().toISOString().slice(0, 10);
+  return `# Figures
+
+\`npm run bench\` measures everything on this page and writes it; \`npm run bench -- --only throughput\` prints one
+part, and \`npm run bench -- --profile\` shows where the time of one task goes: statements, rows, CPU and functions.
+Compare ratios within a run, not the figures of two runs.
+
+Conditions: ${cores} shared cores, Node ${process.versions.node}, PostgreSQL 18 with fsync, Redis, one of each; everything
+except the servers in one process. ${LIBRARIES.map(versionOf).join(', ')}. ${today}.
+
+## Drain of tasks that do nothing
+
+${tasks.toLocaleString('en')} tasks (250 for \`work()\` with a job each); five rounds in turns after a warm-up, median and range. For
+every contender the bench checks that each task was done exactly once; for Sluice it also checks the audit.
+
+${tables.throughput}
+
+The raw queues move a job. Sluice accepts a run, starts it, admits, marks and publishes each task, claims it by its
+fence and ends it. This includes five audit rows, six versions of the task's row, a check of its dependants and of the
+patches that it may supersede, and counting it into its workstream and its run. On two cores both PostgreSQL and the
+process are busy almost all of the time, so the rate follows the CPU of a task: \`--profile\` has it. More slots make
+larger batches, which share the cost of planning and committing a statement.
+
+## One task at a time
+
+${tables.latency}
+
+Sluice reads the branch from its remote before it starts a run, which is most of the difference. It reads it anew for
+each run, so that a policy that was pushed before the submission is the one that counts.
+
+## Large runs
+
+${tables['large-runs']}
+
+## A child process
+
+${tables.children}
+
+A task has a check-out of its own, a sandbox, a capture of what changed, and rows for its output. Starting the child is
+a small part of that.
+
+## A long queue
+
+${tables['long-queue']}
+
+## A long history
+
+${tables.history}
+
+## Idle
+
+${tables.idle}
+
+[landing.md](landing.md) has the figures of landing, by \`npm run bench:landing\`.
+`;
+}
+
+function versionOf(name: string): string {
+  const manifest = new URL(`../node_modules/${name}/package.json`, import.meta.url);
+  return `${name} ${(JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version}`;
+}
