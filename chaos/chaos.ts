@@ -18,6 +18,8 @@ export interface ChaosOptions {
   maxFaults?: number;
   /** Stops earlier, after each possible kind of fault was injected this many times. */
   rounds?: number;
+  /** Longest recovery from a fault that does not count as late. */
+  recoveryLimitMs: number;
   say: (line: string) => void;
 }
 
@@ -25,7 +27,7 @@ export interface FaultRecord {
   fault: FaultName;
   /** From the end of the fault until no task that it hit is left on a dead worker and a new task has gone through. */
   recoveryMs: number;
-  /** Recovery took longer than RECOVERY_LIMIT_MS; the tasks that the fault hit may still have ended later. */
+  /** Recovery took longer than `recoveryLimitMs`; the tasks that the fault hit may still have ended later. */
   late: boolean;
 }
 
@@ -40,7 +42,6 @@ export interface ChaosResult {
   verdict: Verdict;
 }
 
-const RECOVERY_LIMIT_MS = 60_000;
 const PROGRESS_EVERY = 25;
 
 /** Injects faults in an order set by the seed, measures each recovery, and judges the final state from outside. */
@@ -84,7 +85,7 @@ async function possibleFaults(world: World, faults: readonly FaultName[]): Promi
 async function injectAll(
   { world, load }: { world: World; load: Load },
   faults: readonly FaultName[],
-  { seed, seconds, maxFaults, rounds, say }: ChaosOptions,
+  { seed, seconds, maxFaults, rounds, recoveryLimitMs, say }: ChaosOptions,
 ): Promise<FaultRecord[]> {
   const records: FaultRecord[] = [];
   if (faults.length === 0) {
@@ -100,7 +101,7 @@ async function injectAll(
     // Inject every kind equally often, in random order.
     const turn = records.length % faults.length;
     if (turn === 0) shuffle(faults as FaultName[], order);
-    const record = await injectOne(world, faults[turn]!);
+    const record = await injectOne(world, { fault: faults[turn]!, recoveryLimitMs });
     records.push(record);
     if (record.late) say(`${record.fault}: not recovered after ${Math.round(record.recoveryMs)} ms`);
     if (records.length % PROGRESS_EVERY === 0) say(`${records.length} faults`);
@@ -115,11 +116,17 @@ function shuffle(faults: FaultName[], order: Random): void {
   }
 }
 
-async function injectOne(world: World, fault: FaultName): Promise<FaultRecord> {
+async function injectOne(
+  world: World,
+  { fault, recoveryLimitMs }: { fault: FaultName; recoveryLimitMs: number },
+): Promise<FaultRecord> {
   const hit = await patiently(() => world.daos.tasks.findByState('RUNNING'));
   await (FAULTS[fault] as Fault).inject(world);
   const startedAt = performance.now();
-  const recovered = await Promise.all([takenUpAgain(world, hit), newTaskGoesThrough(world)]);
+  const recovered = await Promise.all([
+    takenUpAgain(world, { hit, limitMs: recoveryLimitMs }),
+    newTaskGoesThrough(world, recoveryLimitMs),
+  ]);
   return { fault, recoveryMs: performance.now() - startedAt, late: recovered.includes(false) };
 }
 
@@ -127,7 +134,10 @@ async function injectOne(world: World, fault: FaultName): Promise<FaultRecord> {
  * Waits until no task that ran at the moment of the fault is RUNNING on a process that is gone or stopped. /proc
  * decides, not the state of the worker's row.
  */
-async function takenUpAgain({ daos }: World, hit: readonly { task_id: string }[]): Promise<boolean> {
+async function takenUpAgain(
+  { daos }: World,
+  { hit, limitMs }: { hit: readonly { task_id: string }[]; limitMs: number },
+): Promise<boolean> {
   const ids = hit.map(({ task_id }) => task_id);
   const done = await poll(
     async () => {
@@ -137,13 +147,13 @@ async function takenUpAgain({ daos }: World, hit: readonly { task_id: string }[]
       const alive = await Promise.all(holders.map(({ pid }) => livingProcess(pid ?? 0)));
       return alive.every(Boolean) && holders.length === workerIds.length ? true : undefined;
     },
-    { everyMs: 50, limitMs: RECOVERY_LIMIT_MS },
+    { everyMs: 50, limitMs },
   );
   return done === true;
 }
 
 /** Submits a task with top priority and waits for its end, which takes the API, the queue and a worker. */
-async function newTaskGoesThrough({ client, random }: World): Promise<boolean> {
+async function newTaskGoesThrough({ client, random }: World, limitMs: number): Promise<boolean> {
   const idempotencyKey = `probe-${random.next()}`;
   const spec = {
     name: 'probe',
@@ -156,7 +166,7 @@ async function newTaskGoesThrough({ client, random }: World): Promise<boolean> {
       const run = await client.runs.submit(spec, { idempotencyKey }).catch(() => undefined);
       return run !== undefined && run.tasks_ended > 0 ? true : undefined;
     },
-    { everyMs: 50, limitMs: RECOVERY_LIMIT_MS },
+    { everyMs: 50, limitMs },
   );
   return done === true;
 }

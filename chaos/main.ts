@@ -30,6 +30,7 @@ const result = await runChaos({
   faults,
   seconds: Number(values.minutes) * 60,
   ...(values['max-faults'] === undefined ? {} : { maxFaults: Number(values['max-faults']) }),
+  recoveryLimitMs: 60_000,
   say: (line) => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`),
 });
 console.log(`${tableOf(result)}\n\n${summaryOf(result)}`);

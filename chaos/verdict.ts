@@ -18,9 +18,9 @@ export interface Verdict {
   left: string[];
 }
 
-const END_LIMIT_MS = 5 * 60_000;
+const END_LIMIT_MS = 15 * 60_000;
 /** Longer than the queue locks a message whose consumer died. */
-const EMPTY_LIMIT_MS = 3 * 60_000;
+const EMPTY_LIMIT_MS = 15 * 60_000;
 
 /** Waits for every run to end, checks the outcome, stops the roles, and checks what they left behind. */
 export async function judge(world: World, expected: readonly Expected[]): Promise<Verdict> {

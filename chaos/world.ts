@@ -101,7 +101,7 @@ export async function createWorld(options: { backend: Backend; random: Random })
   };
   const all = [roles.api, ...roles.schedulers, ...roles.workers];
   for (const each of all) each.start();
-  const token = await poll(() => readSecret(localTokenFile(machines[0]!)), { everyMs: 100, limitMs: 60_000 });
+  const token = await poll(() => readSecret(localTokenFile(machines[0]!)), { everyMs: 100, limitMs: 300_000 });
   const client = new SluiceClient({ url: `http://127.0.0.1:${port}`, token });
   const up = await poll(
     () =>
@@ -111,7 +111,7 @@ export async function createWorld(options: { backend: Backend; random: Random })
       ),
     {
       everyMs: 100,
-      limitMs: 60_000,
+      limitMs: 300_000,
     },
   );
   const world: World = {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { signal } from '../../chaos/processes.ts';
 import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { TcpProxy } from '../../harness/tcp-proxy.ts';
@@ -21,11 +21,12 @@ import { eventually } from '../support/eventually.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 import { makeDataDir, type SluiceProcess, spawnSluice } from '../support/sluice-process.ts';
 
-let git: GitSandbox;
-beforeAll(async () => {
-  git = await GitSandbox.create();
-});
-afterAll(() => git.remove());
+/** The stories run side by side, because most of their time is waiting; each has a repository of its own. */
+async function newRepository(): Promise<GitSandbox> {
+  const git = await GitSandbox.create();
+  atTheEnd(() => git.remove());
+  return git;
+}
 
 async function openDaos(url: string): Promise<Daos> {
   const database = new Database({ url });
@@ -44,7 +45,8 @@ async function completed(sluice: SluiceProcess, runId: string): Promise<void> {
   await eventually('the end', async () => (await state()) === 'COMPLETED');
 }
 
-test('P5, P8: the writes of a worker stopped with SIGSTOP past its lease and then continued are refused and counted', async () => {
+test.concurrent('P5, P8: the writes of a worker stopped with SIGSTOP past its lease and then continued are refused and counted', async () => {
+  const git = await newRepository();
   const databaseUrl = await cloneTemplate();
   const daos = await openDaos(databaseUrl);
   const sluice = await startSluice({ databaseUrl, workers: [] });
@@ -84,12 +86,13 @@ test('P5, P8: the writes of a worker stopped with SIGSTOP past its lease and the
   await sluice.stop();
 });
 
-test.each([
+test.concurrent.for([
   { kind: 'cut', harm: (proxy: TcpProxy) => proxy.cut() },
   { kind: 'silent', harm: (proxy: TcpProxy) => proxy.freeze({ new: true }) },
 ])(
   'P8: in a minute without PostgreSQL ($kind) no living worker is reaped, children run on, and their results count',
   async ({ kind, harm }) => {
+    const git = await newRepository();
     const databaseUrl = await cloneTemplate();
     const daos = await openDaos(databaseUrl);
     const proxy = await TcpProxy.start(Number(new URL(databaseUrl).port));
@@ -113,7 +116,8 @@ test.each([
   },
 );
 
-test('P8: the embedded PostgreSQL is restarted at its address after a kill, and the same run goes on', async () => {
+test.concurrent('P8: the embedded PostgreSQL is restarted at its address after a kill, and the same run goes on', async () => {
+  const git = await newRepository();
   const dataDir = await makeDataDir();
   const sluice = await spawnSluice({ databaseUrl: '', dataDir });
   const { id } = await sluice.client.runs.submit(
@@ -132,7 +136,8 @@ test('P8: the embedded PostgreSQL is restarted at its address after a kill, and 
   await sluice.stop();
 });
 
-test('P8: a second `up` on one data folder restarts the embedded PostgreSQL when the first ends, and its run completes', async () => {
+test.concurrent('P8: a second `up` on one data folder restarts the embedded PostgreSQL when the first ends, and its run completes', async () => {
+  const git = await newRepository();
   const dataDir = await makeDataDir();
   const first = await spawnSluice({ databaseUrl: '', dataDir });
   const second = await spawnSluice({ databaseUrl: '', dataDir });
@@ -142,7 +147,7 @@ test('P8: a second `up` on one data folder restarts the embedded PostgreSQL when
   expect(await second.stop()).toBe(0);
 });
 
-test('an embedded PostgreSQL that was stopped on purpose is not restarted', async () => {
+test.concurrent('an embedded PostgreSQL that was stopped on purpose is not restarted', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-stop-'));
   const server = new EmbeddedPostgres({
     dataDir,
@@ -158,7 +163,8 @@ test('an embedded PostgreSQL that was stopped on purpose is not restarted', asyn
   await rm(dataDir, { recursive: true, force: true });
 });
 
-test('P8: when their parent is killed the workers end, leave no process, and their task is requeued', async () => {
+test.concurrent('P8: when their parent is killed the workers end, leave no process, and their task is requeued', async () => {
+  const git = await newRepository();
   const databaseUrl = await cloneTemplate();
   const daos = await openDaos(databaseUrl);
   const sluice = await spawnSluice({ databaseUrl, args: ['--drain-seconds=1'] });

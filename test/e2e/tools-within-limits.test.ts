@@ -124,7 +124,7 @@ describe('costs and budgets', () => {
 });
 
 test('a limited tool reports when it may be called again, and its task is retried then without using a retry', async () => {
-  const limited = `if [ "$SLUICE_ATTEMPT" = 1 ]; then echo '{"retry_after_seconds": 2}' > "$SLUICE_COST_FILE"; exit 75; fi`;
+  const limited = `if [ "$SLUICE_ATTEMPT" = 1 ]; then echo '{"retry_after_seconds": 8}' > "$SLUICE_COST_FILE"; exit 75; fi`;
   const { id } = await sluice.client.runs.submit(specOf(git.remote, [task('limited', 'agent', limited)]));
   const retrying = await eventually('the wait', async () => {
     const found = (await sluice.whole(id)).task('limited');
@@ -132,7 +132,7 @@ test('a limited tool reports when it may be called again, and its task is retrie
   });
   const why = await sluice.client.explain(retrying.id);
   expect(why).toMatchObject({ code: 'tool_limited' });
-  expect(Date.parse(why.again_at!) - Date.now()).toBeLessThan(2_500);
+  expect(Date.parse(why.again_at!) - Date.now()).toBeLessThan(8_500);
   await eventually('the end', async () => (await sluice.client.runs.get(id)).state === 'COMPLETED');
   expect((await sluice.whole(id)).task('limited')).toMatchObject({ attempt: 2, retry_count: 0 });
 });

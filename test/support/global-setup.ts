@@ -20,7 +20,14 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-postgres-'));
   const searchPath = process.env.PATH ?? '';
-  const server = new EmbeddedPostgres({ dataDir, log: silentLog(), searchPath, durable: false, onLoopback: true });
+  const server = new EmbeddedPostgres({
+    dataDir,
+    log: silentLog(),
+    searchPath,
+    durable: false,
+    onLoopback: true,
+    settings: ['shared_preload_libraries=pg_stat_statements'],
+  });
   await server.start();
   const templateUrl = server.url.replace(/\/sluice$/, '/sluice_template');
   await withAdmin(server.url, (client) => client.query('create database sluice_template'));
