@@ -107,6 +107,15 @@ const confinementSchema = z.strictObject({
 /** Names of built-in tools, which the configuration must not declare. */
 export const BUILT_IN_TOOLS = ['command', 'patch'] as const;
 
+const days = z.int().min(1).max(36_500).nullable();
+
+/** Days after which ended runs, output and audit rows are deleted; null keeps them for ever. */
+const retentionSchema = z.strictObject({
+  runs_days: days.default(90),
+  logs_days: days.default(30),
+  events_days: days.default(180),
+});
+
 /** `sluice.config.yaml`, or the default export of `sluice.config.ts`. */
 export const configSchema = z
   .strictObject({
@@ -114,6 +123,7 @@ export const configSchema = z
     allow_any_repository: z.boolean().default(false),
     allow_commands: z.boolean().default(false),
     sandbox: confinementSchema.prefault({}),
+    retention: retentionSchema.prefault({}),
     tools: z
       .record(field.identifier, toolSchema)
       .default({})
@@ -155,6 +165,7 @@ export function credentialNames(
 
 export type ConfigFile = z.output<typeof configSchema>;
 export type ConfigFileInput = z.input<typeof configSchema>;
+export type Retention = z.output<typeof retentionSchema>;
 export type Credentials = z.output<typeof credentialsSchema>;
 export type ChildLimits = z.output<typeof limitsSchema>;
 export type ConfinementDefinition = z.output<typeof confinementSchema>;

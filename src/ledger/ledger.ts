@@ -1,4 +1,3 @@
-import { SluiceError } from '../contract/errors.ts';
 import type { Database, Reader, Tx } from '../database/database.ts';
 import { codedDatabaseError } from '../database/faults.ts';
 import type { SendWakeUp } from '../database/wake-ups.ts';
@@ -8,11 +7,12 @@ import { type AttemptEnd, endAttempts } from './attempts/attempts.ts';
 import { type Claim, type ClaimedTask, claimTasks } from './attempts/claims.ts';
 import { appendLogs, type NewLogChunk } from './attempts/logs.ts';
 
-const MAX_BATCH = 100;
+/** Callers that share a statement: its locks must not last long, and larger batches save little more. */
+const MAX_BATCH = 200;
 
 /**
- * The only writer of state. Each call is one transaction; wake-ups go out after its commit. The hot paths (claim, end of an
- * attempt, logs) share transactions between concurrent callers.
+ * The only writer of state. Wake-ups go out after the commit. The hot paths (claim, end of an attempt, logs) share
+ * statements between concurrent callers.
  */
 export class Ledger {
   readonly #database: Database;
@@ -26,7 +26,7 @@ export class Ledger {
     this.#send = send;
     this.#claims = new GroupCommit({
       keyOf: ({ id }) => id,
-      commit: (claims) => this.write((tx) => claimTasks(tx, claims)),
+      commit: (claims) => this.apart((tx) => claimTasks(tx, claims)),
       maxBatch: MAX_BATCH,
     });
     this.#ends = new GroupCommit({
@@ -56,23 +56,22 @@ export class Ledger {
     return result;
   }
 
-  /** Runs work that is one statement, such as the renewal of a lease: it needs no transaction around it. */
-  async once<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    let statements = 0;
+  /**
+   * Runs statements that each commit by themselves, for work that may stop after any of them: it saves the begin and the
+   * commit around them. Wake-ups go out at the end, also after a failure, because what came before it stands.
+   */
+  async apart<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const wakeUps = new Set<WakeUp>();
-    const query: Reader['query'] = (statement) => {
-      statements += 1;
-      if (statements > 1) throw new SluiceError('internal.error', 'this work takes more than one statement');
-      return this.#database.query(statement);
-    };
-    const result = await coded(work(Ledger.#gathering({ query }, wakeUps)));
-    for (const wakeUp of wakeUps) this.#send(wakeUp);
-    return result;
+    try {
+      return await coded(work(Ledger.#gathering(this.#database, wakeUps)));
+    } finally {
+      for (const wakeUp of wakeUps) this.#send(wakeUp);
+    }
   }
 
-  static #gathering({ query }: Reader, wakeUps: Set<WakeUp>): Tx {
+  static #gathering(reader: Reader, wakeUps: Set<WakeUp>): Tx {
     return {
-      query: (statement) => query(statement),
+      query: (statement) => reader.query(statement),
       wake: (...names) => {
         for (const name of names) wakeUps.add(name);
       },

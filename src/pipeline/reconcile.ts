@@ -74,7 +74,7 @@ export class Reconciler {
         return;
       }
       this.#contactSinceMs ??= performance.now();
-      const late = await this.#ledger.once((tx) => overdue(tx, this.#times));
+      const late = await this.#ledger.apart((tx) => overdue(tx, this.#times));
       if (late.work) await this.#repair(lease);
       else this.#suspects = [];
       await this.#lookDeep(lease);
@@ -96,7 +96,7 @@ export class Reconciler {
   }
 
   #takeLease(): Promise<HeldLease | undefined> {
-    return this.#ledger.once((tx) =>
+    return this.#ledger.apart((tx) =>
       acquireLease(tx, { name: 'reconciler', holder: this.#holder, ttlMs: this.#times.holderTtlMs }),
     );
   }

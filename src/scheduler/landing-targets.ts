@@ -54,7 +54,7 @@ export class LandingTargets implements Component {
   }
 
   async #look(): Promise<void> {
-    const active = await this.#deps.ledger.once(activeTargets);
+    const active = await this.#deps.ledger.apart(activeTargets);
     for (const targetId of this.#targets.keys()) if (!active.includes(targetId)) await this.#leave(targetId);
     for (const targetId of active) {
       if (this.#targets.has(targetId)) continue;
@@ -112,6 +112,6 @@ export class LandingTargets implements Component {
 
   #acquire(targetId: string): Promise<HeldLease | undefined> {
     const lease = { name: `landing:${targetId}`, holder: this.#holder, ttlMs: LEASE_TTL_MS };
-    return this.#deps.ledger.once((tx) => acquireLease(tx, lease));
+    return this.#deps.ledger.apart((tx) => acquireLease(tx, lease));
   }
 }

@@ -7,8 +7,9 @@ import { stagesWithWork } from '../ledger/fleet/overlooked.ts';
 import { declareRepositories } from '../ledger/landing/targets.ts';
 import type { Component } from '../lib/component.ts';
 import { newId } from '../lib/id.ts';
-import { Ticker } from '../lib/ticker.ts';
+import { Ticker, type TickerOptions } from '../lib/ticker.ts';
 import { Dispatch } from '../pipeline/dispatch.ts';
+import { Prune } from '../pipeline/prune.ts';
 import { Reconciler } from '../pipeline/reconcile.ts';
 import { rollUpEndings } from '../pipeline/roll-up.ts';
 import { StartRuns } from '../pipeline/start-runs.ts';
@@ -19,8 +20,9 @@ const LOOK_MS = 1_000;
 /** Interval at which a stage runs although nothing was found for it. */
 const POLL_MS = 30_000;
 const RECONCILE_MS = 1_000;
+const PRUNE_MS = 10 * 60_000;
 /** Pauses between rounds in which changes gather: a round costs about the same whether one task has ended or a hundred. */
-const DISPATCH_REST_MS = 5;
+const DISPATCH_REST_MS = 10;
 const ROLL_UP_REST_MS = 100;
 
 /**
@@ -34,7 +36,9 @@ export function createSchedulerRole(deps: Deps): Component[] {
   const startRuns = new StartRuns({ ledger, runs: daos.runs, targets: daos.targets, mirrors, log });
   const dispatch = new Dispatch({ ledger, publisher, log });
   const reconciler = new Reconciler({ ledger, holder, log });
-  const ticker = (name: string, everyMs: number, tick: () => Promise<'again' | undefined | void>, restMs = 0) =>
+  const prune = new Prune({ ledger, log, retention: deps.settings.file.retention });
+
+  const ticker = (name: string, everyMs: number, tick: TickerOptions['tick'], restMs = 0) =>
     new Ticker({ name, everyMs, restMs, log, tick });
 
   const tickers = {
@@ -42,11 +46,12 @@ export function createSchedulerRole(deps: Deps): Component[] {
     dispatch: ticker('dispatch', POLL_MS, () => dispatch.round(), DISPATCH_REST_MS),
     'roll-up': ticker('roll-up', POLL_MS, () => rollUpEndings(ledger), ROLL_UP_REST_MS),
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
+    prune: ticker('prune', PRUNE_MS, (signal) => prune.round(signal)),
   };
   const { crashPoint, planLanding: plan } = deps;
   const landing = new LandingTargets({ ledger, daos, mirrors, repositories, seal, plan, crashPoint, log }, holder);
   const look = ticker('overlooked', LOOK_MS, async () => {
-    for (const stage of await ledger.once(stagesWithWork)) woken[stage].wake();
+    for (const stage of await ledger.apart(stagesWithWork)) woken[stage].wake();
   });
   const woken: Record<WokenStage, { wake(): void }> = { ...tickers, landing };
   const listener = wakeUpListener(deps, (wakeUp) => {

@@ -1,0 +1,85 @@
+import { selectIds, sql, type Tx } from '../../database/database.ts';
+import { terminalStates } from '../../domain/lifecycle.ts';
+
+/** Rows that one call deletes at most, so that its locks are short. */
+const BATCH = 1_000;
+
+/**
+ * Deletes output that is older than `days`. Reads the oldest rows only: chunk ids follow time. Returns whether there may
+ * be more.
+ */
+export async function pruneLogs(tx: Tx, days: number): Promise<boolean> {
+  const deleted = await tx.query(sql`
+    delete from log_chunks where chunk_id in (
+      select chunk_id from (select chunk_id, created_at from log_chunks order by chunk_id limit ${BATCH}) as oldest
+      where created_at < ${daysAgo(days)})
+    returning chunk_id`);
+  return deleted.length === BATCH;
+}
+
+/**
+ * Deletes audit rows that are older than `days`, from the id `after` on. Keeps those of green executions: together with
+ * intents and verdicts they prove what landed when the run is gone. Returns where to go on, undefined at the end.
+ */
+export async function pruneEvents(
+  tx: Tx,
+  { days, after }: { days: number; after: string },
+): Promise<string | undefined> {
+  const [looked] = await tx.query<{ last: string | null; n: number }>(sql`
+    with oldest as (
+      select * from (
+        select transition_id, created_at, kind = 'gate' and to_state = 'PASSED' as proves from state_transitions
+        where transition_id > ${after}::bigint order by transition_id limit ${BATCH}) as batch
+      where created_at < ${daysAgo(days)}
+    ), deleted as (
+      delete from state_transitions where transition_id in (select transition_id from oldest where not proves)
+    )
+    select max(transition_id)::text as last, count(*)::int as n from oldest`);
+  return looked?.n === BATCH ? looked.last! : undefined;
+}
+
+/**
+ * Deletes the oldest runs that ended more than `days` ago, with everything below them. What they landed stays proven by
+ * its intents and verdicts. A large run goes a batch of tasks at a time. Returns whether there may be more.
+ */
+export async function pruneRuns(tx: Tx, days: number): Promise<boolean> {
+  // Selects the oldest ended runs that nothing waits for any more (index `runs_created_at`).
+  const old = await selectIds(
+    tx,
+    sql`select r.run_id as id from runs r
+        where r.state = any (${terminalStates('run')}::text[]) and r.completed_at < ${daysAgo(days)}
+          and r.created_at < ${daysAgo(days)}
+          and not exists (
+            select 1 from patches p
+            where p.run_id = r.run_id and p.state in ('PENDING', 'VALIDATING', 'STAGED', 'APPLIED'))
+        order by r.created_at limit 20 for update of r skip locked`,
+  );
+  if (old.length === 0) return false;
+  const tasks = await tx.query(sql`
+    delete from tasks where task_id in (
+      select t.task_id from unnest(${old}::text[]) as run(id)
+      cross join lateral (select task_id from tasks where run_id = run.id limit ${BATCH}) t limit ${BATCH})
+    returning task_id`);
+  if (tasks.length === BATCH) return true;
+  await tx.query(sql`delete from runs where run_id = any (${old}::text[])`);
+  return true;
+}
+
+/**
+ * Deletes rows of workers that ended more than `days` ago, except those whose gate executions are still here: a verdict
+ * counts only by a worker that lived at that time. Returns whether there may be more.
+ */
+export async function pruneWorkers(tx: Tx, days: number): Promise<boolean> {
+  const deleted = await tx.query(sql`
+    delete from workers where worker_id in (
+      select worker_id from workers w
+      where state in ('DEAD', 'STOPPED') and stopped_at < ${daysAgo(days)}
+        and not exists (select 1 from test_gates g where g.claimed_by = w.worker_id)
+      order by worker_id limit ${BATCH} for update skip locked)
+    returning worker_id`);
+  return deleted.length === BATCH;
+}
+
+function daysAgo(days: number): ReturnType<typeof sql> {
+  return sql`now() - make_interval(days => ${days}::int)`;
+}

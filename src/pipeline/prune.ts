@@ -1,0 +1,63 @@
+import type { Retention } from '../contract/config-schema.ts';
+import type { Tx } from '../database/database.ts';
+import { sqlState } from '../database/faults.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { pruneEvents, pruneLogs, pruneRuns, pruneWorkers } from '../ledger/runs/prune.ts';
+import { sleep } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+
+/** Pause between batches, so that pruning takes a small share of the database's time. */
+const REST_MS = 100;
+/** PostgreSQL: the role lacks the privilege. */
+const NOT_ALLOWED = '42501';
+
+/** Deletes one batch of what is older than `days`. True when there may be more. */
+type PruneBatch = (tx: Tx, days: number) => Promise<boolean>;
+
+/**
+ * Stage: deletes what the configuration no longer keeps, batch by batch. Any number of processes may prune. A role that
+ * may not delete audit rows leaves them.
+ */
+export class Prune {
+  readonly #ledger: Ledger;
+  readonly #log: Log;
+  readonly #retention: Retention;
+  /** Audit rows up to here were pruned, or are kept. */
+  #eventsUpTo = '0';
+  #mayPruneEvents = true;
+
+  constructor({ ledger, log, retention }: { ledger: Ledger; log: Log; retention: Retention }) {
+    this.#ledger = ledger;
+    this.#log = log;
+    this.#retention = retention;
+  }
+
+  async round(signal: AbortSignal): Promise<void> {
+    const { runs_days, logs_days, events_days } = this.#retention;
+    await this.#all(pruneLogs, logs_days, signal);
+    await this.#all(pruneRuns, runs_days, signal);
+    await this.#all(pruneWorkers, runs_days, signal);
+    if (!this.#mayPruneEvents || events_days === null) return;
+    try {
+      await this.#pruneEvents(events_days, signal);
+    } catch (error) {
+      if (sqlState(error) !== NOT_ALLOWED) throw error;
+      this.#mayPruneEvents = false;
+      this.#log.warn({}, 'prune.events_not_allowed');
+    }
+  }
+
+  async #all(prune: PruneBatch, days: number | null, signal: AbortSignal): Promise<void> {
+    if (days === null) return;
+    while (!signal.aborted && (await this.#ledger.write((tx) => prune(tx, days)))) await sleep(REST_MS, signal);
+  }
+
+  async #pruneEvents(days: number, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const next = await this.#ledger.write((tx) => pruneEvents(tx, { days, after: this.#eventsUpTo }));
+      if (next === undefined) return;
+      this.#eventsUpTo = next;
+      await sleep(REST_MS, signal);
+    }
+  }
+}
