@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Stories of more than a minute, most of it waiting. They start first, so that the suite does not end with them. */
-const LONG = ['survives-outages', 'chaos', 'proves-that-it-consumes'];
+const LONG = ['survives-outages', 'proves-that-it-consumes', 'patch-corpus', 'gates-that-decide'];
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -14,7 +14,7 @@ class LongFirst extends BaseSequencer {
   }
 }
 
-/** `unit` needs no service and no set-up; `service` starts a PostgreSQL once and gives every file a database of its own. */
+/** `unit` needs no service and no set-up; `service` starts a PostgreSQL once and gives every file a database of its own; `chaos` kills servers of its own. */
 export default defineConfig({
   cacheDir: '.sluice/vitest',
   test: {
@@ -30,10 +30,22 @@ export default defineConfig({
         test: {
           name: 'service',
           include: ['test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts', 'test/security/**/*.test.ts'],
+          exclude: ['test/e2e/chaos.test.ts'],
           globalSetup: ['test/support/global-setup.ts'],
+          setupFiles: ['test/support/small-spawner.ts'],
           testTimeout: 1_200_000,
           hookTimeout: 1_200_000,
-          maxWorkers: 4,
+          maxWorkers: 3,
+        },
+      },
+      {
+        cacheDir: '.sluice/vitest-chaos',
+        // By itself, after the others: it takes the whole machine.
+        test: {
+          name: 'chaos',
+          include: ['test/e2e/chaos.test.ts'],
+          testTimeout: 3_600_000,
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -19,6 +19,7 @@ import { agreeOnVerdictKey } from './ledger/verdict-key.ts';
 import { sleep } from './lib/clock.ts';
 import type { Component } from './lib/component.ts';
 import type { Log } from './lib/log.ts';
+import { spawner } from './lib/spawner.ts';
 import { type CrashPoint, noCrashPoint } from './pipeline/support/ports.ts';
 import { QueuePublisher } from './queues/publisher.ts';
 import { createQueueBackend, type QueueBackend } from './queues/queue-backend.ts';
@@ -86,7 +87,7 @@ export function createDeps(settings: Settings, log: Log, databaseUrl: string, po
 
 /** Returns the components that must start before a role, in order. */
 export function foundation(deps: Deps, { migrate }: { migrate: boolean }): Component[] {
-  return [databaseReady(deps, migrate), deps.wakeUps, toolsKnown(deps), queuesReady(deps), deps.publisher];
+  return [spawner, databaseReady(deps, migrate), deps.wakeUps, toolsKnown(deps), queuesReady(deps), deps.publisher];
 }
 
 /** Server for settings without a database; its `url` is known only after its start. */

@@ -55,7 +55,10 @@ const VENDORS: readonly [RegExp, RegExp][] = [
   [/^(bullmq|ioredis|@bull-board\/.*)$/, /^src\/queues\//],
   [/^(fastify|@fastify\/.*|fastify-type-provider-zod)$/, /^src\/api\//],
   [/^opossum$/, /^src\/tools\/breaker-guard\.ts$/],
-  [/^(node:)?child_process$/, /^src\/(lib\/(process(-service)?|conversation)|workers\/supervisor)\.ts$/],
+  [
+    /^(node:)?child_process$/,
+    /^src\/(lib\/(process(-service)?|spawner(-process)?|conversation)|workers\/supervisor)\.ts$/,
+  ],
   [/^(node:)?worker_threads$/, /^src\/workers\//],
   [/^commander$/, /^src\/cli\//],
   [/^pino(-pretty)?$/, /^src\/lib\/log\.ts$/],
@@ -64,7 +67,7 @@ const VENDORS: readonly [RegExp, RegExp][] = [
 
 /** Code that reads the environment, handles signals or ends the process: allowed in entry files only. */
 const PROCESS_WORDS = /process\.(env|exit\(|on\('SIG)/;
-const MAY_TOUCH_PROCESS = /^src\/(daemon\.ts|workers\/main\.ts|client\/http\.ts)$/;
+const MAY_TOUCH_PROCESS = /^src\/(daemon|workers\/main|lib\/spawner-process|client\/http)\.ts$/;
 
 const importsIn = (path: string): string[] => importsOf(ROOT, path);
 

@@ -3,7 +3,7 @@ import { existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 const CLOSE_ON_EXEC = 0o2_000_000;
 const HIGHEST = 4_096;
 
-type Stream = 'pipe' | 'ignore' | number;
+type Stream = 'pipe' | 'ignore' | 'ipc' | number;
 
 /**
  * Returns `stdio` for `spawn`: the given streams, and /dev/null over each file that this process inherited open from

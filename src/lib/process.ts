@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { ownStreamsOnly } from './inherited-descriptors.ts';
+import { type SpawnedChild, spawner } from './spawner.ts';
 
 export interface ChildSpec {
   argv: readonly string[];
@@ -52,7 +53,7 @@ const ENDED_CLOSE_LIMIT_MS = 100;
  * Runs one child as the leader of its own process group and resolves when the child has exited and the group was
  * killed. Never rejects: the ending is a value.
  */
-export function runChild(spec: ChildSpec): Promise<ChildResult> {
+export async function runChild(spec: ChildSpec): Promise<ChildResult> {
   const startedAt = performance.now();
   const capture = new Capture(spec.maxCapturedBytes ?? DEFAULT_CAPTURE_BYTES, spec.keep ?? 'head');
   const result = (ending: ChildEnding): ChildResult => ({
@@ -60,17 +61,13 @@ export function runChild(spec: ChildSpec): Promise<ChildResult> {
     durationMs: performance.now() - startedAt,
     ...capture.taken(),
   });
-  if (spec.signal?.aborted) return Promise.resolve(result({ kind: 'aborted', cause: spec.signal.reason }));
-  let child: ChildProcess;
+  if (spec.signal?.aborted) return result({ kind: 'aborted', cause: spec.signal.reason });
+  let child: ChildProcess | SpawnedChild;
   try {
-    child = spawn(spec.argv[0]!, spec.argv.slice(1), {
-      cwd: spec.cwd,
-      env: spec.env,
-      detached: true,
-      stdio: ownStreamsOnly(['pipe', 'pipe', 'pipe']),
-    });
+    // Without an await in the second case: a child that cannot start says so in this turn of the event loop.
+    child = spawner.isReady ? await spawner.spawn(spec) : spawnHere(spec);
   } catch (error) {
-    return Promise.resolve(result(notStarted(error)));
+    return result(notStarted(error));
   }
   if (child.pid !== undefined) {
     liveGroups.add(child.pid);
@@ -79,13 +76,23 @@ export function runChild(spec: ChildSpec): Promise<ChildResult> {
     } catch (error) {
       // A process that could not be recorded could not be ended after a crash, so it must not run.
       signalGroup(child.pid, 'SIGKILL');
-      return superviseChild(child, spec, capture).then(() => result(notStarted(error)));
+      await superviseChild(child, spec, capture);
+      return result(notStarted(error));
     }
   }
-  return superviseChild(child, spec, capture).then(result);
+  return result(await superviseChild(child, spec, capture));
 }
 
-function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture): Promise<ChildEnding> {
+function spawnHere({ argv, cwd, env }: ChildSpec): ChildProcess {
+  return spawn(argv[0]!, argv.slice(1), {
+    cwd,
+    env,
+    detached: true,
+    stdio: ownStreamsOnly(['pipe', 'pipe', 'pipe']),
+  });
+}
+
+function superviseChild(child: ChildProcess | SpawnedChild, spec: ChildSpec, capture: Capture): Promise<ChildEnding> {
   return new Promise((resolve) => {
     let ending: ChildEnding | undefined;
     let exited = false;
@@ -138,7 +145,11 @@ function superviseChild(child: ChildProcess, spec: ChildSpec, capture: Capture):
     // A child that does not read its input closes the pipe early, which is no fault.
     child.stdin?.on('error', () => {});
     child.stdin?.end(spec.stdin ?? '');
+    // A stream of the spawner was paused while it was handed over.
+    child.stdout?.resume();
+    child.stderr?.resume();
     spec.signal?.addEventListener('abort', onAbort, { once: true });
+    if (spec.signal?.aborted) onAbort();
 
     let byItself: ChildEnding = { kind: 'exited', exitCode: 0 };
     child.once('error', (error) => finish(notStarted(error)));

@@ -19,8 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => git.remove());
 
-// The stories run side by side, because most of their time is waiting.
-test.concurrent('a busy worker with a backlog of tasks and a free gate slot does not count as starving', async () => {
+test('a busy worker with a backlog of tasks and a free gate slot does not count as starving', async () => {
   const sluice = await startSluice({ workers: [{ taskSlots: 2, gateSlots: 1 }] });
   const { id } = await sluice.client.runs.submit(
     specOf(
@@ -37,6 +36,7 @@ test.concurrent('a busy worker with a backlog of tasks and a free gate slot does
   await sluice.stop();
 });
 
+// These two run side by side, because most of their time is waiting.
 if (hasRedis) {
   test.concurrent('a worker whose Redis connections silently died reconnects and goes on, and its running task is not interrupted', async () => {
     const redis = await startRedis();

@@ -21,7 +21,7 @@ import { eventually } from '../support/eventually.ts';
 import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 import { makeDataDir, type SluiceProcess, spawnSluice } from '../support/sluice-process.ts';
 
-/** The stories run side by side, because most of their time is waiting; each has a repository of its own. */
+/** Each story has a repository of its own, because some run side by side. */
 async function newRepository(): Promise<GitSandbox> {
   const git = await GitSandbox.create();
   atTheEnd(() => git.remove());
@@ -45,7 +45,7 @@ async function completed(sluice: SluiceProcess, runId: string): Promise<void> {
   await eventually('the end', async () => (await state()) === 'COMPLETED');
 }
 
-test.concurrent('P5, P8: the writes of a worker stopped with SIGSTOP past its lease and then continued are refused and counted', async () => {
+test('P5, P8: the writes of a worker stopped with SIGSTOP past its lease and then continued are refused and counted', async () => {
   const git = await newRepository();
   const databaseUrl = await cloneTemplate();
   const daos = await openDaos(databaseUrl);
@@ -116,7 +116,7 @@ test.concurrent.for([
   },
 );
 
-test.concurrent('P8: the embedded PostgreSQL is restarted at its address after a kill, and the same run goes on', async () => {
+test('P8: the embedded PostgreSQL is restarted at its address after a kill, and the same run goes on', async () => {
   const git = await newRepository();
   const dataDir = await makeDataDir();
   const sluice = await spawnSluice({ databaseUrl: '', dataDir });
@@ -136,7 +136,7 @@ test.concurrent('P8: the embedded PostgreSQL is restarted at its address after a
   await sluice.stop();
 });
 
-test.concurrent('P8: a second `up` on one data folder restarts the embedded PostgreSQL when the first ends, and its run completes', async () => {
+test('P8: a second `up` on one data folder restarts the embedded PostgreSQL when the first ends, and its run completes', async () => {
   const git = await newRepository();
   const dataDir = await makeDataDir();
   const first = await spawnSluice({ databaseUrl: '', dataDir });
@@ -147,7 +147,7 @@ test.concurrent('P8: a second `up` on one data folder restarts the embedded Post
   expect(await second.stop()).toBe(0);
 });
 
-test.concurrent('an embedded PostgreSQL that was stopped on purpose is not restarted', async () => {
+test('an embedded PostgreSQL that was stopped on purpose is not restarted', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-stop-'));
   const server = new EmbeddedPostgres({
     dataDir,
@@ -163,7 +163,7 @@ test.concurrent('an embedded PostgreSQL that was stopped on purpose is not resta
   await rm(dataDir, { recursive: true, force: true });
 });
 
-test.concurrent('P8: when their parent is killed the workers end, leave no process, and their task is requeued', async () => {
+test('P8: when their parent is killed the workers end, leave no process, and their task is requeued', async () => {
   const git = await newRepository();
   const databaseUrl = await cloneTemplate();
   const daos = await openDaos(databaseUrl);
