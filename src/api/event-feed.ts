@@ -15,6 +15,11 @@ export class EventFeed implements Component {
     this.#transitions = transitions;
   }
 
+  /** Aborts when this process stops, so that no request holds it. */
+  get stopped(): AbortSignal {
+    return this.#stopped.signal;
+  }
+
   async start(): Promise<void> {}
 
   async stop(): Promise<void> {

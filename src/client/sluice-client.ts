@@ -9,6 +9,8 @@ import type {
   SubmittedPatch,
   TargetCheckObject,
   ToolObject,
+  WaitedPatch,
+  WaitedRun,
 } from '../contract/answers.ts';
 import type {
   BreakerObject,
@@ -44,7 +46,15 @@ export interface LogOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface WaitOptions {
+  /** For ever by default. */
+  timeoutSeconds?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 const ENDED = ['COMPLETED', 'FAILED'];
+/** Longest wait of one request. */
+const WAIT_AT_ONCE_SECONDS = 30;
 
 /**
  * A client of one daemon. Errors are SluiceError with the codes of the API. Each collection has its reads and the actions
@@ -118,6 +128,18 @@ class Reads<Whole, Listed, Filter extends object> {
     return `${this.#path}/${encodeURIComponent(id)}${below}`;
   }
 
+  /** Asks again until the object has ended, or `timeoutSeconds` are over; each request waits at the daemon. */
+  protected async untilEnded<Waited extends { ended: boolean }>(id: string, options: WaitOptions): Promise<Waited> {
+    const { timeoutSeconds = Number.POSITIVE_INFINITY, signal } = options;
+    const endsAt = performance.now() + 1_000 * timeoutSeconds;
+    while (true) {
+      const left = Math.ceil((endsAt - performance.now()) / 1_000);
+      const query = { timeout_seconds: Math.max(0, Math.min(WAIT_AT_ONCE_SECONDS, left)) };
+      const waited: Waited = await this.http.json(this.pathOf(id, '/wait'), { query, signal });
+      if (waited.ended || performance.now() >= endsAt) return waited;
+    }
+  }
+
   protected async *readLogs(id: string, { follow = false, signal }: LogOptions): AsyncGenerator<LogObject> {
     const path = this.pathOf(id, '/logs');
     if (follow) {
@@ -149,6 +171,11 @@ class RunReads extends Reads<RunObject, RunObject, { state?: RunState; label?: s
 
   override get(id: string, options: { expand?: readonly Expansion[] } = {}): Promise<ExpandedRunObject> {
     return this.http.json(this.pathOf(id), { query: { expand: options.expand?.join(',') } });
+  }
+
+  /** Resolves when the run has ended, or with its state after `timeoutSeconds`. */
+  async wait(id: string, options: WaitOptions = {}): Promise<RunObject> {
+    return (await this.untilEnded<WaitedRun>(id, options)).run;
   }
 
   async delete(id: string): Promise<void> {
@@ -188,6 +215,11 @@ class PatchReads extends Reads<PatchObject, PatchObject, { run?: string; task?: 
     options: SubmitOptions = {},
   ): Promise<SubmittedPatch> {
     return this.http.json('/v1/patches', { method: 'POST', body: patch, headers: keyHeader(options) });
+  }
+
+  /** Resolves when the patch has landed or was stopped, or with its state after `timeoutSeconds`. */
+  async wait(id: string, options: WaitOptions = {}): Promise<PatchObject> {
+    return (await this.untilEnded<WaitedPatch>(id, options)).patch;
   }
 
   diff(id: string): Promise<Buffer> {

@@ -32,6 +32,10 @@ export const submittedPatch = z
   .strictObject({ run: runObject, task: taskObject, patch: patchObject })
   .meta({ id: 'SubmittedPatch' });
 
+/** `ended` is false when the time of the caller was over first. */
+export const waitedRun = z.strictObject({ ended: z.boolean(), run: runObject }).meta({ id: 'WaitedRun' });
+export const waitedPatch = z.strictObject({ ended: z.boolean(), patch: patchObject }).meta({ id: 'WaitedPatch' });
+
 /** A declared tool: its limits (null: none), its use, and why its tasks wait. */
 export const toolObject = z
   .strictObject({
@@ -226,6 +230,8 @@ export const readiness = z
   .meta({ id: 'Readiness' });
 
 export type Problem = z.output<typeof problemDetails>;
+export type WaitedRun = z.output<typeof waitedRun>;
+export type WaitedPatch = z.output<typeof waitedPatch>;
 export type SubmittedPatch = z.output<typeof submittedPatch>;
 export type ToolObject = z.output<typeof toolObject>;
 export type ExplanationObject = z.output<typeof explanation>;

@@ -165,6 +165,20 @@ describe('problem details', () => {
   });
 });
 
+describe('waiting', () => {
+  test('a wait answers when the run or patch has ended, and after its time with the state of then', async () => {
+    const { client } = sluice;
+    const { id } = await client.runs.submit(specOf(git.remote, [shell('slow', 'sleep 1; echo w > waited.txt')]));
+    expect(await client.runs.wait(id, { timeoutSeconds: 0 })).toMatchObject({ id, completed_at: null });
+    expect(await client.runs.wait(id)).toMatchObject({ id, state: 'COMPLETED' });
+    const [patch] = (await client.patches.list({ run: id })).items;
+    expect(await client.patches.wait(patch!.id)).toMatchObject({ state: 'VERIFIED' });
+    await expect(client.runs.wait('run_nowhere')).rejects.toMatchObject({ code: 'entity.not_found' });
+    const strange = await call(`/v1/runs/${id}/wait?timeout_seconds=3600`);
+    expect([strange.status, await strange.json()]).toMatchObject([400, { code: 'body.invalid' }]);
+  });
+});
+
 describe('operations', () => {
   test('the API serves liveness, readiness and its OpenAPI description', async () => {
     expect(await (await call('/healthz')).json()).toEqual({ status: 'ok' });

@@ -1,17 +1,22 @@
 import { z } from 'zod';
-import { pageOf, submittedPatch } from '../../contract/answers.ts';
+import { pageOf, submittedPatch, waitedPatch } from '../../contract/answers.ts';
 import { patchObject } from '../../contract/objects.ts';
 import { parseDocument } from '../../contract/parse.ts';
 import { submitPatchSchema } from '../../contract/patch-input.ts';
-import { PATCH_STATES } from '../../contract/states.ts';
+import { PATCH_STATES, type PatchState } from '../../contract/states.ts';
+import type { PatchRow } from '../../entities/patch.ts';
 import { submitRun } from '../../pipeline/submit-run/submit-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { mayOutrank } from '../auth.ts';
 import { present } from '../present.ts';
 import { idParam, keyHeader, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
+import { waitQuery, waitUntilEnded } from '../wait.ts';
 
 /** A string in the OpenAPI document, bytes in the answer, because a diff may hold any encoding. */
 const BYTES = z.string() as unknown as z.ZodType<Buffer>;
+
+/** States that a patch leaves by itself. */
+const UNDER_WAY: readonly PatchState[] = ['PENDING', 'VALIDATING', 'STAGED', 'APPLIED'];
 
 export function patchRoutes(api: Api, deps: ApiDeps): void {
   const { daos } = deps;
@@ -64,6 +69,26 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
     },
     async ({ query: { run, task, state, ...page } }) =>
       toPage((await daos.patches.pageOf({ run, task, state }, page)).map(present.patch), page.limit),
+  );
+
+  api.get(
+    '/v1/patches/:id/wait',
+    {
+      schema: {
+        description:
+          'Answers when the patch has landed or was stopped, or after `timeout_seconds` as it is then: `ended` tells which.',
+        tags: ['patches'],
+        params: idParam,
+        querystring: waitQuery,
+        response: { 200: waitedPatch, ...PROBLEMS },
+      },
+    },
+    async ({ params, query }, reply) => {
+      const read = () => daos.patches.get(params.id);
+      const hasEnded = ({ state }: PatchRow) => !UNDER_WAY.includes(state);
+      const { ended, row } = await waitUntilEnded(query, { read, hasEnded }, { reply, feed: deps.feed });
+      return { ended, patch: present.patch(row) };
+    },
   );
 
   api.get(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pageOf } from '../../contract/answers.ts';
+import { pageOf, waitedRun } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { type ExpandedRunObject, expandedRunObject, runObject } from '../../contract/objects.ts';
 import { RUN_STATES } from '../../contract/states.ts';
@@ -11,6 +11,7 @@ import type { Api, ApiDeps } from '../api-deps.ts';
 import { mayOutrank } from '../auth.ts';
 import { present } from '../present.ts';
 import { idParam, keyHeader, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
+import { waitQuery, waitUntilEnded } from '../wait.ts';
 
 const EXPANSIONS = ['workstreams', 'tasks', 'patches', 'gates'] as const;
 
@@ -83,6 +84,25 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
     async ({ params, query }) => {
       const run = await deps.daos.runs.get(params.id);
       return { ...present.run(run), ...(await expansions(deps, run, query.expand)) };
+    },
+  );
+
+  api.get(
+    '/v1/runs/:id/wait',
+    {
+      schema: {
+        description: 'Answers when the run has ended, or after `timeout_seconds` as it is then: `ended` tells which.',
+        tags: ['runs'],
+        params: idParam,
+        querystring: waitQuery,
+        response: { 200: waitedRun, ...PROBLEMS },
+      },
+    },
+    async ({ params, query }, reply) => {
+      const read = () => deps.daos.runs.get(params.id);
+      const hasEnded = ({ state }: RunRow) => isTerminal('run', state);
+      const { ended, row } = await waitUntilEnded(query, { read, hasEnded }, { reply, feed: deps.feed });
+      return { ended, run: present.run(row) };
     },
   );
 
