@@ -54,6 +54,7 @@ const VENDORS: readonly [RegExp, RegExp][] = [
   [/^pg$/, /^src\/database\//],
   [/^(bullmq|ioredis|@bull-board\/.*)$/, /^src\/queues\//],
   [/^(fastify|@fastify\/.*|fastify-type-provider-zod)$/, /^src\/api\//],
+  [/^prom-client$/, /^src\/api\/metrics\.ts$/],
   [/^opossum$/, /^src\/tools\/breaker-guard\.ts$/],
   [
     /^(node:)?child_process$/,

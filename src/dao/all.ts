@@ -6,6 +6,7 @@ import { InstallationDao } from './installation-dao.ts';
 import { LandingIntentDao } from './landing-intent-dao.ts';
 import { LeaseDao } from './lease-dao.ts';
 import { LogDao } from './log-dao.ts';
+import { MetricsDao } from './metrics-dao.ts';
 import { PatchDao } from './patch-dao.ts';
 import { RunDao } from './run-dao.ts';
 import { TargetDao } from './target-dao.ts';
@@ -37,5 +38,6 @@ export function createDaos(source: EntitySource) {
     logs: new LogDao(source),
     tokens: new TokenDao(source),
     installation: new InstallationDao(source),
+    metrics: new MetricsDao(source),
   };
 }

@@ -210,6 +210,26 @@ describe('operations', () => {
     );
   });
 
+  test('metrics show what lives, waits and is in trouble, and nothing that is gone', async () => {
+    const text = async (): Promise<string> => {
+      const answer = await call('/metrics');
+      expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+      return answer.text();
+    };
+    const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('held', 'sleep 600')]));
+    await eventually('a running task', async () =>
+      (await text()).includes('sluice_tasks{pool="default",state="RUNNING"} 1'),
+    );
+    const busy = await text();
+    expect(busy).toContain('sluice_runs{state="RUNNING"} 1');
+    expect(busy).toMatch(/^sluice_slots\{pool="default",kind="task"\} [1-9]/m);
+    expect(busy).toMatch(/^sluice_target_trouble\{kind="paused",target="[^"]+"\} 0$/m);
+    expect(busy).toMatch(/^nodejs_eventloop_lag_seconds /m);
+    await sluice.client.runs.cancel(id, { reason: 'seen' });
+    await eventually('its end', async () => !(await text()).includes('sluice_runs{'));
+    expect((await fetch(`${sluice.url}/metrics`)).status).toBe(401);
+  });
+
   test('columns that the schemas do not name stay inside', async () => {
     const { run } = await sluice.finish(specOf(git.remote, [shell('a', 'true')]));
     const shown = [run, run.tasks![0]!, await sluice.client.targets.get(run.target_id)].map((object) =>

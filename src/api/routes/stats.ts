@@ -2,9 +2,16 @@ import { z } from 'zod';
 import { statistics } from '../../contract/answers.ts';
 import { capacity } from '../../ledger/attempts/admission.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
+import { Metrics } from '../metrics.ts';
 import { PROBLEMS } from '../schemas.ts';
 
-export function statsRoutes(api: Api, { database, daos }: ApiDeps): void {
+export function statsRoutes(api: Api, deps: ApiDeps): void {
+  const { database, daos } = deps;
+  const metrics = new Metrics(deps);
+  api.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
+    reply.type(metrics.contentType).send(await metrics.text()),
+  );
+
   api.get(
     '/v1/stats',
     {

@@ -1,0 +1,64 @@
+import { type Reader, sql } from '../database/database.ts';
+
+/** One counted group: its labels and its value. */
+export interface Measured {
+  labels: Readonly<Record<string, string>>;
+  value: number;
+}
+
+/** Reads what `/metrics` shows of the ledger, in few statements that read only live rows. */
+export class MetricsDao {
+  readonly #source: Reader;
+
+  constructor(source: Reader) {
+    this.#source = source;
+  }
+
+  /** Live rows by state; rows that have ended are history, not load. */
+  async live(): Promise<Record<'runs' | 'tasks' | 'patches' | 'gates' | 'workers', Measured[]>> {
+    const [runs, tasks, patches, gates, workers] = await Promise.all([
+      this.#grouped(sql`
+        select jsonb_build_object('state', state) as labels, count(*)::int as value from runs
+        where state in ('INITIALIZING', 'RUNNING', 'PAUSED') group by state`),
+      this.#grouped(sql`
+        select jsonb_build_object('state', state, 'pool', pool) as labels, count(*)::int as value from tasks
+        where state in ('PENDING', 'BLOCKED', 'QUEUED', 'RUNNING', 'VALIDATING', 'RETRYING') group by state, pool`),
+      this.#grouped(sql`
+        select jsonb_build_object('state', state, 'target', target_id) as labels, count(*)::int as value from patches
+        where state in ('PENDING', 'VALIDATING', 'STAGED', 'APPLIED', 'BLOCKED', 'QUARANTINED') group by state, target_id`),
+      this.#grouped(sql`
+        select jsonb_build_object('state', state, 'pool', pool) as labels, count(*)::int as value from test_gates
+        where state in ('PENDING', 'RUNNING', 'BLOCKED') group by state, pool`),
+      this.#grouped(sql`
+        select jsonb_build_object('state', state) as labels, count(*)::int as value from workers
+        where state in ('IDLE', 'BUSY', 'UNHEALTHY') group by state`),
+    ]);
+    return { runs: runs!, tasks: tasks!, patches: patches!, gates: gates!, workers: workers! };
+  }
+
+  /** Seconds that the oldest one waits: tasks for a dispatch by pool, patches for their landing by target. */
+  async oldest(): Promise<Record<'tasks' | 'patches', Measured[]>> {
+    const [tasks, patches] = await Promise.all([
+      this.#grouped(sql`
+        select jsonb_build_object('pool', pool) as labels, extract(epoch from now() - min(queued_at))::float8 as value
+        from tasks where state = 'QUEUED' and dispatched_at is null group by pool`),
+      this.#grouped(sql`
+        select jsonb_build_object('target', target_id) as labels, extract(epoch from now() - min(staged_at))::float8 as value
+        from patches where state = 'STAGED' group by target_id`),
+    ]);
+    return { tasks: tasks!, patches: patches! };
+  }
+
+  /** 1 where a target is paused, its policy cannot be read, or its coordinator cannot work; 0 elsewhere. */
+  targetsInTrouble(): Promise<Measured[]> {
+    return this.#grouped(sql`
+      select jsonb_build_object('target', target_id, 'kind', kind) as labels, troubled::int as value
+      from targets cross join lateral (values
+        ('paused', paused_at is not null), ('policy', policy_error is not null), ('fault', fault is not null)
+      ) as trouble(kind, troubled)`);
+  }
+
+  #grouped(statement: ReturnType<typeof sql>): Promise<Measured[]> {
+    return this.#source.query(statement) as Promise<Measured[]>;
+  }
+}
