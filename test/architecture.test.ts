@@ -58,7 +58,7 @@ const VENDORS: readonly [RegExp, RegExp][] = [
   [/^opossum$/, /^src\/tools\/breaker-guard\.ts$/],
   [
     /^(node:)?child_process$/,
-    /^src\/(lib\/(process(-service)?|spawner(-process)?|conversation)|workers\/supervisor)\.ts$/,
+    /^src\/(lib\/(process(-service)?|small-process|spawner-process|conversation)|workers\/supervisor)\.ts$/,
   ],
   [/^(node:)?worker_threads$/, /^src\/workers\//],
   [/^commander$/, /^src\/cli\//],

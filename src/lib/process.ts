@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { ownStreamsOnly } from './inherited-descriptors.ts';
-import { type SpawnedChild, spawner } from './spawner.ts';
+import { NotTried } from './small-process.ts';
+import type { SpawnedChild } from './spawned-child.ts';
+import { spawner } from './spawner.ts';
 
 export interface ChildSpec {
   argv: readonly string[];
@@ -64,8 +66,9 @@ export async function runChild(spec: ChildSpec): Promise<ChildResult> {
   if (spec.signal?.aborted) return result({ kind: 'aborted', cause: spec.signal.reason });
   let child: ChildProcess | SpawnedChild;
   try {
-    // Without an await in the second case: a child that cannot start says so in this turn of the event loop.
-    child = spawner.isReady ? await spawner.spawn(spec) : spawnHere(spec);
+    const elsewhere = spawner.isReady ? await spawnElsewhere(spec) : undefined;
+    // Without an await after it: a child that cannot start says so in this turn of the event loop.
+    child = elsewhere ?? spawnHere(spec);
   } catch (error) {
     return result(notStarted(error));
   }
@@ -81,6 +84,16 @@ export async function runChild(spec: ChildSpec): Promise<ChildResult> {
     }
   }
   return result(await superviseChild(child, spec, capture));
+}
+
+/** Returns undefined when the small process could not try. */
+async function spawnElsewhere(spec: ChildSpec): Promise<SpawnedChild | undefined> {
+  try {
+    return await spawner.spawn(spec);
+  } catch (error) {
+    if (error instanceof NotTried) return undefined;
+    throw error;
+  }
 }
 
 function spawnHere({ argv, cwd, env }: ChildSpec): ChildProcess {

@@ -1,12 +1,12 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { poll } from '../../../src/lib/clock.ts';
 import { runChild } from '../../../src/lib/process.ts';
-import { spawner } from '../../../src/lib/spawner.ts';
+import { Spawner, spawner } from '../../../src/lib/spawner.ts';
 
 beforeAll(() => spawner.start());
 afterAll(() => spawner.stop());
@@ -96,12 +96,37 @@ test('children of a process that is killed end with it', async () => {
   expect(folders.map(existsSync)).toEqual([false]);
 });
 
-test('when the small process is killed its children count as killed, and the next child is started all the same', async () => {
+test('when the small process is killed its children count as lost by this machine, and the next child is started all the same', async () => {
   const [helper] = helpersOf(process.pid);
   const running = shell('sleep 600');
   await poll(async () => (helpersOf(process.pid).length > 0 ? true : undefined), { everyMs: 20, limitMs: 1_000 });
   await shell('true');
   process.kill(helper!, 'SIGKILL');
-  expect((await running).ending).toEqual({ kind: 'signalled', signal: 'SIGKILL' });
+  // A fault of this machine, and none of the command.
+  expect((await running).ending).toMatchObject({ kind: 'not_started', code: 'EAGAIN' });
   expect((await shell('echo on')).stdout.toString()).toBe('on\n');
+});
+
+test('when the socket of the small process is gone, children are started all the same, and another takes its place', async () => {
+  await poll(async () => (spawner.isReady ? true : undefined), { everyMs: 20, limitMs: 60_000 });
+  const [before] = helpersOf(process.pid);
+  rmSync(foldersOf(before!)[0]!, { recursive: true });
+  expect((await shell('echo here')).stdout.toString()).toBe('here\n');
+  const after = await poll(async () => helpersOf(process.pid).find((pid) => pid !== before), {
+    everyMs: 20,
+    limitMs: 60_000,
+  });
+  expect(after).toBeDefined();
+  expect(await gone(before!)).toBe(true);
+});
+
+test('a stop beside a start leaves a spawner that works', async () => {
+  const second = new Spawner();
+  await second.start();
+  await Promise.all([second.stop(), second.start()]);
+  expect(second.isReady).toBe(true);
+  const child = await second.spawn({ argv: ['true'], cwd: '/', env: { PATH: process.env.PATH! } });
+  expect(await once(child, 'exit')).toEqual([0, null]);
+  await second.stop();
+  expect(second.isReady).toBe(false);
 });
