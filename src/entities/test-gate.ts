@@ -23,6 +23,7 @@ export const TestGate = defineEntity({
     { name: 'test_gates_task', properties: ['task_id'] },
     { name: 'test_gates_state', properties: ['state', 'gate_id'] },
     { name: 'test_gates_worker', properties: ['worker_id'] },
+    { name: 'test_gates_claimed_by', properties: ['claimed_by'] },
     { name: 'test_gates_target', properties: ['target_id', 'created_at'] },
     {
       name: 'test_gates_completed_at',

@@ -26,7 +26,7 @@ export class Ledger {
     this.#send = send;
     this.#claims = new GroupCommit({
       keyOf: ({ id }) => id,
-      commit: (claims) => this.apart((tx) => claimTasks(tx, claims)),
+      commit: (claims) => this.write((tx) => claimTasks(tx, claims)),
       maxBatch: MAX_BATCH,
     });
     this.#ends = new GroupCommit({

@@ -104,7 +104,7 @@ export class SmallProcess {
   }
 
   /**
-   * Rejects with the error of `spawn`, with `NotTried` when the child cannot have begun, or with EAGAIN when nobody knows.
+   * Rejects with the error of `spawn`, with `NotTried` when the child cannot have begun, or with EAGAIN when it was lost.
    */
   spawn({ argv, cwd, env }: Command): Promise<SpawnedChild> {
     this.#lastId += 1;
@@ -178,7 +178,7 @@ export class SmallProcess {
     const { id, kind } = message;
     const started = this.#children.get(id);
     if (started === undefined) {
-      // It was given up: nobody would end it.
+      // A child that was given up.
       if (kind === 'spawned') killGroup(message.pid);
       return;
     }
@@ -216,7 +216,7 @@ export class SmallProcess {
     setImmediate(() => child.end(ended.code, ended.signal));
   }
 
-  /** Gives a child up of which nobody knows what becomes: kills what there is of it. EAGAIN is a fault of this machine. */
+  /** Gives up a child whose real ending cannot be known, and kills what there is of it. EAGAIN: a fault of this machine. */
   #lose(id: number, why: string): void {
     const started = this.#children.get(id);
     if (started === undefined) return;

@@ -34,30 +34,49 @@ export class Prune {
 
   async round(signal: AbortSignal): Promise<void> {
     const { runs_days, logs_days, events_days } = this.#retention;
-    await this.#all(pruneLogs, logs_days, signal);
-    await this.#all(pruneRuns, runs_days, signal);
-    await this.#all(pruneWorkers, runs_days, signal);
-    if (!this.#mayPruneEvents || events_days === null) return;
+    const rounds = {
+      logs: () => this.#all(pruneLogs, logs_days, signal),
+      runs: () => this.#all(pruneRuns, runs_days, signal),
+      workers: () => this.#all(pruneWorkers, runs_days, signal),
+      events: () => this.#pruneEvents(events_days, signal),
+    };
+    // Each by itself, because one that fails must not stop the others.
+    for (const [of, prune] of Object.entries(rounds)) {
+      try {
+        const batches = await prune();
+        if (batches > 0) this.#log.info({ of, batches }, 'prune.done');
+      } catch (err) {
+        this.#log.error({ err, of }, 'prune.failed');
+      }
+    }
+  }
+
+  /** Returns how many full batches were deleted. */
+  async #all(prune: PruneBatch, days: number | null, signal: AbortSignal): Promise<number> {
+    if (days === null) return 0;
+    let batches = 0;
+    while (!signal.aborted && (await this.#ledger.write((tx) => prune(tx, days)))) {
+      batches += 1;
+      await sleep(REST_MS, signal);
+    }
+    return batches;
+  }
+
+  async #pruneEvents(days: number | null, signal: AbortSignal): Promise<number> {
+    let batches = 0;
     try {
-      await this.#pruneEvents(events_days, signal);
+      while (days !== null && this.#mayPruneEvents && !signal.aborted) {
+        const next = await this.#ledger.write((tx) => pruneEvents(tx, { days, after: this.#eventsUpTo }));
+        if (next === undefined) break;
+        this.#eventsUpTo = next;
+        batches += 1;
+        await sleep(REST_MS, signal);
+      }
     } catch (error) {
       if (sqlState(error) !== NOT_ALLOWED) throw error;
       this.#mayPruneEvents = false;
       this.#log.warn({}, 'prune.events_not_allowed');
     }
-  }
-
-  async #all(prune: PruneBatch, days: number | null, signal: AbortSignal): Promise<void> {
-    if (days === null) return;
-    while (!signal.aborted && (await this.#ledger.write((tx) => prune(tx, days)))) await sleep(REST_MS, signal);
-  }
-
-  async #pruneEvents(days: number, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const next = await this.#ledger.write((tx) => pruneEvents(tx, { days, after: this.#eventsUpTo }));
-      if (next === undefined) return;
-      this.#eventsUpTo = next;
-      await sleep(REST_MS, signal);
-    }
+    return batches;
   }
 }

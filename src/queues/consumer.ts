@@ -11,9 +11,20 @@ export interface ConsumerOptions {
   /** Limit of deliveries at a time. */
   slots: number;
   deliver: (work: Work) => Promise<void>;
+  /** Returns work to the ledger that came here and cannot begin soon, so that another worker gets it. */
+  giveBack: (work: readonly Work[]) => Promise<void>;
   log: Log;
 }
 
+interface Waiting {
+  work: Work;
+  sinceMs: number;
+  /** True: it has a slot now. */
+  settle: (hasSlot: boolean) => void;
+}
+
+/** Work that has waited here for so long may be long work: a worker with a free slot should have it. */
+const PATIENCE_MS = 1_000;
 const LOG_EVERY_MS = 10_000;
 const CLOSE_LIMIT_MS = 5_000;
 
@@ -29,7 +40,7 @@ export class QueueConsumer implements Component {
   #open = 0;
   #busySlots = 0;
   /** Work that came in one message with other work and waits here for a slot. */
-  readonly #waiting: (() => void)[] = [];
+  #waiting: Waiting[] = [];
   #lastDeliveryMs = Number.NEGATIVE_INFINITY;
   #lastLogged = Number.NEGATIVE_INFINITY;
   #paused = false;
@@ -70,6 +81,7 @@ export class QueueConsumer implements Component {
   /** Takes no more messages; deliveries in progress continue. */
   async pause(): Promise<void> {
     this.#paused = true;
+    this.#returnWaiting(() => true);
     await this.#worker?.pause(true);
   }
 
@@ -97,23 +109,54 @@ export class QueueConsumer implements Component {
   async #deliver(by: Worker<Message>, message: Message): Promise<void> {
     // Fetched over a replaced connection: its slot now belongs to the new one, and the message is sent again.
     if (this.#worker !== undefined && by !== this.#worker) return;
+    // An older version sent one task or gate a message, without a list.
+    const work = message.work ?? [message as unknown as Work];
+    if (this.#paused) return this.#giveBack(work);
     this.#open += 1;
     this.#lastDeliveryMs = performance.now();
-    await Promise.all(message.work.map((work) => this.#inSlot(() => this.#handOver(work))));
+    await Promise.all(work.map((each) => this.#inSlot(each)));
     this.#open -= 1;
     // The slot of a message that was taken on an earlier connection passes to the current one.
     const current = this.#worker;
     if (current !== undefined && current !== by) current.concurrency += 1;
   }
 
-  /** Work that waits here for long is dispatched again, and its claim from here is refused. */
-  async #inSlot(deliver: () => Promise<void>): Promise<void> {
+  async #inSlot(work: Work): Promise<void> {
     if (this.free > 0) this.#busySlots += 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    await deliver();
+    else if (!(await this.#slotFor(work))) return;
+    await this.#handOver(work);
     const next = this.#waiting.shift();
     if (next === undefined) this.#busySlots -= 1;
-    else next();
+    else next.settle(true);
+  }
+
+  /** False when the work was given back instead. */
+  #slotFor(work: Work): Promise<boolean> {
+    return new Promise((settle) => {
+      this.#waiting.push({ work, sinceMs: performance.now(), settle });
+      if (this.#waiting.length === 1) this.#watchWaiting();
+    });
+  }
+
+  #watchWaiting(): void {
+    setTimeout(() => {
+      this.#returnWaiting(({ sinceMs }) => performance.now() - sinceMs >= PATIENCE_MS);
+      if (this.#waiting.length > 0) this.#watchWaiting();
+    }, PATIENCE_MS / 4);
+  }
+
+  #returnWaiting(isReturned: (one: Waiting) => boolean): void {
+    const returned = this.#waiting.filter(isReturned);
+    if (returned.length === 0) return;
+    this.#waiting = this.#waiting.filter((one) => !returned.includes(one));
+    for (const { settle } of returned) settle(false);
+    void this.#giveBack(returned.map(({ work }) => work));
+  }
+
+  /** If this fails, the work counts as lost after a while and is dispatched again. */
+  async #giveBack(work: readonly Work[]): Promise<void> {
+    const { giveBack, log, queue } = this.#options;
+    await giveBack(work).catch((err) => log.warn({ err, queue, count: work.length }, 'queue.not_given_back'));
   }
 
   /** Never throws, because BullMQ never retries a job that failed. The ledger dispatches the work again. */

@@ -8,6 +8,7 @@ import { verdictKeyAgreed, wakeUpListener } from '../deps.ts';
 import { cancelledBy } from '../domain/wake-up.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import type { Mirrors } from '../git/mirrors.ts';
+import { type DispatchedKind, handBackAll } from '../ledger/attempts/admission.ts';
 import { markWorkerDead, registerWorker, stopWorker } from '../ledger/fleet/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
@@ -156,12 +157,18 @@ function createConsumers(
     async (work: T): Promise<void> => {
       if (intake.open) await deliver(work);
     };
+  const giveBack = (kind: DispatchedKind) => (work: readonly { id: string; dispatch: number }[]) =>
+    ledger.write(async (tx) => {
+      await handBackAll(tx, kind, work);
+      tx.wake('dispatch');
+    });
   return options.pools.flatMap((pool) => [
     new QueueConsumer({
       backend,
       queue: queueName('tasks', pool),
       slots: options.taskSlots,
       deliver: whileOpen((work) => runTask({ ...shared, tools }, work, execute)),
+      giveBack: giveBack('task'),
       log,
     }),
     new QueueConsumer({
@@ -169,6 +176,7 @@ function createConsumers(
       queue: queueName('gates', pool),
       slots: options.gateSlots,
       deliver: whileOpen((work) => runGate({ ...shared, patches: daos.patches, repositories, seal, crashPoint }, work)),
+      giveBack: giveBack('gate'),
       log,
     }),
   ]);

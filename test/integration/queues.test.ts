@@ -38,8 +38,10 @@ function conformance(kind: 'postgres' | 'redis'): void {
       await redis?.stop();
     });
 
+    const returned: string[] = [];
     async function consume(queue: string, deliver: (work: Work) => Promise<void>, slots = 2) {
-      const consumer = new QueueConsumer({ backend, queue, slots, deliver, log: silentLog() });
+      const giveBack = async (work: readonly Work[]) => void returned.push(...work.map(({ id }) => id));
+      const consumer = new QueueConsumer({ backend, queue, slots, deliver, giveBack, log: silentLog() });
       await consumer.start();
       return consumer;
     }
@@ -116,6 +118,34 @@ function conformance(kind: 'postgres' | 'redis'): void {
       const counts = await publisher.queue('tasks.many').getJobCounts('waiting', 'active', 'failed');
       expect(counts).toEqual({ waiting: 0, active: 0, failed: 0 });
       await consumer.stop();
+    });
+
+    test('work that waits for a slot is given back after a second, and at once in a pause', async () => {
+      const began: string[] = [];
+      const end = Promise.withResolvers<void>();
+      const consumer = await consume('tasks.crowded', async ({ id }) => {
+        began.push(id);
+        await end.promise;
+      });
+      const group = (name: string, count: number): PooledMessage => {
+        const [first, ...others] = Array.from({ length: count }, (_, n) => ({ id: `${name}${n}`, dispatch: 1 }));
+        return { pool: 'crowded', name: 'tool', work: [first!, ...others] };
+      };
+      await publisher.publish('tasks', [group('long', 4)]);
+      await eventually('what waited', async () => returned.length === 2);
+      expect(began).toEqual(['long0', 'long1']);
+      expect(returned.splice(0).toSorted()).toEqual(['long2', 'long3']);
+      await consumer.pause();
+      end.resolve();
+      await eventually('free slots', async () => consumer.free === 2);
+      await consumer.stop();
+      const draining = await consume('tasks.drained', () => new Promise(() => {}), 1);
+      await publisher.publish('tasks', [{ ...group('d', 3), pool: 'drained' }]);
+      await eventually('a busy slot', async () => draining.free === 0);
+      await draining.pause();
+      await eventually('what waited', async () => returned.length === 2);
+      expect(returned.splice(0).toSorted()).toEqual(['d1', 'd2']);
+      await draining.reopen();
     });
 
     test('stop waits for the delivery in progress', async () => {

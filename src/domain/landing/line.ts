@@ -84,10 +84,16 @@ function isLongEnough({ accepted, foreseen, splitAfter }: Line, snapshot: Landin
 function foresee(line: Line, snapshot: LandingSnapshot, { patchId, lands }: QueuedPatch): void {
   const onTip = snapshot.compose([patchId]);
   if (onTip === undefined) line.missing.push([patchId]);
-  if (!lands || (onTip !== undefined && 'conflict' in onTip)) return;
+  else if (!isAccepted(onTip, snapshot)) return;
+  if (!lands || snapshot.suspicions(patchId).length > 0 || snapshot.isPushSuspect(patchId)) return;
   line.foreseen.push(patchId);
   const prefix = [...(line.accepted.at(-1)?.candidate.patchIds ?? []), ...line.foreseen];
   if (prefix.length > 1) line.missing.push(prefix);
+}
+
+/** False for a patch that is refused on this tip, whatever its gates say. */
+function isAccepted(onTip: Composition, { tipTreeId }: LandingSnapshot): boolean {
+  return !('conflict' in onTip) && onTip.candidate.treeId !== tipTreeId && requiredProofs(onTip.candidate).length > 0;
 }
 
 /** Beyond the window a patch is only checked against the tip itself. */

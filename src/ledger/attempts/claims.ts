@@ -38,7 +38,7 @@ export interface ClaimedTask {
 /**
  * QUEUED→RUNNING for each claim whose message is the newest, raising the fence. Returns undefined for a claim that lost
  * (an old message, a cancelled task) or that an open breaker, a pause or a spent budget stops; the latter go back to
- * the ledger. Its statements need no common transaction: after a crash in between the leases expire.
+ * the ledger. Needs one transaction: what it reads of a claimed task must not be of a later attempt.
  */
 export async function claimTasks(tx: Tx, claims: readonly Claim[]): Promise<(ClaimedTask | undefined)[]> {
   const moved = await transition(tx, {

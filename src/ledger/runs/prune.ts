@@ -3,6 +3,7 @@ import { terminalStates } from '../../domain/lifecycle.ts';
 
 /** Rows that one call deletes at most, so that its locks are short. */
 const BATCH = 1_000;
+const OUTPUT_BATCH = 5_000;
 
 /**
  * Deletes output that is older than `days`. Reads the oldest rows only: chunk ids follow time. Returns whether there may
@@ -55,11 +56,18 @@ export async function pruneRuns(tx: Tx, days: number): Promise<boolean> {
         order by r.created_at limit 20 for update of r skip locked`,
   );
   if (old.length === 0) return false;
-  const tasks = await tx.query(sql`
-    delete from tasks where task_id in (
-      select t.task_id from unnest(${old}::text[]) as run(id)
-      cross join lateral (select task_id from tasks where run_id = run.id limit ${BATCH}) t limit ${BATCH})
-    returning task_id`);
+  const tasks = await selectIds(
+    tx,
+    sql`select t.task_id as id from unnest(${old}::text[]) as run(id)
+        cross join lateral (select task_id from tasks where run_id = run.id limit ${BATCH}) t limit ${BATCH}`,
+  );
+  // Their output first, a batch at a time: a task may have millions of lines.
+  const chunks = await tx.query(sql`
+    delete from log_chunks where chunk_id in (
+      select chunk_id from log_chunks where task_id = any (${tasks}::text[]) limit ${OUTPUT_BATCH})
+    returning chunk_id`);
+  if (chunks.length === OUTPUT_BATCH) return true;
+  await tx.query(sql`delete from tasks where task_id = any (${tasks}::text[])`);
   if (tasks.length === BATCH) return true;
   await tx.query(sql`delete from runs where run_id = any (${old}::text[])`);
   return true;

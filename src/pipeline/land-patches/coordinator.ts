@@ -152,8 +152,8 @@ export class LandingCoordinator {
   /** Plans, composes what the planner lacks, and plans again. */
   async #plan(scene: LandingScene, snapshot: LandingSnapshot): Promise<LandingPlan> {
     let plan = this.#deps.plan(snapshot);
-    for (let made = 0; plan.missing.length > 0 && made < MAX_COMPOSITIONS; made += plan.missing.length) {
-      await composeAll(scene, plan.missing);
+    for (let made = 0; plan.missing.length > 0 && made < MAX_COMPOSITIONS; ) {
+      made += await composeAll(scene, plan.missing);
       plan = this.#deps.plan(snapshot);
     }
     return plan;

@@ -45,17 +45,22 @@ export async function readSnapshot(scene: LandingScene): Promise<LandingSnapshot
 }
 
 /**
- * Makes compositions in order, up to the first conflict: those after it were asked for as if there were none. Then reads
- * what is known of the resulting trees.
+ * Makes compositions in order, up to the first that is not as those after it suppose: a conflict, a patch that changes
+ * nothing, or a new policy. Then reads what is known of the resulting trees. Returns how many it made.
  */
-export async function composeAll(scene: LandingScene, wanted: readonly (readonly string[])[]): Promise<void> {
+export async function composeAll(scene: LandingScene, wanted: readonly (readonly string[])[]): Promise<number> {
   const trees: string[] = [];
+  let made = 0;
   for (const patchIds of wanted) {
     const composition = await scene.compositions.make(scene, rowsOf(scene, patchIds));
+    made += 1;
     if ('conflict' in composition) break;
-    trees.push(...treesOf(composition.candidate));
+    const { candidate } = composition;
+    trees.push(...treesOf(candidate));
+    if (candidate.treeId === candidate.parentTreeId || candidate.changesPolicy) break;
   }
   await scene.knowledge.learn(trees);
+  return made;
 }
 
 /** True when another patch waits to land, so that pushing it can show whether this one is the cause. */

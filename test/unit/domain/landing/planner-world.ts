@@ -34,6 +34,8 @@ export interface Ended {
   untested: string[][];
   /** Most times that one round had to compose before there was a plan. */
   mostAsks: number;
+  /** Most compositions that one round made. */
+  mostComposed: number;
 }
 
 const GATE = gateSchema.parse({ name: 'gate', command: ['true'] });
@@ -53,6 +55,7 @@ export function runWorld(rules: WorldRules): Ended {
   let [clock, mishap, order] = [0, 0, 0];
   let waited = false;
   let mostAsks = 0;
+  let mostComposed = 0;
   /** Compositions that were asked for, with what they were composed on. */
   const made = new Set<string>();
 
@@ -60,7 +63,7 @@ export function runWorld(rules: WorldRules): Ended {
     const plan = planComposed();
     if (carryOut(plan)) continue;
     if (live.length === 0) {
-      if (waited) return { landed, blocked, waiting: queue, runs: ended.length, untested, mostAsks };
+      if (waited) return { landed, blocked, waiting: queue, runs: ended.length, untested, mostAsks, mostComposed };
       // Advance the clock once, so that retries in backoff become due.
       waited = true;
       clock += A_WHILE;
@@ -75,12 +78,14 @@ export function runWorld(rules: WorldRules): Ended {
   throw new Error(`no end after ${MAX_STEPS} steps: ${JSON.stringify({ landed, blocked, queue })}`);
 
   function planComposed(): LandingPlan {
+    const before = made.size;
     for (let asks = 0; asks <= 2 * queue.length; asks += 1) {
       mostAsks = Math.max(mostAsks, asks);
       const plan = planLanding(snapshot());
       if (plan.missing.length === 0) return plan;
       for (const patchIds of plan.missing) {
         made.add(compositionOf(patchIds));
+        mostComposed = Math.max(mostComposed, made.size - before);
         if (conflictsWith(patchIds.at(-1)!, [...landed, ...patchIds.slice(0, -1)])) break;
       }
     }

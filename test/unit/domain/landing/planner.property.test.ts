@@ -109,6 +109,20 @@ test('a window without conflicts is composed at once, however many patches it ho
   }
 });
 
+test('patches that change nothing after another cost one more composition round each, and no prefixes of their own', () => {
+  // The second of each pair conflicts with the first, so it is never part of a prefix.
+  const queue = Array.from({ length: 60 }, (_, n) => `p${n}`);
+  const conflicts = Array.from({ length: 15 }, (_, n) => [`p${4 * n}`, `p${4 * n + 1}`] as const);
+  const given = { queue, bad: [], slots: 60, maxBatch: 60, order: [0], clash: undefined, conflict: undefined };
+  const { landed, mostAsks, mostComposed } = runWorld({
+    ...rulesOf({ ...given, prove: 'every_commit' as const }),
+    conflicts,
+  });
+  expect(landed).toHaveLength(45);
+  expect(mostAsks).toBeLessThanOrEqual(17);
+  expect(mostComposed).toBeLessThanOrEqual(3 * queue.length);
+});
+
 test('lost gate runs and a flake block no good patch', () => {
   fc.assert(
     fc.property(world, fc.array(fc.constantFrom('lost' as const, undefined), { maxLength: 15 }), (given, accidents) => {
