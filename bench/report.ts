@@ -8,7 +8,7 @@ export function pageOf(
   { tasks, cores }: { tasks: number; cores: number },
 ): string {
   const today = new Date().toISOString().slice(0, 10);
-  return `# Figures
+  return wrapped(`# Figures
 
 \`npm run bench\` measures everything on this page and writes it; \`npm run bench -- --only throughput\` prints one
 part, and \`npm run bench -- --profile\` shows where the time of one task goes: statements, rows, CPU and functions.
@@ -46,7 +46,8 @@ ${tables['large-runs']}
 ${tables.children}
 
 A task has a check-out of its own, a sandbox, a capture of what changed, and rows for its output. Starting the child is
-a small part of that.
+a small part of that. The loop starts it from the process of the bench, which is large; Sluice has a small process
+start it.
 
 ## A long queue
 
@@ -56,15 +57,37 @@ ${tables['long-queue']}
 
 ${tables.history}
 
+A list that is empty on the fresh ledger (FAILED tasks, those of a tool without any) has rows to send on the filled one.
+
 ## Idle
 
 ${tables.idle}
 
 [landing.md](landing.md) has the figures of landing, by \`npm run bench:landing\`.
-`;
+`);
 }
 
 function versionOf(name: string): string {
   const manifest = new URL(`../node_modules/${name}/package.json`, import.meta.url);
   return `${name} ${(JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version}`;
+}
+
+const COLUMNS = 100;
+
+/** Wraps the prose of a page; headings and tables stay as they are. */
+function wrapped(page: string): string {
+  return page
+    .split('\n\n')
+    .map((block) => (/^[|#]/.test(block.trim()) ? block : wrappedParagraph(block)))
+    .join('\n\n');
+}
+
+function wrappedParagraph(block: string): string {
+  const lines = [''];
+  for (const word of block.trim().split(/\s+/)) {
+    const line = lines.at(-1)!;
+    if (line !== '' && line.length + word.length >= COLUMNS) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return `${lines.join('\n')}${block.endsWith('\n') ? '\n' : ''}`;
 }
