@@ -80,20 +80,18 @@ function isLongEnough({ accepted, foreseen, splitAfter }: Line, snapshot: Landin
   return open >= Math.max(snapshot.slots, snapshot.liveGates.length);
 }
 
-/** Names the compositions that a patch needs, as if every patch before it were accepted. */
+/**
+ * Names the compositions that a patch needs, as if every patch before it were accepted. A patch that is known to stay
+ * out of the prefixes is left out of them here too.
+ */
 function foresee(line: Line, snapshot: LandingSnapshot, { patchId, lands }: QueuedPatch): void {
   const onTip = snapshot.compose([patchId]);
   if (onTip === undefined) line.missing.push([patchId]);
-  else if (!isAccepted(onTip, snapshot)) return;
-  if (!lands || snapshot.suspicions(patchId).length > 0 || snapshot.isPushSuspect(patchId)) return;
+  else if (refusalOf(patchId, onTip, snapshot) || isTestedApart(line, snapshot, { patchId, onTip })) return;
+  if (!lands || snapshot.isPushSuspect(patchId)) return;
   line.foreseen.push(patchId);
   const prefix = [...(line.accepted.at(-1)?.candidate.patchIds ?? []), ...line.foreseen];
   if (prefix.length > 1) line.missing.push(prefix);
-}
-
-/** False for a patch that is refused on this tip, whatever its gates say. */
-function isAccepted(onTip: Composition, { tipTreeId }: LandingSnapshot): boolean {
-  return !('conflict' in onTip) && onTip.candidate.treeId !== tipTreeId && requiredProofs(onTip.candidate).length > 0;
 }
 
 /** Beyond the window a patch is only checked against the tip itself. */
@@ -110,12 +108,8 @@ function place(line: Line, snapshot: LandingSnapshot, { patchId, lands }: Queued
     return;
   }
   if (refuse(line, snapshot, patchId, onTip) || 'conflict' in onTip) return;
-  const alone = onTip.candidate;
-  const isPlaced = (treeId: string): boolean =>
-    line.accepted.some(({ candidate }) => candidate.treeId === treeId) ||
-    line.suspects.some((other) => other.onTip.treeId === treeId);
-  if (!lands || (isSuspect(patchId, snapshot, isPlaced) && statusOf(alone, snapshot).kind !== 'proven')) {
-    line.suspects.push({ patchId, onTip: alone, lands });
+  if (!lands || isTestedApart(line, snapshot, { patchId, onTip })) {
+    line.suspects.push({ patchId, onTip: onTip.candidate, lands });
     return;
   }
   if (snapshot.isPushSuspect(patchId)) {
@@ -149,11 +143,28 @@ function keep(line: Line, snapshot: LandingSnapshot, candidate: Candidate): void
   line.accepted.push({ candidate, status });
 }
 
+/** True for a suspect whose gates are not green on the tip by itself. */
+function isTestedApart(
+  line: Line,
+  snapshot: LandingSnapshot,
+  { patchId, onTip }: { patchId: string; onTip: Composition },
+): boolean {
+  if ('conflict' in onTip) return false;
+  const isPlaced = (treeId: string): boolean =>
+    line.accepted.some(({ candidate }) => candidate.treeId === treeId) ||
+    line.suspects.some((other) => other.onTip.treeId === treeId);
+  return isSuspect(patchId, snapshot, isPlaced) && statusOf(onTip.candidate, snapshot).kind !== 'proven';
+}
+
 /** Refuses a patch that cannot land on this tip whatever its gates say; true when it did. */
 function refuse(line: Line, snapshot: LandingSnapshot, patchId: string, onTip: Composition): boolean {
-  if ('conflict' in onTip) line.refused.push({ patchId, kind: 'conflict', conflict: onTip.conflict });
-  else if (onTip.candidate.treeId === snapshot.tipTreeId) line.refused.push({ patchId, kind: 'already_on_branch' });
-  else if (requiredProofs(onTip.candidate).length === 0) line.refused.push({ patchId, kind: 'no_gate' });
-  else return false;
-  return true;
+  const refusal = refusalOf(patchId, onTip, snapshot);
+  if (refusal !== undefined) line.refused.push(refusal);
+  return refusal !== undefined;
+}
+
+function refusalOf(patchId: string, onTip: Composition, { tipTreeId }: LandingSnapshot): Refused | undefined {
+  if ('conflict' in onTip) return { patchId, kind: 'conflict', conflict: onTip.conflict };
+  if (onTip.candidate.treeId === tipTreeId) return { patchId, kind: 'already_on_branch' };
+  return requiredProofs(onTip.candidate).length === 0 ? { patchId, kind: 'no_gate' } : undefined;
 }

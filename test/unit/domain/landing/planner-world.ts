@@ -2,7 +2,7 @@ import { gateSchema } from '../../../../src/contract/policy.ts';
 import type { GateOutcome } from '../../../../src/contract/states.ts';
 import { doubtOf, type EndedRun, hasRecovered, spokenAgainst } from '../../../../src/domain/landing/history.ts';
 import { type LandingPlan, planLanding } from '../../../../src/domain/landing/planner.ts';
-import type { Candidate, LandingSnapshot, LiveGate } from '../../../../src/domain/landing/snapshot.ts';
+import type { Candidate, Composition, LandingSnapshot, LiveGate } from '../../../../src/domain/landing/snapshot.ts';
 
 export interface WorldRules {
   queue: string[];
@@ -82,7 +82,10 @@ export function runWorld(rules: WorldRules): Ended {
     for (let asks = 0; asks <= 2 * queue.length; asks += 1) {
       mostAsks = Math.max(mostAsks, asks);
       const plan = planLanding(snapshot());
-      if (plan.missing.length === 0) return plan;
+      if (plan.missing.length === 0) {
+        assertSameLine(plan, planLanding({ ...snapshot(), compose: composed }));
+        return plan;
+      }
       for (const patchIds of plan.missing) {
         made.add(compositionOf(patchIds));
         mostComposed = Math.max(mostComposed, made.size - before);
@@ -90,6 +93,23 @@ export function runWorld(rules: WorldRules): Ended {
       }
     }
     throw new Error('the planner asks without end');
+  }
+
+  function composed(patchIds: readonly string[]): Composition {
+    const before = patchIds.slice(0, -1);
+    if (conflictsWith(patchIds.at(-1)!, [...landed, ...before])) {
+      return { conflict: { kind: 'block', reason: 'conflict', evidence: {} } };
+    }
+    const treeId = treeOf(patchIds);
+    const candidate: Candidate = {
+      patchIds,
+      commits: [],
+      treeId,
+      changesPolicy: false,
+      parentTreeId: treeOf(before),
+      proofs: [{ gate: GATE, digest: 'gate', treeId, pinned: false }],
+    };
+    return { candidate };
   }
 
   function compositionOf(patchIds: readonly string[]): string {
@@ -124,23 +144,7 @@ export function runWorld(rules: WorldRules): Ended {
       maxBatch: rules.maxBatch,
       slots: rules.slots,
       queue: queue.map((patchId) => ({ patchId, lands: true })),
-      compose: (patchIds) => {
-        if (!made.has(compositionOf(patchIds))) return undefined;
-        const before = patchIds.slice(0, -1);
-        if (conflictsWith(patchIds.at(-1)!, [...landed, ...before])) {
-          return { conflict: { kind: 'block', reason: 'conflict', evidence: {} } };
-        }
-        const treeId = treeOf(patchIds);
-        const candidate: Candidate = {
-          patchIds,
-          commits: [],
-          treeId,
-          changesPolicy: false,
-          parentTreeId: treeOf(before),
-          proofs: [{ gate: GATE, digest: 'gate', treeId, pinned: false }],
-        };
-        return { candidate };
-      },
+      compose: (patchIds) => (made.has(compositionOf(patchIds)) ? composed(patchIds) : undefined),
       proofState: (tree) => ({
         passed: green.has(tree),
         live: live.some(({ treeId }) => treeId === tree),
@@ -217,4 +221,14 @@ export function runWorld(rules: WorldRules): Ended {
     const times = { startedAtMs: startedAt, endedAtMs: clock };
     ended.push({ gateId, gate: GATE, digest: 'gate', pinned: false, patchIds, outcome, ...times, patches, tree });
   }
+}
+
+/** A plan that asked for its compositions must have the same line as one to which all of them were known. */
+function assertSameLine(asked: LandingPlan, known: LandingPlan): void {
+  const lineOf = ({ line }: LandingPlan): string =>
+    JSON.stringify({
+      accepted: line.accepted.map(({ candidate }) => candidate.patchIds),
+      suspects: line.suspects.map(({ patchId }) => patchId),
+    });
+  if (lineOf(asked) !== lineOf(known)) throw new Error(`asked: ${lineOf(asked)}, known: ${lineOf(known)}`);
 }
