@@ -20,7 +20,7 @@ export async function measureChildren(servers: BenchServers): Promise<string> {
     };
     await Promise.all(Array.from({ length: SLOTS }, lane));
   });
-  const place = await servers.ledgerAt(servers.redis === undefined ? 'postgres' : 'redis');
+  const place = await servers.ledgerAt();
   const sluice = await startBenchSluice({ ...place, taskSlots: SLOTS, gateSlots: 1 });
   // Warms the mirror and the slots.
   await untilEnded(sluice, (await sluice.client.runs.submit(noOpRun(place.repository, SLOTS))).id);

@@ -1,13 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { GitSandbox } from '../harness/git-sandbox.ts';
-import { EmbeddedPostgres } from '../src/database/embedded-postgres.ts';
 import { poll } from '../src/lib/clock.ts';
-import { silentLog } from '../src/lib/log.ts';
 import { processesWithVariable } from '../src/lib/process-identity.ts';
 import { type BenchSluice, startBenchSluice } from './bench-sluice.ts';
 import { percentile } from './measure.ts';
+import { startServers } from './servers.ts';
 
 /** Scripts of the cancelled tasks, by what makes them hard to end. */
 const CHILDREN = {
@@ -23,22 +18,9 @@ const LINES = 40;
  * `npm run bench:endings` measures the time from a cancel over the API until no process is left, and from a printed
  * line until a log follower has it.
  */
-const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-endings-'));
-const server = new EmbeddedPostgres({
-  dataDir: folder,
-  log: silentLog(),
-  searchPath: process.env.PATH!,
-  onLoopback: true,
-});
-await server.start();
-const git = await GitSandbox.create();
-const sluice = await startBenchSluice({
-  databaseUrl: server.url,
-  redisUrl: undefined,
-  folder,
-  taskSlots: 2,
-  gateSlots: 1,
-});
+const servers = await startServers();
+const place = await servers.ledgerAt('postgres');
+const sluice = await startBenchSluice({ ...place, taskSlots: 2, gateSlots: 1 });
 
 console.log('| from a cancel to nothing left | times | median ms | 99th percentile ms |\n|---|---:|---:|---:|');
 for (const [name, script] of Object.entries(CHILDREN)) {
@@ -49,14 +31,12 @@ for (const [name, script] of Object.entries(CHILDREN)) {
 console.log('\n| from a printed line to its follower | times | median ms | 99th percentile ms |\n|---|---:|---:|---:|');
 console.log(row('one every 300 ms', await followed(sluice)));
 await sluice.stop();
-await git.remove();
-await server.stop();
-await rm(folder, { recursive: true, force: true });
+await servers.stop();
 
 async function begin({ client }: BenchSluice, script: string): Promise<string> {
   const { id } = await client.runs.submit({
     name: 'bench',
-    repository: git.remote,
+    repository: place.repository,
     workstreams: [{ name: 'w', tasks: [{ name: 't', tool: 'command', input: { argv: ['bash', '-c', script] } }] }],
   });
   return (await client.runs.get(id, { expand: ['tasks'] })).tasks![0]!.id;

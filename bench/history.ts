@@ -9,8 +9,7 @@ const TIMES = 100;
 
 /** The same drain and the same questions on a fresh ledger and on one that holds a long history. */
 export async function measureHistory(servers: BenchServers, finished: number): Promise<string> {
-  const kind = servers.redis === undefined ? 'postgres' : 'redis';
-  const place = await servers.ledgerAt(kind);
+  const place = await servers.ledgerAt();
   const sluice = await startBenchSluice({ ...place, taskSlots: 50, gateSlots: 1, execute: noOp(() => {}) });
   const fresh = await measure(sluice, place.repository);
   await fill(sluice, finished);

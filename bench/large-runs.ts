@@ -10,7 +10,7 @@ const SIZES = [1_000, 10_000, 100_000];
 export async function measureLargeRuns(servers: BenchServers): Promise<string> {
   const rows: (string | number)[][] = [];
   for (const tasks of SIZES) {
-    const place = await servers.ledgerAt(servers.redis === undefined ? 'postgres' : 'redis');
+    const place = await servers.ledgerAt();
     const sluice = await startBenchSluice({ ...place, taskSlots: 50, gateSlots: 1, execute: noOp(() => {}) });
     const startedAt = performance.now();
     let runId = '';

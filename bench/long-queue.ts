@@ -9,7 +9,7 @@ const SPAN_MS = 15_000;
 
 /** Rounds of the coordinator over a long queue whose gates wait for a slot, so that nothing changes. */
 export async function measureLongQueue(servers: BenchServers): Promise<string> {
-  const place = await servers.ledgerAt(servers.redis === undefined ? 'postgres' : 'redis');
+  const place = await servers.ledgerAt();
   const planMs: number[] = [];
   let watching = false;
   const sluice = await startBenchSluice({

@@ -59,7 +59,7 @@ async function measureParts(names: readonly string[]): Promise<void> {
 async function profile(): Promise<void> {
   const servers = await startServers(COUNT_STATEMENTS);
   try {
-    const place = await servers.ledgerAt(servers.redis === undefined ? 'postgres' : 'redis');
+    const place = await servers.ledgerAt();
     const around = <T>(work: () => Promise<T>) => profiled({ databaseUrl: place.databaseUrl, tasks }, work);
     await measureLedger(place, { tasks, slots: 50, around });
   } finally {

@@ -1,13 +1,11 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GitSandbox } from '../harness/git-sandbox.ts';
-import { EmbeddedPostgres } from '../src/database/embedded-postgres.ts';
 import { sizeOfMirror } from '../src/git/maintain-mirror.ts';
 import { poll } from '../src/lib/clock.ts';
-import { silentLog } from '../src/lib/log.ts';
 import { startBenchSluice } from './bench-sluice.ts';
 import { percentile } from './measure.ts';
+import { startServers } from './servers.ts';
 
 /** Measures landing cost by the age of a mirror: `node bench/mirror-age.ts [LANDINGS]`, 5,000 by default. */
 const LANDINGS = Number(process.argv[2] ?? 5_000);
@@ -19,19 +17,12 @@ const BURST = 100;
 const PATHS = 200;
 const AGES = [50, 500, 1_000, 2_500, 5_000].filter((age) => age <= LANDINGS);
 
-const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
-const postgres = new EmbeddedPostgres({
-  dataDir: folder,
-  log: silentLog(),
-  searchPath: process.env.PATH ?? '',
-  onLoopback: true,
-});
-await postgres.start();
+const servers = await startServers();
 const git = await GitSandbox.create(
   Object.fromEntries(Array.from({ length: FILES }, (_, i) => [`src/${i % 50}/${i}.txt`, `${i}\n`])),
   { gates: [{ name: 'gate', command: ['true'] }], landing: { slots: 4 } },
 );
-const place = { databaseUrl: postgres.url, redisUrl: undefined, folder: join(folder, 'data') };
+const place = await servers.ledgerAt('postgres');
 const sluice = await startBenchSluice({ ...place, taskSlots: 4, gateSlots: 4 });
 let landed = 0;
 
@@ -58,8 +49,7 @@ try {
 } finally {
   await sluice.stop();
   await git.remove();
-  await postgres.stop();
-  await rm(folder, { recursive: true, force: true });
+  await servers.stop();
 }
 
 async function submit(): Promise<string> {

@@ -60,42 +60,47 @@ export async function openBullMq(kind: 'redis' | 'postgres', url: string, name: 
 }
 
 /** pg-boss with a handler for each job or batch. */
-export async function measurePgBossWork(
+export function measurePgBossWork(
   url: string,
   { tasks, work }: { tasks: number; work: WorkOptions },
 ): Promise<Measurement> {
-  const seen = new ExactlyOnce(tasks);
-  const boss = await openPgBoss(url);
-  const seconds = await timed(async () => {
+  return measurePgBoss(url, tasks, async (boss, seen) => {
     await boss.work('raw', work, async (jobs: { id: string }[]) => {
       for (const { id } of jobs) seen.saw(id);
     });
     await insertAll(boss, tasks);
-    await seen.allSeen;
   });
-  await boss.stop({ graceful: false });
-  return { seconds, notOnce: seen.notOnce };
 }
 
 /** pg-boss fetched by hand in batches, with no handler. */
-export async function measurePgBossFetched(
+export function measurePgBossFetched(
   url: string,
   { tasks, batchSize }: { tasks: number; batchSize: number },
 ): Promise<Measurement> {
-  const seen = new ExactlyOnce(tasks);
-  const boss = await openPgBoss(url);
-  const drain = async (): Promise<void> => {
-    while (true) {
-      const jobs = await boss.fetch('raw', { batchSize });
-      if (jobs.length === 0) return;
-      const ids = jobs.map(({ id }) => id);
-      for (const id of ids) seen.saw(id);
-      await boss.complete('raw', ids);
-    }
-  };
-  const seconds = await timed(async () => {
+  return measurePgBoss(url, tasks, async (boss, seen) => {
+    const drain = async (): Promise<void> => {
+      while (true) {
+        const jobs = await boss.fetch('raw', { batchSize });
+        if (jobs.length === 0) return;
+        const ids = jobs.map(({ id }) => id);
+        for (const id of ids) seen.saw(id);
+        await boss.complete('raw', ids);
+      }
+    };
     await insertAll(boss, tasks);
     await Promise.all(Array.from({ length: 4 }, drain));
+  });
+}
+
+async function measurePgBoss(
+  url: string,
+  tasks: number,
+  work: (boss: PgBoss, seen: ExactlyOnce) => Promise<void>,
+): Promise<Measurement> {
+  const seen = new ExactlyOnce(tasks);
+  const boss = await openPgBoss(url);
+  const seconds = await timed(async () => {
+    await work(boss, seen);
     await seen.allSeen;
   });
   await boss.stop({ graceful: false });

@@ -20,7 +20,8 @@ export interface BenchServers {
   redis: TestRedis | undefined;
   /** Creates a database and returns its address. */
   newDatabase: () => Promise<string>;
-  ledgerAt: (kind: 'redis' | 'postgres') => Promise<LedgerPlace>;
+  /** On Redis where it is installed, unless told otherwise. */
+  ledgerAt: (kind?: 'redis' | 'postgres') => Promise<LedgerPlace>;
   stop: () => Promise<void>;
 }
 
@@ -46,7 +47,7 @@ export async function startServers(settings: readonly string[] = []): Promise<Be
   return {
     redis,
     newDatabase,
-    ledgerAt: async (kind) => {
+    ledgerAt: async (kind = 'redis') => {
       const databaseUrl = await newDatabase();
       const redisUrl = kind === 'redis' ? redis?.url : undefined;
       return { databaseUrl, redisUrl, repository: git.remote, folder: join(folder, `ledger-${places}`) };

@@ -21,15 +21,12 @@ export async function waitUntilEnded<Row>(
 ): Promise<{ ended: boolean; row: Row }> {
   const gone = new AbortController();
   reply.raw.once('close', () => gone.abort());
-  let row = await read();
+  const signal = AbortSignal.any([gone.signal, feed.stopped]);
+  let row: Row | undefined;
   const look = async (): Promise<true | undefined> => {
     row = await read();
     return hasEnded(row) || undefined;
   };
-  const limitMs = timeout_seconds * 1_000;
-  const ended =
-    hasEnded(row) ||
-    (await poll(look, { everyMs: LOOK_EVERY_MS, limitMs, signal: AbortSignal.any([gone.signal, feed.stopped]) })) ===
-      true;
-  return { ended, row };
+  const ended = await poll(look, { everyMs: LOOK_EVERY_MS, limitMs: timeout_seconds * 1_000, signal });
+  return { ended: ended === true, row: row! };
 }

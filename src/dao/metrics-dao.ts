@@ -1,4 +1,6 @@
 import { type Reader, sql } from '../database/database.ts';
+import { liveStates } from '../domain/lifecycle.ts';
+import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
 
 /** One counted group: its labels and its value. */
 export interface Measured {
@@ -16,22 +18,23 @@ export class MetricsDao {
 
   /** Live rows by state; rows that have ended are history, not load. */
   async live(): Promise<Record<'runs' | 'tasks' | 'patches' | 'gates' | 'workers', Measured[]>> {
+    const unlanded = [...UNLANDED_PATCH_STATES, 'APPLIED'];
     const [runs, tasks, patches, gates, workers] = await Promise.all([
       this.#grouped(sql`
         select jsonb_build_object('state', state) as labels, count(*)::int as value from runs
-        where state in ('INITIALIZING', 'RUNNING', 'PAUSED') group by state`),
+        where state = any (${liveStates('run')}::text[]) group by state`),
       this.#grouped(sql`
         select jsonb_build_object('state', state, 'pool', pool) as labels, count(*)::int as value from tasks
-        where state in ('PENDING', 'BLOCKED', 'QUEUED', 'RUNNING', 'VALIDATING', 'RETRYING') group by state, pool`),
+        where state = any (${liveStates('task')}::text[]) group by state, pool`),
       this.#grouped(sql`
         select jsonb_build_object('state', state, 'target', target_id) as labels, count(*)::int as value from patches
-        where state in ('PENDING', 'VALIDATING', 'STAGED', 'APPLIED', 'BLOCKED', 'QUARANTINED') group by state, target_id`),
+        where state = any (${unlanded}::text[]) group by state, target_id`),
       this.#grouped(sql`
         select jsonb_build_object('state', state, 'pool', pool) as labels, count(*)::int as value from test_gates
-        where state in ('PENDING', 'RUNNING', 'BLOCKED') group by state, pool`),
+        where state = any (${liveStates('gate')}::text[]) group by state, pool`),
       this.#grouped(sql`
         select jsonb_build_object('state', state) as labels, count(*)::int as value from workers
-        where state in ('IDLE', 'BUSY', 'UNHEALTHY') group by state`),
+        where state = any (${liveStates('worker')}::text[]) group by state`),
     ]);
     return { runs: runs!, tasks: tasks!, patches: patches!, gates: gates!, workers: workers! };
   }

@@ -1,9 +1,10 @@
 import type { Worker } from 'bullmq';
 import { SluiceError } from '../contract/errors.ts';
+import type { Work } from '../domain/work.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
-import type { Message, QueueBackend, Work } from './queue-backend.ts';
+import type { Message, QueueBackend } from './queue-backend.ts';
 
 export interface ConsumerOptions {
   backend: QueueBackend;

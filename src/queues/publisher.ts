@@ -1,8 +1,9 @@
 import type { Queue } from 'bullmq';
 import { SluiceError } from '../contract/errors.ts';
+import type { Work } from '../domain/work.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
-import type { Message, QueueBackend, Work } from './queue-backend.ts';
+import type { Message, QueueBackend } from './queue-backend.ts';
 import { type QueueFamily, queueName } from './queue-names.ts';
 
 /** Timeout of a publish. With Redis it is long enough to give up a dead connection and try again over a new one. */

@@ -1,13 +1,8 @@
 import { createPostgresBackend, type Job, Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { SluiceError } from '../contract/errors.ts';
+import type { Work } from '../domain/work.ts';
 import { sleep } from '../lib/clock.ts';
-
-/** Names a task or gate and its dispatch. */
-export interface Work {
-  id: string;
-  dispatch: number;
-}
 
 /** Carries ids only; all data is in the ledger. Usually one id, several where tasks are short. */
 export interface Message {

@@ -6,6 +6,7 @@ import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
 import { verdictKeyAgreed, wakeUpListener } from '../deps.ts';
 import { cancelledBy } from '../domain/wake-up.ts';
+import type { Work } from '../domain/work.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import { type DispatchedKind, handBackAll } from '../ledger/attempts/admission.ts';
@@ -157,7 +158,7 @@ function createConsumers(
     async (work: T): Promise<void> => {
       if (intake.open) await deliver(work);
     };
-  const giveBack = (kind: DispatchedKind) => (work: readonly { id: string; dispatch: number }[]) =>
+  const giveBack = (kind: DispatchedKind) => (work: readonly Work[]) =>
     ledger.write(async (tx) => {
       await handBackAll(tx, kind, work);
       tx.wake('dispatch');

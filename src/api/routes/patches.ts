@@ -3,7 +3,8 @@ import { pageOf, submittedPatch, waitedPatch } from '../../contract/answers.ts';
 import { patchObject } from '../../contract/objects.ts';
 import { parseDocument } from '../../contract/parse.ts';
 import { submitPatchSchema } from '../../contract/patch-input.ts';
-import { PATCH_STATES, type PatchState } from '../../contract/states.ts';
+import { PATCH_STATES } from '../../contract/states.ts';
+import { isMoving } from '../../domain/lifecycles/patch.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import { submitRun } from '../../pipeline/submit-run/submit-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
@@ -14,9 +15,6 @@ import { waitQuery, waitUntilEnded } from '../wait.ts';
 
 /** A string in the OpenAPI document, bytes in the answer, because a diff may hold any encoding. */
 const BYTES = z.string() as unknown as z.ZodType<Buffer>;
-
-/** States that a patch leaves by itself. */
-const UNDER_WAY: readonly PatchState[] = ['PENDING', 'VALIDATING', 'STAGED', 'APPLIED'];
 
 export function patchRoutes(api: Api, deps: ApiDeps): void {
   const { daos } = deps;
@@ -85,7 +83,7 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
     },
     async ({ params, query }, reply) => {
       const read = () => daos.patches.get(params.id);
-      const hasEnded = ({ state }: PatchRow) => !UNDER_WAY.includes(state);
+      const hasEnded = ({ state }: PatchRow) => !isMoving(state);
       const { ended, row } = await waitUntilEnded(query, { read, hasEnded }, { reply, feed: deps.feed });
       return { ended, patch: present.patch(row) };
     },

@@ -1,12 +1,11 @@
 import { type Reader, sql, type Tx } from '../../database/database.ts';
 import { type Candidate, Rooms, type ToolState } from '../../domain/admission.ts';
+import type { Work } from '../../domain/work.ts';
 import { transition } from '../transition.ts';
 import { readAdmissionState } from './admission-state.ts';
 
-/** A queue message to be: only ids and the queue. */
-export interface Dispatched {
-  id: string;
-  dispatch: number;
+/** Work that goes into a queue message, and which queue that is. */
+export interface Dispatched extends Work {
   pool: string;
   /** Shown by Bull Board: the name of the tool or the gate. */
   name: string;
@@ -136,14 +135,14 @@ export async function admitGates(tx: Tx): Promise<Dispatched[]> {
 }
 
 /**
- * Returns dispatched tasks or gates to the ledger whose messages did not get through or whose claims were refused for
- * now, by a breaker or a pause. A claim that names this dispatch
- * is refused from now on. Returns those that were not claimed yet.
+ * Takes back dispatched tasks or gates that no worker will claim: the message did not get through, a breaker or a pause
+ * refused the claim, or the worker has no slot. A claim that names this dispatch is refused from now on. Returns those
+ * that were not claimed yet.
  */
 export async function handBackAll(
   tx: Tx,
   kind: DispatchedKind,
-  dispatched: readonly Pick<Dispatched, 'id' | 'dispatch'>[],
+  dispatched: readonly Work[],
 ): Promise<{ id: string; run_id: string | null; state: string }[]> {
   const { table, key, waiting } = DISPATCHED[kind];
   return tx.query(sql`
@@ -181,7 +180,8 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
     with taking as (
       select w.* from workers w where w.state in ('IDLE', 'BUSY') and not w.draining
     ), offered as (
-      select pool, count(*)::int as workers, sum(${slots})::int as slots from taking w, unnest(w.pools) as pool group by pool
+      select pool, count(*)::int as workers, sum(${slots})::int as slots
+      from taking w, unnest(w.pools) as pool group by pool
     ), used as (
       select pool, count(*)::int as in_flight, count(*) filter (where not running or ours)::int as taken,
              count(*) filter (where running and ours)::int as running
@@ -189,7 +189,8 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
             from (${work}) as found) as work
       group by pool
     )
-    select pool, coalesce(o.workers, 0) as workers, coalesce(o.slots, 0) as slots, coalesce(u.in_flight, 0) as in_flight, coalesce(u.taken, 0) as taken,
+    select pool, coalesce(o.workers, 0) as workers, coalesce(o.slots, 0) as slots,
+           coalesce(u.in_flight, 0) as in_flight, coalesce(u.taken, 0) as taken,
            greatest(0, coalesce(o.slots, 0) - coalesce(u.running, 0)) as free
     from offered o full join used u using (pool)
     order by pool`);

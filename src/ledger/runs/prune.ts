@@ -1,5 +1,6 @@
 import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { terminalStates } from '../../domain/lifecycle.ts';
+import { MOVING_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
 
 /** Rows that one call deletes at most, so that its locks are short. */
 const BATCH = 1_000;
@@ -52,7 +53,7 @@ export async function pruneRuns(tx: Tx, days: number): Promise<boolean> {
           and r.created_at < ${daysAgo(days)}
           and not exists (
             select 1 from patches p
-            where p.run_id = r.run_id and p.state in ('PENDING', 'VALIDATING', 'STAGED', 'APPLIED'))
+            where p.run_id = r.run_id and p.state = any (${[...MOVING_PATCH_STATES]}::text[]))
         order by r.created_at limit 20 for update of r skip locked`,
   );
   if (old.length === 0) return false;
@@ -81,7 +82,7 @@ export async function pruneWorkers(tx: Tx, days: number): Promise<boolean> {
   const deleted = await tx.query(sql`
     delete from workers where worker_id in (
       select worker_id from workers w
-      where state in ('DEAD', 'STOPPED') and stopped_at < ${daysAgo(days)}
+      where state = any (${terminalStates('worker')}::text[]) and stopped_at < ${daysAgo(days)}
         and not exists (select 1 from test_gates g where g.claimed_by = w.worker_id)
       order by worker_id limit ${BATCH} for update skip locked)
     returning worker_id`);

@@ -4,6 +4,7 @@ import { childEnvironment } from '../../children/environment.ts';
 import { programVersions } from '../../children/program-versions.ts';
 import { hasCode } from '../../contract/errors.ts';
 import { hasNetwork } from '../../domain/gates-in-force.ts';
+import type { Work } from '../../domain/work.ts';
 import type { Mirror } from '../../git/mirror.ts';
 import { landedObjects } from '../../git/mirror-folder.ts';
 import type { Mirrors } from '../../git/mirrors.ts';
@@ -23,7 +24,7 @@ import { renewChild, type Slot } from '../../workspaces/slot.ts';
 import type { SlotRack } from '../../workspaces/slots.ts';
 import { OutputLog } from '../support/output-log.ts';
 import { persist } from '../support/persist.ts';
-import type { CrashPoint, HeldWorkRegistry, OnMachineFault, Work } from '../support/ports.ts';
+import type { CrashPoint, HeldWorkRegistry, OnMachineFault } from '../support/ports.ts';
 import { type RebuildDeps, type RebuiltCandidate, rebuildCandidate } from './rebuild-candidate.ts';
 
 export interface RunGateDeps extends RebuildDeps {

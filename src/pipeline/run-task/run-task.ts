@@ -1,8 +1,9 @@
 import { hasCode } from '../../contract/errors.ts';
+import type { Work } from '../../domain/work.ts';
 import type { ClaimedTask } from '../../ledger/attempts/claims.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { persist } from '../support/persist.ts';
-import type { HeldWorkRegistry, Work } from '../support/ports.ts';
+import type { HeldWorkRegistry } from '../support/ports.ts';
 import { type AttemptResult, failed, resultOfError } from './attempt-result.ts';
 import { type ExecuteDeps, executeAttempt } from './execute-attempt.ts';
 

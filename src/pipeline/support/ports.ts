@@ -1,14 +1,9 @@
 import type { GateRoom } from '../../domain/gates-in-force.ts';
+import type { Work } from '../../domain/work.ts';
 import type { MachineFault } from '../../lib/machine-fault.ts';
 import type { CommandTool } from '../../tools/tool.ts';
 
 /** Interfaces that the stages need from the layers above them; `deps.ts` provides them. */
-
-/** Names a task or gate and its dispatch. */
-export interface Work {
-  id: string;
-  dispatch: number;
-}
 
 export interface Publisher {
   publish(
