@@ -2,7 +2,7 @@ import type { Retention } from '../contract/config-schema.ts';
 import type { Tx } from '../database/database.ts';
 import { sqlState } from '../database/faults.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { pruneEvents, pruneLogs, pruneRuns, pruneWorkers } from '../ledger/runs/prune.ts';
+import { type Pruned, pruneEvents, pruneLogs, pruneRuns, pruneWorkers } from '../ledger/runs/prune.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 
@@ -11,8 +11,8 @@ const REST_MS = 100;
 /** PostgreSQL: the role lacks the privilege. */
 const NOT_ALLOWED = '42501';
 
-/** Deletes one batch of what is older than `days`. True when there may be more. */
-type PruneBatch = (tx: Tx, days: number) => Promise<boolean>;
+/** Deletes one batch of what is older than `days`. */
+type PruneBatch = (tx: Tx, days: number) => Promise<Pruned>;
 
 /**
  * Stage: deletes what the configuration no longer keeps, batch by batch. Any number of processes may prune. A role that
@@ -43,33 +43,34 @@ export class Prune {
     // Each by itself, because one that fails must not stop the others.
     for (const [of, prune] of Object.entries(rounds)) {
       try {
-        const batches = await prune();
-        if (batches > 0) this.#log.info({ of, batches }, 'prune.done');
+        const deleted = await prune();
+        if (deleted > 0) this.#log.info({ of, deleted }, 'prune.done');
       } catch (err) {
         this.#log.error({ err, of }, 'prune.failed');
       }
     }
   }
 
-  /** Returns how many full batches were deleted. */
+  /** Returns how many were deleted. */
   async #all(prune: PruneBatch, days: number | null, signal: AbortSignal): Promise<number> {
-    if (days === null) return 0;
-    let batches = 0;
-    while (!signal.aborted && (await this.#ledger.write((tx) => prune(tx, days)))) {
-      batches += 1;
+    let all = 0;
+    while (days !== null && !signal.aborted) {
+      const { deleted, more } = await this.#ledger.write((tx) => prune(tx, days));
+      all += deleted;
+      if (!more) break;
       await sleep(REST_MS, signal);
     }
-    return batches;
+    return all;
   }
 
   async #pruneEvents(days: number | null, signal: AbortSignal): Promise<number> {
-    let batches = 0;
+    let all = 0;
     try {
       while (days !== null && this.#mayPruneEvents && !signal.aborted) {
-        const next = await this.#ledger.write((tx) => pruneEvents(tx, { days, after: this.#eventsUpTo }));
+        const { deleted, next } = await this.#ledger.write((tx) => pruneEvents(tx, { days, after: this.#eventsUpTo }));
+        all += deleted;
         if (next === undefined) break;
         this.#eventsUpTo = next;
-        batches += 1;
         await sleep(REST_MS, signal);
       }
     } catch (error) {
@@ -77,6 +78,6 @@ export class Prune {
       this.#mayPruneEvents = false;
       this.#log.warn({}, 'prune.events_not_allowed');
     }
-    return batches;
+    return all;
   }
 }

@@ -6,28 +6,31 @@ import { MOVING_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
 const BATCH = 1_000;
 const OUTPUT_BATCH = 5_000;
 
-/**
- * Deletes output that is older than `days`. Reads the oldest rows only: chunk ids follow time. Returns whether there may
- * be more.
- */
-export async function pruneLogs(tx: Tx, days: number): Promise<boolean> {
+/** Result of one batch: rows (of runs: runs) that it deleted, and whether there may be more. */
+export interface Pruned {
+  deleted: number;
+  more: boolean;
+}
+
+/** Deletes output that is older than `days`. Reads the oldest rows only: chunk ids follow time. */
+export async function pruneLogs(tx: Tx, days: number): Promise<Pruned> {
   const deleted = await tx.query(sql`
     delete from log_chunks where chunk_id in (
       select chunk_id from (select chunk_id, created_at from log_chunks order by chunk_id limit ${BATCH}) as oldest
       where created_at < ${daysAgo(days)})
     returning chunk_id`);
-  return deleted.length === BATCH;
+  return fullOrLast(deleted.length);
 }
 
 /**
  * Deletes audit rows that are older than `days`, from the id `after` on. Keeps those of green executions: together with
- * intents and verdicts they prove what landed when the run is gone. Returns where to go on, undefined at the end.
+ * intents and verdicts they prove what landed when the run is gone. `next` is where to go on, undefined at the end.
  */
 export async function pruneEvents(
   tx: Tx,
   { days, after }: { days: number; after: string },
-): Promise<string | undefined> {
-  const [looked] = await tx.query<{ last: string | null; n: number }>(sql`
+): Promise<{ deleted: number; next: string | undefined }> {
+  const [looked] = await tx.query<{ last: string | null; n: number; deleted: number }>(sql`
     with oldest as (
       select * from (
         select transition_id, created_at, kind = 'gate' and to_state = 'PASSED' as proves from state_transitions
@@ -36,15 +39,18 @@ export async function pruneEvents(
     ), deleted as (
       delete from state_transitions where transition_id in (select transition_id from oldest where not proves)
     )
-    select max(transition_id)::text as last, count(*)::int as n from oldest`);
-  return looked?.n === BATCH ? looked.last! : undefined;
+    select max(transition_id)::text as last, count(*)::int as n,
+           count(*) filter (where not proves)::int as deleted
+    from oldest`);
+  const { last, n, deleted } = looked!;
+  return { deleted, next: n === BATCH ? last! : undefined };
 }
 
 /**
  * Deletes the oldest runs that ended more than `days` ago, with everything below them. What they landed stays proven by
- * its intents and verdicts. A large run goes a batch of tasks at a time. Returns whether there may be more.
+ * its intents and verdicts. A large run goes a batch of tasks at a time.
  */
-export async function pruneRuns(tx: Tx, days: number): Promise<boolean> {
+export async function pruneRuns(tx: Tx, days: number): Promise<Pruned> {
   // Selects the oldest ended runs that nothing waits for any more (index `runs_created_at`).
   const old = await selectIds(
     tx,
@@ -56,7 +62,7 @@ export async function pruneRuns(tx: Tx, days: number): Promise<boolean> {
             where p.run_id = r.run_id and p.state = any (${[...MOVING_PATCH_STATES]}::text[]))
         order by r.created_at limit 20 for update of r skip locked`,
   );
-  if (old.length === 0) return false;
+  if (old.length === 0) return { deleted: 0, more: false };
   const tasks = await selectIds(
     tx,
     sql`select t.task_id as id from unnest(${old}::text[]) as run(id)
@@ -67,18 +73,18 @@ export async function pruneRuns(tx: Tx, days: number): Promise<boolean> {
     delete from log_chunks where chunk_id in (
       select chunk_id from log_chunks where task_id = any (${tasks}::text[]) limit ${OUTPUT_BATCH})
     returning chunk_id`);
-  if (chunks.length === OUTPUT_BATCH) return true;
+  if (chunks.length === OUTPUT_BATCH) return { deleted: 0, more: true };
   await tx.query(sql`delete from tasks where task_id = any (${tasks}::text[])`);
-  if (tasks.length === BATCH) return true;
+  if (tasks.length === BATCH) return { deleted: 0, more: true };
   await tx.query(sql`delete from runs where run_id = any (${old}::text[])`);
-  return true;
+  return { deleted: old.length, more: true };
 }
 
 /**
  * Deletes rows of workers that ended more than `days` ago, except those whose gate executions are still here: a verdict
- * counts only by a worker that lived at that time. Returns whether there may be more.
+ * counts only by a worker that lived at that time.
  */
-export async function pruneWorkers(tx: Tx, days: number): Promise<boolean> {
+export async function pruneWorkers(tx: Tx, days: number): Promise<Pruned> {
   const deleted = await tx.query(sql`
     delete from workers where worker_id in (
       select worker_id from workers w
@@ -86,7 +92,11 @@ export async function pruneWorkers(tx: Tx, days: number): Promise<boolean> {
         and not exists (select 1 from test_gates g where g.claimed_by = w.worker_id)
       order by worker_id limit ${BATCH} for update skip locked)
     returning worker_id`);
-  return deleted.length === BATCH;
+  return fullOrLast(deleted.length);
+}
+
+function fullOrLast(deleted: number): Pruned {
+  return { deleted, more: deleted === BATCH };
 }
 
 function daysAgo(days: number): ReturnType<typeof sql> {
