@@ -100,6 +100,38 @@ test('a retry of a run retries its FAILED tasks; a run without any, or a cancell
   });
 });
 
+test('dependants of dependants wait again together, except those that need another failed task', async () => {
+  const run = await on.build.run({ tasks_total: 5 });
+  const { workstream_id } = await on.build.workstream({ run_id: run.run_id, tasks_total: 5 });
+  const first = await on.build.runningTask({ workstream_id });
+  const other = await on.build.runningTask({ workstream_id });
+  const dependantOf = async (...needed: { task_id: string }[]) => {
+    const open_dependencies = needed.length;
+    const task = await on.build.task({ workstream_id, state: 'BLOCKED', open_dependencies });
+    for (const { task_id } of needed) {
+      await on.db.daos.taskDependencies.create({ task_id: task.task_id, depends_on_id: task_id });
+    }
+    return task;
+  };
+  const second = await dependantOf(first);
+  const third = await dependantOf(second, first);
+  const last = await dependantOf(third, other);
+  const states = async () => {
+    const tasks = await Promise.all([second, third, last].map(({ task_id }) => on.db.daos.tasks.get(task_id)));
+    return tasks.map(({ state }) => state);
+  };
+  const ends = [first, other].map(({ task_id }) => attemptEnd(task_id, { ending: failed }));
+  await on.write((tx) => endAttempts(tx, ends));
+  for (let i = 0; i < 4; i += 1) await on.write(rollUp);
+  expect(await states()).toEqual(['CANCELLED', 'CANCELLED', 'CANCELLED']);
+  await on.write((tx) => retryTask(tx, first.task_id, ORDER));
+  expect(await states()).toEqual(['BLOCKED', 'BLOCKED', 'CANCELLED']);
+  expect(await on.db.daos.runs.get(run.run_id)).toMatchObject({ state: 'RUNNING', tasks_ended: 2 });
+  expect(await on.write((tx) => retryRun(tx, run.run_id, ORDER))).toEqual([other.task_id]);
+  expect(await states()).toEqual(['BLOCKED', 'BLOCKED', 'BLOCKED']);
+  expect(await on.db.daos.runs.get(run.run_id)).toMatchObject({ state: 'RUNNING', tasks_ended: 0 });
+});
+
 test('a retry of a task with a failed dependency is refused and names the dependency', async () => {
   const { first, second } = await failedRun();
   await expect(on.write((tx) => retryTask(tx, second.task_id, ORDER))).rejects.toMatchObject({

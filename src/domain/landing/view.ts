@@ -29,11 +29,11 @@ export function viewOf(plan: LandingPlan, snapshot: LandingSnapshot): LandingVie
   const { accepted, suspects, waiting } = plan.line;
   const { redTip: red } = plan;
   const redTip = red === null ? null : { gate: red.gate, gate_id: red.gateId, outcome: red.outcome };
+  const startedTrees = new Set(plan.steps.flatMap((step) => (step.kind === 'prove' ? [step.candidate.treeId] : [])));
   const places = new Map<string, PlaceInLine>();
   for (const { candidate, status } of accepted) {
     const patchId = candidate.patchIds.at(-1)!;
-    const starts = plan.steps.some((step) => step.kind === 'prove' && step.candidate.treeId === candidate.treeId);
-    const testing = status.kind === 'open' && (status.live || starts);
+    const testing = status.kind === 'open' && (status.live || startedTrees.has(candidate.treeId));
     places.set(patchId, {
       patch_id: patchId,
       place: status.kind === 'proven' ? 'proven' : testing ? 'testing' : 'queued',

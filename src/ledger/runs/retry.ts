@@ -37,9 +37,7 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
       },
     );
   }
-  await reopenAbove(tx, taskId, order);
-  await uncount(tx, [taskId]);
-  await waitAgain(tx, taskId, order);
+  await reopenAround(tx, [taskId], order);
 }
 
 /**
@@ -47,62 +45,78 @@ export async function reopenForPatch(tx: Tx, taskId: string, order: Order): Prom
  * its run, workstream and dependants. Throws `state.changed` while one of its own dependencies is not satisfied.
  */
 export async function retryTask(tx: Tx, taskId: string, order: Order): Promise<void> {
-  const [task] = await tx.query<{ state: string; name: string; workstream_waits: boolean }>(sql`
-    select t.state, t.name, w.open_dependencies > 0 as workstream_waits
-    from tasks t join workstreams w on w.workstream_id = t.workstream_id
-    where t.task_id = ${taskId} for update of t`);
+  const [task] = await tx.query<{ state: string }>(sql`select state from tasks where task_id = ${taskId} for update`);
   if (task === undefined) throw new SluiceError('entity.not_found', `there is no task ${taskId}`);
   if (task.state !== 'FAILED' && task.state !== 'CANCELLED') {
     throw new SluiceError('state.changed', `task ${taskId} is ${task.state}, not FAILED or CANCELLED`, {
       facts: { state: task.state },
     });
   }
-  const lacking = await tx.query<{ depends_on_id: string }>(sql`
-    select depends_on_id from task_dependencies where task_id = ${taskId} and satisfied_at is null order by 1`);
-  if (lacking.length > 0 || task.workstream_waits) {
-    const what = lacking[0]?.depends_on_id ?? 'another workstream';
-    throw new SluiceError(
-      'state.changed',
-      `task ${taskId} depends on ${what}, which has not completed: retry that first`,
-      {
-        facts: { depends_on: lacking.map(({ depends_on_id }) => depends_on_id) },
-      },
-    );
-  }
+  await requeue(tx, [taskId], order);
+}
+
+/** Retries every FAILED task of a run. Returns their ids, oldest first; throws `state.changed` when there is none. */
+export async function retryRun(tx: Tx, runId: string, order: Order): Promise<string[]> {
+  const failed = await selectIds(
+    tx,
+    sql`select task_id as id from tasks where run_id = ${runId} and state = 'FAILED' order by task_id for update`,
+  );
+  if (failed.length === 0) throw new SluiceError('state.changed', `run ${runId} has no FAILED task to retry`);
+  await requeue(tx, failed, order);
+  return failed;
+}
+
+/** Moves ended tasks of one run to QUEUED. The caller has locked them. */
+async function requeue(tx: Tx, taskIds: readonly string[], order: Order): Promise<void> {
+  await assertDependenciesSatisfied(tx, taskIds);
   await transition(tx, {
     kind: 'task',
     from: ['FAILED', 'CANCELLED'],
     to: 'QUEUED',
-    ids: [taskId],
+    ids: taskIds,
     ...signed(order),
     forced: true,
     set: sql`, retry_count = 0, interruptions = 0, failure_fingerprint = null`,
   });
-  await reopenAbove(tx, taskId, order);
-  await uncount(tx, [taskId]);
-  await waitAgain(tx, taskId, order);
+  await reopenAround(tx, taskIds, order);
 }
 
-/** Retries every FAILED task of a run, oldest first. Throws `state.changed` when there is none. */
-export async function retryRun(tx: Tx, runId: string, order: Order): Promise<string[]> {
-  const failed = await selectIds(
-    tx,
-    sql`select task_id as id from tasks where run_id = ${runId} and state = 'FAILED' order by task_id`,
+async function assertDependenciesSatisfied(tx: Tx, taskIds: readonly string[]): Promise<void> {
+  const lacking = await tx.query<{ task_id: string; depends_on_id: string | null }>(sql`
+    select t.task_id, d.depends_on_id
+    from tasks t join workstreams w on w.workstream_id = t.workstream_id
+    left join task_dependencies d on d.task_id = t.task_id and d.satisfied_at is null
+    where t.task_id = any (${[...taskIds]}::text[]) and (d.task_id is not null or w.open_dependencies > 0)
+    order by 1, 2`);
+  const [first] = lacking;
+  if (first === undefined) return;
+  const what = first.depends_on_id ?? 'another workstream';
+  const dependencies = lacking.filter(({ task_id }) => task_id === first.task_id).map((row) => row.depends_on_id);
+  throw new SluiceError(
+    'state.changed',
+    `task ${first.task_id} depends on ${what}, which has not completed: retry that first`,
+    { facts: { depends_on: dependencies.filter((id) => id !== null) } },
   );
-  if (failed.length === 0) throw new SluiceError('state.changed', `run ${runId} has no FAILED task to retry`);
-  for (const taskId of failed) await retryTask(tx, taskId, order);
-  return failed;
+}
+
+/** Reopens what had ended because these tasks of one run had: workstreams, run and dependants. */
+async function reopenAround(tx: Tx, taskIds: readonly string[], order: Order): Promise<void> {
+  await reopenAbove(tx, taskIds, order);
+  await uncount(tx, taskIds);
+  await waitAgain(tx, taskIds, order);
 }
 
 /**
- * Reopens the workstream and the run of a task if they have ended. Locks both before it reads them, in the order of the
+ * Reopens the workstreams and the run of tasks if they have ended. Locks them before it reads them, in the order of the
  * roll-up, because the roll-up may be ending them at the same time.
  */
-async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> {
-  const [workstream] = await tx.query<{ workstream_id: string; run_id: string }>(sql`
-    select w.workstream_id, w.run_id from tasks t join workstreams w on w.workstream_id = t.workstream_id
-    where t.task_id = ${taskId} for update of w`);
-  const { workstream_id: workstreamId, run_id: runId } = workstream!;
+async function reopenAbove(tx: Tx, taskIds: readonly string[], order: Order): Promise<void> {
+  const workstreams = await tx.query<{ workstream_id: string; run_id: string }>(sql`
+    select workstream_id, run_id from workstreams
+    where workstream_id in (select workstream_id from tasks where task_id = any (${[...taskIds]}::text[]))
+    order by workstream_id for update`);
+  const workstreamIds = workstreams.map(({ workstream_id }) => workstream_id);
+  const runId = workstreams[0]!.run_id;
   const [run] = await tx.query<{ state: string; reason: string | null; started: boolean }>(sql`
     select state, reason, started_at is not null as started from runs where run_id = ${runId} for update`);
   const { state, reason: endedBy, started } = run!;
@@ -117,12 +131,12 @@ async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> 
       facts: { run_id: runId, state },
     });
   }
-  await uncountWorkstreams(tx, [workstreamId]);
+  await uncountWorkstreams(tx, workstreamIds);
   await transition(tx, {
     kind: 'workstream',
     from: ['FAILED', 'CANCELLED', 'ABANDONED'],
     to: 'RUNNING',
-    ids: [workstreamId],
+    ids: workstreamIds,
     ...signed(order),
     forced: true,
   });
@@ -136,60 +150,75 @@ async function reopenAbove(tx: Tx, taskId: string, order: Order): Promise<void> 
     // The run requests its key anew, and waits behind the runs that hold it by now.
     set: sql`, key_since = now()`,
   });
-  await awaitWorkstream(tx, workstreamId, order);
+  await awaitWorkstreams(tx, workstreamIds, order);
 }
 
 /**
- * Blocks dependants of the task again that were CANCELLED because it failed, level by level. A dependant stays
- * CANCELLED while another of its dependencies is FAILED or CANCELLED.
+ * Blocks the dependants of tasks again that were CANCELLED because these failed. A dependant stays CANCELLED while
+ * another of its dependencies is FAILED or CANCELLED.
  */
-async function waitAgain(tx: Tx, taskId: string, order: Order): Promise<void> {
-  const alive = new Set([taskId]);
-  for (let found = [taskId]; found.length > 0; ) {
-    const hanging = await tx.query<{ task_id: string; needs: string[] }>(sql`
-      select t.task_id, array(
-               select n.depends_on_id from task_dependencies n join tasks p on p.task_id = n.depends_on_id
-               where n.task_id = t.task_id and p.state in ('FAILED', 'CANCELLED')
-             ) as needs
-      from task_dependencies d join tasks t on t.task_id = d.task_id
-      where d.depends_on_id = any (${found}::text[]) and t.state = 'CANCELLED' and t.reason = 'dependency_failed'
-      order by t.task_id`);
-    found = hanging.filter(({ needs }) => needs.every((need) => alive.has(need))).map(({ task_id }) => task_id);
-    await transition(tx, {
-      kind: 'task',
-      from: ['CANCELLED'],
-      to: 'BLOCKED',
-      ids: found,
-      ...signed(order),
-      forced: true,
-    });
-    await uncount(tx, found);
-    for (const id of found) alive.add(id);
-  }
+async function waitAgain(tx: Tx, taskIds: readonly string[], order: Order): Promise<void> {
+  // The index `task_dependencies_reverse` serves each step down.
+  const hanging = await tx.query<Hanging>(sql`
+    with recursive hanging as (
+      select unnest(${[...taskIds]}::text[]) as task_id
+      union
+      select t.task_id from hanging h join task_dependencies d on d.depends_on_id = h.task_id
+      join tasks t on t.task_id = d.task_id
+      where t.state = 'CANCELLED' and t.reason = 'dependency_failed'
+    )
+    select h.task_id as id, array(
+             select n.depends_on_id from task_dependencies n join tasks p on p.task_id = n.depends_on_id
+             where n.task_id = h.task_id and p.state in ('FAILED', 'CANCELLED')
+           ) as needs
+    from hanging h where h.task_id <> all (${[...taskIds]}::text[]) order by 1`);
+  const ids = revived(hanging);
+  await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', ids, ...signed(order), forced: true });
+  await uncount(tx, ids);
 }
 
 /**
- * Blocks workstreams again, with their tasks, that were ABANDONED because this one failed, level by level. A workstream
- * stays ABANDONED while another of its dependencies has failed.
+ * Blocks workstreams again, with their tasks, that were ABANDONED because these failed. A workstream stays ABANDONED
+ * while another of its dependencies has failed.
  */
-async function awaitWorkstream(tx: Tx, workstreamId: string, order: Order): Promise<void> {
-  const alive = new Set([workstreamId]);
-  for (let found = [workstreamId]; found.length > 0; ) {
-    const hanging = await tx.query<{ workstream_id: string; needs: string[] }>(sql`
-      select w.workstream_id, array(
-               select n.depends_on_id from workstream_dependencies n
-               join workstreams p on p.workstream_id = n.depends_on_id
-               where n.workstream_id = w.workstream_id and p.state in ('FAILED', 'CANCELLED', 'ABANDONED')
-             ) as needs
-      from workstream_dependencies d join workstreams w on w.workstream_id = d.workstream_id
-      where d.depends_on_id = any (${found}::text[]) and w.state = 'ABANDONED' and w.reason = 'dependency_failed'
-      order by w.workstream_id`);
-    found = hanging
-      .filter(({ needs }) => needs.every((need) => alive.has(need)))
-      .map(({ workstream_id }) => workstream_id);
-    await waitForAnother(tx, found, order);
-    for (const id of found) alive.add(id);
+async function awaitWorkstreams(tx: Tx, workstreamIds: readonly string[], order: Order): Promise<void> {
+  const hanging = await tx.query<Hanging>(sql`
+    with recursive hanging as (
+      select unnest(${[...workstreamIds]}::text[]) as workstream_id
+      union
+      select w.workstream_id from hanging h join workstream_dependencies d on d.depends_on_id = h.workstream_id
+      join workstreams w on w.workstream_id = d.workstream_id
+      where w.state = 'ABANDONED' and w.reason = 'dependency_failed'
+    )
+    select h.workstream_id as id, array(
+             select n.depends_on_id from workstream_dependencies n
+             join workstreams p on p.workstream_id = n.depends_on_id
+             where n.workstream_id = h.workstream_id and p.state in ('FAILED', 'CANCELLED', 'ABANDONED')
+           ) as needs
+    from hanging h where h.workstream_id <> all (${[...workstreamIds]}::text[]) order by 1`);
+  await waitForAnother(tx, revived(hanging), order);
+}
+
+interface Hanging {
+  id: string;
+  /** Its dependencies that have failed and are not reopened. */
+  needs: string[];
+}
+
+/** Returns the ids of those that may wait again: each dependency that has failed may wait again itself. */
+function revived(hanging: readonly Hanging[]): string[] {
+  const open = new Map(hanging.map(({ id, needs }) => [id, needs.length]));
+  const needed = hanging.flatMap(({ id, needs }) => needs.map((need) => ({ id, need })));
+  const dependants = Map.groupBy(needed, ({ need }) => need);
+  const alive = hanging.filter(({ needs }) => needs.length === 0).map(({ id }) => id);
+  // The list grows while it is walked: a chain of many thousand dependants is legal.
+  for (const one of alive) {
+    for (const { id } of dependants.get(one) ?? []) {
+      open.set(id, open.get(id)! - 1);
+      if (open.get(id) === 0) alive.push(id);
+    }
   }
+  return alive;
 }
 
 async function waitForAnother(tx: Tx, ids: readonly string[], order: Order): Promise<void> {
