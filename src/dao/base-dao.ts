@@ -16,6 +16,8 @@ export interface Page {
 
 const MAX_LIMIT = 1_000;
 const DEFAULT_LIMIT = 50;
+/** Making objects of so many rows takes some ten milliseconds of the process. */
+const BATCH = 200;
 
 /**
  * Reads and plain writes of one table. Unknown ids throw `entity.not_found`, broken rules `entity.invalid` or
@@ -125,6 +127,21 @@ export abstract class BaseDao<Row extends object, Key = string> {
         ...this.#listed('desc'),
       }),
     ) as Promise<Row[]>;
+  }
+
+  /** Yields all rows that match, oldest first, in batches; a batch may be empty. */
+  async *batches(criteria: FilterQuery<Row>): AsyncGenerator<Row[], void, undefined> {
+    let last: unknown;
+    for (;;) {
+      const above = last === undefined ? {} : { [this.#keyName]: { $gt: last } };
+      const options = { limit: BATCH, ...this.#listed('asc') };
+      const rows = await this.coded(
+        (em) => em.find(this.#schema, { $and: [criteria, above] } as never, options) as Promise<Row[]>,
+      );
+      yield rows;
+      if (rows.length < BATCH) return;
+      last = rows.at(-1)![this.#keyName];
+    }
   }
 
   #listed(order: 'asc' | 'desc'): object {

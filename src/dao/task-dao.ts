@@ -15,7 +15,7 @@ export interface TaskFilter {
 
 export class TaskDao extends BaseDao<TaskRow> {
   constructor(source: EntitySource) {
-    super(source, { schema: Task, key: 'task_id', noun: 'task', idPrefix: 'task' });
+    super(source, { schema: Task, key: 'task_id', noun: 'task', idPrefix: 'task', heavy: ['input'] });
   }
 
   findByState(state: TaskState): Promise<TaskRow[]> {
@@ -31,7 +31,7 @@ export class TaskDao extends BaseDao<TaskRow> {
   }
 
   findByRun(runId: string): Promise<TaskRow[]> {
-    return this.coded((em) => em.find(Task, { run_id: runId }, { orderBy: { task_id: 'asc' } }));
+    return this.findBy({ run_id: runId });
   }
 
   /** Returns tasks that have not ended, oldest first. */

@@ -17,6 +17,7 @@ export const Patch = defineEntity({
   ],
   indexes: [
     { name: 'patches_task', properties: ['task_id'] },
+    { name: 'patches_run', properties: ['run_id', 'patch_id'] },
     { name: 'patches_state', properties: ['state', 'patch_id'] },
     { name: 'patches_file_path', properties: ['file_path'] },
     { name: 'patches_paths', expression: 'create index patches_paths on patches using gin (paths)' },

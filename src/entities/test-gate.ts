@@ -21,6 +21,7 @@ export const TestGate = defineEntity({
   ],
   indexes: [
     { name: 'test_gates_task', properties: ['task_id'] },
+    { name: 'test_gates_run', properties: ['run_id', 'gate_id'] },
     { name: 'test_gates_state', properties: ['state', 'gate_id'] },
     { name: 'test_gates_worker', properties: ['worker_id'] },
     { name: 'test_gates_claimed_by', properties: ['claimed_by'] },

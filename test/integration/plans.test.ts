@@ -10,6 +10,7 @@ import { suspectLostDispatches } from '../../src/ledger/fleet/repair.ts';
 import { heartbeat, reapWorkers } from '../../src/ledger/fleet/workers.ts';
 import { expireOverdue } from '../../src/ledger/landing/stop-patches.ts';
 import { activeTargets } from '../../src/ledger/landing/targets.ts';
+import { retryRun, retryTask } from '../../src/ledger/runs/retry.ts';
 import { rollUp } from '../../src/ledger/runs/roll-up.ts';
 import { startRun } from '../../src/ledger/runs/start-run.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -75,6 +76,17 @@ describe('statements of the hot paths on a filled ledger', () => {
     const patchIds = Array.from({ length: 50 }, (_, i) => `patch_${i}`);
     const since = new Date(Date.now() - 86_400_000);
     expect(await offencesOf((tx) => daos(tx).findEndedAbout('app@main', { patchIds, since }))).toEqual([]);
+  });
+
+  test('an operator: the retry of a run, and the parts of a run in batches', async () => {
+    const order = { actor: 'ada', reason: 'the remote is back' };
+    expect(await offencesOf((tx) => retryRun(tx, 'run_old', order))).toEqual([]);
+    const one = await plansOf((tx) => retryTask(tx, 'task_x1', order));
+    expect(await plansOf((tx) => retryRun(tx, 'run_old', order))).toHaveLength(one.length);
+    for (const [table, key] of Object.entries({ tasks: 'task_id', patches: 'patch_id', test_gates: 'gate_id' })) {
+      const batch = sql`select * from ${sql.table(table)} where run_id = 'run_new' and ${sql.ref(key)} > '' order by ${sql.ref(key)} limit 200`;
+      expect(await offencesOf((tx) => tx.query(batch))).toEqual([]);
+    }
   });
 
   test('a batch costs the same statements whatever its size', async () => {
@@ -144,7 +156,7 @@ function isBatch(plan: Plan): boolean {
   return plan['Node Type'] === 'CTE Scan' || (plan['Node Type'] === 'Function Scan' && ofParameter);
 }
 
-/** A ledger with a history: 30,000 ended tasks, 300 dispatched, 300 running, 5,000 waiting, and a new run of 100. */
+/** A ledger with a history: 30,000 ended tasks, 300 dispatched, 300 running, 5,000 waiting, 200 failed, and a new run of 100. */
 async function fill({ database, daos }: TestDatabase): Promise<void> {
   await daos.targets.create({ target_id: 'app@main', repository: 'app', branch: 'main', url: '/nowhere' });
   await daos.workers.create({ worker_id: 'wrk_1', state: 'BUSY', task_slots: 400, gate_slots: 4 });
@@ -175,6 +187,7 @@ async function fill({ database, daos }: TestDatabase): Promise<void> {
   await tasks('d', 300, { state: 'QUEUED', more: '0, 1, now(), null, null, false, null' });
   await tasks('r', 300, { state: 'RUNNING', more: `1, 1, now(), 'wrk_1', now() + interval '1 hour', false, null` });
   await tasks('f', 300, { state: 'COMPLETED', more: '1, 1, now(), null, null, false, now()' });
+  await tasks('x', 200, { state: 'FAILED', more: ended });
   await tasks('n', 100, { state: 'PENDING', workstream: 'new' });
   await database.query(sql`
     insert into task_dependencies (task_id, depends_on_id)

@@ -1,7 +1,8 @@
+import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { pageOf, waitedRun } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
-import { type ExpandedRunObject, expandedRunObject, runObject } from '../../contract/objects.ts';
+import { expandedRunObject, runObject } from '../../contract/objects.ts';
 import { RUN_STATES } from '../../contract/states.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
 import type { RunRow } from '../../entities/run.ts';
@@ -9,11 +10,10 @@ import { submitRun } from '../../pipeline/submit-run/submit-run.ts';
 import { validateRun } from '../../pipeline/submit-run/validate-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { mayOutrank } from '../auth.ts';
+import { expandedRun, expansionsIn } from '../expanded-run.ts';
 import { present } from '../present.ts';
 import { idParam, keyHeader, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
 import { waitQuery, waitUntilEnded } from '../wait.ts';
-
-const EXPANSIONS = ['workstreams', 'tasks', 'patches', 'gates'] as const;
 
 export function runRoutes(api: Api, deps: ApiDeps): void {
   api.post(
@@ -81,9 +81,10 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
         response: { 200: expandedRunObject, ...PROBLEMS },
       },
     },
-    async ({ params, query }) => {
+    async ({ params, query }, reply) => {
       const run = await deps.daos.runs.get(params.id);
-      return { ...present.run(run), ...(await expansions(deps, run, query.expand)) };
+      const text = Readable.from(expandedRun(deps.daos, run, expansionsIn(query.expand)));
+      return reply.type('application/json; charset=utf-8').send(text as never);
     },
   );
 
@@ -128,22 +129,4 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
       return reply.code(204).send();
     },
   );
-}
-
-type Expansions = Pick<ExpandedRunObject, (typeof EXPANSIONS)[number]>;
-
-async function expansions({ daos }: ApiDeps, run: RunRow, expand: string): Promise<Expansions> {
-  const wanted = expand.split(',').filter((name) => name !== '');
-  const strange = wanted.find((name) => !(EXPANSIONS as readonly string[]).includes(name));
-  if (strange !== undefined) {
-    throw new SluiceError('body.invalid', `expand: ${strange} is none of ${EXPANSIONS.join(', ')}`);
-  }
-  const read = {
-    workstreams: async () => (await daos.workstreams.findByRun(run.run_id)).map(present.workstream),
-    tasks: async () => (await daos.tasks.findByRun(run.run_id)).map(present.task),
-    patches: async () => (await daos.patches.findByRun(run.run_id)).map(present.patch),
-    gates: async () => (await daos.gates.findByRun(run.run_id)).map(present.gate),
-  };
-  const entries = EXPANSIONS.filter((name) => wanted.includes(name)).map(async (name) => [name, await read[name]()]);
-  return Object.fromEntries(await Promise.all(entries)) as Expansions;
 }
