@@ -27,6 +27,8 @@ const FINAL: readonly ErrorCode[] = ['branch.missing', 'policy.invalid', 'featur
 /** How long a failed read of a target may be a transient fault. A local path gets less: it is there or it is not. */
 const PATIENCE_MS = { remote: 5 * 60_000, path: 3_000 };
 const FORGOTTEN_AFTER_MS = 60_000;
+/** A tip of this age will do: each task reads the tip and its policy anew, and a push is a compare-and-swap. */
+const TIP_AGE_MS = 1_000;
 const READ_AGAIN: BackoffPolicy = { baseMs: 500, capMs: 15_000 };
 
 interface FailedReads {
@@ -108,8 +110,18 @@ export class StartRuns {
   }
 
   async #observe(target: TargetRow): Promise<void> {
+    try {
+      await this.#observeTip(target, TIP_AGE_MS);
+    } catch (error) {
+      if (!hasCode(error, 'policy.invalid') && !hasCode(error, 'feature.unsupported')) throw error;
+      // A push may have mended it within that age.
+      await this.#observeTip(target, 0);
+    }
+  }
+
+  async #observeTip(target: TargetRow, maxAgeMs: number): Promise<void> {
     const mirror = this.#deps.mirrors.of(target.url);
-    const tip = await mirror.fetchTip(target.branch);
+    const tip = await mirror.fetchTip(target.branch, { maxAgeMs });
     const { policy, error } = await readPolicy(mirror, tip.commit);
     const observed = { targetId: target.target_id, ...tip, policy, policyError: error };
     await this.#deps.ledger.write((tx) => observeTip(tx, observed));
