@@ -25,6 +25,7 @@ export async function startBenchSluice(options: {
   databaseUrl: string;
   redisUrl: string | undefined;
   folder: string;
+  /** 0: this process has no worker. */
   taskSlots: number;
   gateSlots: number;
   execute?: ExecuteAttempt | undefined;
@@ -38,7 +39,10 @@ export async function startBenchSluice(options: {
   deps.planLanding = options.plan ?? deps.planLanding;
   const api = new ApiRole(deps, 'bench');
   const { taskSlots, gateSlots, execute } = options;
-  const worker = createWorkerRole(deps, { pools: ['default'], taskSlots, gateSlots, drainMs: 1_000, execute });
+  const worker =
+    taskSlots === 0
+      ? { components: [] }
+      : createWorkerRole(deps, { pools: ['default'], taskSlots, gateSlots, drainMs: 1_000, execute });
   const stop = await startAll([
     ...foundation(deps, { migrate: true }),
     api,

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureChildren } from './children.ts';
+import { measureHeartbeats, measureWorkerProcesses } from './fleet.ts';
 import { measureHistory } from './history.ts';
 import { measureIdle } from './idle.ts';
 import { measureLargeRuns } from './large-runs.ts';
@@ -26,12 +27,14 @@ const finished = Number(values.finished ?? 1_000_000);
 
 const PARTS: Record<string, (servers: BenchServers) => Promise<string>> = {
   throughput: (servers) => compareThroughput(servers, tasks),
+  processes: (servers) => measureWorkerProcesses(servers, tasks),
   latency: measureLatency,
   'large-runs': measureLargeRuns,
   children: measureChildren,
   'long-queue': measureLongQueue,
   history: (servers) => measureHistory(servers, finished),
   idle: () => measureIdle(),
+  heartbeats: measureHeartbeats,
 };
 
 if (values.profile) await profile();

@@ -19,8 +19,13 @@ export class LoneConnection {
       connectionTimeoutMillis: silentMs,
       stream: answeringSocket(silentMs),
     });
-    // The query in flight fails on its own; without a listener, the `error` event would end the thread.
-    this.#pool.on('connect', (client) => client.on('error', () => {}));
+    this.#pool.on('connect', (client) => {
+      // The query in flight fails on its own; without a listener, the `error` event would end the thread.
+      client.on('error', () => {});
+      // A crash of the server may lose the last heartbeats, and the next one makes up for them: waiting for the disk
+      // would be most of their cost.
+      client.query('set synchronous_commit = off').catch(() => {});
+    });
     this.#pool.on('error', () => {});
     this.#kysely = new Kysely({ dialect: new PostgresDialect({ pool: this.#pool }) });
   }

@@ -2,7 +2,7 @@ import { SluiceError } from '../../contract/errors.ts';
 import { type Actor, type Order, signed } from '../../contract/order.ts';
 import type { ReasonName } from '../../contract/reasons.ts';
 import type { ConfinementKind, WorkerState } from '../../contract/states.ts';
-import { selectIds, sql, type Tx } from '../../database/database.ts';
+import { type RawBuilder, selectIds, sql, type Tx } from '../../database/database.ts';
 import type { GateValues } from '../../domain/gates-in-force.ts';
 import { liveStates } from '../../domain/lifecycle.ts';
 import { afterFailure } from '../../domain/retry.ts';
@@ -60,27 +60,16 @@ export async function heartbeat(
   tx: Tx,
   { workerId, heldIds, leaseMs, starving }: Heartbeat,
 ): Promise<RenewedLeases | undefined> {
-  // Renews only the leases of ids that this worker holds in both views, by primary key. They read `beat`, so the row
-  // of the worker is locked before those of its work, as the reconciler does.
-  const lease = sql`lease_expires_at = now() + make_interval(secs => ${leaseMs / 1000}::float8)`;
-  const isHeld = sql`worker_id = ${workerId} and state = 'RUNNING' and exists (select 1 from beat)`;
-  const [worker] = await tx.query<{ state: WorkerState } & RenewedLeases>(sql`
-    with beat as (
-      update workers set last_heartbeat = now(), updated_at = now(),
-             stalled_since = null,
-             starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end
-      where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')
-      returning state, draining
-    ), renewed_tasks as (
-      update tasks set ${lease} where ${isHeld} and task_id = any (${[...heldIds]}::text[])
-      returning task_id as id, attempt
-    ), renewed_gates as (
-      update test_gates set ${lease} where ${isHeld} and gate_id = any (${[...heldIds]}::text[])
-      returning gate_id as id, attempt
-    )
-    select state, draining, coalesce((
-      select jsonb_agg(h) from (select * from renewed_tasks union all select * from renewed_gates) h), '[]') as held
-    from beat`);
+  const beat = sql`
+    update workers set last_heartbeat = now(), updated_at = now(), stalled_since = null,
+           starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end
+    where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')
+    returning state, draining`;
+  // An idle fleet only renews its rows: planning the rest would cost more than the renewal.
+  const [worker] =
+    heldIds.length === 0
+      ? await tx.query<{ state: WorkerState } & RenewedLeases>(sql`${beat}, '[]'::jsonb as held`)
+      : await tx.query<{ state: WorkerState } & RenewedLeases>(withLeases(beat, { workerId, heldIds, leaseMs }));
   if (worker === undefined) {
     await countRefused(tx, [workerId]);
     return undefined;
@@ -93,6 +82,29 @@ export async function heartbeat(
     await transition(tx, { kind: 'worker', from, to: wanted, ids: [workerId], actor: 'worker' });
   }
   return { draining, held };
+}
+
+/**
+ * Renews only the leases of ids that this worker holds in both views, by primary key. They read `beat`, so the row of
+ * the worker is locked before those of its work, as the reconciler does.
+ */
+function withLeases(
+  beat: RawBuilder<unknown>,
+  { workerId, heldIds, leaseMs }: Pick<Heartbeat, 'workerId' | 'heldIds' | 'leaseMs'>,
+): RawBuilder<{ state: WorkerState } & RenewedLeases> {
+  const lease = sql`lease_expires_at = now() + make_interval(secs => ${leaseMs / 1000}::float8)`;
+  const isHeld = sql`worker_id = ${workerId} and state = 'RUNNING' and exists (select 1 from beat)`;
+  return sql`
+    with beat as (${beat}), renewed_tasks as (
+      update tasks set ${lease} where ${isHeld} and task_id = any (${[...heldIds]}::text[])
+      returning task_id as id, attempt
+    ), renewed_gates as (
+      update test_gates set ${lease} where ${isHeld} and gate_id = any (${[...heldIds]}::text[])
+      returning gate_id as id, attempt
+    )
+    select state, draining, coalesce((
+      select jsonb_agg(h) from (select * from renewed_tasks union all select * from renewed_gates) h), '[]') as held
+    from beat`;
 }
 
 /** Marks a worker that hangs or crashed. Tasks taken back from it count a worker death, unless it beats again first. */
