@@ -2,7 +2,11 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Stories of more than a minute, most of it waiting. They start first, so that the suite does not end with them. */
-const LONG = ['survives-outages', 'proves-that-it-consumes', 'patch-corpus', 'gates-that-decide'];
+const LONG = ['chaos', 'survives-outages', 'proves-that-it-consumes', 'patch-corpus', 'gates-that-decide'];
+
+/** The bound of every test: what hangs for so long does not end by itself. */
+const PATIENCE_MS = 1_200_000;
+const WORKERS = 3;
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -23,7 +27,14 @@ export default defineConfig({
     projects: [
       {
         cacheDir: '.sluice/vitest-unit',
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/*.test.ts'] },
+        // Beside the chaos, whose processes wait half of the time.
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts', 'test/*.test.ts'],
+          testTimeout: PATIENCE_MS,
+          maxWorkers: WORKERS,
+          sequence: { groupOrder: 1 },
+        },
       },
       {
         cacheDir: '.sluice/vitest-service',
@@ -33,18 +44,19 @@ export default defineConfig({
           exclude: ['test/e2e/chaos.test.ts'],
           globalSetup: ['test/support/global-setup.ts'],
           setupFiles: ['test/support/small-spawner.ts'],
-          testTimeout: 1_200_000,
-          hookTimeout: 1_200_000,
-          maxWorkers: 3,
+          testTimeout: PATIENCE_MS,
+          hookTimeout: PATIENCE_MS,
+          maxWorkers: WORKERS,
         },
       },
       {
         cacheDir: '.sluice/vitest-chaos',
-        // By itself, after the others: it takes the whole machine.
+        // After the services: it kills and stalls its own on purpose.
         test: {
           name: 'chaos',
           include: ['test/e2e/chaos.test.ts'],
           testTimeout: 3_600_000,
+          maxWorkers: WORKERS,
           sequence: { groupOrder: 1 },
         },
       },

@@ -94,7 +94,7 @@ const BEATS = 20;
 /** A worker has one of its own; these share some, because the server of the bench takes 100. */
 const CONNECTIONS = 50;
 
-/** What the heartbeats of a large fleet cost the database: each worker renews its row once a second. */
+/** Measures what the heartbeats of a large fleet cost the database: each worker renews its row once a second. */
 export async function measureHeartbeats(servers: BenchServers): Promise<string> {
   const url = await servers.newDatabase();
   const database = new Database({ url });
