@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { wrapped } from '../harness/wrapped.ts';
 
 const LIBRARIES = ['bullmq', 'pg-boss', 'graphile-worker'];
 
@@ -81,24 +82,4 @@ ${tables.heartbeats}
 function versionOf(name: string): string {
   const manifest = new URL(`../node_modules/${name}/package.json`, import.meta.url);
   return `${name} ${(JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version}`;
-}
-
-const COLUMNS = 100;
-
-/** Wraps the prose of a page; headings and tables stay as they are. */
-function wrapped(page: string): string {
-  return page
-    .split('\n\n')
-    .map((block) => (/^[|#]/.test(block.trim()) ? block : wrappedParagraph(block)))
-    .join('\n\n');
-}
-
-function wrappedParagraph(block: string): string {
-  const lines = [''];
-  for (const word of block.trim().split(/\s+/)) {
-    const line = lines.at(-1)!;
-    if (line !== '' && line.length + word.length >= COLUMNS) lines.push(word);
-    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
-  }
-  return `${lines.join('\n')}${block.endsWith('\n') ? '\n' : ''}`;
 }

@@ -8,7 +8,7 @@ import {
   type BodyOf,
   type Collection,
 } from '../contract/actions.ts';
-import { SluiceError } from '../contract/errors.ts';
+import { type ErrorCode, SluiceError } from '../contract/errors.ts';
 import * as field from '../contract/fields.ts';
 import * as object from '../contract/objects.ts';
 import type { Tx } from '../database/database.ts';
@@ -23,8 +23,9 @@ import { retryRun, retryTask } from '../ledger/runs/retry.ts';
 import { rollBack } from '../pipeline/submit-run/roll-back.ts';
 import type { Api, ApiDeps } from './api-deps.ts';
 import { assertOwn, type Caller } from './auth.ts';
+import { OF_MIRRORS } from './operation.ts';
 import { present } from './present.ts';
-import { ACTION_BODIES, idParam, PROBLEMS } from './schemas.ts';
+import { ACTION_BODIES, idParam } from './schemas.ts';
 
 /** One call of an action: the id of the object, the caller, and the fields of the body. */
 type Order<Body> = Body & { id: string; actor: string; caller: Caller };
@@ -97,6 +98,26 @@ const TAGS: Readonly<Record<Collection, string>> = {
   breakers: 'tools',
 };
 
+const NOUNS: Readonly<Record<Collection, string>> = {
+  runs: 'Run',
+  tasks: 'Task',
+  patches: 'Patch',
+  targets: 'Target',
+  workers: 'Worker',
+  breakers: 'Breaker',
+};
+
+const OF_ORDERS = ['entity.not_found', 'state.changed'] as const;
+/** Errors of an action, where it has others than most. */
+const PROBLEMS: Readonly<Record<string, readonly ErrorCode[]>> = {
+  'runs/cancel': [...OF_ORDERS, 'run.landing', 'patch.landing'],
+  'tasks/cancel': [...OF_ORDERS, 'patch.landing'],
+  'patches/drop': [...OF_ORDERS, 'patch.landing'],
+  'patches/rollback': [...OF_ORDERS, 'spec.invalid', ...OF_MIRRORS],
+  'targets/pause': [...OF_ORDERS, 'repository.not_allowed'],
+  'targets/resume': [...OF_ORDERS, 'repository.not_allowed'],
+};
+
 /** Actions that create an object answer 201 instead of 200. */
 const CREATES = new Set(['patches/rollback']);
 
@@ -111,13 +132,14 @@ export function actionRoutes(api: Api, deps: ApiDeps): void {
     api.post(
       `/v1/${collection}/:id/${name}`,
       {
-        config: { scope },
+        config: { scope, problems: PROBLEMS[`${collection}/${name}`] ?? OF_ORDERS },
         schema: {
+          operationId: `${name}${NOUNS[collection]}`,
           description,
           tags: [TAGS[collection]],
           params: idParam,
           body: ACTION_BODIES[action.body],
-          response: { [status]: ANSWERS[action.answer], ...PROBLEMS },
+          response: { [status]: ANSWERS[action.answer] },
         },
       },
       async ({ params: { id }, body, actor, caller }, reply) =>

@@ -1,19 +1,15 @@
-import swagger from '@fastify/swagger';
 import { fastify } from 'fastify';
-import {
-  jsonSchemaTransform,
-  jsonSchemaTransformObject,
-  serializerCompiler,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from 'fastify-type-provider-zod';
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { SluiceError } from '../contract/errors.ts';
 import { LIMITS } from '../contract/fields.ts';
+import { newId } from '../lib/id.ts';
 import type { QueueBoard } from '../queues/board.ts';
 import { actionRoutes } from './actions.ts';
 import type { Api, ApiDeps } from './api-deps.ts';
 import { ANONYMOUS, type Auth, type Caller } from './auth.ts';
 import { assertOwnOrigin, setSafetyHeaders } from './browser-safety.ts';
+import { DOCS_PATH, describeApi } from './openapi.ts';
+import { declares } from './operation.ts';
 import { sendProblem, toSluiceError } from './problem.ts';
 import { eventRoutes } from './routes/events.ts';
 import { explainRoutes } from './routes/explain.ts';
@@ -36,6 +32,8 @@ export async function createApp(
   const app = fastify({
     bodyLimit: LIMITS.bodyBytes,
     forceCloseConnections: true,
+    requestIdHeader: 'x-request-id',
+    genReqId: () => newId('req'),
     frameworkErrors: (error, _request, reply) => sendProblem(reply, toSluiceError(error)),
     routerOptions: { maxParamLength: 2_000 },
   });
@@ -48,7 +46,8 @@ export async function createApp(
   // Errors are answered here instead of thrown, because the board has an error handler of its own.
   api.addHook('onRequest', async (request, reply) => {
     request.caller = ANONYMOUS;
-    setSafetyHeaders(reply, { isPage: request.url.startsWith(BOARD_PATH) });
+    void reply.header('x-request-id', request.id);
+    setSafetyHeaders(reply, { isPage: isPage(request.url) });
     if (/%00/.test(request.url))
       return sendProblem(reply, new SluiceError('body.invalid', 'the address holds a NUL character (%00)'));
     try {
@@ -60,6 +59,13 @@ export async function createApp(
       return sendProblem(reply, coded);
     }
   });
+  api.addHook('onResponse', async (request, reply) => {
+    const { id: request_id, method, url, actor } = request;
+    const ms = Math.round(reply.elapsedTime);
+    // Reads are logged at a lower level, because pages and scripts ask many times a second.
+    const level = method === 'GET' || method === 'HEAD' ? 'debug' : 'info';
+    deps.log[level]({ request_id, method, url, actor, status: reply.statusCode, ms }, 'api.called');
+  });
   api.setNotFoundHandler((request, reply) =>
     sendProblem(
       reply,
@@ -68,19 +74,16 @@ export async function createApp(
   );
   api.setErrorHandler((error, request, reply) => {
     const coded = toSluiceError(error);
-    if (coded.httpStatus >= 500) deps.log.error({ err: error, method: request.method, url: request.url }, 'api.fault');
+    const call = { request_id: request.id, method: request.method, url: request.url };
+    if (coded.httpStatus >= 500) deps.log.error({ err: error, ...call }, 'api.fault');
+    if (!declares(request, coded.code)) deps.log.error({ code: coded.code, ...call }, 'api.undeclared_problem');
     return sendProblem(reply, coded);
   });
-  await api.register(swagger, {
-    openapi: { openapi: '3.1.0', info: { title: 'Sluice', version } },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
-  });
+  await describeApi(api, version);
   await api.register(async (routes: Api) => {
     const pipeline = [runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, explainRoutes];
     const fleet = [fleetRoutes, toolRoutes, statsRoutes];
     for (const add of [healthRoutes, ...pipeline, ...fleet, actionRoutes]) add(routes, deps);
-    routes.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   });
   await api.register(async (boardApp) => {
     boardApp.addHook('onRequest', async (_request, reply) => {
@@ -116,7 +119,12 @@ function acceptEmptyJson(api: Api): void {
   });
 }
 
-/** Asks for Basic at the board, so that browsers prompt for a password, and for Bearer elsewhere. */
+/** True for addresses that people open in a browser. */
+function isPage(url: string): boolean {
+  return url.startsWith(BOARD_PATH) || url.startsWith(DOCS_PATH);
+}
+
+/** Asks for Basic at pages, so that browsers prompt for a password, and for Bearer elsewhere. */
 function challengeFor(url: string): string {
-  return url.startsWith(BOARD_PATH) ? 'Basic realm="sluice"' : 'Bearer';
+  return isPage(url) ? 'Basic realm="sluice"' : 'Bearer';
 }

@@ -15,10 +15,6 @@ declare module 'fastify' {
     caller: Caller;
     actor: string;
   }
-  interface FastifyContextConfig {
-    /** Scope that the route requires: `read` by default, `none` for routes that need no token. */
-    scope?: TokenScope | 'none';
-  }
 }
 
 export const ANONYMOUS: Caller = { actor: 'anonymous', scopes: [] };

@@ -1,22 +1,23 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { type LogObject, logObject, type Page, pageOf } from '../contract/answers.ts';
+import { type LogObject, logObject, type Page } from '../contract/answers.ts';
+import { SluiceError } from '../contract/errors.ts';
 import type { LogChunkRow } from '../entities/log-chunk.ts';
 import { sleep } from '../lib/clock.ts';
-import { PROBLEMS } from './schemas.ts';
+
+import { pageOrStreamOf } from './schemas.ts';
 import { type SseMessage, sendEvents } from './sse.ts';
 
+const CURSOR = /^\d{1,18}$/;
+
 export const logQuery = z.object({
-  after: z
-    .string()
-    .regex(/^\d{1,18}$/)
-    .default('0'),
+  after: z.string().max(20).default('0').describe('The id of the last chunk that was read.'),
   limit: z.coerce.number().int().min(1).max(1_000).default(500),
   follow: z.stringbool().default(false),
 });
 
 /** A page of chunks. With `follow` the chunks are sent as server-sent events instead. */
-export const logResponse = { 200: pageOf(logObject), ...PROBLEMS };
+export const logResponse = { 200: pageOrStreamOf(logObject) };
 
 export interface LogSource {
   read: (after: string, limit: number) => Promise<LogChunkRow[]>;
@@ -35,6 +36,9 @@ export async function logAnswer(
   query: z.output<typeof logQuery>,
   source: LogSource,
 ): Promise<Page<LogObject> | undefined> {
+  if (!CURSOR.test(query.after)) {
+    throw new SluiceError('cursor.invalid', `after: ${query.after} is no id of a chunk`);
+  }
   if (!query.follow) {
     const chunks = await source.read(query.after, query.limit);
     return { items: chunks.map(chunkObject), next_cursor: chunks.at(-1)?.chunk_id ?? null };

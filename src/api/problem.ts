@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyReply } from 'fastify';
 import type { Problem } from '../contract/answers.ts';
+import { ERROR_PAGE_PATH } from '../contract/error-page.ts';
 import { ERROR_CODES, SluiceError } from '../contract/errors.ts';
 import { codedDatabaseError } from '../database/faults.ts';
 
@@ -26,7 +27,7 @@ export function toProblem(error: SluiceError): Problem {
   const [status, title] = ERROR_CODES[error.code];
   const { code, message: detail, retryable, problems, facts } = error;
   return {
-    type: 'about:blank',
+    type: `${ERROR_PAGE_PATH}#${code}`,
     title,
     status,
     code,

@@ -227,7 +227,16 @@ class PatchReads extends Reads<PatchObject, PatchObject, { run?: string; task?: 
   }
 }
 
-class GateReads extends Reads<GateObject, GateObject, { run?: string; state?: GateState }> {
+interface GateFilter {
+  run?: string;
+  task?: string;
+  /** Executions whose candidate held this patch. */
+  patch?: string;
+  target?: string;
+  state?: GateState;
+}
+
+class GateReads extends Reads<GateObject, GateObject, GateFilter> {
   constructor(http: Http) {
     super(http, 'gates');
   }
@@ -241,6 +250,11 @@ class GateReads extends Reads<GateObject, GateObject, { run?: string; state?: Ga
 class TargetReads extends Reads<QueuedTargetObject, TargetObject, object> {
   constructor(http: Http) {
     super(http, 'targets');
+  }
+
+  /** Forgets a target that no run is for. */
+  async delete(id: string): Promise<void> {
+    await this.http.json(this.pathOf(id), { method: 'DELETE' });
   }
 
   /** Checks every commit that Sluice landed on the target. */

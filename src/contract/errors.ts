@@ -1,9 +1,13 @@
-/** Every stable error code with its HTTP status and title. Programs must match the code, never the text. */
+/**
+ * Every stable error code with its HTTP status and title. Programs must match the code, never the text.
+ * `contract/error-page.ts` says what to do about each.
+ */
 export const ERROR_CODES = {
   'spec.invalid': [422, 'The document is not valid'],
   'body.invalid': [400, 'The request is not valid'],
   'body.unsupported_type': [415, 'The content type must be application/json'],
   'body.too_large': [413, 'The request is too large'],
+  'cursor.invalid': [400, 'The cursor is none of this list'],
   'config.invalid': [500, 'The configuration is not valid'],
   'policy.invalid': [422, 'The policy of the target branch is not valid'],
   'auth.missing': [401, 'A valid token is required'],
@@ -18,6 +22,7 @@ export const ERROR_CODES = {
   'state.illegal_edge': [409, 'This transition is not legal'],
   'state.changed': [409, 'The object is not in a state that allows this'],
   'state.read_only': [422, 'State cannot be set directly'],
+  'target.in_use': [409, 'Runs of the target exist'],
   'idempotency.mismatch': [422, 'The idempotency key was used with another body'],
   'patch.landing': [409, 'The patch is being landed'],
   'patch.unbuildable': [500, 'The patch cannot be rebuilt as a commit'],

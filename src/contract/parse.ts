@@ -30,24 +30,28 @@ export function parseDocument<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const problems = problemsIn(parsed.error, schema);
+  const problems = firstProblems(problemsIn(parsed.error, schema));
   throw new SluiceError(code, `${what}: ${describeProblems(problems)}`, { problems });
 }
 
 const MAX_PROBLEMS = 100;
 
-/** Returns the first 100 problems, and one more that says how many were left out. */
+/** Returns every problem of a document with its path. */
 export function problemsIn(error: z.ZodError, schema: z.ZodType): Problem[] {
   const all = error.issues.flatMap((issue): { issue: z.core.$ZodIssue; key?: string }[] =>
     issue.code === 'unrecognized_keys' ? issue.keys.map((key) => ({ issue, key })) : [{ issue }],
   );
-  const problems = all
-    .slice(0, MAX_PROBLEMS)
-    .map(({ issue: { path, message }, key }) =>
-      key === undefined
-        ? { path: pathText(path), message }
-        : { path: pathText([...path, key]), message: `unknown key${guess(key, keysAt(schema, path))}` },
-    );
+  // A guess costs time, so none is made for a problem that `firstProblems` leaves out.
+  return all.map(({ issue: { path, message }, key }, index) => {
+    if (key === undefined) return { path: pathText(path), message };
+    const meant = index < MAX_PROBLEMS ? guess(key, keysAt(schema, path)) : '';
+    return { path: pathText([...path, key]), message: `unknown key${meant}` };
+  });
+}
+
+/** Returns the first 100 problems, and one more that says how many were left out. */
+export function firstProblems(all: readonly Problem[]): Problem[] {
+  const problems = all.slice(0, MAX_PROBLEMS);
   const more = all.length - problems.length;
   return more === 0 ? problems : [...problems, { path: '', message: `and ${more} more problems` }];
 }

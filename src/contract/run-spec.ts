@@ -7,7 +7,7 @@ const budget = z.strictObject({ usd: field.usd });
 const taskSchema = z.strictObject({
   name: field.identifier,
   tool: field.identifier,
-  input: z.record(z.string(), z.json()).default({}),
+  input: z.record(z.string(), z.unknown()).default({}),
   depends_on: z.array(field.identifier).default([]),
   scope: field.globs.optional(),
   timeout_seconds: field.seconds.optional(),
@@ -25,6 +25,12 @@ const workstreamSchema = z.strictObject({
   depends_on: z.array(field.identifier).default([]),
   tasks: z.array(taskSchema).min(1, 'a workstream needs at least one task'),
 });
+
+const EXAMPLE = {
+  name: 'nightly',
+  repository: 'app',
+  workstreams: [{ name: 'lint', tasks: [{ name: 'format', tool: 'formatter', scope: ['src/**'] }] }],
+};
 
 /** A run as callers submit it. `domain/spec-graph.ts` checks cross references, submit-run checks tools and targets. */
 export const runSpecSchema = z
@@ -52,7 +58,8 @@ export const runSpecSchema = z
     extra_gates: z.array(gateSchema).default([]),
     workstreams: z.array(workstreamSchema).min(1, 'a run needs at least one workstream'),
   })
-  .superRefine((spec, context) => checkGateNames(spec.extra_gates, context, 'extra_gates'));
+  .superRefine((spec, context) => checkGateNames(spec.extra_gates, context, 'extra_gates'))
+  .meta({ id: 'RunSpec', examples: [EXAMPLE] });
 
 export type RunSpec = z.output<typeof runSpecSchema>;
 export type RunSpecInput = z.input<typeof runSpecSchema>;

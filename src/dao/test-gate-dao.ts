@@ -4,7 +4,7 @@ import { sql } from '../database/database.ts';
 import type { FlakeHistory, GateHealth } from '../domain/landing/flake-tolerance.ts';
 import { liveStates } from '../domain/lifecycle.ts';
 import { TestGate, type TestGateRow } from '../entities/test-gate.ts';
-import { BaseDao, type EntitySource } from './base-dao.ts';
+import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 
 /** Result of an execution, with the tree that it tested and the patches in it. */
 export interface GateExecution {
@@ -20,6 +20,14 @@ export interface GateExecution {
   patch_ids: string[];
   created_at: Date;
   completed_at: Date;
+}
+
+export interface GateFilter {
+  run?: string | undefined;
+  task?: string | undefined;
+  patch?: string | undefined;
+  target?: string | undefined;
+  state?: GateState | undefined;
 }
 
 export class TestGateDao extends BaseDao<TestGateRow> {
@@ -44,6 +52,14 @@ export class TestGateDao extends BaseDao<TestGateRow> {
 
   findByRun(runId: string): Promise<TestGateRow[]> {
     return this.findBy({ run_id: runId });
+  }
+
+  /** Returns a page of executions. `patch`: those whose candidate held this patch. */
+  pageOf({ run, task, patch, target, state }: GateFilter, page: Page): Promise<TestGateRow[]> {
+    const given = { run_id: run, task_id: task, target_id: target, state };
+    const criteria = Object.entries(given).filter(([, value]) => value !== undefined);
+    const ofPatch = patch === undefined ? {} : { patch_ids: { $contains: [patch] } };
+    return this.page({ ...Object.fromEntries(criteria), ...ofPatch }, page);
   }
 
   /** Returns executions of a target that have not ended. */

@@ -1,6 +1,7 @@
 import { cp, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
@@ -148,7 +149,7 @@ describe('problem details', () => {
     expect(await response.json()).toMatchObject({
       status,
       code,
-      type: 'about:blank',
+      type: `/docs/errors#${code}`,
       title: expect.any(String),
       detail: expect.any(String),
     });
@@ -208,6 +209,54 @@ describe('operations', () => {
     expect(Object.keys(described.components.schemas.Task!.properties).toSorted()).toEqual(
       Object.keys(taskObject.shape).toSorted(),
     );
+  });
+
+  test('the description has no errors and no warnings, and the pages of documentation are served', async () => {
+    const source = await (await call('/openapi.json')).text();
+    const config = await createConfig({ extends: ['recommended'] });
+    const problems = await lintFromString({ source, absoluteRef: '/openapi.json', config });
+    expect(problems.map(({ ruleId, message, location }) => [ruleId, message, location[0]?.pointer])).toEqual([]);
+    const errors = await (await call('/docs/errors')).text();
+    expect(errors).toContain('## spec.invalid');
+    const page = await call('/docs/');
+    expect([page.status, page.headers.get('content-security-policy')]).toEqual([
+      200,
+      expect.stringMatching(/^default-src 'self'/),
+    ]);
+    expect(await page.text()).not.toMatch(/<script(?![^>]* src=)|https?:\/\//);
+    expect((await fetch(`${sluice.url}/docs/`)).headers.get('www-authenticate')).toContain('Basic');
+  });
+
+  test('a cursor that is broken or of another list is refused', async () => {
+    for (let n = 0; n < 2; n += 1) await sluice.client.runs.submit(specOf(git.remote, [shell('a', 'true')]));
+    const { next_cursor } = await sluice.client.runs.list({ limit: 1 });
+    expect((await sluice.client.runs.list({ limit: 1, cursor: next_cursor! })).items).toHaveLength(1);
+    const places = ['runs?cursor=garbage', `tasks?cursor=${next_cursor}`, 'events?after=garbage', 'gates?cursor=run_1'];
+    for (const place of places) {
+      const answer = await call(`/v1/${place}`);
+      expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'cursor.invalid' }]);
+    }
+    const resumed = await call('/v1/events', { headers: { accept: 'text/event-stream', 'last-event-id': 'x' } });
+    expect(await resumed.json()).toMatchObject({ code: 'cursor.invalid' });
+  });
+
+  test('a target is forgotten only when no run is for it', async () => {
+    const { run } = await sluice.finish(specOf(git.remote, [shell('a', 'true')]));
+    await expect(sluice.client.targets.delete(run.target_id)).rejects.toMatchObject({ code: 'target.in_use' });
+    const unused = `${git.remote}@unused`;
+    await sluice.client.targets.pause(unused, { reason: 'not yet' });
+    await sluice.client.targets.delete(unused);
+    await expect(sluice.client.targets.delete(unused)).rejects.toMatchObject({ code: 'entity.not_found' });
+  });
+
+  test('gates are listed by run, task, patch and target', async () => {
+    const { run, patch } = await sluice.finish(specOf(git.remote, [shell('gated', 'echo g > gated.txt')]));
+    const { id, task_id: task, target_id: target } = patch('gated')!;
+    const [gate] = (await sluice.client.gates.list({ run: run.id })).items;
+    for (const filter of [{ task }, { patch: id }, { patch: id, target }]) {
+      expect((await sluice.client.gates.list(filter)).items.map((found) => found.id)).toEqual([gate!.id]);
+    }
+    expect((await sluice.client.gates.list({ patch: id, target: 'none@main' })).items).toEqual([]);
   });
 
   test('metrics show what lives, waits and is in trouble, and nothing that is gone', async () => {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { ApiRole } from '../../src/api/api-role.ts';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { loadSettings, type Settings } from '../../src/config.ts';
@@ -9,7 +10,7 @@ import type { ExpandedRunObject, PatchObject, TaskObject } from '../../src/contr
 import type { RunSpecInput } from '../../src/contract/run-spec.ts';
 import { createDeps, type Deps, foundation } from '../../src/deps.ts';
 import { type Component, startAll } from '../../src/lib/component.ts';
-import { createLog, silentLog } from '../../src/lib/log.ts';
+import { createLog, type Log } from '../../src/lib/log.ts';
 import { createSchedulerRole } from '../../src/scheduler/scheduler-role.ts';
 import { createWorkerRole, type WorkerOptions } from '../../src/workers/worker-role.ts';
 import { atTheEnd } from './clean-up.ts';
@@ -61,7 +62,9 @@ export async function startSluice(options: SluiceOptions = {}): Promise<RunningS
     file,
     redisUrl: options.redisUrl,
   };
-  const log = process.env.LOG_LEVEL ? createLog({ level: process.env.LOG_LEVEL, terminal: false }) : silentLog();
+  const undeclared: string[] = [];
+  const level = process.env.LOG_LEVEL;
+  const log = level === undefined ? listeningLog(undeclared) : createLog({ level, terminal: false });
   const deps = createDeps(settings, log, databaseUrl);
   const api = new ApiRole(deps, 'test');
   const workers = (options.workers ?? [{}]).map((given) => createWorkerRole(deps, { ...WORKER, ...given }));
@@ -74,7 +77,11 @@ export async function startSluice(options: SluiceOptions = {}): Promise<RunningS
   const stopAll = await startAll(components);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => {
-    stopped ??= stopAll().then(() => rm(dataDir, { recursive: true, force: true }));
+    stopped ??= stopAll()
+      .then(() => rm(dataDir, { recursive: true, force: true }))
+      .then(() => {
+        if (undeclared.length > 0) throw new Error(`the description of the API lacks problems: ${undeclared.join('')}`);
+      });
     return stopped;
   };
   atTheEnd(stop);
@@ -98,6 +105,14 @@ export async function startSluice(options: SluiceOptions = {}): Promise<RunningS
     },
     stop,
   };
+}
+
+/** A log that keeps only what is said of problems that the description of a route does not name. */
+function listeningLog(undeclared: string[]): Log {
+  const write = (line: string): void => {
+    if (line.includes('api.undeclared_problem')) undeclared.push(line);
+  };
+  return pino({ level: 'error' }, { write });
 }
 
 function finished(run: ExpandedRunObject): FinishedRun {

@@ -10,7 +10,15 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
   const open = { config: { scope: 'none' } } as const;
   api.get(
     '/healthz',
-    { ...open, schema: { description: 'The process answers requests.', tags: ['health'], response: { 200: alive } } },
+    {
+      ...open,
+      schema: {
+        operationId: 'getLiveness',
+        description: 'The process answers requests.',
+        tags: ['health'],
+        response: { 200: alive },
+      },
+    },
     async () => ({
       status: 'ok' as const,
     }),
@@ -21,6 +29,7 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
     {
       ...open,
       schema: {
+        operationId: 'getReadiness',
         description: 'Whether the database, its schema and the queue are usable, and workers take waiting work.',
         tags: ['health'],
         response: { 200: readiness, 503: readiness },

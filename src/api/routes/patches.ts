@@ -9,25 +9,29 @@ import type { PatchRow } from '../../entities/patch.ts';
 import { submitRun } from '../../pipeline/submit-run/submit-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { mayOutrank } from '../auth.ts';
+import { Cursors, pageQuery } from '../cursor.ts';
 import { present } from '../present.ts';
-import { idParam, keyHeader, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
+import { idParam, keyHeader } from '../schemas.ts';
 import { waitQuery, waitUntilEnded } from '../wait.ts';
 
 /** A string in the OpenAPI document, bytes in the answer, because a diff may hold any encoding. */
 const BYTES = z.string() as unknown as z.ZodType<Buffer>;
+
+const cursors = new Cursors('patches');
 
 export function patchRoutes(api: Api, deps: ApiDeps): void {
   const { daos } = deps;
   api.post(
     '/v1/patches',
     {
-      config: { scope: 'submit' },
+      config: { scope: 'submit', body: submitPatchSchema, problems: ['spec.invalid', 'idempotency.mismatch'] },
       schema: {
+        operationId: 'submitPatch',
         description: 'Submits one ready-made patch without a run spec, as a run with one task.',
         tags: ['patches'],
         headers: keyHeader,
         body: z.unknown(),
-        response: { 200: submittedPatch, 201: submittedPatch, ...PROBLEMS },
+        response: { 200: submittedPatch, 201: submittedPatch },
       },
     },
     async (request, reply) => {
@@ -53,7 +57,9 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
   api.get(
     '/v1/patches',
     {
+      config: { problems: ['cursor.invalid'] },
       schema: {
+        operationId: 'listPatches',
         description: 'Patches, newest first.',
         tags: ['patches'],
         querystring: z.object({
@@ -62,23 +68,28 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
           task: z.string().optional(),
           state: z.enum(PATCH_STATES).optional(),
         }),
-        response: { 200: pageOf(patchObject), ...PROBLEMS },
+        response: { 200: pageOf(patchObject) },
       },
     },
     async ({ query: { run, task, state, ...page } }) =>
-      toPage((await daos.patches.pageOf({ run, task, state }, page)).map(present.patch), page.limit),
+      cursors.pageOf(
+        (await daos.patches.pageOf({ run, task, state }, cursors.read(page))).map(present.patch),
+        page.limit,
+      ),
   );
 
   api.get(
     '/v1/patches/:id/wait',
     {
+      config: { problems: ['entity.not_found'] },
       schema: {
+        operationId: 'waitForPatch',
         description:
           'Answers when the patch has landed or was stopped, or after `timeout_seconds` as it is then: `ended` tells which.',
         tags: ['patches'],
         params: idParam,
         querystring: waitQuery,
-        response: { 200: waitedPatch, ...PROBLEMS },
+        response: { 200: waitedPatch },
       },
     },
     async ({ params, query }, reply) => {
@@ -91,18 +102,29 @@ export function patchRoutes(api: Api, deps: ApiDeps): void {
 
   api.get(
     '/v1/patches/:id',
-    { schema: { tags: ['patches'], params: idParam, response: { 200: patchObject, ...PROBLEMS } } },
+    {
+      config: { problems: ['entity.not_found'] },
+      schema: {
+        operationId: 'getPatch',
+        description: 'One patch.',
+        tags: ['patches'],
+        params: idParam,
+        response: { 200: patchObject },
+      },
+    },
     async ({ params }) => present.patch(await daos.patches.get(params.id)),
   );
 
   api.get(
     '/v1/patches/:id/diff',
     {
+      config: { problems: ['entity.not_found'] },
       schema: {
+        operationId: 'getDiff',
         description: 'The change as a git diff, or the bytes of the caller if they could not be read as a change.',
         tags: ['patches'],
         params: idParam,
-        response: { 200: { description: 'The diff.', content: { 'text/x-diff': { schema: BYTES } } }, ...PROBLEMS },
+        response: { 200: { description: 'The diff.', content: { 'text/x-diff': { schema: BYTES } } } },
       },
     },
     async ({ params }, reply) => {

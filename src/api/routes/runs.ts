@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { pageOf, waitedRun } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { expandedRunObject, runObject } from '../../contract/objects.ts';
+import { runSpecSchema } from '../../contract/run-spec.ts';
 import { RUN_STATES } from '../../contract/states.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
 import type { RunRow } from '../../entities/run.ts';
@@ -10,17 +11,21 @@ import { submitRun } from '../../pipeline/submit-run/submit-run.ts';
 import { validateRun } from '../../pipeline/submit-run/validate-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { mayOutrank } from '../auth.ts';
+import { Cursors, pageQuery } from '../cursor.ts';
 import { expandedRun, expansionsIn } from '../expanded-run.ts';
 import { present } from '../present.ts';
-import { idParam, keyHeader, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
+import { idParam, keyHeader } from '../schemas.ts';
 import { waitQuery, waitUntilEnded } from '../wait.ts';
+
+const cursors = new Cursors('runs');
 
 export function runRoutes(api: Api, deps: ApiDeps): void {
   api.post(
     '/v1/runs',
     {
-      config: { scope: 'submit' },
+      config: { scope: 'submit', body: runSpecSchema, problems: ['spec.invalid', 'idempotency.mismatch'] },
       schema: {
+        operationId: 'submitRun',
         description: 'Submits a run spec. With `dry_run` the spec is only validated.',
         tags: ['runs'],
         querystring: z.object({ dry_run: z.stringbool().default(false) }),
@@ -29,7 +34,6 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
         response: {
           200: z.union([runObject, z.strictObject({ valid: z.literal(true) })]),
           201: runObject,
-          ...PROBLEMS,
         },
       },
     },
@@ -48,7 +52,9 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
   api.get(
     '/v1/runs',
     {
+      config: { problems: ['cursor.invalid'] },
       schema: {
+        operationId: 'listRuns',
         description: 'Runs, newest first.',
         tags: ['runs'],
         querystring: z.object({
@@ -59,26 +65,28 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
             .regex(/^[^=]+=/, 'a label is given as key=value')
             .optional(),
         }),
-        response: { 200: pageOf(runObject), ...PROBLEMS },
+        response: { 200: pageOf(runObject) },
       },
     },
     async ({ query: { state, label, ...page } }) => {
       const [key, ...value] = (label ?? '').split('=');
       const filter = { state, label: label === undefined ? undefined : { key: key!, value: value.join('=') } };
-      const runs = await deps.daos.runs.pageOf(filter, page);
-      return toPage(runs.map(present.run), page.limit);
+      const runs = await deps.daos.runs.pageOf(filter, cursors.read(page));
+      return cursors.pageOf(runs.map(present.run), page.limit);
     },
   );
 
   api.get(
     '/v1/runs/:id',
     {
+      config: { problems: ['entity.not_found'] },
       schema: {
+        operationId: 'getRun',
         description: 'One run. `expand=workstreams,tasks,patches,gates` includes these objects.',
         tags: ['runs'],
         params: idParam,
         querystring: z.object({ expand: z.string().default('') }),
-        response: { 200: expandedRunObject, ...PROBLEMS },
+        response: { 200: expandedRunObject },
       },
     },
     async ({ params, query }, reply) => {
@@ -91,12 +99,14 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
   api.get(
     '/v1/runs/:id/wait',
     {
+      config: { problems: ['entity.not_found'] },
       schema: {
+        operationId: 'waitForRun',
         description: 'Answers when the run has ended, or after `timeout_seconds` as it is then: `ended` tells which.',
         tags: ['runs'],
         params: idParam,
         querystring: waitQuery,
-        response: { 200: waitedRun, ...PROBLEMS },
+        response: { 200: waitedRun },
       },
     },
     async ({ params, query }, reply) => {
@@ -110,12 +120,13 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
   api.delete(
     '/v1/runs/:id',
     {
-      config: { scope: 'operate' },
+      config: { scope: 'operate', problems: ['entity.not_found', 'run.active'] },
       schema: {
+        operationId: 'deleteRun',
         description: 'Deletes a run that has ended, with its workstreams, tasks, patches, gates and logs.',
         tags: ['runs'],
         params: idParam,
-        response: { 204: z.undefined(), ...PROBLEMS },
+        response: { 204: z.undefined() },
       },
     },
     async ({ params }, reply) => {

@@ -3,7 +3,6 @@ import { statistics } from '../../contract/answers.ts';
 import { capacity } from '../../ledger/attempts/admission.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { Metrics } from '../metrics.ts';
-import { PROBLEMS } from '../schemas.ts';
 
 export function statsRoutes(api: Api, deps: ApiDeps): void {
   const { database, daos } = deps;
@@ -16,6 +15,7 @@ export function statsRoutes(api: Api, deps: ApiDeps): void {
     '/v1/stats',
     {
       schema: {
+        operationId: 'getStatistics',
         description:
           'Waiting work, its age and slots in use by pool (for autoscalers), and repairs by cause within the window; a healthy fleet has none.',
         tags: ['fleet'],
@@ -27,7 +27,7 @@ export function statsRoutes(api: Api, deps: ApiDeps): void {
             .max(30 * 86_400)
             .default(3_600),
         }),
-        response: { 200: statistics, ...PROBLEMS },
+        response: { 200: statistics },
       },
     },
     async ({ query: { window_seconds } }) => ({

@@ -4,15 +4,20 @@ import { taskObject, wholeTaskObject } from '../../contract/objects.ts';
 import { TASK_STATES } from '../../contract/states.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
+import { Cursors, pageQuery } from '../cursor.ts';
 import { logAnswer, logQuery, logResponse } from '../log-stream.ts';
 import { present } from '../present.ts';
-import { idParam, PROBLEMS, pageQuery, toPage } from '../schemas.ts';
+import { idParam } from '../schemas.ts';
+
+const cursors = new Cursors('tasks');
 
 export function taskRoutes(api: Api, { daos }: ApiDeps): void {
   api.get(
     '/v1/tasks',
     {
+      config: { problems: ['cursor.invalid'] },
       schema: {
+        operationId: 'listTasks',
         description: 'Tasks, newest first.',
         tags: ['tasks'],
         querystring: z.object({
@@ -21,23 +26,34 @@ export function taskRoutes(api: Api, { daos }: ApiDeps): void {
           state: z.enum(TASK_STATES).optional(),
           tool: z.string().optional(),
         }),
-        response: { 200: pageOf(taskObject), ...PROBLEMS },
+        response: { 200: pageOf(taskObject) },
       },
     },
     async ({ query: { run, state, tool, ...page } }) =>
-      toPage((await daos.tasks.pageOf({ run, state, tool }, page)).map(present.task), page.limit),
+      cursors.pageOf((await daos.tasks.pageOf({ run, state, tool }, cursors.read(page))).map(present.task), page.limit),
   );
 
   api.get(
     '/v1/tasks/:id',
-    { schema: { tags: ['tasks'], params: idParam, response: { 200: wholeTaskObject, ...PROBLEMS } } },
+    {
+      config: { problems: ['entity.not_found'] },
+      schema: {
+        operationId: 'getTask',
+        description: 'One task with its input.',
+        tags: ['tasks'],
+        params: idParam,
+        response: { 200: wholeTaskObject },
+      },
+    },
     async ({ params }) => present.wholeTask(await daos.tasks.get(params.id)),
   );
 
   api.get(
     '/v1/tasks/:id/logs',
     {
+      config: { problems: ['entity.not_found', 'cursor.invalid'] },
       schema: {
+        operationId: 'readTaskLogs',
         description: 'Output of the tool in all attempts. With `follow`, server-sent events until the task has ended.',
         tags: ['tasks'],
         params: idParam,

@@ -4,7 +4,7 @@ import { whyToolHolds } from '../../domain/wait.ts';
 import { readAdmissionState } from '../../ledger/attempts/admission-state.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 import { present } from '../present.ts';
-import { idParam, PROBLEMS } from '../schemas.ts';
+import { idParam } from '../schemas.ts';
 
 /** Routes of declared tools and their breakers. */
 export function toolRoutes(api: Api, { database, daos }: ApiDeps): void {
@@ -12,9 +12,10 @@ export function toolRoutes(api: Api, { database, daos }: ApiDeps): void {
     '/v1/tools',
     {
       schema: {
+        operationId: 'listTools',
         description: 'Declared tools: their limits, their use, and why their tasks wait.',
         tags: ['tools'],
-        response: { 200: pageOf(toolObject), ...PROBLEMS },
+        response: { 200: pageOf(toolObject) },
       },
     },
     async () => {
@@ -32,9 +33,10 @@ export function toolRoutes(api: Api, { database, daos }: ApiDeps): void {
     '/v1/breakers',
     {
       schema: {
+        operationId: 'listBreakers',
         description: 'Circuit breakers, one for each declared tool.',
         tags: ['tools'],
-        response: { 200: pageOf(breakerObject), ...PROBLEMS },
+        response: { 200: pageOf(breakerObject) },
       },
     },
     async () => ({ items: (await daos.breakers.listAll(1_000)).map(present.breaker), next_cursor: null }),
@@ -43,11 +45,13 @@ export function toolRoutes(api: Api, { database, daos }: ApiDeps): void {
   api.get(
     '/v1/breakers/:id',
     {
+      config: { problems: ['entity.not_found'] },
       schema: {
+        operationId: 'getBreaker',
         description: 'The breaker of a tool, by the name of the tool.',
         tags: ['tools'],
         params: idParam,
-        response: { 200: breakerObject, ...PROBLEMS },
+        response: { 200: breakerObject },
       },
     },
     async ({ params }) => present.breaker(await daos.breakers.getOfTool(params.id)),

@@ -46,5 +46,12 @@ export function targetCommands(program: Command, context: CliContext): void {
       print(context, command, check, () => words.join('\n') || 'no warnings');
       if (words.length > 0) process.exitCode = EXIT.failed;
     });
+  target
+    .command('delete')
+    .description('forget a branch that no run is for')
+    .argument('<target>')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      await clientOf(context, command).targets.delete(id);
+    });
   actionCommands(target, context, 'targets');
 }

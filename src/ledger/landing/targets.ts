@@ -1,3 +1,4 @@
+import { SluiceError } from '../../contract/errors.ts';
 import type { Policy } from '../../contract/policy.ts';
 import { type Reader, sql, type Tx } from '../../database/database.ts';
 import type { LandingView } from '../../domain/landing/view.ts';
@@ -39,6 +40,18 @@ export async function makeTargetKnown(
     insert into targets (target_id, repository, branch, url)
     values (${target.target_id}, ${target.repository}, ${target.branch}, ${target.url})
     on conflict (target_id) do nothing`);
+}
+
+/** Deletes a target that no run is for. Throws `entity.not_found`, `target.in_use`. */
+export async function forgetTarget(tx: Tx, targetId: string): Promise<void> {
+  // A submission holds this lock too, so its run is seen below or its target is made anew.
+  const [known] = await tx.query(sql`select 1 from targets where target_id = ${targetId} for update`);
+  if (known === undefined) throw new SluiceError('entity.not_found', `there is no target ${targetId}`);
+  const [run] = await tx.query<{ run_id: string }>(sql`select run_id from runs where target_id = ${targetId} limit 1`);
+  if (run !== undefined) {
+    throw new SluiceError('target.in_use', `run ${run.run_id} is for the target ${targetId}`, { facts: run });
+  }
+  await tx.query(sql`delete from targets where target_id = ${targetId}`);
 }
 
 /** Stores the tip of the remote branch and its policy if they changed, and clears the target's fault. */

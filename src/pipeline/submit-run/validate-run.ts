@@ -1,7 +1,7 @@
 import type { Problem } from '../../contract/errors.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { LIMITS } from '../../contract/fields.ts';
-import { describeProblems, guess, pathText, problemsIn } from '../../contract/parse.ts';
+import { describeProblems, firstProblems, guess, pathText, problemsIn } from '../../contract/parse.ts';
 import { patchBytes, patchInputSchema } from '../../contract/patch-input.ts';
 import {
   commandInputSchema,
@@ -23,7 +23,9 @@ export interface ValidateRunDeps {
 
 const OUR_TRAILER = /^sluice-(run|task|patch)\s*:/im;
 
-/** Checks a spec's form and references. Throws `spec.invalid` with every problem and its path. Writes nothing. */
+/**
+ * Checks a spec's form and references. Throws `spec.invalid` with the problems of both and their paths. Writes nothing.
+ */
 export function validateRun(deps: ValidateRunDeps, document: unknown): RunSpec {
   const parsed = runSpecSchema.safeParse(document);
   const formal = parsed.success ? [] : problemsIn(parsed.error, runSpecSchema);
@@ -36,7 +38,7 @@ export function validateRun(deps: ValidateRunDeps, document: unknown): RunSpec {
     ...taskProblems(deps, spec),
   ];
   const known = new Set(formal.map(({ path }) => path));
-  const problems = [...formal, ...further.filter(({ path }) => !known.has(path))];
+  const problems = firstProblems([...formal, ...further.filter(({ path }) => !known.has(path))]);
   if (parsed.success && problems.length === 0) return parsed.data;
   throw new SluiceError('spec.invalid', `run spec: ${describeProblems(problems)}`, { problems });
 }

@@ -125,3 +125,27 @@ function withValue(document: unknown, path: readonly (string | number)[], value:
   holder[path.at(-1)!] = value;
   return copy;
 }
+
+test('problems of form and of references come in one answer, at most 100 and how many more there are', () => {
+  const task = (n: number) => ({ name: `t${n}`, tool: n < 200 ? 'none' : 'command', input: {}, needs: [] });
+  const tasks = Array.from({ length: 300 }, (_, n) => task(n));
+  const spec = { name: 'many', repository: 'app', workstreams: [{ name: 'w', tasks }], colour: 'red' };
+  const refused = (document: unknown): SluiceError => {
+    try {
+      validateRun(deps, document);
+    } catch (error) {
+      return error as SluiceError;
+    }
+    throw new Error('the spec was accepted');
+  };
+  const { problems } = refused(spec);
+  expect(problems).toHaveLength(101);
+  expect(problems.at(-1)!.message).toBe('and 501 more problems');
+  const few = refused({ ...spec, workstreams: [{ name: 'w', tasks: [{ ...task(0), depends_on: ['x'] }] }] });
+  expect(few.problems.map(({ path }) => path).toSorted()).toEqual([
+    'colour',
+    'workstreams[0].tasks[0].depends_on[0]',
+    'workstreams[0].tasks[0].needs',
+    'workstreams[0].tasks[0].tool',
+  ]);
+});

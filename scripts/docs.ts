@@ -1,0 +1,6 @@
+import { writeFileSync } from 'node:fs';
+import { wrapped } from '../harness/wrapped.ts';
+import { errorPage } from '../src/contract/error-page.ts';
+
+/** Writes the pages of `docs/` that are made from the code: `npm run docs`. Tests compare them. */
+writeFileSync(new URL('../docs/errors.md', import.meta.url), wrapped(errorPage()));
