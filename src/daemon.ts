@@ -18,6 +18,7 @@ export async function runDaemon(
   { log, ready, ended }: { log: Log; ready?: () => void; ended?: Promise<void> },
 ): Promise<void> {
   let stopping = false;
+  const givenUp = new AbortController();
   const asked = new Promise<void>((resolve) => {
     for (const signal of SIGNALS) {
       process.on(signal, () => {
@@ -28,16 +29,18 @@ export async function runDaemon(
       });
     }
   });
-  const starting = startAll(components);
-  const stopAll = await Promise.race([starting, asked.then(() => undefined)]);
+  const over = ended === undefined ? asked : Promise.race([asked, ended]);
+  const starting = startAll(components, givenUp.signal);
+  const stopAll = await Promise.race([starting, over.then(() => undefined)]);
   if (stopAll !== undefined) {
     ready?.();
-    await Promise.race(ended === undefined ? [asked] : [asked, ended]);
+    await over;
     stopping = true;
     await stopAll();
   } else {
-    // The stop came during start-up: wait for the start, then stop. If the start fails, `startAll` has stopped
-    // everything.
+    // The stop came during start-up. `startAll` has stopped everything when it fails.
+    stopping = true;
+    givenUp.abort();
     await starting.then((stop) => stop()).catch(() => {});
   }
   log.info({}, 'daemon.stopped');

@@ -16,7 +16,7 @@ import { Git } from './git/run-git.ts';
 import { makeToolsKnown } from './ledger/attempts/breakers.ts';
 import { Ledger } from './ledger/ledger.ts';
 import { agreeOnVerdictKey } from './ledger/verdict-key.ts';
-import { sleep } from './lib/clock.ts';
+import { sleep, unlessAborted } from './lib/clock.ts';
 import type { Component } from './lib/component.ts';
 import type { Log } from './lib/log.ts';
 import { spawner } from './lib/spawner.ts';
@@ -106,17 +106,18 @@ export function wakeUpListener(deps: Deps, onWakeUp: (wakeUp: WakeUp) => void): 
 function databaseReady({ database, log }: Deps, migrate: boolean): Component {
   return {
     name: 'database',
-    async start() {
-      await untilDatabaseAnswers(log, async () => {
+    async start(signal) {
+      const connect = async () => {
         await database.start();
         await database.ping();
-      });
+      };
+      await untilDatabaseAnswers(log, connect, signal);
       if (migrate) {
         const applied = await migrateUp(database);
         if (applied.length > 0) log.info({ migrations: applied.length }, 'database.migrated');
       }
       // Another process may be migrating at this moment.
-      await untilDatabaseAnswers(log, () => assertSchemaCurrent(database));
+      await untilDatabaseAnswers(log, () => assertSchemaCurrent(database), signal);
     },
     stop: () => database.stop(),
   };
@@ -124,20 +125,25 @@ function databaseReady({ database, log }: Deps, migrate: boolean): Component {
 
 /**
  * Retries `attempt` each second for up to 30 s while the database is unreachable or being migrated, so that a short
- * outage does not end a role that is starting.
+ * outage does not end a role that is starting. Throws at once when `signal` aborts.
  */
-export async function untilDatabaseAnswers(log: Log, attempt: () => Promise<void>): Promise<void> {
+export async function untilDatabaseAnswers(
+  log: Log,
+  attempt: () => Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const endsAt = performance.now() + CONNECT_LIMIT_MS;
   while (true) {
     try {
-      await attempt();
+      await unlessAborted(attempt(), signal);
       return;
     } catch (error) {
       const passes = hasCode(error, 'database.unreachable') || hasCode(error, 'database.behind');
       if (!passes || !error.retryable || performance.now() >= endsAt) throw error;
       const { code, cause, message } = error;
       log.warn({ code, cause: String((cause as Error | undefined)?.message ?? message) }, `${code}: trying again`);
-      await sleep(CONNECT_EVERY_MS);
+      await sleep(CONNECT_EVERY_MS, signal);
+      signal?.throwIfAborted();
     }
   }
 }
@@ -149,7 +155,8 @@ export async function untilDatabaseAnswers(log: Log, attempt: () => Promise<void
 function toolsKnown({ ledger, tools, log }: Deps): Component {
   return {
     name: 'tools',
-    start: () => untilDatabaseAnswers(log, () => ledger.write((tx) => makeToolsKnown(tx, tools.declared()))),
+    start: (signal) =>
+      untilDatabaseAnswers(log, () => ledger.write((tx) => makeToolsKnown(tx, tools.declared())), signal),
     stop: async () => {},
   };
 }
@@ -158,7 +165,8 @@ function toolsKnown({ ledger, tools, log }: Deps): Component {
 export function verdictKeyAgreed({ ledger, seal, log }: Deps): Component {
   return {
     name: 'verdict-key',
-    start: () => untilDatabaseAnswers(log, () => ledger.write((tx) => agreeOnVerdictKey(tx, seal.fingerprint))),
+    start: (signal) =>
+      untilDatabaseAnswers(log, () => ledger.write((tx) => agreeOnVerdictKey(tx, seal.fingerprint)), signal),
     stop: async () => {},
   };
 }
@@ -170,11 +178,12 @@ export function verdictKeyAgreed({ ledger, seal, log }: Deps): Component {
 function queuesReady({ queueBackend, daos, log }: Deps): Component {
   return {
     name: 'queues',
-    async start() {
+    async start(signal) {
       let installation = '';
-      await untilDatabaseAnswers(log, async () => {
+      const read = async () => {
         installation = (await daos.installation.current()).installation_id;
-      });
+      };
+      await untilDatabaseAnswers(log, read, signal);
       try {
         await queueBackend.prepare(installation);
       } catch (error) {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Waits `ms`, or until `signal` aborts. Never throws; returns true when the whole time has passed. */
@@ -7,6 +8,24 @@ export async function sleep(ms: number, signal?: AbortSignal | undefined): Promi
     return true;
   } catch {
     return false;
+  }
+}
+
+/** Resolves as `work` does, or throws the reason of `signal` when it aborts before that. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  signal.throwIfAborted();
+  const settled = new AbortController();
+  const aborted = once(signal, 'abort', { signal: settled.signal }).then(() => {
+    throw signal.reason;
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    // Both may fail later, when no one listens any more.
+    work.catch(() => {});
+    aborted.catch(() => {});
+    settled.abort();
   }
 }
 

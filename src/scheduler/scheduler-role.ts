@@ -81,13 +81,14 @@ function limitsDeclared({ ledger, tools, settings, log }: Deps): Component {
   }));
   return {
     name: 'limits',
-    start: () =>
-      untilDatabaseAnswers(log, () =>
+    start: (signal) => {
+      const declare = () =>
         ledger.write(async (tx) => {
           await declareTools(tx, tools.declared());
           await declareRepositories(tx, repositories);
-        }),
-      ),
+        });
+      return untilDatabaseAnswers(log, declare, signal);
+    },
     stop: async () => {},
   };
 }

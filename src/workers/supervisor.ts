@@ -87,8 +87,9 @@ export class WorkerSupervisor implements Component {
     return this.#posts.flatMap(({ child }) => (child?.pid === undefined ? [] : [child.pid]));
   }
 
-  /** Resolves when every worker was ready once; rejects when one cannot start. */
-  async start(): Promise<void> {
+  /** Resolves when every worker was ready once, or `signal` aborts; rejects when one cannot start. */
+  async start(signal?: AbortSignal): Promise<void> {
+    signal?.addEventListener('abort', () => void this.stop());
     // Passes an immediate exit on, because a worker that already drains takes a signal as "end now".
     process.once('exit', () => {
       for (const { child } of this.#posts) child?.kill('SIGTERM');

@@ -228,6 +228,25 @@ test('roles in separate processes with separate data folders land a run together
   }
 });
 
+test('a role that waits for its database ends at once when it is asked to', async () => {
+  const environment = { PATH: process.env.PATH, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' };
+  const attemptsAfterSignal = async (role: string): Promise<number> => {
+    const args = [SLUICE, role, `--data-dir=${join(folder, `waiting-${role}`)}`];
+    const child = spawn(process.execPath, args, { cwd: folder, env: environment });
+    let words = '';
+    child.stderr.on('data', (chunk) => (words += String(chunk)));
+    const attempts = (): number => words.split('trying again').length - 1;
+    await eventually('an attempt', () => Promise.resolve(attempts() > 0));
+    const before = attempts();
+    child.kill('SIGTERM');
+    expect((await once(child, 'close'))[0]).toBe(0);
+    return attempts() - before;
+  };
+  for (const attempts of await Promise.all(['api', 'scheduler', 'worker'].map(attemptsAfterSignal))) {
+    expect(attempts).toBeLessThan(5);
+  }
+});
+
 test('the token and migrate commands work on the database without a daemon', async () => {
   const environment = { DATABASE_URL: await cloneTemplate() };
   const made = JSON.parse(

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { unlessAborted } from '../../../src/lib/clock.ts';
 import { startAll } from '../../../src/lib/component.ts';
 
 function recorder() {
@@ -28,4 +29,20 @@ test('a component that cannot start is stopped with those before it, and its err
   });
   await expect(startAll([component('a'), broken, component('c')])).rejects.toThrow('no port');
   expect(events).toEqual(['start a', 'stop b', 'stop a']);
+});
+
+test('a stop during the start ends a component that waits, and starts no other', async () => {
+  const { events, component } = recorder();
+  const stop = new AbortController();
+  const waiting = {
+    ...component('b'),
+    start: (signal?: AbortSignal) => {
+      setImmediate(() => stop.abort(new Error('stopped')));
+      return unlessAborted(new Promise<void>(() => {}), signal);
+    },
+  };
+  await expect(startAll([component('a'), waiting, component('c')], stop.signal)).rejects.toThrow('stopped');
+  expect(events).toEqual(['start a', 'stop b', 'stop a']);
+  await expect(startAll([component('d')], stop.signal)).rejects.toThrow('stopped');
+  expect(events).toHaveLength(3);
 });
