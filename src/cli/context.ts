@@ -21,7 +21,8 @@ const DEFAULT_URL = 'http://127.0.0.1:7411';
 export function clientOf(context: CliContext, command: Command): SluiceClient {
   const { url, token } = command.optsWithGlobals<GlobalOptions>();
   const address = url ?? (context.environment.SLUICE_URL || DEFAULT_URL);
-  return new SluiceClient({ url: address, token: token ?? tokenFor(address, context.environment) });
+  // A person sees at once that no daemon answers.
+  return new SluiceClient({ url: address, token: token ?? tokenFor(address, context.environment), retries: 0 });
 }
 
 /** Writes data to standard output: as JSON with `--output json`, otherwise as the text that `text` returns. */

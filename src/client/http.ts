@@ -9,6 +9,8 @@ export interface ClientOptions {
   url: string;
   /** Default: SLUICE_TOKEN, or for a daemon on this machine the token in its data folder (SLUICE_DATA_DIR). */
   token?: string | undefined;
+  /** Times that a call is repeated which may be: reads, and submissions with a key. Default: 3; 0 for none. */
+  retries?: number | undefined;
 }
 
 export interface Call {
@@ -25,6 +27,7 @@ export interface StreamMessage {
   data: unknown;
 }
 
+const REPEAT = { baseMs: 200, capMs: 2_000 };
 const RECONNECT = { baseMs: 200, capMs: 5_000 };
 const MAX_RECONNECTS = 60;
 
@@ -57,7 +60,25 @@ export class Http {
     return Buffer.from(await (await this.request(path, call)).arrayBuffer());
   }
 
-  async request(path: string, { method = 'GET', query = {}, body, headers = {}, signal }: Call): Promise<Response> {
+  /** Repeats a call that failed for a while only, where it may be made twice. */
+  async request(path: string, call: Call): Promise<Response> {
+    const { retries = 3 } = this.#options;
+    const mayRepeat = (call.method ?? 'GET') === 'GET' || call.headers?.['idempotency-key'] !== undefined;
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#requestOnce(path, call);
+      } catch (error) {
+        const passes = error instanceof SluiceError && error.retryable;
+        if (!passes || !mayRepeat || tries > retries) throw error;
+        if (!(await sleep(fullJitterMs(REPEAT, tries), call.signal))) throw error;
+      }
+    }
+  }
+
+  async #requestOnce(
+    path: string,
+    { method = 'GET', query = {}, body, headers = {}, signal }: Call,
+  ): Promise<Response> {
     const { url, ...prepared } = this.#prepare(path, { query, body, headers });
     let response: Response;
     try {
@@ -101,7 +122,8 @@ export class Http {
     for (let cuts = 0; cuts <= MAX_RECONNECTS; ) {
       try {
         const headers = { accept: 'text/event-stream', ...(lastId === undefined ? {} : { 'last-event-id': lastId }) };
-        const response = await this.request(path, { query: { ...query, ...after(query, lastId) }, headers, signal });
+        const asked = { query: { ...query, ...after(query, lastId) }, headers, signal };
+        const response = await this.#requestOnce(path, asked);
         connected = true;
         const events = response.body!.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
         for await (const { id, event, data } of events) {

@@ -30,6 +30,7 @@ import { actionsOf, type WithActions } from './actions.ts';
 import { type ClientOptions, Http } from './http.ts';
 
 export type * from '../contract/answers.ts';
+export { type ErrorCode, SluiceError } from '../contract/errors.ts';
 export type * from '../contract/objects.ts';
 
 export type Expansion = 'workstreams' | 'tasks' | 'patches' | 'gates';
@@ -122,6 +123,16 @@ class Reads<Whole, Listed, Filter extends object> {
   /** Returns one page. Targets and breakers come ordered by id, all other objects newest first. */
   list(options: ListOptions & Filter = {} as Filter): Promise<Page<Listed>> {
     return this.http.json(this.#path, { query: { ...(options as Record<string, string | number | undefined>) } });
+  }
+
+  /** Yields every object that matches, page after page. */
+  async *all(options: Omit<ListOptions, 'cursor'> & Filter = {} as Filter): AsyncGenerator<Listed, void, undefined> {
+    let cursor: string | undefined;
+    do {
+      const page: Page<Listed> = await this.list({ ...options, cursor } as ListOptions & Filter);
+      yield* page.items;
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor !== undefined);
   }
 
   protected pathOf(id: string, below = ''): string {
