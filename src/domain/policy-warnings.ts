@@ -47,7 +47,7 @@ export function policyWarnings(policy: Policy, tipPaths: readonly string[]): Pol
 }
 
 /** Returns the files of the tip that define a gate's command: settings of its programs, and scripts that it names. */
-function definersOf({ command }: GateDefinition, tipPaths: readonly string[]): string[] {
+export function definersOf({ command }: Pick<GateDefinition, 'command'>, tipPaths: readonly string[]): string[] {
   const words = command.flatMap((word) => word.split(/\s+/)).filter((word) => word !== '');
   const programs = words.map((word) => word.split('/').at(-1)!);
   const globs = DEFINED_BY.flatMap(([program, files]) => (programs.some((name) => program.test(name)) ? files : []));

@@ -228,6 +228,42 @@ test('roles in separate processes with separate data folders land a run together
   }
 });
 
+test('init writes a policy that check proves on HEAD and on the working tree, as a worker would', async () => {
+  const project = await GitSandbox.create({ 'calc.py': 'def add(a, b): return a + b\n' }, null);
+  const here = (args: string[]) => runSluice(args, { cwd: project.clone, environment: {} });
+  try {
+    expect(await here(['init', '--yes'])).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--gate') });
+    await project.push({
+      'tests/__init__.py': '',
+      'tests/test_calc.py':
+        'import unittest, calc\nclass T(unittest.TestCase):\n  def test(self): self.assertEqual(calc.add(1, 2), 3)\n',
+    });
+    expect(await here(['check'])).toMatchObject({ exitCode: 1, stdout: expect.stringContaining('sluice init') });
+    expect(await here(['init'])).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--yes') });
+    expect((await here(['init', '--yes'])).exitCode).toBe(0);
+    // Not committed yet: only the working tree has a policy.
+    expect(await here(['check'])).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining('working tree: 1 of 1'),
+    });
+    await project.git(['add', '--all']);
+    await project.git(['commit', '--quiet', '--message', 'policy']);
+    const before = await project.git(['status', '--porcelain']);
+    await writeFile(join(project.clone, 'calc.py'), 'def add(a, b): return a - b\n');
+    const checked = await here(['check', '-o', 'json']);
+    const { trees } = JSON.parse(checked.stdout) as { trees: { tree: string; gates: { outcome: string }[] }[] };
+    expect(trees.map(({ tree, gates }) => [tree, gates.map(({ outcome }) => outcome)])).toEqual([
+      ['HEAD', ['passed']],
+      ['working tree', ['red']],
+    ]);
+    expect([checked.exitCode, (await here(['check'])).stdout]).toEqual([1, expect.stringContaining('AssertionError')]);
+    expect([before, await project.git(['status', '--porcelain'])]).toEqual(['', ' M calc.py']);
+    expect(await here(['check', 'nothing'])).toMatchObject({ exitCode: 2 });
+  } finally {
+    await project.remove();
+  }
+});
+
 test('a role that waits for its database ends at once when it is asked to', async () => {
   const environment = { PATH: process.env.PATH, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' };
   const attemptsAfterSignal = async (role: string): Promise<number> => {

@@ -1,0 +1,99 @@
+import { existsSync } from 'node:fs';
+import { appendFile, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { parsePolicy } from '../../candidates/read-policy.ts';
+import type { Environment } from '../../config.ts';
+import { SluiceError } from '../../contract/errors.ts';
+import { POLICY_PATH } from '../../contract/policy.ts';
+import { Git } from '../../git/run-git.ts';
+import { removeTree } from '../../lib/remove-tree.ts';
+import { type DetectedGate, type DetectedProject, detectProject, pinnedFor } from './detect-project.ts';
+import { configText, policyText } from './project-files.ts';
+
+const CONFIG_PATH = 'sluice.config.yaml';
+const DATA_FOLDER = '.sluice/';
+
+/** Files that `sluice init` would write, and why. */
+export interface ProjectPlan {
+  top: string;
+  found: string[];
+  gates: DetectedGate[];
+  files: { path: string; text: string; exists: boolean }[];
+  hasRemote: boolean;
+  /** True when the data folder of a daemon here is not ignored by git yet. */
+  ignores: boolean;
+}
+
+/**
+ * Recognises the project that holds `here`. `gates` replace those that are recognised. Throws `usage.invalid` outside of
+ * a repository, or when there is no test to be found.
+ */
+export async function planProject(
+  environment: Environment,
+  { here, gates }: { here: string; gates: readonly DetectedGate[] },
+): Promise<ProjectPlan> {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-init-'));
+  try {
+    const git = new Git({ home: folder, searchPath: environment.PATH ?? '/usr/local/bin:/usr/bin:/bin' });
+    const ask = async (...args: string[]): Promise<string> => {
+      const { exitCode, stdout, stderr } = await git.ask({ args: ['-C', here, ...args] });
+      if (exitCode === 0) return stdout.toString('utf8');
+      throw new SluiceError('usage.invalid', `no git repository here: ${stderr}`);
+    };
+    const top = (await ask('rev-parse', '--show-toplevel')).trimEnd();
+    const listed = await ask('ls-files', '-z', '--cached', '--others', '--exclude-standard', '--full-name', ':/');
+    const paths = listed.split('\0').filter((path) => path !== '');
+    const remote = await git.ask({ args: ['-C', here, 'remote', 'get-url', 'origin'] });
+    const url = remote.exitCode === 0 ? remote.stdout.toString('utf8').trim() : top;
+    const detected = await detectProject({ paths, read: (path) => readFile(join(top, path), 'utf8') });
+    const project = withGates(detected, { gates, paths });
+    const config = configText({ name: nameFor(url), url });
+    const policy = policyText(project);
+    parsePolicy(policy);
+    const files = [
+      { path: POLICY_PATH, text: policy, exists: existsSync(join(top, POLICY_PATH)) },
+      { path: CONFIG_PATH, text: config, exists: existsSync(join(top, CONFIG_PATH)) },
+    ];
+    const ignored = await git.ask({ args: ['-C', top, 'check-ignore', '--quiet', '--no-index', DATA_FOLDER] });
+    const hasRemote = remote.exitCode === 0;
+    return { top, found: project.found, gates: project.gates, files, hasRemote, ignores: ignored.exitCode !== 0 };
+  } finally {
+    await removeTree(folder);
+  }
+}
+
+/** Writes the files of a plan that are not there; with `force`, the others too. Returns the paths written. */
+export async function writeProject(
+  { top, files, ignores }: ProjectPlan,
+  { force }: { force: boolean },
+): Promise<string[]> {
+  const written = files.filter(({ exists }) => force || !exists);
+  for (const { path, text } of written) await writeFile(join(top, path), text);
+  if (!ignores) return written.map(({ path }) => path);
+  await appendFile(join(top, '.gitignore'), `${await newlineNeeded(join(top, '.gitignore'))}${DATA_FOLDER}\n`);
+  return [...written.map(({ path }) => path), '.gitignore'];
+}
+
+function withGates(
+  detected: DetectedProject,
+  { gates, paths }: { gates: readonly DetectedGate[]; paths: readonly string[] },
+): DetectedProject {
+  if (gates.length > 0) {
+    const own = { ...detected, gates: [...gates] };
+    return { ...own, pinned: pinnedFor({ paths }, own) };
+  }
+  if (detected.gates.length > 0) return detected;
+  const found = detected.found.length === 0 ? 'nothing known' : detected.found.join(', ');
+  throw new SluiceError('usage.invalid', `found ${found}, and no test in it: name one, as in --gate "test=make check"`);
+}
+
+function nameFor(url: string): string {
+  const name = basename(url.replace(/[/:]+$/, '').replaceAll(':', '/'), '.git').replaceAll(/[^a-zA-Z0-9._-]/g, '-');
+  return /^[a-zA-Z0-9]/.test(name) ? name : 'app';
+}
+
+async function newlineNeeded(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text === '' || text.endsWith('\n') ? '' : '\n';
+}

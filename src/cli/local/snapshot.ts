@@ -1,0 +1,55 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SluiceError } from '../../contract/errors.ts';
+import type { Git } from '../../git/run-git.ts';
+
+/** A repository of its own that offers two branches: what is committed here, and what is in the folder. */
+export interface Snapshot {
+  /** Address for a mirror. */
+  url: string;
+  /** Address of the remote that the branch is pushed to; undefined when there is none. */
+  remote: string | undefined;
+  branches: { name: 'HEAD' | 'working tree'; branch: string; commit: string }[];
+}
+
+const AUTHOR = { name: 'Sluice', email: 'check@sluice.invalid' };
+/** Files that a daemon of this folder keeps; a clone does not have them. */
+const OURS = ':(top,exclude).sluice';
+
+/**
+ * Makes a repository in `folder` from the one that holds `here`, which is only read: new objects go to the copy. The
+ * working tree is left out when it is as committed. Throws `usage.invalid` outside of a repository with a commit.
+ */
+export async function takeSnapshot(git: Git, { here, folder }: { here: string; folder: string }): Promise<Snapshot> {
+  const ask = async (...args: string[]): Promise<string> => {
+    const { exitCode, stdout, stderr } = await git.ask({ args: ['-C', here, ...args] });
+    if (exitCode === 0) return stdout.toString('utf8').trimEnd();
+    throw new SluiceError('usage.invalid', `no repository with a commit here: ${stderr}`);
+  };
+  const top = await ask('rev-parse', '--show-toplevel');
+  const gitDir = await ask('rev-parse', '--absolute-git-dir');
+  const objects = await ask('rev-parse', '--path-format=absolute', '--git-path', 'objects');
+  const format = await ask('rev-parse', '--show-object-format');
+  const head = await ask('rev-parse', '--verify', 'HEAD^{commit}');
+  const copy = join(folder, 'repository.git');
+  await mkdir(folder, { recursive: true });
+  await git.run({ args: ['init', '--bare', '--quiet', `--object-format=${format}`, copy] });
+  await writeFile(join(copy, 'objects', 'info', 'alternates'), `${objects}\n`);
+  const files = { gitDir, workTree: top, indexFile: join(folder, 'index'), objectDir: join(copy, 'objects') };
+  const reads = { ...files, alsoReads: [objects] };
+  await git.run({ ...reads, args: ['read-tree', head] });
+  await git.run({ ...reads, args: ['add', '--all', '--', '.', OURS] });
+  const tree = await git.text({ ...reads, args: ['write-tree'] });
+  const names = { GIT_AUTHOR_NAME: AUTHOR.name, GIT_AUTHOR_EMAIL: AUTHOR.email };
+  const committer = { GIT_COMMITTER_NAME: AUTHOR.name, GIT_COMMITTER_EMAIL: AUTHOR.email };
+  const args = ['commit-tree', tree, '-p', head, '-m', 'working tree'];
+  const work = await git.text({ gitDir: copy, args, env: { ...names, ...committer } });
+  const isChanged = tree !== (await git.text({ gitDir: copy, args: ['rev-parse', `${head}^{tree}`] }));
+  const branches: Snapshot['branches'] = [{ name: 'HEAD', branch: 'head', commit: head }];
+  if (isChanged) branches.push({ name: 'working tree', branch: 'work', commit: work });
+  for (const { branch, commit } of branches) {
+    await git.run({ gitDir: copy, args: ['update-ref', `refs/heads/${branch}`, commit] });
+  }
+  const origin = await git.ask({ gitDir, args: ['remote', 'get-url', 'origin'] });
+  return { url: copy, remote: origin.exitCode === 0 ? origin.stdout.toString('utf8').trim() : undefined, branches };
+}
