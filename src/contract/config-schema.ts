@@ -116,6 +116,16 @@ const retentionSchema = z.strictObject({
   events_days: days.default(180),
 });
 
+/** Limits for what a worker keeps on its disk. */
+const diskSchema = z.strictObject({
+  /** Cached results of `prepare` steps together; the longest unused ones are removed. */
+  prepared_max_bytes: z
+    .int()
+    .positive()
+    .default(20 * 1_024 ** 3),
+  prepared_unused_days: z.int().min(1).max(3_650).default(14),
+});
+
 /** `sluice.config.yaml`, or the default export of `sluice.config.ts`. */
 export const configSchema = z
   .strictObject({
@@ -124,6 +134,7 @@ export const configSchema = z
     allow_commands: z.boolean().default(false),
     sandbox: confinementSchema.prefault({}),
     retention: retentionSchema.prefault({}),
+    disk: diskSchema.prefault({}),
     tools: z
       .record(field.identifier, toolSchema)
       .default({})

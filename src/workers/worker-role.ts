@@ -24,7 +24,7 @@ import { gateValues } from '../pipeline/support/gate-values.ts';
 import type { GateVariables, OnMachineFault } from '../pipeline/support/ports.ts';
 import { QueueConsumer } from '../queues/consumer.ts';
 import { queueName } from '../queues/queue-names.ts';
-import { Preparation } from '../workspaces/prepare.ts';
+import { cacheLimits, Preparation } from '../workspaces/prepare.ts';
 import { SlotRack } from '../workspaces/slots.ts';
 import { ConsumptionMonitor } from './consuming.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -144,7 +144,11 @@ function createConsumers(
     mirrors,
     slots,
     confinement,
-    preparation: new Preparation({ dataDir: settings.dataDir, searchPath: environment.PATH ?? '/usr/bin:/bin' }),
+    preparation: new Preparation({
+      dataDir: settings.dataDir,
+      searchPath: environment.PATH ?? '/usr/bin:/bin',
+      limits: cacheLimits(settings.file),
+    }),
     held,
     environment,
     workerId,

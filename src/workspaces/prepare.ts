@@ -1,12 +1,14 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { access, lstat, mkdir, rename } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { createHash } from 'node:crypto';
+import { access, lstat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { ConfigFile } from '../contract/config-schema.ts';
 import type { PrepareDefinition } from '../contract/policy.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { foldersAbove } from '../git/tree-draft.ts';
-import { type ChildResult, runChild } from '../lib/process.ts';
+import type { ChildResult } from '../lib/process.ts';
 import { removeTree } from '../lib/remove-tree.ts';
 import { giveFiles, giveFolder } from './give-to.ts';
+import { type CacheLimits, PreparedCache } from './prepared-cache.ts';
 import { forgetBelow, sealFolder, signAgain } from './seal.ts';
 import { forgetKept, type Slot } from './slot.ts';
 
@@ -22,19 +24,22 @@ export interface PrepareCall {
   runStep: (step: PrepareDefinition) => Promise<ChildResult>;
 }
 
+/** Returns the limits of the cache as configured. */
+export function cacheLimits({ disk }: ConfigFile): CacheLimits {
+  return { maxBytes: disk.prepared_max_bytes, unusedDays: disk.prepared_unused_days };
+}
+
 export type Prepared = { ok: true } | { ok: false; step: string; result: ChildResult };
 
 /**
  * Runs the steps that the policy asks for. Kept paths are cached by the step's command and the content of its key
- * files. They are copied into the slot, never shared, because a child may damage its copy.
+ * files.
  */
 export class Preparation {
-  readonly #root: string;
-  readonly #searchPath: string;
+  readonly #cache: PreparedCache;
 
-  constructor({ dataDir, searchPath }: { dataDir: string; searchPath: string }) {
-    this.#root = resolve(dataDir, 'prepared');
-    this.#searchPath = searchPath;
+  constructor({ dataDir, searchPath, limits }: { dataDir: string; searchPath: string; limits: CacheLimits }) {
+    this.#cache = new PreparedCache(resolve(dataDir, 'prepared'), { searchPath, limits });
   }
 
   /**
@@ -47,7 +52,7 @@ export class Preparation {
   ): Promise<boolean> {
     for (const step of steps.filter(({ kept_paths }) => kept_paths.length > 0)) {
       const key = await keyOf({ mirror, commit: tip }, step);
-      if (key === (await keyOf({ mirror, commit }, step)) && !(await exists(join(this.#root, key)))) return true;
+      if (key === (await keyOf({ mirror, commit }, step)) && !(await this.#cache.has(key))) return true;
     }
     return false;
   }
@@ -55,13 +60,11 @@ export class Preparation {
   async run(call: PrepareCall): Promise<Prepared> {
     for (const step of call.steps) {
       const key = await keyOf(call, step);
-      const cached = join(this.#root, key);
       const mayKeep =
         step.kept_paths.length > 0 && !(await holdsTracked(call, step)) && (await staysInside(call.slot, step));
       if (mayKeep && isInPlace(call.slot, step, key)) continue;
       if (mayKeep) await clearKept(call.slot, step);
-      if (mayKeep && (await exists(cached))) {
-        await this.#copyAll(step.kept_paths, { from: cached, to: call.slot.work });
+      if (mayKeep && (await this.#cache.copyOut(key, step.kept_paths, call.slot.work))) {
         await giveKept(call.slot, step);
         await signKept(call.slot, step, key);
         continue;
@@ -74,41 +77,10 @@ export class Preparation {
         call.slot.content = undefined;
         continue;
       }
-      if (mayKeep && call.landed) await this.#keep(step, { from: call.slot.work, to: cached });
+      if (mayKeep && call.landed) await this.#cache.keep(key, step.kept_paths, call.slot.work);
       if (mayKeep) await signKept(call.slot, step, call.landed ? key : `${key} of ${call.commit}`);
     }
     return { ok: true };
-  }
-
-  /** Copies aside and renames, so that no partial copy is ever found. A failure only means that it is made again. */
-  async #keep(step: PrepareDefinition, { from, to }: { from: string; to: string }): Promise<void> {
-    const half = `${to}.${randomUUID()}`;
-    try {
-      await this.#copyAll(step.kept_paths, { from, to: half });
-      await rename(half, to);
-    } catch {
-      await removeTree(half);
-    }
-  }
-
-  /** Throws when a copy is incomplete, because half of the dependencies would be worse than none. */
-  async #copyAll(paths: readonly string[], { from, to }: { from: string; to: string }): Promise<void> {
-    await mkdir(to, { recursive: true });
-    for (const path of paths) {
-      const [source, copy] = [join(from, path), join(to, path)];
-      if (!(await exists(source))) continue;
-      await mkdir(dirname(copy), { recursive: true });
-      // The checkout may bring the folder (with a .gitkeep): the copy replaces it and must not go into it.
-      await removeTree(copy);
-      const { ending, stderr } = await runChild({
-        argv: ['cp', '-a', '--reflink=auto', '-T', '--', source, copy],
-        cwd: to,
-        env: { PATH: this.#searchPath },
-        timeoutMs: 10 * 60_000,
-      });
-      if (ending.kind === 'exited' && ending.exitCode === 0) continue;
-      throw new Error(`${path} cannot be copied: ${stderr.toString().trim() || JSON.stringify(ending)}`);
-    }
   }
 }
 

@@ -524,8 +524,10 @@ describe('prepare', () => {
       runChild({ argv: command, cwd: slot.work, env: { PATH: process.env.PATH! }, timeoutMs: timeout_seconds * 1_000 }),
   });
 
+  const limits = { maxBytes: 1e9, unusedDays: 1 };
+
   test('results of a landed tree are cached by key and copied, so that a corrupted copy affects only its own slot', async () => {
-    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH!, limits });
     const made = async (landed: boolean) => {
       const slot = await slotAtBase();
       expect(await preparation.run(call(slot, landed))).toEqual({ ok: true });
@@ -541,7 +543,7 @@ describe('prepare', () => {
   });
 
   test('P3: files of the commit below a kept path have the commit’s content, whatever the cache holds', async () => {
-    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH!, limits });
     const vendor = { ...step, name: 'vendor', command: ['sh', '-c', 'echo made > dir/made'], kept_paths: ['dir'] };
     for (const landed of [true, false, false]) {
       const slot = await slotAtBase();
@@ -556,7 +558,7 @@ describe('prepare', () => {
   });
 
   test('prepared files of a candidate do not reach the next one, and a nested kept path is restored with its outer one', async () => {
-    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH!, limits });
     const outer = { ...step, name: 'outer', command: ['sh', '-c', 'mkdir -p nm/dep'], kept_paths: ['nm', 'side'] };
     const inner = { ...step, name: 'inner', command: ['sh', '-c', 'echo g > nm/gen'], kept_paths: ['nm/gen'] };
     const own = new SlotRack(join(dataDir, 'nested'));
@@ -576,7 +578,7 @@ describe('prepare', () => {
   });
 
   test('P7: a link in place of a folder above a kept path does not make Sluice remove files outside the slot', async () => {
-    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH!, limits });
     const outside = await mkdtemp(join(tmpdir(), 'sluice-test-outside-'));
     await mkdir(join(outside, 'nm'));
     await writeFile(join(outside, 'nm', 'stays'), '');
@@ -608,7 +610,7 @@ describe('prepare', () => {
   });
 
   test('a prepare step that fails is named', async () => {
-    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH! });
+    const preparation = new Preparation({ dataDir, searchPath: process.env.PATH!, limits });
     const slot = await slotAtBase();
     const failing = { ...call(slot, true), steps: [{ ...step, name: 'broken', command: ['false'] }] };
     expect(await preparation.run(failing)).toMatchObject({ ok: false, step: 'broken' });

@@ -17,7 +17,7 @@ import { silentLog } from '../../lib/log.ts';
 import { removeTree } from '../../lib/remove-tree.ts';
 import { spawner } from '../../lib/spawner.ts';
 import { type Outcome, type ProveDeps, proveTree } from '../../pipeline/run-gate/prove-tree.ts';
-import { Preparation } from '../../workspaces/prepare.ts';
+import { cacheLimits, Preparation } from '../../workspaces/prepare.ts';
 import type { Slot } from '../../workspaces/slot.ts';
 import { SlotRack } from '../../workspaces/slots.ts';
 import { takeSnapshot } from './snapshot.ts';
@@ -107,7 +107,11 @@ async function roomLikeAWorkers(
   return {
     slots: new SlotRack(folder, silentLog(), (slot) => confinement.uidOf(slot)),
     confinement,
-    preparation: new Preparation({ dataDir: folder, searchPath: environment.PATH ?? DEFAULT_PATH }),
+    preparation: new Preparation({
+      dataDir: folder,
+      searchPath: environment.PATH ?? DEFAULT_PATH,
+      limits: cacheLimits(settings.file),
+    }),
     environment,
     repositories: { gateRoom: () => repositories.gateRoom(address) },
     // A repository that is not configured has no list of its own, so its gates get what they ask for.
