@@ -5,6 +5,13 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
+/** Parses a number of days, with or without the unit: `30` or `30d`. */
+export function dayCount(text: string): number {
+  const days = Number(/^(\d{1,5})d?$/.exec(text)?.[1] ?? 0);
+  if (days === 0) throw new InvalidArgumentError('not a number of days');
+  return days;
+}
+
 export function portNumber(text: string): number {
   const port = wholeNumber(text);
   if (port > 65_535) throw new InvalidArgumentError('a port must be 0 to 65535');

@@ -36,6 +36,9 @@ export const submittedPatch = z
 export const waitedRun = z.strictObject({ ended: z.boolean(), run: runObject }).meta({ id: 'WaitedRun' });
 export const waitedPatch = z.strictObject({ ended: z.boolean(), patch: patchObject }).meta({ id: 'WaitedPatch' });
 
+/** Result of one batch. A large run goes over several, so `deleted` may be 0 while there are more. */
+export const prunedRuns = z.strictObject({ deleted: count, more: z.boolean() }).meta({ id: 'PrunedRuns' });
+
 /** A declared tool: its limits (null: none), its use, and why its tasks wait. */
 export const toolObject = z
   .strictObject({
@@ -232,6 +235,7 @@ export const readiness = z
 export type Problem = z.output<typeof problemDetails>;
 export type WaitedRun = z.output<typeof waitedRun>;
 export type WaitedPatch = z.output<typeof waitedPatch>;
+export type PrunedRuns = z.output<typeof prunedRuns>;
 export type SubmittedPatch = z.output<typeof submittedPatch>;
 export type ToolObject = z.output<typeof toolObject>;
 export type ExplanationObject = z.output<typeof explanation>;

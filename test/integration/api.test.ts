@@ -205,7 +205,9 @@ describe('operations', () => {
     expect(unanswered.map(({ name }) => name)).toEqual([]);
     const posts = operations.map(({ name }) => name).filter((name) => name.startsWith('post'));
     const actions = allActions().map(({ collection, name }) => `post /v1/${collection}/{id}/${name}`);
-    expect(posts.toSorted()).toEqual([...actions, 'post /v1/patches', 'post /v1/runs'].toSorted());
+    expect(posts.toSorted()).toEqual(
+      [...actions, 'post /v1/patches', 'post /v1/runs', 'post /v1/runs/prune'].toSorted(),
+    );
     expect(Object.keys(described.components.schemas.Task!.properties).toSorted()).toEqual(
       Object.keys(taskObject.shape).toSorted(),
     );
@@ -247,6 +249,16 @@ describe('operations', () => {
     await sluice.client.targets.pause(unused, { reason: 'not yet' });
     await sluice.client.targets.delete(unused);
     await expect(sluice.client.targets.delete(unused)).rejects.toMatchObject({ code: 'entity.not_found' });
+  });
+
+  test('runs that ended long ago are pruned by hand; the others stay', async () => {
+    const { run } = await sluice.finish(specOf(git.remote, [shell('a', 'true')]));
+    await sluice.deps.database.query(sql`
+      update runs set created_at = now() - interval '10 days', completed_at = now() - interval '9 days'
+      where run_id = ${run.id}`);
+    expect(await sluice.client.runs.prune({ olderThanDays: 10 })).toBe(0);
+    expect(await sluice.client.runs.prune({ olderThanDays: 8 })).toBe(1);
+    await expect(sluice.client.runs.get(run.id)).rejects.toMatchObject({ code: 'entity.not_found' });
   });
 
   test('gates are listed by run, task, patch and target', async () => {

@@ -1,12 +1,13 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
-import { pageOf, waitedRun } from '../../contract/answers.ts';
+import { pageOf, prunedRuns, waitedRun } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { expandedRunObject, runObject } from '../../contract/objects.ts';
 import { runSpecSchema } from '../../contract/run-spec.ts';
 import { RUN_STATES } from '../../contract/states.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
 import type { RunRow } from '../../entities/run.ts';
+import { pruneRuns } from '../../ledger/runs/prune.ts';
 import { submitRun } from '../../pipeline/submit-run/submit-run.ts';
 import { validateRun } from '../../pipeline/submit-run/validate-run.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
@@ -114,6 +115,26 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
       const hasEnded = ({ state }: RunRow) => isTerminal('run', state);
       const { ended, row } = await waitUntilEnded(query, { read, hasEnded }, { reply, feed: deps.feed });
       return { ended, run: present.run(row) };
+    },
+  );
+
+  api.post(
+    '/v1/runs/prune',
+    {
+      config: { scope: 'operate' },
+      schema: {
+        operationId: 'pruneRuns',
+        description:
+          'Deletes the oldest runs that ended before `older_than_days` days, a batch at a time: call again while there are more. What they landed stays proven.',
+        tags: ['runs'],
+        body: z.strictObject({ older_than_days: z.int().min(1).max(36_500) }),
+        response: { 200: prunedRuns },
+      },
+    },
+    async ({ body, actor }) => {
+      const pruned = await deps.ledger.write((tx) => pruneRuns(tx, body.older_than_days));
+      deps.log.info({ actor, of: 'runs', ...pruned }, 'prune.done');
+      return pruned;
     },
   );
 

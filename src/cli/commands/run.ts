@@ -6,6 +6,7 @@ import { SluiceError } from '../../contract/errors.ts';
 import type { RunObject } from '../../contract/objects.ts';
 import { RUN_STATES, type RunState } from '../../contract/states.ts';
 import { actionCommands } from '../action-commands.ts';
+import { dayCount } from '../amounts.ts';
 import { type CliContext, clientOf, print, stateOption } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { runTree } from '../run-tree.ts';
@@ -79,6 +80,16 @@ export function runCommands(program: Command, context: CliContext): void {
     });
 
   actionCommands(run, context, 'runs');
+
+  run
+    .command('prune')
+    .description('delete all runs that ended so many days ago; what they landed stays proven')
+    .requiredOption('--older-than <days>', 'days since their end', dayCount)
+    .addHelpText('after', '\nExample: sluice run prune --older-than 30')
+    .action(async ({ olderThan }: { olderThan: number }, command: Command) => {
+      const deleted = await clientOf(context, command).runs.prune({ olderThanDays: olderThan });
+      print(context, command, { deleted }, () => `${deleted} runs deleted`);
+    });
 
   run
     .command('delete')
