@@ -78,10 +78,11 @@ export async function loadSettings(
 }
 
 /** Returns the variables whose values only the daemon may see, and the tools and gates that name them. */
-export function secretNames({ repositories, tools }: ConfigFile): string[] {
+export function secretNames({ repositories, tools, webhooks }: ConfigFile): string[] {
   return [
     ...['DATABASE_URL', 'REDIS_URL', 'SLUICE_TOKEN', 'SLUICE_VERDICT_KEY'],
     ...credentialNames(repositories),
+    ...webhooks.flatMap(({ secret_env }) => secret_env ?? []),
     ...Object.values(tools).flatMap(({ env }) => env),
     ...Object.values(repositories).flatMap(({ gate_env }) => gate_env),
   ];

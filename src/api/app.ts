@@ -21,6 +21,7 @@ import { runRoutes } from './routes/runs.ts';
 import { statsRoutes } from './routes/stats.ts';
 import { taskRoutes } from './routes/tasks.ts';
 import { toolRoutes } from './routes/tools.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 
 export const BOARD_PATH = '/board';
 
@@ -82,7 +83,7 @@ export async function createApp(
   await describeApi(api, version);
   await api.register(async (routes: Api) => {
     const pipeline = [runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, explainRoutes];
-    const fleet = [fleetRoutes, toolRoutes, statsRoutes];
+    const fleet = [fleetRoutes, toolRoutes, statsRoutes, webhookRoutes];
     for (const add of [healthRoutes, ...pipeline, ...fleet, actionRoutes]) add(routes, deps);
   });
   await api.register(async (boardApp) => {

@@ -17,6 +17,7 @@ const TAGS = {
   explain: 'Explanations: why something is where it is.',
   fleet: 'The fleet: workers, targets and statistics.',
   tools: 'Tools, and the circuit breakers that stop them.',
+  webhooks: 'Deliveries to webhooks, which the configuration names.',
   health: 'Health of the daemon.',
 };
 

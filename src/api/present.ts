@@ -29,4 +29,5 @@ export const present = {
   worker: presenter(object.workerObject, 'worker_id'),
   breaker: presenter(object.breakerObject, 'breaker_id'),
   target: presenter(object.targetObject, 'target_id'),
+  delivery: presenter(object.deliveryObject, 'delivery_id'),
 };

@@ -14,6 +14,7 @@ import { runCommands } from './commands/run.ts';
 import { statusCommands } from './commands/status.ts';
 import { targetCommands } from './commands/target.ts';
 import { taskCommands } from './commands/task.ts';
+import { webhookCommands } from './commands/webhook.ts';
 import type { CliContext } from './context.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { plain } from './table.ts';
@@ -60,6 +61,7 @@ function createProgram(context: CliContext): Command {
   runCommands(program, context);
   taskCommands(program, context);
   targetCommands(program, context);
+  webhookCommands(program, context);
   auditCommand(program, context);
   patchCommands(program, context);
   gateCommands(program, context);

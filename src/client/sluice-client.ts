@@ -15,6 +15,7 @@ import type {
 } from '../contract/answers.ts';
 import type {
   BreakerObject,
+  DeliveryObject,
   ExpandedRunObject,
   GateObject,
   PatchObject,
@@ -26,7 +27,7 @@ import type {
 } from '../contract/objects.ts';
 import type { SubmitPatch } from '../contract/patch-input.ts';
 import type { RunSpecInput } from '../contract/run-spec.ts';
-import type { GateState, PatchState, RunState, TaskState, WorkerState } from '../contract/states.ts';
+import type { DeliveryOutcome, GateState, PatchState, RunState, TaskState, WorkerState } from '../contract/states.ts';
 import { actionsOf, type WithActions } from './actions.ts';
 import { type ClientOptions, Http } from './http.ts';
 import { type LogOptions, Reads, type WaitOptions } from './reads.ts';
@@ -54,6 +55,7 @@ export class SluiceClient {
   readonly workers: WithActions<'workers', WorkerReads>;
   readonly breakers: WithActions<'breakers', BreakerReads>;
   readonly gates: GateReads;
+  readonly deliveries: DeliveryReads;
   readonly #http: Http;
 
   constructor(options: ClientOptions) {
@@ -66,6 +68,7 @@ export class SluiceClient {
     this.workers = Object.assign(new WorkerReads(http), actionsOf(http, 'workers'));
     this.breakers = Object.assign(new BreakerReads(http), actionsOf(http, 'breakers'));
     this.gates = new GateReads(http);
+    this.deliveries = new DeliveryReads(http);
   }
 
   tools(): Promise<Page<ToolObject>> {
@@ -219,6 +222,18 @@ class TargetReads extends Reads<QueuedTargetObject, TargetObject, object> {
 class WorkerReads extends Reads<WorkerObject, WorkerObject, { state?: WorkerState }> {
   constructor(http: Http) {
     super(http, 'workers');
+  }
+}
+
+/** Events that webhooks were told, or will be. */
+class DeliveryReads extends Reads<never, DeliveryObject, { webhook?: string; outcome?: DeliveryOutcome }> {
+  constructor(http: Http) {
+    super(http, 'webhooks/deliveries');
+  }
+
+  /** Sends a delivery again, with the same id and body. */
+  replay(id: string): Promise<DeliveryObject> {
+    return this.http.json(this.pathOf(id, '/replay'), { method: 'POST' });
   }
 }
 

@@ -116,6 +116,25 @@ const retentionSchema = z.strictObject({
   events_days: days.default(180),
 });
 
+const webhookSchema = z.strictObject({
+  /** Default: the host of the URL. Deliveries are stored under this name. */
+  name: field.identifier.optional(),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .max(2_000)
+    .refine(holdsNoPassword, 'holds a password: use secret_env'),
+  /** Types of event: `patch.blocked`, all of a kind (`run.*`) or all (`*`). */
+  events: z
+    .array(z.string().regex(/^(\*|[a-z]+\.(\*|[a-z_]+))$/, 'expected a type such as run.failed, run.* or *'))
+    .min(1),
+  /** Variable that holds the secret of the signature. */
+  secret_env: field.variableName.optional(),
+  /** `standard`: type, time and data of the event. `slack`: one sentence, as chat services take it. */
+  format: z.enum(['standard', 'slack']).default('standard'),
+  /** True: the URL may lead to this machine or to a private network. */
+  allow_private: z.boolean().default(false),
+});
+
 /** Limits for what a worker keeps on its disk. */
 const diskSchema = z.strictObject({
   /** Cached results of `prepare` steps together; the longest unused ones are removed. */
@@ -135,12 +154,18 @@ export const configSchema = z
     sandbox: confinementSchema.prefault({}),
     retention: retentionSchema.prefault({}),
     disk: diskSchema.prefault({}),
+    webhooks: z.array(webhookSchema).max(50).default([]),
     tools: z
       .record(field.identifier, toolSchema)
       .default({})
       .refine((tools) => BUILT_IN_TOOLS.every((name) => !(name in tools)), 'command and patch are built in'),
   })
-  .superRefine(({ repositories, tools }, context) => {
+  .superRefine(({ repositories, tools, webhooks }, context) => {
+    for (const [index, webhook] of webhooks.entries()) {
+      if (webhooks.findIndex((other) => webhookName(other) === webhookName(webhook)) === index) continue;
+      const message = `used twice: ${webhookName(webhook)}`;
+      context.addIssue({ code: 'custom', path: ['webhooks', index, 'name'], message });
+    }
     const kept = new Set([...credentialNames(repositories), ...Object.values(tools).flatMap(({ env }) => env)]);
     for (const [name, { url, credentials, gate_env }] of Object.entries(repositories)) {
       if (credentials !== undefined && !('ssh_key_file' in credentials) && isReadable(url)) {
@@ -176,11 +201,17 @@ export function credentialNames(
 
 export type ConfigFile = z.output<typeof configSchema>;
 export type ConfigFileInput = z.input<typeof configSchema>;
+export type WebhookDefinition = z.output<typeof webhookSchema>;
 export type Retention = z.output<typeof retentionSchema>;
 export type Credentials = z.output<typeof credentialsSchema>;
 export type ChildLimits = z.output<typeof limitsSchema>;
 export type ConfinementDefinition = z.output<typeof confinementSchema>;
 export type ToolDefinition = z.output<typeof toolSchema>;
+
+/** Returns the name under which deliveries of a webhook are stored. */
+export function webhookName({ name, url }: Pick<WebhookDefinition, 'name' | 'url'>): string {
+  return name ?? new URL(url).host;
+}
 
 /** Typed helper for `sluice.config.ts`. */
 export function defineConfig(config: ConfigFileInput): ConfigFileInput {

@@ -4,6 +4,7 @@ import { gateSchema } from './policy.ts';
 import {
   BREAKER_STATES,
   CONFINEMENT_KINDS,
+  DELIVERY_OUTCOMES,
   GATE_OUTCOMES,
   GATE_STATES,
   OUTCOMES,
@@ -237,6 +238,24 @@ export const breakerObject = z
   })
   .meta({ id: 'Breaker' });
 
+/** One event for one webhook. `attempts` counts from the last replay; `status` is that of the last answer. */
+export const deliveryObject = z
+  .strictObject({
+    id: z.string(),
+    created_at: instant,
+    webhook: z.string(),
+    event_id: z.string(),
+    type: z.string(),
+    outcome: z.enum(DELIVERY_OUTCOMES),
+    body: z.string(),
+    attempts: count,
+    next_attempt_at: instant.nullable(),
+    status: count.nullable(),
+    error: z.string().nullable(),
+    delivered_at: instant.nullable(),
+  })
+  .meta({ id: 'Delivery' });
+
 export const targetObject = z
   .strictObject({
     ...common,
@@ -264,4 +283,5 @@ export type PatchObject = z.output<typeof patchObject>;
 export type GateObject = z.output<typeof gateObject>;
 export type WorkerObject = z.output<typeof workerObject>;
 export type BreakerObject = z.output<typeof breakerObject>;
+export type DeliveryObject = z.output<typeof deliveryObject>;
 export type TargetObject = z.output<typeof targetObject>;

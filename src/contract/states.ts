@@ -55,6 +55,9 @@ export type GateOutcome = (typeof GATE_OUTCOMES)[number];
 export const BREAKER_STATES = ['CLOSED', 'OPEN', 'HALF_OPEN'] as const;
 export type BreakerState = (typeof BREAKER_STATES)[number];
 
+export const DELIVERY_OUTCOMES = ['pending', 'delivered', 'failed'] as const;
+export type DeliveryOutcome = (typeof DELIVERY_OUTCOMES)[number];
+
 /** Outcomes of runs, workstreams and tasks that have ended. */
 export const OUTCOMES = ['succeeded', 'failed', 'cancelled'] as const;
 export type Outcome = (typeof OUTCOMES)[number];

@@ -14,6 +14,7 @@ import { TaskDao } from './task-dao.ts';
 import { TestGateDao } from './test-gate-dao.ts';
 import { TokenDao } from './token-dao.ts';
 import { TransitionDao } from './transition-dao.ts';
+import { WebhookDeliveryDao } from './webhook-delivery-dao.ts';
 import { WorkerDao } from './worker-dao.ts';
 import { WorkstreamDao } from './workstream-dao.ts';
 
@@ -39,5 +40,6 @@ export function createDaos(source: EntitySource) {
     tokens: new TokenDao(source),
     installation: new InstallationDao(source),
     metrics: new MetricsDao(source),
+    deliveries: new WebhookDeliveryDao(source),
   };
 }

@@ -28,6 +28,7 @@ import { Migration20261126000025_indexes_that_serve } from '../../migrations/Mig
 import { Migration20261126000026_starts_in_batches } from '../../migrations/Migration20261126000026_starts_in_batches.ts';
 import { Migration20261126000027_indexes_for_lists } from '../../migrations/Migration20261126000027_indexes_for_lists.ts';
 import { Migration20261126000028_parts_of_a_run } from '../../migrations/Migration20261126000028_parts_of_a_run.ts';
+import { Migration20261126000029_webhooks } from '../../migrations/Migration20261126000029_webhooks.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -61,4 +62,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000026_starts_in_batches', class: Migration20261126000026_starts_in_batches },
   { name: 'Migration20261126000027_indexes_for_lists', class: Migration20261126000027_indexes_for_lists },
   { name: 'Migration20261126000028_parts_of_a_run', class: Migration20261126000028_parts_of_a_run },
+  { name: 'Migration20261126000029_webhooks', class: Migration20261126000029_webhooks },
 ];

@@ -15,6 +15,7 @@ import { Task } from './task.ts';
 import { TestGate } from './test-gate.ts';
 import { Token } from './token.ts';
 import { ToolCost, ToolStart } from './tool-use.ts';
+import { WebhookCursor, WebhookDelivery } from './webhook.ts';
 import { Worker } from './worker.ts';
 import { Workstream } from './workstream.ts';
 
@@ -40,4 +41,6 @@ export const ENTITIES: EntitySchema[] = [
   Repository,
   ToolStart,
   ToolCost,
+  WebhookCursor,
+  WebhookDelivery,
 ];

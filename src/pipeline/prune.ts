@@ -2,7 +2,7 @@ import type { Retention } from '../contract/config-schema.ts';
 import type { Tx } from '../database/database.ts';
 import { sqlState } from '../database/faults.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { type Pruned, pruneEvents, pruneLogs, pruneRuns, pruneWorkers } from '../ledger/runs/prune.ts';
+import { type Pruned, pruneDeliveries, pruneEvents, pruneLogs, pruneRuns, pruneWorkers } from '../ledger/runs/prune.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 
@@ -38,6 +38,7 @@ export class Prune {
       logs: () => this.#all(pruneLogs, logs_days, signal),
       runs: () => this.#all(pruneRuns, runs_days, signal),
       workers: () => this.#all(pruneWorkers, runs_days, signal),
+      deliveries: () => this.#all(pruneDeliveries, logs_days, signal),
       events: () => this.#pruneEvents(events_days, signal),
     };
     // Each by itself, because one that fails must not stop the others.

@@ -23,5 +23,6 @@ export const STAGES = [
   { stage: 'run-gate', role: 'worker', reads: 'a message', writes: 'gate PASSED or FAILED, a verdict' },
   { stage: 'roll-up', role: 'scheduler', reads: 'tasks that ended', writes: 'workstreams and runs ended' },
   { stage: 'reconcile', role: 'scheduler', reads: 'expired leases, lost messages', writes: 'work back in the queue' },
+  { stage: 'send-webhooks', role: 'scheduler', reads: 'state transitions', writes: 'deliveries' },
   { stage: 'prune', role: 'scheduler', reads: 'what retention no longer keeps', writes: 'nothing: it deletes' },
 ] as const satisfies readonly { stage: string; role: 'api' | 'scheduler' | 'worker'; reads: string; writes: string }[];

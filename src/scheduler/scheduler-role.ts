@@ -12,6 +12,7 @@ import { Dispatch } from '../pipeline/dispatch.ts';
 import { Prune } from '../pipeline/prune.ts';
 import { Reconciler } from '../pipeline/reconcile.ts';
 import { rollUpEndings } from '../pipeline/roll-up.ts';
+import { SendWebhooks } from '../pipeline/send-webhooks.ts';
 import { StartRuns } from '../pipeline/start-runs.ts';
 import { LandingTargets } from './landing-targets.ts';
 
@@ -21,6 +22,7 @@ const LOOK_MS = 1_000;
 const POLL_MS = 30_000;
 const RECONCILE_MS = 1_000;
 const PRUNE_MS = 10 * 60_000;
+const WEBHOOKS_MS = 1_000;
 /** Pauses between rounds in which changes gather: a round costs about the same whether one task has ended or a hundred. */
 const DISPATCH_REST_MS = 10;
 const ROLL_UP_REST_MS = 100;
@@ -48,6 +50,15 @@ export function createSchedulerRole(deps: Deps): Component[] {
     reconcile: ticker('reconcile', RECONCILE_MS, () => reconciler.round()),
     prune: ticker('prune', PRUNE_MS, (signal) => prune.round(signal)),
   };
+  const { webhooks } = deps.settings.file;
+  const send = new SendWebhooks({
+    ledger,
+    transitions: daos.transitions,
+    webhooks,
+    environment: deps.settings.environment,
+    log,
+  });
+  const sending = webhooks.length === 0 ? [] : [ticker('webhooks', WEBHOOKS_MS, () => send.round())];
   const { crashPoint, planLanding: plan } = deps;
   const landing = new LandingTargets({ ledger, daos, mirrors, repositories, seal, plan, crashPoint, log }, holder);
   const look = ticker('overlooked', LOOK_MS, async () => {
@@ -64,6 +75,7 @@ export function createSchedulerRole(deps: Deps): Component[] {
     release,
     mirrorKeeper(mirrors, log),
     ...Object.values(tickers),
+    ...sending,
     look,
     landing,
     listener,

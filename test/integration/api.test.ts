@@ -206,7 +206,13 @@ describe('operations', () => {
     const posts = operations.map(({ name }) => name).filter((name) => name.startsWith('post'));
     const actions = allActions().map(({ collection, name }) => `post /v1/${collection}/{id}/${name}`);
     expect(posts.toSorted()).toEqual(
-      [...actions, 'post /v1/patches', 'post /v1/runs', 'post /v1/runs/prune'].toSorted(),
+      [
+        ...actions,
+        'post /v1/patches',
+        'post /v1/runs',
+        'post /v1/runs/prune',
+        'post /v1/webhooks/deliveries/{id}/replay',
+      ].toSorted(),
     );
     expect(Object.keys(described.components.schemas.Task!.properties).toSorted()).toEqual(
       Object.keys(taskObject.shape).toSorted(),

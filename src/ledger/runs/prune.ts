@@ -80,6 +80,17 @@ export async function pruneRuns(tx: Tx, days: number): Promise<Pruned> {
   return { deleted: old.length, more: true };
 }
 
+/** Deletes deliveries to webhooks that are older than `days`. Their ids follow time. */
+export async function pruneDeliveries(tx: Tx, days: number): Promise<Pruned> {
+  const deleted = await tx.query(sql`
+    delete from webhook_deliveries where delivery_id in (
+      select delivery_id from (
+        select delivery_id, created_at from webhook_deliveries order by delivery_id limit ${BATCH}) as oldest
+      where created_at < ${daysAgo(days)})
+    returning delivery_id`);
+  return fullOrLast(deleted.length);
+}
+
 /**
  * Deletes rows of workers that ended more than `days` ago, except those whose gate executions are still here: a verdict
  * counts only by a worker that lived at that time.
