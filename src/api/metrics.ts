@@ -26,6 +26,14 @@ const GAUGES = {
   sluice_tool_spent_usd: ['What attempts of a tool reported today, UTC', ['tool']],
   sluice_breaker_open: ['1 while the breaker of a tool is OPEN, 0.5 while it is HALF_OPEN', ['tool']],
   sluice_repairs: ['Repairs by the reconciler in the last hour; a healthy fleet has none', ['cause']],
+  sluice_landed: ['Patches that landed in the last hour', ['target']],
+  sluice_landing_seconds: [
+    'Time from staged to landed, of patches that landed in the last hour',
+    ['target', 'quantile'],
+  ],
+  sluice_gate_runs: ['Gate executions that ended in the last hour', ['target', 'gate', 'outcome']],
+  sluice_gate_seconds: ['Run time of gates that ended in the last hour', ['target', 'gate', 'quantile']],
+  sluice_webhook_deliveries: ['Deliveries to send, and those given up in the last day', ['webhook', 'outcome']],
   sluice_refused_writes: ['Writes that fences refused, over all workers in the ledger', []],
 } as const satisfies Record<string, readonly [string, readonly string[]]>;
 type Name = keyof typeof GAUGES;
@@ -63,10 +71,12 @@ export class Metrics {
 
   async #read(): Promise<string> {
     const { database, daos } = this.#deps;
-    const [live, oldest, troubled] = await Promise.all([
+    const [live, oldest, troubled, hour, deliveries] = await Promise.all([
       daos.metrics.live(),
       daos.metrics.oldest(),
       daos.metrics.targetsInTrouble(),
+      daos.metrics.lastHour(),
+      daos.metrics.deliveries(),
     ]);
     const tasks = (await capacity(database, 'task')).map((pool) => ({ ...pool, kind: 'task' }));
     const gates = (await capacity(database, 'gate')).map((pool) => ({ ...pool, kind: 'gate' }));
@@ -92,6 +102,11 @@ export class Metrics {
       sluice_tool_spent_usd: ofTools(({ usd_today }) => usd_today),
       sluice_breaker_open: ofTools(({ state }) => ({ CLOSED: 0, HALF_OPEN: 0.5, OPEN: 1 })[state]),
       sluice_repairs: Object.entries(repairs).map(([cause, value]) => ({ labels: { cause }, value })),
+      sluice_landed: hour.landed,
+      sluice_landing_seconds: hour.landingSeconds,
+      sluice_gate_runs: hour.gateRuns,
+      sluice_gate_seconds: hour.gateSeconds,
+      sluice_webhook_deliveries: deliveries,
       sluice_refused_writes: [{ labels: {}, value: refused }],
     };
     for (const [name, gauge] of this.#gauges) {

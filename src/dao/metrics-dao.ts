@@ -61,6 +61,46 @@ export class MetricsDao {
       ) as trouble(kind, troubled)`);
   }
 
+  /** Landings and gate executions that ended in the last hour (indexes patches_applied_at, test_gates_completed_at). */
+  async lastHour(): Promise<Record<'landed' | 'landingSeconds' | 'gateRuns' | 'gateSeconds', Measured[]>> {
+    const landed = sql`
+      from targets a cross join lateral (
+        select extract(epoch from p.verified_at - p.staged_at)::float8 as seconds from patches p
+        where p.target_id = a.target_id and p.applied_at > now() - interval '1 hour' and p.verified_at is not null) p`;
+    const ended = sql`
+      from test_gates where completed_at > now() - interval '1 hour' and started_at is not null`;
+    const [count, landingSeconds, gateRuns, gateSeconds] = await Promise.all([
+      this.#grouped(sql`
+        select jsonb_build_object('target', a.target_id) as labels, count(*)::int as value ${landed}
+        group by a.target_id`),
+      this.#grouped(sql`
+        select jsonb_build_object('target', target_id, 'quantile', quantile) as labels, value
+        from (select a.target_id, percentile_cont(array[0.5, 0.95]) within group (order by seconds) as values ${landed}
+              group by a.target_id) as t
+        cross join lateral unnest(array['0.5', '0.95'], t.values) as q(quantile, value)`),
+      this.#grouped(sql`
+        select jsonb_build_object('target', target_id, 'gate', test_suite, 'outcome', coalesce(outcome, 'passed')) as labels,
+               count(*)::int as value ${ended}
+        group by target_id, test_suite, outcome`),
+      this.#grouped(sql`
+        select jsonb_build_object('target', target_id, 'gate', test_suite, 'quantile', quantile) as labels, value
+        from (select target_id, test_suite, percentile_cont(array[0.5, 0.95]) within group (
+                order by extract(epoch from completed_at - started_at)::float8) as values ${ended}
+              group by target_id, test_suite) as t
+        cross join lateral unnest(array['0.5', '0.95'], t.values) as q(quantile, value)`),
+    ]);
+    return { landed: count!, landingSeconds: landingSeconds!, gateRuns: gateRuns!, gateSeconds: gateSeconds! };
+  }
+
+  /** Deliveries that are to be sent, and how many were given up in the last day, by webhook. */
+  deliveries(): Promise<Measured[]> {
+    return this.#grouped(sql`
+      select jsonb_build_object('webhook', webhook, 'outcome', outcome) as labels, count(*)::int as value
+      from webhook_deliveries
+      where outcome = 'pending' or (outcome = 'failed' and created_at > now() - interval '1 day')
+      group by webhook, outcome`);
+  }
+
   #grouped(statement: ReturnType<typeof sql>): Promise<Measured[]> {
     return this.#source.query(statement) as Promise<Measured[]>;
   }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { GitSandbox } from '../../harness/git-sandbox.ts';
 import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { allActions } from '../../src/contract/actions.ts';
@@ -292,9 +293,23 @@ describe('operations', () => {
     expect(busy).toMatch(/^sluice_slots\{pool="default",kind="task"\} [1-9]/m);
     expect(busy).toMatch(/^sluice_target_trouble\{kind="paused",target="[^"]+"\} 0$/m);
     expect(busy).toMatch(/^nodejs_eventloop_lag_seconds /m);
+    expect(busy).toMatch(/^sluice_landing_seconds\{target="[^"]+",quantile="0.95"\} [0-9.]+$/m);
+    expect(busy).toMatch(/^sluice_gate_runs\{gate="check",target="[^"]+",outcome="passed"\} [1-9]/m);
     await sluice.client.runs.cancel(id, { reason: 'seen' });
     await eventually('its end', async () => !(await text()).includes('sluice_runs{'));
     expect((await fetch(`${sluice.url}/metrics`)).status).toBe(401);
+  });
+
+  test('alert rules and the board name only metrics that exist', async () => {
+    const names = new Set((await (await call('/metrics')).text()).match(/(?<=^# TYPE )\w+/gm));
+    for (const file of ['prometheus/alerts.yaml', 'grafana/sluice.json']) {
+      const text = await readFile(new URL(`../../deploy/${file}`, import.meta.url), 'utf8');
+      const document = parse(text) as { groups?: { rules: { expr: string }[] }[] };
+      expect(document.groups?.flatMap(({ rules }) => rules) ?? [{}]).not.toEqual([]);
+      const used = text.match(/\b(sluice|nodejs|process)_\w+/g) ?? [];
+      expect(used.length).toBeGreaterThan(10);
+      expect(used.filter((name) => !names.has(name))).toEqual([]);
+    }
   });
 
   test('columns that the schemas do not name stay inside', async () => {
