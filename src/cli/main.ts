@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { SluiceError } from '../contract/errors.ts';
 import { administrationCommands } from './commands/administration.ts';
 import { auditCommand } from './commands/audit.ts';
+import { backupCommands } from './commands/backup.ts';
 import { checkCommand } from './commands/check.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
@@ -54,6 +55,7 @@ function createProgram(context: CliContext): Command {
   administrationCommands(program, context);
   initCommand(program, context);
   checkCommand(program, context);
+  backupCommands(program, context);
   doctorCommand(program, context);
   fleetCommands(program, context);
   statusCommands(program, context);

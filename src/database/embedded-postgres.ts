@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Client } from 'pg';
 import { SluiceError } from '../contract/errors.ts';
 import { fullJitterMs } from '../lib/backoff.ts';
@@ -11,7 +11,7 @@ import { freePort } from '../lib/free-port.ts';
 import type { Log } from '../lib/log.ts';
 import { runChild } from '../lib/process.ts';
 import { type Service, startService } from '../lib/process-service.ts';
-import { runningServer, type ServerAddress } from './running-server.ts';
+import { embeddedFolder, runningServer, type ServerAddress } from './running-server.ts';
 import { exists, serverEnvironment, serverPrograms, unprivileged, unprivilegedUser } from './server-programs.ts';
 
 const START_LIMIT_MS = 60_000;
@@ -61,7 +61,7 @@ export class EmbeddedPostgres implements Component {
 
   constructor(options: EmbeddedPostgresOptions) {
     const { dataDir, log, searchPath, durable = true, onLoopback = false, settings = [] } = options;
-    this.#folder = resolve(dataDir, 'postgres');
+    this.#folder = embeddedFolder(dataDir);
     this.#log = log;
     this.#searchPath = searchPath;
     this.#durable = durable;

@@ -12,9 +12,11 @@ export interface MigrationStatus {
 /** An arbitrary constant: every process that migrates this database takes the same advisory lock. */
 const LOCK_KEY = 7_411_2026;
 
-export async function migrateUp(database: Database): Promise<string[]> {
+/** Applies all migrations that are missing, or those up to the one named `to`. Returns the names of those applied. */
+export async function migrateUp(database: Database, to?: string): Promise<string[]> {
   if ((await migrationStatus(database)).every(({ executed }) => executed)) return [];
-  return underLock(database, async (patient) => (await patient.orm.migrator.up()).map(({ name }) => name));
+  const options = to === undefined ? undefined : { to };
+  return underLock(database, async (patient) => (await patient.orm.migrator.up(options)).map(({ name }) => name));
 }
 
 /** Reverts the newest migration, or all that came after `to` (`0`: all). */

@@ -1,11 +1,16 @@
 import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { exists } from './server-programs.ts';
 
 export interface ServerAddress {
   /** The folder of the socket, or 127.0.0.1. */
   host: string;
   port: number;
+}
+
+/** Folder of the embedded server below a data folder. */
+export function embeddedFolder(dataDir: string): string {
+  return resolve(dataDir, 'postgres');
 }
 
 /**

@@ -28,12 +28,21 @@ export async function createTestDatabase(): Promise<TestDatabase> {
 }
 
 /** Creates the database and returns only its URL, for tests that start separate processes. */
-export async function cloneTemplate(): Promise<string> {
+export function cloneTemplate(): Promise<string> {
+  return createNamed((name) => `create database ${name} template sluice_template`);
+}
+
+/** Creates a database without a schema; it is dropped at the end of the file. */
+export function createEmptyDatabase(): Promise<string> {
+  return createNamed((name) => `create database ${name}`);
+}
+
+async function createNamed(statement: (name: string) => string): Promise<string> {
   const template = inject('templateUrl');
   const url = new URL(template);
   const name = newId('test');
   url.pathname = `/${name}`;
-  await withAdmin(template, (client) => client.query(`create database ${name} template sluice_template`));
+  await withAdmin(template, (client) => client.query(statement(name)));
   atTheEnd(() => withAdmin(template, (client) => client.query(`drop database if exists ${name} with (force)`)));
   return url.href;
 }

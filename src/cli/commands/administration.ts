@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
 import { SluiceError } from '../../contract/errors.ts';
 import { TOKEN_SCOPES, type TokenScope } from '../../contract/tokens.ts';
-import type { Deps } from '../../deps.ts';
 import { type CliContext, print } from '../context.ts';
 import { plain, table } from '../table.ts';
+import { withDeps } from '../with-deps.ts';
 
 /** Adds the commands that use the database directly: for the schema, and for tokens, which the API does not create. */
 export function administrationCommands(program: Command, context: CliContext): void {
@@ -100,15 +100,4 @@ export function administrationCommands(program: Command, context: CliContext): v
         await daos.tokens.update(id, { revoked_at: new Date() });
       }),
     );
-}
-
-/** Loads the code of the database and runs `work` with it. Commands that only ask the API start without that code. */
-async function withDeps(
-  context: CliContext,
-  command: Command,
-  work: (deps: Deps, local: typeof import('../local/database.ts')) => Promise<void>,
-): Promise<void> {
-  const local = await import('../local/database.ts');
-  const { config, dataDir } = command.optsWithGlobals<{ config?: string; dataDir?: string }>();
-  await local.withDeps(context, { config, dataDir }, (deps) => work(deps, local));
 }
