@@ -8,18 +8,39 @@ import { runTree } from './run-tree.ts';
 import { plain } from './table.ts';
 
 const REDRAW_MS = 250;
+/** A run that waits for longer than this says why. */
+const EXPLAIN_EVERY_MS = 2_000;
+/** Lines of the tree beside those of its tasks, and room for what is said of failures. */
+const FURTHER_LINES = 12;
 const WHOLE = ['workstreams', 'tasks', 'patches', 'gates'] as const;
 
-/** Shows a run on standard error until it has ended: as a live tree on a terminal, otherwise as one line per event. */
+/**
+ * Shows a run on standard error until it has ended: as a live tree on a terminal, otherwise as one line for each event
+ * and the tree at the end.
+ */
 export async function watchRun(context: CliContext, client: SluiceClient, runId: string): Promise<ExpandedRunObject> {
   if (!context.stderr.isTTY) {
-    for await (const event of client.runs.watch(runId)) context.stderr.write(`${eventLine(event)}\n`);
-    return client.runs.get(runId, { expand: WHOLE });
+    const names = await namesIn(client, runId);
+    for await (const event of client.runs.watch(runId)) {
+      context.stderr.write(`${eventLine(event, names.get(event.entity_id))}\n`);
+    }
+    const ended = await client.runs.get(runId, { expand: WHOLE });
+    context.stderr.write(`${runTree(ended)}\n`);
+    return ended;
   }
   const draw = createLogUpdate(context.stderr, { showCursor: true });
   const ended = new AbortController();
   const drawing = (async () => {
-    while (await sleep(REDRAW_MS, ended.signal)) draw(runTree(await client.runs.get(runId, { expand: WHOLE })));
+    let why: string | undefined;
+    let askedAtMs = performance.now();
+    while (await sleep(REDRAW_MS, ended.signal)) {
+      if (performance.now() - askedAtMs > EXPLAIN_EVERY_MS) {
+        why = (await client.explain(runId)).sentence;
+        askedAtMs = performance.now();
+      }
+      const maxTasks = Math.max(5, (context.stderr.rows ?? 24) - FURTHER_LINES);
+      draw(runTree(await client.runs.get(runId, { expand: WHOLE }), { why, maxTasks }));
+    }
   })();
   try {
     for await (const _event of client.runs.watch(runId)) if (ended.signal.aborted) break;
@@ -33,7 +54,16 @@ export async function watchRun(context: CliContext, client: SluiceClient, runId:
   return run;
 }
 
-export function eventLine({ at, kind, entity_id, from_state, to_state, reason }: EventObject): string {
+/** Returns the names of the run, its workstreams and its tasks by id. */
+async function namesIn(client: SluiceClient, runId: string): Promise<Map<string, string>> {
+  const { id, name, workstreams = [], tasks = [] } = await client.runs.get(runId, { expand: ['workstreams', 'tasks'] });
+  return new Map([{ id, name }, ...workstreams, ...tasks].map((named) => [named.id, named.name]));
+}
+
+export function eventLine(
+  { at, kind, entity_id, from_state, to_state, reason }: EventObject,
+  name: string | undefined,
+): string {
   const move = from_state === null ? to_state : `${from_state} → ${to_state}`;
-  return `${at} ${kind.padEnd(10)} ${entity_id} ${move}${reason === null ? '' : ` (${plain(reason)})`}`;
+  return `${at} ${kind.padEnd(10)} ${entity_id}${name === undefined ? '' : ` ${plain(name)}`} ${move}${reason === null ? '' : ` (${plain(reason)})`}`;
 }

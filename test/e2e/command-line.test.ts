@@ -51,10 +51,14 @@ describe('submitting and inspecting work', () => {
     const bad = await cli([
       'run',
       'submit',
-      await specFile('bad.yaml', specOf(git.remote, [shell('b', 'exit 1')])),
+      await specFile('bad.yaml', specOf(git.remote, [shell('b', 'echo the telling line; exit 1')])),
       '--watch',
     ]);
     expect(bad.exitCode).toBe(1);
+    expect(bad.stderr).toMatch(/task +task_\w+ b RUNNING → FAILED/);
+    expect(bad.stderr).toMatch(/\| the telling line\n?$/);
+    const failed = (await sluice.client.tasks.list({ run: bad.stdout.trim() })).items[0]!;
+    expect((await cli(['explain', failed.id])).stdout).toContain('| the telling line');
   });
 
   test('doctor reports how children are confined, slots set aside, and policy warnings', async () => {

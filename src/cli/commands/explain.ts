@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
 import { type CliContext, clientOf, print } from '../context.ts';
+import { evidenceLines } from '../evidence.ts';
 import { plain } from '../table.ts';
+
+const EVIDENCE_LINES = 10;
 
 export function explainCommand(program: Command, context: CliContext): void {
   program
@@ -11,7 +14,12 @@ export function explainCommand(program: Command, context: CliContext): void {
       const found = await clientOf(context, command).explain(id);
       print(context, command, found, () => {
         const again = found.again_at === null ? found.again_when : `${found.again_when}, at ${found.again_at}`;
-        return `${found.kind} ${plain(found.id)} ${found.state} ${plain(found.sentence)}\n  ${found.code}; checked again ${plain(again)}`;
+        const evidence = found.facts.evidence as Record<string, unknown> | null | undefined;
+        return [
+          `${found.kind} ${plain(found.id)} ${found.state} ${plain(found.sentence)}`,
+          ...evidenceLines(evidence, EVIDENCE_LINES).map((line) => `  | ${line}`),
+          `  ${found.code}; checked again ${plain(again)}`,
+        ].join('\n');
       });
     });
 }
