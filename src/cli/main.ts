@@ -12,6 +12,7 @@ import { initCommand } from './commands/init.ts';
 import { gateCommands, patchCommands } from './commands/patch.ts';
 import { roleCommands } from './commands/roles.ts';
 import { runCommands } from './commands/run.ts';
+import { schemaCommand } from './commands/schema.ts';
 import { statusCommands } from './commands/status.ts';
 import { targetCommands } from './commands/target.ts';
 import { taskCommands } from './commands/task.ts';
@@ -56,6 +57,7 @@ function createProgram(context: CliContext): Command {
   initCommand(program, context);
   checkCommand(program, context);
   backupCommands(program, context);
+  schemaCommand(program, context);
   doctorCommand(program, context);
   fleetCommands(program, context);
   statusCommands(program, context);

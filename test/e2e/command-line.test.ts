@@ -61,6 +61,15 @@ describe('submitting and inspecting work', () => {
     expect((await cli(['explain', failed.id])).stdout).toContain('| the telling line');
   });
 
+  test('schema prints a JSON Schema with the meaning of each key', async () => {
+    for (const document of ['policy', 'config', 'run']) {
+      const { stdout } = await cli(['schema', document]);
+      expect(JSON.parse(stdout)).toHaveProperty('$schema');
+      expect(stdout).toContain('"description"');
+    }
+    expect((await cli(['schema', 'nothing'])).exitCode).toBe(2);
+  });
+
   test('doctor reports how children are confined, slots set aside, and policy warnings', async () => {
     const odd = await GitSandbox.create({}, { ...GREEN_POLICY, pinned: ['nowhere/**'] });
     await sluice.finish(specOf(odd.remote, [shell('d', 'echo d > d')]));
