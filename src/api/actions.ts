@@ -108,11 +108,15 @@ const NOUNS: Readonly<Record<Collection, string>> = {
 };
 
 const OF_ORDERS = ['entity.not_found', 'state.changed'] as const;
+const OF_PATCHES = [...OF_ORDERS, 'patch.landing'] as const;
 /** Errors of an action, where it has others than most. */
 const PROBLEMS: Readonly<Record<string, readonly ErrorCode[]>> = {
   'runs/cancel': [...OF_ORDERS, 'run.landing', 'patch.landing'],
-  'tasks/cancel': [...OF_ORDERS, 'patch.landing'],
-  'patches/drop': [...OF_ORDERS, 'patch.landing'],
+  'tasks/cancel': OF_PATCHES,
+  'patches/approve': OF_PATCHES,
+  'patches/requeue': OF_PATCHES,
+  'patches/drop': OF_PATCHES,
+  'patches/prioritize': OF_PATCHES,
   'patches/rollback': [...OF_ORDERS, 'spec.invalid', ...OF_MIRRORS],
   'targets/pause': [...OF_ORDERS, 'repository.not_allowed'],
   'targets/resume': [...OF_ORDERS, 'repository.not_allowed'],

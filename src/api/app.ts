@@ -2,6 +2,8 @@ import { fastify } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import { SluiceError } from '../contract/errors.ts';
 import { LIMITS } from '../contract/fields.ts';
+import type { NamedKind } from '../dao/name-dao.ts';
+import { idFor } from '../inspect/find-by-name.ts';
 import { newId } from '../lib/id.ts';
 import type { QueueBoard } from '../queues/board.ts';
 import { actionRoutes } from './actions.ts';
@@ -82,6 +84,7 @@ export async function createApp(
   });
   await describeApi(api, version);
   await api.register(async (routes: Api) => {
+    acceptNames(routes, deps);
     const pipeline = [runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, explainRoutes];
     const fleet = [fleetRoutes, toolRoutes, statsRoutes, webhookRoutes];
     for (const add of [healthRoutes, ...pipeline, ...fleet, actionRoutes]) add(routes, deps);
@@ -123,6 +126,26 @@ function acceptEmptyJson(api: Api): void {
 /** True for addresses that people open in a browser. */
 function isPage(url: string): boolean {
   return url.startsWith(BOARD_PATH) || url.startsWith(DOCS_PATH);
+}
+
+/** Collections whose objects have names, or ids of which the beginning will do. */
+const NAMED: Readonly<Record<string, NamedKind>> = {
+  runs: 'run',
+  tasks: 'task',
+  patches: 'patch',
+  gates: 'gate',
+  workers: 'worker',
+};
+
+/** Replaces what stands for an id in an address by the id. A deletion wants the whole id. */
+function acceptNames(routes: Api, { daos }: ApiDeps): void {
+  routes.addHook('preHandler', async (request) => {
+    const [, collection = ''] = /^\/v1\/([a-z]+)\/:id/.exec(request.routeOptions.url ?? '') ?? [];
+    const kind = NAMED[collection];
+    const params = request.params as { id?: string };
+    if (kind === undefined || params.id === undefined || request.method === 'DELETE') return;
+    params.id = await idFor(daos.names, [kind], params.id);
+  });
 }
 
 /** Asks for Basic at pages, so that browsers prompt for a password, and for Bearer elsewhere. */

@@ -61,10 +61,11 @@ export function declares(request: FastifyRequest, code: ErrorCode): boolean {
   return problemsOf(request.routeOptions as unknown as RouteOptions).includes(code);
 }
 
-function problemsOf({ method, config }: Pick<RouteOptions, 'method' | 'config'>): ErrorCode[] {
+function problemsOf({ method, url, config }: Pick<RouteOptions, 'method' | 'url' | 'config'>): ErrorCode[] {
   const codes: ErrorCode[] = [...OF_EVERY_ROUTE, ...(config?.problems ?? [])];
   if (config?.scope !== 'none') codes.push(...OF_TOKENS);
   if (method !== 'GET') codes.push(...OF_WRITES);
+  if (url.includes('/:id')) codes.push('entity.ambiguous');
   return codes;
 }
 

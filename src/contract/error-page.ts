@@ -22,6 +22,7 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   'auth.unsafe_listen': 'Create a token before the API listens on an address that others can reach.',
   'route.unknown': 'Look up the address at `/docs`. An older daemon may not have it yet.',
   'entity.not_found': 'Check the id and its prefix. A pruned or deleted run is gone with all its parts.',
+  'entity.ambiguous': 'Give more characters of the id; `facts.ids` lists some that begin so.',
   'entity.exists': 'Use the object that is there, or another name.',
   'entity.invalid': 'Correct the value that the message names.',
   'state.illegal_edge': 'This is a defect of Sluice: please report it with the message.',

@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   'auth.unsafe_listen': [500, 'Without tokens the API listens on loopback only'],
   'route.unknown': [404, 'The API has no such route'],
   'entity.not_found': [404, 'There is no such object'],
+  'entity.ambiguous': [409, 'Several objects have an id that begins so'],
   'entity.exists': [409, 'The object exists already'],
   'entity.invalid': [422, 'A value breaks a rule of its table'],
   'state.illegal_edge': [409, 'This transition is not legal'],

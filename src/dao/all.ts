@@ -7,6 +7,7 @@ import { LandingIntentDao } from './landing-intent-dao.ts';
 import { LeaseDao } from './lease-dao.ts';
 import { LogDao } from './log-dao.ts';
 import { MetricsDao } from './metrics-dao.ts';
+import { NameDao } from './name-dao.ts';
 import { PatchDao } from './patch-dao.ts';
 import { RunDao } from './run-dao.ts';
 import { TargetDao } from './target-dao.ts';
@@ -40,6 +41,7 @@ export function createDaos(source: EntitySource) {
     tokens: new TokenDao(source),
     installation: new InstallationDao(source),
     metrics: new MetricsDao(source),
+    names: new NameDao(source),
     deliveries: new WebhookDeliveryDao(source),
   };
 }

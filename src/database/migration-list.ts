@@ -29,6 +29,7 @@ import { Migration20261126000026_starts_in_batches } from '../../migrations/Migr
 import { Migration20261126000027_indexes_for_lists } from '../../migrations/Migration20261126000027_indexes_for_lists.ts';
 import { Migration20261126000028_parts_of_a_run } from '../../migrations/Migration20261126000028_parts_of_a_run.ts';
 import { Migration20261126000029_webhooks } from '../../migrations/Migration20261126000029_webhooks.ts';
+import { Migration20261126000030_names_of_runs } from '../../migrations/Migration20261126000030_names_of_runs.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -63,4 +64,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000027_indexes_for_lists', class: Migration20261126000027_indexes_for_lists },
   { name: 'Migration20261126000028_parts_of_a_run', class: Migration20261126000028_parts_of_a_run },
   { name: 'Migration20261126000029_webhooks', class: Migration20261126000029_webhooks },
+  { name: 'Migration20261126000030_names_of_runs', class: Migration20261126000030_names_of_runs },
 ];

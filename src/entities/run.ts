@@ -19,6 +19,7 @@ export const Run = defineEntity({
     { name: 'runs_state', properties: ['state', 'run_id'] },
     { name: 'runs_created_at', expression: 'create index runs_created_at on runs (created_at desc)' },
     { name: 'runs_target', properties: ['target_id'] },
+    { name: 'runs_name', properties: ['name', 'run_id'] },
     {
       name: 'runs_holding_key',
       expression:

@@ -258,6 +258,29 @@ describe('operations', () => {
     await expect(sluice.client.targets.delete(unused)).rejects.toMatchObject({ code: 'entity.not_found' });
   });
 
+  test('names and the beginning of an id stand for an object; a deletion wants the whole id', async () => {
+    const { client } = sluice;
+    const tasks = [shell('fix', 'date +%s%N > named.txt')];
+    const spec = { ...specOf(git.remote, tasks), name: 'nightly/lint', workstreams: [{ name: 'style', tasks }] };
+    await sluice.finish(spec);
+    const { run, task, patch } = await sluice.finish(spec);
+    const names = ['nightly/lint', run.id.slice(0, 20)];
+    for (const name of names) expect((await client.runs.get(name)).id).toBe(run.id);
+    expect((await client.tasks.get('nightly/lint/style/fix')).id).toBe(task('fix').id);
+    expect((await client.patches.get('nightly/lint/style/fix')).id).toBe(patch('fix')!.id);
+    expect(await client.explain('nightly/lint/style/fix')).toMatchObject({ kind: 'task', id: task('fix').id });
+    expect(await client.explain('nightly/lint/style')).toMatchObject({ kind: 'workstream' });
+    expect(await client.explain('nightly/lint')).toMatchObject({ kind: 'run', id: run.id });
+    await expect(client.tasks.retry('nightly/lint/style/fix', { reason: 'again' })).rejects.toMatchObject({
+      code: 'state.changed',
+    });
+    await expect(client.runs.get(run.id.slice(0, 10))).rejects.toMatchObject({ code: 'entity.ambiguous' });
+    for (const nothing of ['nightly', 'nightly/lint/style/none', 'run_zzzzzzzzzz', '%', "x' or '1"]) {
+      await expect(client.runs.get(nothing)).rejects.toMatchObject({ code: 'entity.not_found' });
+    }
+    await expect(client.runs.delete('nightly/lint')).rejects.toMatchObject({ code: 'entity.not_found' });
+  });
+
   test('runs that ended long ago are pruned by hand; the others stay', async () => {
     const { run } = await sluice.finish(specOf(git.remote, [shell('a', 'true')]));
     await sluice.deps.database.query(sql`
