@@ -67,9 +67,13 @@ export class Database implements Component, Reader {
   }
 
   /**
-   * Runs `work` in one transaction. A deadlock or serialisation failure runs it again, so it must have no other effect.
+   * Runs `work` in one transaction. A deadlock or serialisation failure runs it again, so it must have no other effect,
+   * or `tries` must be 1.
    */
-  async transaction<T>(work: (transaction: Reader) => Promise<T>): Promise<T> {
+  async transaction<T>(
+    work: (transaction: Reader) => Promise<T>,
+    { tries: maxTries = MAX_TRIES }: { tries?: number } = {},
+  ): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       try {
         // Kysely's own transaction: it gives the connection back also when COMMIT or ROLLBACK finds it dead.
@@ -78,7 +82,7 @@ export class Database implements Component, Reader {
           .transaction()
           .execute((transaction) => work({ query: async (statement) => (await statement.execute(transaction)).rows }));
       } catch (error) {
-        const again = tries < MAX_TRIES && SERIALIZATION_FAULTS.includes(sqlState(error) ?? '');
+        const again = tries < maxTries && SERIALIZATION_FAULTS.includes(sqlState(error) ?? '');
         if (!again) throw error;
         await sleep(fullJitterMs(CONFLICT_BACKOFF, tries));
       }

@@ -29,11 +29,7 @@ export async function dumpTables(database: Database, onTable: (dump: TableDump) 
   if (migrations.length === 0) throw new SluiceError('database.behind', 'the database holds no ledger to back up');
   await patiently(database, async (tx) => {
     await tx.query(sql`set transaction isolation level repeatable read, read only`);
-    const known = ENTITIES.map(({ meta }) => meta.tableName);
-    const found = await tx.query<{ name: string }>(sql`
-      select name from unnest(${known}::text[]) with ordinality as t(name, place)
-      where to_regclass(name) is not null order by place`);
-    for (const { name } of found) await onTable({ table: name, rows: rowsOf(tx, name) });
+    for (const table of await knownTables(tx)) await onTable({ table, rows: rowsOf(tx, table) });
   });
   return migrations;
 }
@@ -69,23 +65,44 @@ export async function loadTables(
     throw new SluiceError('database.newer', `the backup was made by another Sluice: this one does not know ${unknown}`);
   }
   const executed = (await migrationStatus(database)).filter((migration) => migration.executed);
-  if (executed.length > 0) await assertEmpty(database);
   if (executed.length > migrations.length) {
+    await assertEmpty(database);
     throw new SluiceError('entity.exists', 'the schema is newer than the backup: restore into a new database');
   }
   await migrateUp(database, migrations.at(-1));
   await patiently(database, async (tx) => {
-    for await (const { table, rows } of tables) await loadTable(tx, table, rows);
+    await assertEmpty(tx);
+    const missing = new Set(await knownTables(tx));
+    for await (const { table, rows } of tables) {
+      if (!missing.delete(table))
+        throw new SluiceError('usage.invalid', `the backup is damaged: ${table} is not expected`);
+      await loadTable(tx, table, rows);
+    }
+    if (missing.size > 0) {
+      throw new SluiceError('usage.invalid', `the backup is damaged: it lacks ${[...missing].join(', ')}`);
+    }
     await continueSequences(tx);
     await beginAnew(tx);
   });
   await migrateUp(database);
 }
 
-async function assertEmpty(database: Database): Promise<void> {
-  const [found] = await database.query<{ holds: boolean }>(sql`
-    select exists (select 1 from state_transitions) or exists (select 1 from runs) as holds`);
-  if (found!.holds) throw new SluiceError('entity.exists', 'the database holds a ledger: restore into an empty one');
+/** Throws `entity.exists` when any table but the installation holds a row. */
+async function assertEmpty(reader: Reader): Promise<void> {
+  for (const table of (await knownTables(reader)).filter((name) => name !== INSTALLATION)) {
+    const rows = await reader.query(sql`select 1 from ${sql.table(table)} limit 1`);
+    if (rows.length === 0) continue;
+    throw new SluiceError('entity.exists', `the database is in use (${table} holds rows): restore into an empty one`);
+  }
+}
+
+/** Returns the tables of the ledger that the schema has, in the order in which rows may be inserted. */
+async function knownTables(reader: Reader): Promise<string[]> {
+  const known = ENTITIES.map(({ meta }) => meta.tableName);
+  const found = await reader.query<{ name: string }>(sql`
+    select name from unnest(${known}::text[]) with ordinality as t(name, place)
+    where to_regclass(name) is not null order by place`);
+  return found.map(({ name }) => name);
 }
 
 async function loadTable(tx: Reader, table: string, rows: AsyncIterable<string>): Promise<void> {
@@ -144,12 +161,12 @@ async function beginAnew(tx: Reader): Promise<void> {
       (select coalesce(max(transition_id), 0) from state_transitions), targets_since = now()`);
 }
 
-/** Runs a transaction without a statement timeout. */
+/** Runs a transaction without a statement timeout, once: its input can be read only once. */
 async function patiently(database: Database, work: (tx: Reader) => Promise<void>): Promise<void> {
   const patient = new Database({ url: database.url, patient: true });
   await patient.start();
   try {
-    await patient.transaction(work);
+    await patient.transaction(work, { tries: 1 });
   } finally {
     await patient.stop();
   }

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -77,6 +77,12 @@ test('a backup that is damaged, newer or no backup, and a database that holds a 
   const at = join(folder, 'damaged');
   await backUp(sluice.deps, at, 'test');
   await expect(backUp(sluice.deps, at, 'test')).rejects.toMatchObject({ code: 'usage.invalid' });
+  const precious = join(folder, 'precious');
+  await writeFile(precious, 'x');
+  await expect(backUp(sluice.deps, precious, 'test')).rejects.toMatchObject({ code: 'usage.invalid' });
+  expect(await readFile(precious, 'utf8')).toBe('x');
+  await backUp(sluice.deps, `${join(folder, 'slash')}/`, 'test');
+  expect(await readdir(join(folder, 'slash'))).toContain('manifest.json');
   await expect(restore(sluice.deps, folder)).rejects.toMatchObject({ code: 'usage.invalid' });
   const into = async () => {
     const database = new Database({ url: await createEmptyDatabase() });
@@ -90,7 +96,18 @@ test('a backup that is damaged, newer or no backup, and a database that holds a 
   await expect(restore(empty, at)).rejects.toThrow(/damaged: tokens/);
   await writeFile(manifest, whole.replace('"migrations": [', '"migrations": ["Migration20991231000001_later",'));
   await expect(restore(empty, at)).rejects.toMatchObject({ code: 'database.newer' });
+  await writeFile(manifest, whole.replace(/\{[^{}]*"table": "tokens"[^{}]*\},/, ''));
+  await expect(restore(empty, at)).rejects.toThrow(/damaged: it lacks tokens/);
   await writeFile(manifest, whole);
+  await rename(join(at, 'tokens.ndjson.gz'), join(at, 'gone'));
+  await expect(restore(empty, at)).rejects.toMatchObject({ code: 'usage.invalid' });
+  await rename(join(at, 'gone'), join(at, 'tokens.ndjson.gz'));
+  // A conflict that a transaction is otherwise repeated for: the input of this one can be read only once.
+  await empty.database.query(sql`create function fail() returns trigger language plpgsql as
+    $$ begin raise exception 'once' using errcode = '40P01'; end $$`);
+  await empty.database.query(sql`create trigger fail before insert on tokens execute function fail()`);
+  await expect(restore(empty, at)).rejects.toThrow();
+  await empty.database.query(sql`drop function fail cascade`);
   await restore(empty, at);
   expect((await empty.database.query(sql`select 1 from tokens`)).length).toBeGreaterThan(0);
   await migrateUp(empty.database);
@@ -102,6 +119,13 @@ test('a backup that is damaged, newer or no backup, and a database that holds a 
 });
 
 test('the commands say which database they use, and only a restore makes an embedded one', async () => {
+  const keyed = { ...(await startForStories({ scheduler: false, workers: [] })).deps };
+  const other = { ...keyed, settings: { ...keyed.settings, dataDir: join(folder, 'other') } };
+  await mkdir(other.settings.dataDir);
+  await writeFile(join(other.settings.dataDir, 'verdict.key'), 'a key');
+  await backUp(other, join(folder, 'keyed'), 'test');
+  await writeFile(join(other.settings.dataDir, 'verdict.key'), 'another key');
+  await expect(restore(other, join(folder, 'keyed'))).rejects.toThrow(/another key/);
   const run = (args: string[], environment: Record<string, string> = {}) =>
     runSluice(args, { cwd: folder, environment });
   const data = join(folder, 'data');
@@ -113,8 +137,9 @@ test('the commands say which database they use, and only a restore makes an embe
     const refused = await run(args, { SLUICE_DATA_DIR: data });
     expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(`embedded, in ${data}`) });
   }
-  const at = join(folder, 'damaged');
+  const at = join(folder, 'keyed');
   expect(await run(['restore', at, '--data-dir', data])).toMatchObject({ exitCode: 0 });
   const listed = await run(['token', 'list', '-o', 'json'], { SLUICE_DATA_DIR: data });
   expect(JSON.parse(listed.stdout)).not.toEqual([]);
+  expect(await readFile(join(data, 'verdict.key'), 'utf8')).toBe('a key');
 });

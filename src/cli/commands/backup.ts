@@ -29,7 +29,8 @@ export function backupCommands(program: Command, context: CliContext): void {
         async (deps) => {
           const { restore } = await import('../local/backup.ts');
           const manifest = await restore(deps, folder);
-          print(context, command, manifest, () => `restored as of ${manifest.created_at}: start the daemon`);
+          const key = manifest.key_restored ? ' with the key of verdicts' : '';
+          print(context, command, manifest, () => `restored as of ${manifest.created_at}${key}: start the daemon`);
         },
         { mayCreate: true },
       ),
