@@ -22,15 +22,16 @@ export class Migration20261126000029_webhooks extends Migration {
       next_attempt_at timestamptz null default now(),
       status int null,
       error text null,
-      delivered_at timestamptz null,
+      settled_at timestamptz null,
       created_at timestamptz not null default now(),
       primary key (delivery_id),
       constraint webhook_deliveries_outcome check (outcome = any (array['pending', 'delivered', 'failed']))
     )`);
     this.addSql(`create unique index webhook_deliveries_once on webhook_deliveries (webhook, event_id, type)`);
     this.addSql(
-      `create index webhook_deliveries_due on webhook_deliveries (next_attempt_at) where outcome = 'pending'`,
+      `create index webhook_deliveries_due on webhook_deliveries (webhook, next_attempt_at) where outcome = 'pending'`,
     );
+    this.addSql(`create index webhook_deliveries_by_outcome on webhook_deliveries (outcome, delivery_id)`);
   }
 
   override down(): void {

@@ -221,7 +221,12 @@ export const configSchema = z
       const message = `used twice: ${webhookName(webhook)}`;
       context.addIssue({ code: 'custom', path: ['webhooks', index, 'name'], message });
     }
-    const kept = new Set([...credentialNames(repositories), ...Object.values(tools).flatMap(({ env }) => env)]);
+    const ofWebhooks = webhooks.flatMap(({ secret_env }) => secret_env ?? []);
+    const kept = new Set([
+      ...credentialNames(repositories),
+      ...ofWebhooks,
+      ...Object.values(tools).flatMap(({ env }) => env),
+    ]);
     for (const [name, { url, credentials, gate_env }] of Object.entries(repositories)) {
       if (credentials !== undefined && !('ssh_key_file' in credentials) && isReadable(url)) {
         const message = 'the token would be sent unencrypted: use https';

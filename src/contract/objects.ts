@@ -252,7 +252,7 @@ export const deliveryObject = z
     next_attempt_at: instant.nullable(),
     status: count.nullable(),
     error: z.string().nullable(),
-    delivered_at: instant.nullable(),
+    settled_at: instant.nullable(),
   })
   .meta({ id: 'Delivery' });
 

@@ -97,7 +97,7 @@ export class MetricsDao {
     return this.#grouped(sql`
       select jsonb_build_object('webhook', webhook, 'outcome', outcome) as labels, count(*)::int as value
       from webhook_deliveries
-      where outcome = 'pending' or (outcome = 'failed' and created_at > now() - interval '1 day')
+      where outcome = 'pending' or (outcome = 'failed' and settled_at > now() - interval '1 day')
       group by webhook, outcome`);
   }
 

@@ -23,8 +23,9 @@ export const WebhookDelivery = defineEntity({
   indexes: [
     {
       name: 'webhook_deliveries_due',
-      expression: `create index webhook_deliveries_due on webhook_deliveries (next_attempt_at) where outcome = 'pending'`,
+      expression: `create index webhook_deliveries_due on webhook_deliveries (webhook, next_attempt_at) where outcome = 'pending'`,
     },
+    { name: 'webhook_deliveries_by_outcome', properties: ['outcome', 'delivery_id'] },
   ],
   properties: {
     delivery_id: p.text().primary(),
@@ -38,7 +39,8 @@ export const WebhookDelivery = defineEntity({
     /** HTTP status of the last answer. */
     status: p.integer().nullable(),
     error: p.text().nullable(),
-    delivered_at: instant().nullable(),
+    /** When it was delivered or given up. */
+    settled_at: instant().nullable(),
     created_at: instant().defaultRaw('now()'),
   },
 });

@@ -18,21 +18,20 @@ export interface NewDelivery {
 
 /** A delivery to attempt now. `attempts` counts this one. */
 export interface DueDelivery extends NewDelivery {
-  webhook: string;
   attempts: number;
 }
 
-/** Returns the place of each webhook. A new one begins with the changes that commit from now on. */
-export async function webhookPlaces(reader: Reader, webhooks: readonly string[]): Promise<Map<string, WebhookPlace>> {
+/** Returns the place of a webhook. A new one begins with the changes that commit from now on. */
+export async function webhookPlace(reader: Reader, webhook: string): Promise<WebhookPlace> {
+  const read = () =>
+    reader.query<WebhookPlace>(sql`
+      select cursor, targets_since::text as targets_since from webhook_cursors where webhook = ${webhook}`);
+  const [known] = await read();
+  if (known !== undefined) return known;
   await reader.query(sql`
     insert into webhook_cursors (webhook, cursor, targets_since)
-    select w, pg_snapshot_xmin(pg_current_snapshot())::text || '-0', now() from unnest(${[...webhooks]}::text[]) as w
-    where not exists (select 1 from webhook_cursors c where c.webhook = w)
-    on conflict do nothing`);
-  const rows = await reader.query<WebhookPlace & { webhook: string }>(sql`
-    select webhook, cursor, targets_since::text as targets_since from webhook_cursors
-    where webhook = any (${[...webhooks]}::text[])`);
-  return new Map(rows.map(({ webhook, ...place }) => [webhook, place]));
+    values (${webhook}, pg_snapshot_xmin(pg_current_snapshot())::text || '-0', now()) on conflict do nothing`);
+  return (await read())[0]!;
 }
 
 export interface TargetPause {
@@ -78,16 +77,16 @@ export async function storeDeliveries(
 /** Takes due deliveries for `leaseMs`; when this process dies, they are due again then. */
 export function claimDeliveries(
   reader: Reader,
-  { webhooks, limit, leaseMs }: { webhooks: readonly string[]; limit: number; leaseMs: number },
+  { webhook, limit, leaseMs }: { webhook: string; limit: number; leaseMs: number },
 ): Promise<DueDelivery[]> {
   return reader.query<DueDelivery>(sql`
     update webhook_deliveries d
     set attempts = d.attempts + 1, next_attempt_at = now() + make_interval(secs => ${leaseMs / 1000}::float8)
     where delivery_id in (
       select delivery_id from webhook_deliveries
-      where outcome = 'pending' and next_attempt_at <= now() and webhook = any (${[...webhooks]}::text[])
+      where outcome = 'pending' and next_attempt_at <= now() and webhook = ${webhook}
       order by next_attempt_at limit ${limit} for update skip locked)
-    returning delivery_id, webhook, event_id, type, body, attempts`);
+    returning delivery_id, event_id, type, body, attempts`);
 }
 
 /** Result of one attempt. `againInMs` undefined: there is no further attempt. */
@@ -108,7 +107,7 @@ export async function settleDelivery(
   await reader.query(sql`
     update webhook_deliveries
     set outcome = ${outcome}, status = ${status}, error = ${error},
-        delivered_at = case when ${delivered}::boolean then now() end,
+        settled_at = case when ${outcome}::text <> 'pending' then now() end,
         next_attempt_at = now() + make_interval(secs => ${nextInSeconds}::float8)
     where delivery_id = ${deliveryId} and outcome = 'pending'`);
 }
@@ -117,7 +116,7 @@ export async function settleDelivery(
 export async function replayDelivery(tx: Tx, deliveryId: string): Promise<void> {
   const found = await tx.query(sql`
     update webhook_deliveries
-    set outcome = 'pending', attempts = 0, next_attempt_at = now(), delivered_at = null
+    set outcome = 'pending', attempts = 0, next_attempt_at = now(), settled_at = null
     where delivery_id = ${deliveryId} returning delivery_id`);
   if (found.length === 0) throw new SluiceError('entity.not_found', `there is no delivery ${deliveryId}`);
 }

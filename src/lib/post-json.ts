@@ -1,6 +1,5 @@
 import { lookup } from 'node:dns';
-import { once } from 'node:events';
-import { type ClientRequest, request as requestHttp } from 'node:http';
+import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { BlockList, isIP } from 'node:net';
 
@@ -11,6 +10,7 @@ export interface Post {
   timeoutMs: number;
   /** False: addresses of this machine and of private networks are refused, whatever name leads to them. */
   allowPrivate: boolean;
+  signal?: AbortSignal | undefined;
 }
 
 const PRIVATE = new BlockList();
@@ -29,9 +29,14 @@ for (const [net, prefix] of [
   PRIVATE.addSubnet(net, prefix, 'ipv4');
 }
 for (const [net, prefix] of [
-  ['::', 127],
+  ['::', 96],
+  ['::ffff:0:0:0', 96],
   ['64:ff9b::', 96],
+  ['64:ff9b:1::', 48],
+  ['2001::', 32],
+  ['2002::', 16],
   ['fc00::', 7],
+  ['fec0::', 10],
   ['fe80::', 10],
   ['ff00::', 8],
 ] as const) {
@@ -40,9 +45,9 @@ for (const [net, prefix] of [
 
 /**
  * Sends a body by POST and returns the status of the answer. Follows no redirect, and checks the very address that it
- * connects to. Throws when there is no answer in time, or the address is refused.
+ * connects to. Throws when there is no answer in time, `signal` aborts, or the address is refused.
  */
-export async function postJson({ url, body, headers, timeoutMs, allowPrivate }: Post): Promise<number> {
+export async function postJson({ url, body, headers, timeoutMs, allowPrivate, signal }: Post): Promise<number> {
   const { protocol, hostname } = new URL(url);
   const host = hostname.replace(/^\[|\]$/g, '');
   if (!allowPrivate && isIP(host) !== 0) assertPublic(host);
@@ -50,20 +55,26 @@ export async function postJson({ url, body, headers, timeoutMs, allowPrivate }: 
   const request = send(url, {
     method: 'POST',
     headers: { ...headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
-    signal: AbortSignal.timeout(timeoutMs),
     agent: false,
     ...(allowPrivate ? {} : { lookup: publicLookup as never }),
   });
+  const answered = statusOf(request, AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]));
   request.end(body);
-  return statusOf(request);
+  return answered;
 }
 
-async function statusOf(request: ClientRequest): Promise<number> {
-  const [response] = await once(request, 'response');
-  const { statusCode } = response as { statusCode: number };
-  // The content of an answer decides nothing, and may be endless.
-  request.destroy();
-  return statusCode;
+/** Settles whatever the other side does: an answer of 101 ends a request without a response and without an error. */
+function statusOf(request: ClientRequest, signal: AbortSignal): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error): void => reject(error);
+    const take = ({ statusCode }: IncomingMessage): void => resolve(statusCode ?? 0);
+    request.once('response', take).once('upgrade', take);
+    // Stays for later errors too, which no one waits for.
+    request.on('error', fail);
+    request.once('close', () => fail(new Error('the connection was closed without an answer')));
+    signal.addEventListener('abort', () => fail(signal.reason as Error), { once: true });
+    // The content of an answer decides nothing, and may be endless.
+  }).finally(() => request.destroy()) as Promise<number>;
 }
 
 type Found = { address: string; family: number }[];

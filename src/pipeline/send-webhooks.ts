@@ -14,7 +14,7 @@ import {
   type TargetPause,
   targetPausesSince,
   type WebhookPlace,
-  webhookPlaces,
+  webhookPlace,
 } from '../ledger/webhooks.ts';
 import { newId } from '../lib/id.ts';
 import type { Log } from '../lib/log.ts';
@@ -24,7 +24,7 @@ import { signWebhook } from '../lib/webhook-signature.ts';
 export interface SendWebhooksDeps {
   ledger: Ledger;
   transitions: TransitionDao;
-  webhooks: readonly WebhookDefinition[];
+  webhook: WebhookDefinition;
   environment: Readonly<Record<string, string | undefined>>;
   log: Log;
 }
@@ -34,9 +34,11 @@ const AT_ONCE = 10;
 const TIMEOUT_MS = 15_000;
 const LEASE_MS = 60_000;
 const MINUTE_MS = 60_000;
+/** A webhook that was not configured for a while is told of the last three days, and not of all that it missed. */
+const OLDEST_MS = 3 * 24 * 60 * MINUTE_MS;
 /** Pauses before each further attempt, as Standard Webhooks recommends. */
 const AGAIN_AFTER_MS = [5_000, 5 * MINUTE_MS, ...[0.5, 2, 5, 10, 14, 20, 24].map((hours) => hours * 60 * MINUTE_MS)];
-/** HTTP 410: the receiver wants no more. */
+/** HTTP 410: the receiver does not want it, now or later. */
 const GONE = 410;
 
 /** An event and the types that it is announced as. */
@@ -49,36 +51,36 @@ interface Announced {
 }
 
 /**
- * Stage: tells webhooks of state transitions. Each event is stored as a delivery first, so it is sent at least once,
+ * Stage: tells one webhook of state transitions, so that a receiver that is slow or dead holds up no other. Each event is stored as a delivery first, so it is sent at least once,
  * whatever dies; a receiver tells repetitions by `webhook-id`.
  */
 export class SendWebhooks {
   readonly #deps: SendWebhooksDeps;
-  readonly #webhooks: ReadonlyMap<string, WebhookDefinition>;
+  readonly #name: string;
 
   constructor(deps: SendWebhooksDeps) {
     this.#deps = deps;
-    this.#webhooks = new Map(deps.webhooks.map((webhook) => [webhookName(webhook), webhook]));
+    this.#name = webhookName(deps.webhook);
   }
 
-  async round(): Promise<'again' | undefined> {
+  async round(signal: AbortSignal): Promise<'again' | undefined> {
     const { ledger } = this.#deps;
-    const webhooks = [...this.#webhooks.keys()];
-    const places = await ledger.apart((tx) => webhookPlaces(tx, webhooks));
-    const full = await Promise.all([...places].map(([webhook, place]) => this.#gather(webhook, place)));
-    const order = { webhooks, limit: AT_ONCE, leaseMs: LEASE_MS };
+    const isFull = await this.#gather(await ledger.apart((tx) => webhookPlace(tx, this.#name)));
+    const order = { webhook: this.#name, limit: AT_ONCE, leaseMs: LEASE_MS };
     const due = await ledger.apart((tx) => claimDeliveries(tx, order));
-    await Promise.all(due.map((delivery) => this.#attempt(delivery)));
-    return due.length === AT_ONCE || full.includes(true) ? 'again' : undefined;
+    await Promise.all(due.map((delivery) => this.#attempt(delivery, signal)));
+    return due.length === AT_ONCE || isFull ? 'again' : undefined;
   }
 
   /** Stores a delivery for each change that the webhook asks for. True when there may be more changes. */
-  async #gather(webhook: string, { cursor, targets_since }: WebhookPlace): Promise<boolean> {
-    const { ledger, transitions } = this.#deps;
-    const definition = this.#webhooks.get(webhook)!;
+  async #gather({ cursor, targets_since }: WebhookPlace): Promise<boolean> {
+    const { ledger, transitions, webhook: definition } = this.#deps;
+    const webhook = this.#name;
     const events = await transitions.readAfter(cursor, { limit: EVENTS });
     const pauses = await ledger.apart((tx) => targetPausesSince(tx, targets_since));
-    const announced = [...events.map(ofTransition), ...pauses.map(ofTarget)];
+    const oldest = Date.now() - OLDEST_MS;
+    const all = [...events.map(ofTransition), ...pauses.map(ofTarget)];
+    const announced = all.filter(({ at }) => Date.parse(at) > oldest);
     const deliveries = announced.flatMap((event) => deliveriesOf(event, definition));
     const last = events.at(-1);
     if (last === undefined && deliveries.length === 0) return false;
@@ -87,18 +89,21 @@ export class SendWebhooks {
     return events.length === EVENTS;
   }
 
-  async #attempt(delivery: DueDelivery): Promise<void> {
+  async #attempt(delivery: DueDelivery, signal: AbortSignal): Promise<void> {
     const { ledger, log } = this.#deps;
-    const { delivery_id: deliveryId, webhook, type, attempts } = delivery;
-    const result = await this.#post(delivery);
+    const { delivery_id: deliveryId, type, attempts } = delivery;
+    const result = await this.#post(delivery, signal);
     await ledger.apart((tx) => settleDelivery(tx, deliveryId, result));
     const { delivered, status, error } = result;
-    log[delivered ? 'debug' : 'warn']({ deliveryId, webhook, type, attempts, status, error }, 'webhook.attempted');
+    log[delivered ? 'debug' : 'warn'](
+      { deliveryId, webhook: this.#name, type, attempts, status, error },
+      'webhook.attempted',
+    );
   }
 
-  async #post({ webhook, delivery_id: id, body, attempts }: DueDelivery): Promise<DeliveryResult> {
-    const { environment } = this.#deps;
-    const { url, secret_env, allow_private: allowPrivate } = this.#webhooks.get(webhook)!;
+  async #post({ delivery_id: id, body, attempts }: DueDelivery, signal: AbortSignal): Promise<DeliveryResult> {
+    const { environment, webhook } = this.#deps;
+    const { url, secret_env, allow_private: allowPrivate } = webhook;
     const seconds = Math.floor(Date.now() / 1_000);
     const secret = secret_env === undefined ? undefined : environment[secret_env];
     const headers = {
@@ -110,7 +115,7 @@ export class SendWebhooks {
     const againInMs = AGAIN_AFTER_MS[attempts - 1];
     try {
       if (secret_env !== undefined && secret === undefined) throw new Error(`the variable ${secret_env} is not set`);
-      const status = await postJson({ url, body, headers, timeoutMs: TIMEOUT_MS, allowPrivate });
+      const status = await postJson({ url, body, headers, timeoutMs: TIMEOUT_MS, allowPrivate, signal });
       const delivered = status >= 200 && status < 300;
       const error = delivered ? null : `the receiver answered ${status}`;
       return { delivered, status, error, againInMs: status === GONE ? undefined : againInMs };

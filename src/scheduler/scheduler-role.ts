@@ -1,3 +1,4 @@
+import { webhookName } from '../contract/config-schema.ts';
 import type { Deps } from '../deps.ts';
 import { untilDatabaseAnswers, verdictKeyAgreed, wakeUpListener } from '../deps.ts';
 import { isStage, type WokenStage } from '../domain/wake-up.ts';
@@ -51,14 +52,11 @@ export function createSchedulerRole(deps: Deps): Component[] {
     prune: ticker('prune', PRUNE_MS, (signal) => prune.round(signal)),
   };
   const { webhooks } = deps.settings.file;
-  const send = new SendWebhooks({
-    ledger,
-    transitions: daos.transitions,
-    webhooks,
-    environment: deps.settings.environment,
-    log,
+  const { environment } = deps.settings;
+  const sending = webhooks.map((webhook) => {
+    const send = new SendWebhooks({ ledger, transitions: daos.transitions, webhook, environment, log });
+    return ticker(`webhook-${webhookName(webhook)}`, WEBHOOKS_MS, (signal) => send.round(signal));
   });
-  const sending = webhooks.length === 0 ? [] : [ticker('webhooks', WEBHOOKS_MS, () => send.round())];
   const { crashPoint, planLanding: plan } = deps;
   const landing = new LandingTargets({ ledger, daos, mirrors, repositories, seal, plan, crashPoint, log }, holder);
   const look = ticker('overlooked', LOOK_MS, async () => {

@@ -271,6 +271,9 @@ function drain({
 
 /** Leaves out the tokens of repositories: only Sluice's own git may use them, whatever a policy or a tool asks for. */
 function withoutTokens({ environment, file }: Deps['settings']): Deps['settings']['environment'] {
-  const tokens = credentialNames(file.repositories);
+  const tokens = [
+    ...credentialNames(file.repositories),
+    ...file.webhooks.flatMap(({ secret_env }) => secret_env ?? []),
+  ];
   return Object.fromEntries(Object.entries(environment).filter(([name]) => !tokens.includes(name)));
 }

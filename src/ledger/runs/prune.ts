@@ -80,13 +80,13 @@ export async function pruneRuns(tx: Tx, days: number): Promise<Pruned> {
   return { deleted: old.length, more: true };
 }
 
-/** Deletes deliveries to webhooks that are older than `days`. Their ids follow time. */
+/** Deletes deliveries to webhooks that are older than `days` and will not be sent again. Their ids follow time. */
 export async function pruneDeliveries(tx: Tx, days: number): Promise<Pruned> {
   const deleted = await tx.query(sql`
     delete from webhook_deliveries where delivery_id in (
       select delivery_id from (
-        select delivery_id, created_at from webhook_deliveries order by delivery_id limit ${BATCH}) as oldest
-      where created_at < ${daysAgo(days)})
+        select delivery_id, created_at, outcome from webhook_deliveries order by delivery_id limit ${BATCH}) as oldest
+      where created_at < ${daysAgo(days)} and outcome <> 'pending')
     returning delivery_id`);
   return fullOrLast(deleted.length);
 }

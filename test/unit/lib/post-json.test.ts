@@ -10,12 +10,18 @@ const server = createServer(async (request, response) => {
   for await (const chunk of request) body += String(chunk);
   seen.push({ path: request.url!, body, header: request.headers['x-test'] });
   if (request.url === '/never') return;
+  if (request.url === '/cut') return void request.socket.destroy();
+  if (request.url === '/switch') {
+    request.socket.end('HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n');
+    return;
+  }
   if (request.url === '/endless') {
     response.writeHead(200).write('a');
     return;
   }
   response.writeHead(request.url === '/moved' ? 302 : 204, { location: '/other' }).end();
 });
+server.on('connection', (socket) => socket.on('error', () => {}));
 let port = 0;
 beforeAll(async () => {
   server.listen(0, '127.0.0.1');
@@ -38,6 +44,8 @@ test('a body is sent once; a redirect is an answer, and an endless answer is not
   expect(seen.map(({ path }) => path)).toEqual(['/hook', '/moved', '/endless']);
   expect(seen[0]).toEqual({ path: '/hook', body: '{"a":1}', header: 'yes' });
   await expect(post(`http://127.0.0.1:${port}/never`, true, 200)).rejects.toThrow();
+  await expect(post(`http://127.0.0.1:${port}/cut`)).rejects.toThrow();
+  expect(await post(`http://127.0.0.1:${port}/switch`)).toBe(101);
 });
 
 test.each([
@@ -49,6 +57,10 @@ test.each([
   '169.254.169.254',
   '192.168.0.1',
   '[fd00::1]',
+  '[2002:7f00:1::]',
+  '[64:ff9b:1::7f00:1]',
+  '[fec0::1]',
+  '[::127.0.0.1]',
   '0.0.0.0',
   '2130706433',
   '0x7f.1',
