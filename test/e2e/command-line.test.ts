@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -272,6 +272,27 @@ test('init writes a policy that check proves on HEAD and on the working tree, as
     expect([checked.exitCode, (await here(['check'])).stdout]).toEqual([1, expect.stringContaining('AssertionError')]);
     expect([before, await project.git(['status', '--porcelain'])]).toEqual(['', ' M calc.py']);
     expect(await here(['check', 'nothing'])).toMatchObject({ exitCode: 2 });
+    await project.git(['checkout', '--quiet', 'calc.py']);
+    const gates = [
+      { name: 'red', command: ['false'], advisory: true },
+      { name: 'asks', command: ['sh', '-c', 'test -z "$HOME_OF_A_SECRET"'], env: ['HOME_OF_A_SECRET'] },
+    ];
+    await project.push({ '.sluice.yaml': stringify({ gates }) });
+    const shallow = join(folder, 'shallow');
+    await project.git(['clone', '--quiet', '--depth=1', `file://${project.remote}`, shallow], folder);
+    const environment = { HOME_OF_A_SECRET: 'x' };
+    // An advisory gate stops nothing, and a gate gets what a worker would give it.
+    const sound = await runSluice(['check'], { cwd: shallow, environment });
+    expect(sound).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('HOME_OF_A_SECRET: not set here') });
+    await project.git(['remote', 'set-url', 'origin', 'https://me:token@git.example/app.git'], shallow);
+    expect(await runSluice(['init', '--yes', '--gate', 'x=true && true'], { cwd: shallow, environment })).toMatchObject(
+      {
+        exitCode: 0,
+      },
+    );
+    const config = await readFile(join(shallow, 'sluice.config.yaml'), 'utf8');
+    expect(config).toContain('https://git.example/app.git');
+    expect(config).not.toContain('me:token');
   } finally {
     await project.remove();
   }

@@ -56,5 +56,7 @@ async function askToWrite(): Promise<void> {
 function readGate(text: string, before: DetectedGate[]): DetectedGate[] {
   const [, name, words] = /^([a-zA-Z0-9][a-zA-Z0-9._-]*)=(.*\S.*)$/.exec(text) ?? [];
   if (name === undefined || words === undefined) throw new InvalidArgumentError('expected name=command');
-  return [...before, { name, command: words.trim().split(/\s+/) }];
+  // Words with a meaning for a shell need one.
+  const command = /["'`$&|;<>()*?~]/.test(words) ? ['sh', '-c', words.trim()] : words.trim().split(/\s+/);
+  return [...before, { name, command }];
 }

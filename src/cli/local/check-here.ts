@@ -35,6 +35,8 @@ export interface CheckedGate {
   gate: string;
   /** `skipped`: a gate that it depends on did not pass. */
   outcome: Outcome['outcome'] | 'skipped';
+  /** True: its result stops no patch. */
+  advisory: boolean;
   exit_code: number | null;
   seconds: number;
   evidence: Readonly<Record<string, unknown>>;
@@ -114,9 +116,11 @@ async function roomLikeAWorkers(
     }),
     environment,
     repositories: { gateRoom: () => repositories.gateRoom(address) },
-    // A repository that is not configured has no list of its own, so its gates get what they ask for.
-    gateVariables: (_url, names = []) =>
-      namedVariables(allowed.length === 0 ? names : names.filter((name) => allowed.includes(name)), environment),
+    gateVariables: (_url, names = allowed) =>
+      namedVariables(
+        names.filter((name) => allowed.includes(name)),
+        environment,
+      ),
   };
 }
 
@@ -130,7 +134,7 @@ async function checkTree(
   if (policy === null) return tree;
   await assertSupported(mirror, commit);
   const paths = (await listTree(mirror, treeId)).map(({ path }) => path);
-  tree.warnings.push(...ownWarnings(policy), ...policyWarnings(policy, paths));
+  tree.warnings.push(...ownWarnings(policy), ...deniedVariables(policy, deps), ...policyWarnings(policy, paths));
   for (const gate of policy.gates.filter((each) => wanted.length === 0 || wanted.includes(each.name))) {
     const checked = isReady(gate, tree) ? await runHere(deps, gate, { mirror, commit, treeId, policy }) : skipped(gate);
     tree.gates.push(checked);
@@ -143,7 +147,7 @@ async function checkTree(
 export function isSound({ trees }: CheckReport): boolean {
   return (
     trees.at(-1)!.policy_error === null &&
-    trees.every(({ gates }) => gates.every(({ outcome }) => outcome === 'passed'))
+    trees.every(({ gates }) => gates.every(({ outcome, advisory }) => outcome === 'passed' || advisory))
   );
 }
 
@@ -151,8 +155,23 @@ function isReady({ depends_on }: GateDefinition, { gates }: CheckedTree): boolea
   return depends_on.every((name) => gates.every(({ gate, outcome }) => gate !== name || outcome === 'passed'));
 }
 
-function skipped({ name }: GateDefinition): CheckedGate {
-  return { gate: name, outcome: 'skipped', exit_code: null, seconds: 0, evidence: {} };
+function skipped({ name, advisory }: GateDefinition): CheckedGate {
+  return { gate: name, advisory, outcome: 'skipped', exit_code: null, seconds: 0, evidence: {} };
+}
+
+/** Warns of variables that a worker would not give to a gate. */
+function deniedVariables({ gates, prepare }: Policy, { gateVariables }: ProveDeps): PolicyWarning[] {
+  const allowed = Object.keys(gateVariables(''));
+  const wanted = [
+    ...gates.map((gate) => ({ where: `gates.${gate.name}.env`, names: gate.env })),
+    ...prepare.map((step) => ({ where: `prepare.${step.name}.env`, names: step.env })),
+  ];
+  return wanted.flatMap(({ where, names }) => {
+    const denied = names.filter((name) => !allowed.includes(name));
+    if (denied.length === 0) return [];
+    const message = `${denied.join(', ')}: not set here, or not in gate_env of this repository in the configuration`;
+    return [{ where, message }];
+  });
 }
 
 function ownWarnings({ gates }: Policy): PolicyWarning[] {
@@ -165,7 +184,7 @@ async function runHere(
   definition: GateDefinition,
   { mirror, commit, treeId, policy }: { mirror: Mirror; commit: string; treeId: string; policy: Policy },
 ): Promise<CheckedGate> {
-  const { name, timeout_seconds } = definition;
+  const { name, advisory, timeout_seconds } = definition;
   const ids = { run_id: 'check', task_id: 'check', attempt: 1, url: mirror.url };
   const gate = { ...ids, tip_commit: commit, tree_id: treeId, definition, timeout_seconds };
   const startedAt = performance.now();
@@ -177,7 +196,7 @@ async function runHere(
       slot = taken;
     });
     const seconds = Math.round((performance.now() - startedAt) / 100) / 10;
-    return { gate: name, outcome, exit_code: exitCode, seconds, evidence: results };
+    return { gate: name, advisory, outcome, exit_code: exitCode, seconds, evidence: results };
   } finally {
     if (slot !== undefined) await deps.slots.release(slot);
   }

@@ -28,7 +28,8 @@ export interface DetectedProject {
   hasWorkflows: boolean;
 }
 
-type Part = Omit<DetectedProject, 'pinned' | 'hasWorkflows'>;
+/** One language. `kind` names its gates where another one has gates of the same name. */
+type Part = Omit<DetectedProject, 'pinned' | 'hasWorkflows'> & { kind: string };
 
 /** Folders and patterns of tests: a patch that changes one must pass with the branch's files as well. */
 const TESTS: readonly (readonly [RegExp, string])[] = [
@@ -47,7 +48,7 @@ export async function detectProject(files: ProjectFiles): Promise<DetectedProjec
     // A Makefile often only calls what was recognised before.
     if (part !== undefined && (detect !== makefile || parts.every(({ gates }) => gates.length === 0))) parts.push(part);
   }
-  const gates = parts.flatMap((part) => part.gates);
+  const gates = withOwnNames(parts);
   const prepare = parts.flatMap((part) => part.prepare);
   return {
     found: parts.flatMap((part) => part.found),
@@ -56,6 +57,17 @@ export async function detectProject(files: ProjectFiles): Promise<DetectedProjec
     pinned: pinnedFor(files, { gates, prepare }),
     hasWorkflows: files.paths.some((path) => path.startsWith('.github/')),
   };
+}
+
+function withOwnNames(parts: readonly Part[]): DetectedGate[] {
+  const taken = new Set<string>();
+  return parts.flatMap(({ kind, gates }) =>
+    gates.map(({ name, command }) => {
+      const own = taken.has(name) ? `${kind}-${name}` : name;
+      taken.add(own);
+      return { name: own, command };
+    }),
+  );
 }
 
 /** Returns patterns for the tests, and for the files that decide what the gates run. */
@@ -105,7 +117,7 @@ async function node({ paths, read }: ProjectFiles): Promise<Part | undefined> {
     return script === undefined ? [] : [{ name, command: [manager, 'run', script] }];
   });
   const found = `a Node.js package (${manager}${known === undefined ? ', without a lock file' : ''})`;
-  return { found: [found], gates, prepare: hasDependencies ? [step] : [] };
+  return { kind: 'node', found: [found], gates, prepare: hasDependencies ? [step] : [] };
 }
 
 const PYTHON_FILES = ['pyproject.toml', 'setup.py', 'setup.cfg', 'requirements.txt'];
@@ -119,12 +131,12 @@ async function python({ paths, read }: ProjectFiles): Promise<Part | undefined> 
   if (paths.includes('uv.lock')) {
     const step = { name: 'uv', command: ['uv', 'sync', '--frozen'], key_files: ['uv.lock'], kept_paths: ['.venv'] };
     const test = { name: 'test', command: ['uv', 'run', '--frozen', 'python', '-m', ...runner] };
-    return { found: ['a Python project (uv)'], gates: [test], prepare: [step] };
+    return { kind: 'python', found: ['a Python project (uv)'], gates: [test], prepare: [step] };
   }
   const lists = ['requirements.txt', 'requirements-dev.txt'].filter((path) => paths.includes(path));
   if (lists.length === 0) {
     const test = { name: 'test', command: ['python3', '-m', ...runner] };
-    return { found: ['a Python project'], gates: [test], prepare: [] };
+    return { kind: 'python', found: ['a Python project'], gates: [test], prepare: [] };
   }
   const install = ['.venv/bin/pip', 'install', '--quiet', ...lists.flatMap((list) => ['-r', list])].join(' ');
   const step = {
@@ -134,7 +146,7 @@ async function python({ paths, read }: ProjectFiles): Promise<Part | undefined> 
     kept_paths: ['.venv'],
   };
   const test = { name: 'test', command: ['.venv/bin/python', '-m', ...runner] };
-  return { found: ['a Python project (pip)'], gates: [test], prepare: [step] };
+  return { kind: 'python', found: ['a Python project (pip)'], gates: [test], prepare: [step] };
 }
 
 async function goModule({ paths }: ProjectFiles): Promise<Part | undefined> {
@@ -143,12 +155,13 @@ async function goModule({ paths }: ProjectFiles): Promise<Part | undefined> {
     { name: 'go-vet', command: ['go', 'vet', './...'] },
     { name: 'go-test', command: ['go', 'test', './...'] },
   ];
-  return { found: ['a Go module'], gates, prepare: [] };
+  return { kind: 'go', found: ['a Go module'], gates, prepare: [] };
 }
 
 async function cargo({ paths }: ProjectFiles): Promise<Part | undefined> {
   if (!paths.includes('Cargo.toml')) return undefined;
   return {
+    kind: 'rust',
     found: ['a Rust package'],
     gates: [{ name: 'cargo-test', command: ['cargo', 'test', ...(paths.includes('Cargo.lock') ? ['--locked'] : [])] }],
     prepare: [],
@@ -160,13 +173,13 @@ async function java({ paths }: ProjectFiles): Promise<Part | undefined> {
   const maven = paths.includes('pom.xml') ? ['mvn', '--batch-mode', '--quiet', 'test'] : undefined;
   const command = gradle ?? maven;
   if (command === undefined) return undefined;
-  return { found: ['a Java project'], gates: [{ name: 'test', command }], prepare: [] };
+  return { kind: 'java', found: ['a Java project'], gates: [{ name: 'test', command }], prepare: [] };
 }
 
 async function makefile({ paths, read }: ProjectFiles): Promise<Part | undefined> {
   const file = ['Makefile', 'makefile', 'GNUmakefile'].find((path) => paths.includes(path));
   if (file === undefined || !/^test:/m.test(await read(file))) return undefined;
-  return { found: ['a Makefile'], gates: [{ name: 'test', command: ['make', 'test'] }], prepare: [] };
+  return { kind: 'make', found: ['a Makefile'], gates: [{ name: 'test', command: ['make', 'test'] }], prepare: [] };
 }
 
 /** Reads JSON as YAML, which takes it, so that a broken file gives an empty object instead of an error. */

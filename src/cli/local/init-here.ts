@@ -1,11 +1,12 @@
-import { existsSync } from 'node:fs';
-import { appendFile, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, lstat, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parsePolicy } from '../../candidates/read-policy.ts';
 import type { Environment } from '../../config.ts';
+import { configSchema, holdsNoPassword } from '../../contract/config-schema.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { POLICY_PATH } from '../../contract/policy.ts';
+import { parseYaml } from '../../contract/yaml.ts';
 import { Git } from '../../git/run-git.ts';
 import { removeTree } from '../../lib/remove-tree.ts';
 import { type DetectedGate, type DetectedProject, detectProject, pinnedFor } from './detect-project.ts';
@@ -45,19 +46,23 @@ export async function planProject(
     const listed = await ask('ls-files', '-z', '--cached', '--others', '--exclude-standard', '--full-name', ':/');
     const paths = listed.split('\0').filter((path) => path !== '');
     const remote = await git.ask({ args: ['-C', here, 'remote', 'get-url', 'origin'] });
-    const url = remote.exitCode === 0 ? remote.stdout.toString('utf8').trim() : top;
-    const detected = await detectProject({ paths, read: (path) => readFile(join(top, path), 'utf8') });
+    const { url, hadSecret } = withoutSecret(remote.exitCode === 0 ? remote.stdout.toString('utf8').trim() : top);
+    // A file may be in the index and gone.
+    const read = (path: string) => readFile(join(top, path), 'utf8').catch(() => '');
+    const detected = await detectProject({ paths, read });
     const project = withGates(detected, { gates, paths });
-    const config = configText({ name: nameFor(url), url });
+    const config = configText({ name: nameFor(url), url, hadSecret });
     const policy = policyText(project);
     parsePolicy(policy);
+    configSchema.parse(parseYaml(config));
     const files = [
-      { path: POLICY_PATH, text: policy, exists: existsSync(join(top, POLICY_PATH)) },
-      { path: CONFIG_PATH, text: config, exists: existsSync(join(top, CONFIG_PATH)) },
+      { path: POLICY_PATH, text: policy, exists: await isThere(join(top, POLICY_PATH)) },
+      { path: CONFIG_PATH, text: config, exists: await isThere(join(top, CONFIG_PATH)) },
     ];
     const ignored = await git.ask({ args: ['-C', top, 'check-ignore', '--quiet', '--no-index', DATA_FOLDER] });
     const hasRemote = remote.exitCode === 0;
-    return { top, found: project.found, gates: project.gates, files, hasRemote, ignores: ignored.exitCode !== 0 };
+    const isIgnored = ignored.exitCode === 0 || (await isLink(join(top, '.gitignore')));
+    return { top, found: project.found, gates: project.gates, files, hasRemote, ignores: !isIgnored };
   } finally {
     await removeTree(folder);
   }
@@ -69,7 +74,11 @@ export async function writeProject(
   { force }: { force: boolean },
 ): Promise<string[]> {
   const written = files.filter(({ exists }) => force || !exists);
-  for (const { path, text } of written) await writeFile(join(top, path), text);
+  for (const { path, text, exists } of written) {
+    if (exists) await rm(join(top, path));
+    // Never through a link, which may lead out of the repository.
+    await writeFile(join(top, path), text, { flag: 'wx' });
+  }
   if (!ignores) return written.map(({ path }) => path);
   await appendFile(join(top, '.gitignore'), `${await newlineNeeded(join(top, '.gitignore'))}${DATA_FOLDER}\n`);
   return [...written.map(({ path }) => path), '.gitignore'];
@@ -86,6 +95,23 @@ function withGates(
   if (detected.gates.length > 0) return detected;
   const found = detected.found.length === 0 ? 'nothing known' : detected.found.join(', ');
   throw new SluiceError('usage.invalid', `found ${found}, and no test in it: name one, as in --gate "test=make check"`);
+}
+
+/** Takes user and password out of a URL: git may hold a token there, and the configuration must not. */
+function withoutSecret(remote: string): { url: string; hadSecret: boolean } {
+  if (holdsNoPassword(remote)) return { url: remote, hadSecret: false };
+  const url = new URL(remote);
+  url.username = '';
+  url.password = '';
+  return { url: url.href, hadSecret: true };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
+}
+
+async function isLink(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined))?.isSymbolicLink() ?? false;
 }
 
 function nameFor(url: string): string {

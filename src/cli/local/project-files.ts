@@ -27,13 +27,16 @@ ${hasWorkflows ? '' : '# '}protected: ${flow(['.github/**'])}
 }
 
 /** Returns `sluice.config.yaml` with comments: one repository, and a tool to copy from. */
-export function configText({ name, url }: { name: string; url: string }): string {
+export function configText({ name, url, hadSecret }: { name: string; url: string; hadSecret: boolean }): string {
+  const credentials = hadSecret
+    ? '    credentials: { token_env: APP_TOKEN }        # git here has a token in its URL: put it into this variable'
+    : '    # credentials: { token_env: APP_TOKEN }      # for https; or ssh_key_file and known_hosts_file';
   return `# Configuration of the daemon on this machine: repositories, tools, limits.
 
 repositories:
   ${flow(name)}:
     url: ${flow(url)}
-    # credentials: { token_env: APP_TOKEN }      # for https; or ssh_key_file and known_hosts_file
+${credentials}
     # gate_env: [NPM_TOKEN]                      # variables that gates of this repository may ask for
 
 # Run specs may bring commands of their own. Declare tools instead where others may submit.

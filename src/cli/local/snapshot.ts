@@ -42,10 +42,17 @@ export async function takeSnapshot(git: Git, { here, folder }: { here: string; f
   const tree = await git.text({ ...reads, args: ['write-tree'] });
   const names = { GIT_AUTHOR_NAME: AUTHOR.name, GIT_AUTHOR_EMAIL: AUTHOR.email };
   const committer = { GIT_COMMITTER_NAME: AUTHOR.name, GIT_COMMITTER_EMAIL: AUTHOR.email };
-  const args = ['commit-tree', tree, '-p', head, '-m', 'working tree'];
-  const work = await git.text({ gitDir: copy, args, env: { ...names, ...committer } });
-  const isChanged = tree !== (await git.text({ gitDir: copy, args: ['rev-parse', `${head}^{tree}`] }));
-  const branches: Snapshot['branches'] = [{ name: 'HEAD', branch: 'head', commit: head }];
+  const commit = (of: string, parents: readonly string[]): Promise<string> => {
+    const args = ['commit-tree', of, ...parents.flatMap((parent) => ['-p', parent]), '-m', 'check'];
+    return git.text({ gitDir: copy, args, env: { ...names, ...committer } });
+  };
+  const headTree = await git.text({ gitDir: copy, args: ['rev-parse', `${head}^{tree}`] });
+  // The history of a shallow clone ends somewhere, and git fetches none of it: its trees stand alone.
+  const isShallow = (await ask('rev-parse', '--is-shallow-repository')) === 'true';
+  const base = isShallow ? await commit(headTree, []) : head;
+  const work = await commit(tree, [base]);
+  const isChanged = tree !== headTree;
+  const branches: Snapshot['branches'] = [{ name: 'HEAD', branch: 'head', commit: base }];
   if (isChanged) branches.push({ name: 'working tree', branch: 'work', commit: work });
   for (const { branch, commit } of branches) {
     await git.run({ gitDir: copy, args: ['update-ref', `refs/heads/${branch}`, commit] });

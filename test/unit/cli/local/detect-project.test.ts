@@ -51,6 +51,11 @@ test.each([
   ],
   ['Go', { 'go.mod': '', 'a_test.go': '' }, { gates: ['go vet ./...', 'go test ./...'], prepare: [] }],
   ['Rust', { 'Cargo.toml': '', 'Cargo.lock': '' }, { gates: ['cargo test --locked'], prepare: [] }],
+  [
+    'Node and Python together',
+    { 'package.json': packageJson({ test: 'true' }, {}), 'setup.py': '', 'tests/test_a.py': '' },
+    { gates: ['npm run test', 'python3 -m unittest discover'], prepare: [] },
+  ],
   ['Make', { Makefile: 'all:\n\ttrue\ntest:\n\ttrue\n' }, { gates: ['make test'], prepare: [] }],
 ])('the policy for %s is valid, and nothing in it misses', async (_name, files, expected) => {
   const project = await detect(files as Record<string, string>);
