@@ -8,6 +8,8 @@ export const pageQuery = {
   cursor: z.string().max(400).optional().describe('`next_cursor` of the previous page.'),
 };
 
+const ID = /^[a-z]+_[0-9a-z]+$/;
+
 /** A page as the DAOs read it: `cursor` is the last id of the previous page. */
 export interface PageOfIds {
   limit: number;
@@ -29,7 +31,7 @@ export class Cursors {
   read({ limit, cursor }: { limit: number; cursor?: string | undefined }): PageOfIds {
     if (cursor === undefined) return { limit, cursor };
     const [list, ...id] = Buffer.from(cursor, 'base64url').toString('utf8').split(' ');
-    if (list !== this.#list || id.length !== 1 || this.#cursorOf(id[0]!) !== cursor) {
+    if (list !== this.#list || id.length !== 1 || !ID.test(id[0]!) || this.#cursorOf(id[0]!) !== cursor) {
       throw new SluiceError('cursor.invalid', `the cursor ${cursor} is none of the list of ${this.#list}`);
     }
     return { limit, cursor: id[0] };

@@ -43,34 +43,41 @@ export class Http {
   }
 
   async json<T>(path: string, call: Call = {}): Promise<T> {
-    const response = await this.request(path, call);
-    if (response.status === 204) return undefined as T;
-    try {
-      return (await response.json()) as T;
-    } catch (cause) {
-      throw new SluiceError(
-        'daemon.unreachable',
-        `the answer from ${this.#options.url} is not JSON: is a Sluice daemon running there?`,
-        { cause },
-      );
-    }
+    return this.#repeated(call, async () => {
+      const response = await this.#requestOnce(path, call);
+      if (response.status === 204) return undefined as T;
+      const text = await response.text().catch((cause: unknown) => {
+        const message = `the answer from ${this.#options.url} was cut off`;
+        throw new SluiceError('daemon.unreachable', message, { retryable: true, cause });
+      });
+      try {
+        return JSON.parse(text) as T;
+      } catch (cause) {
+        const message = `the answer from ${this.#options.url} is not JSON: is a Sluice daemon running there?`;
+        throw new SluiceError('daemon.unreachable', message, { cause });
+      }
+    });
   }
 
   async bytes(path: string, call: Call = {}): Promise<Buffer> {
     return Buffer.from(await (await this.request(path, call)).arrayBuffer());
   }
 
+  request(path: string, call: Call): Promise<Response> {
+    return this.#repeated(call, () => this.#requestOnce(path, call));
+  }
+
   /** Repeats a call that failed for a while only, where it may be made twice. */
-  async request(path: string, call: Call): Promise<Response> {
+  async #repeated<T>({ method = 'GET', headers, signal }: Call, make: () => Promise<T>): Promise<T> {
     const { retries = 3 } = this.#options;
-    const mayRepeat = (call.method ?? 'GET') === 'GET' || call.headers?.['idempotency-key'] !== undefined;
+    const mayRepeat = method === 'GET' || headers?.['idempotency-key'] !== undefined;
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.#requestOnce(path, call);
+        return await make();
       } catch (error) {
         const passes = error instanceof SluiceError && error.retryable;
         if (!passes || !mayRepeat || tries > retries) throw error;
-        if (!(await sleep(fullJitterMs(REPEAT, tries), call.signal))) throw error;
+        if (!(await sleep(fullJitterMs(REPEAT, tries), signal))) throw error;
       }
     }
   }

@@ -88,7 +88,9 @@ export class PreparedCache {
       now - usedAtMs > (ENTRY.test(name) ? this.#limits.unusedDays * DAY_MS : LEFT_OVER_MS);
     for (const { name } of all.filter(isOver)) await this.#remove(name);
     const kept = all.filter((entry) => ENTRY.test(entry.name) && !isOver(entry));
-    const sizes = await Promise.all(kept.map(({ name }) => this.#sizeOf(name)));
+    // One after the other: measuring reads many folders.
+    const sizes: number[] = [];
+    for (const { name } of kept) sizes.push(await this.#sizeOf(name));
     let total = sizes.reduce((sum, size) => sum + size, 0);
     const byUse = kept
       .map((entry, index) => ({ ...entry, size: sizes[index]! }))

@@ -241,6 +241,7 @@ describe('operations', () => {
     const { next_cursor } = await sluice.client.runs.list({ limit: 1 });
     expect((await sluice.client.runs.list({ limit: 1, cursor: next_cursor! })).items).toHaveLength(1);
     const places = ['runs?cursor=garbage', `tasks?cursor=${next_cursor}`, 'events?after=garbage', 'gates?cursor=run_1'];
+    places.push(`runs?cursor=${Buffer.from('runs a\0b').toString('base64url')}`);
     for (const place of places) {
       const answer = await call(`/v1/${place}`);
       expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'cursor.invalid' }]);

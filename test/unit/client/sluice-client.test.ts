@@ -7,9 +7,16 @@ import { SluiceClient, SluiceError } from '../../../src/client/sluice-client.ts'
 /** Answers of the server, in order; the last one stays. */
 let answers: { status: number; body: unknown }[] = [];
 let asked: string[] = [];
+/** Body of an answer that breaks off. */
+const CUT = Symbol('cut');
 const server = createServer((request: IncomingMessage, response) => {
   asked.push(`${request.method} ${request.url}`);
   const { status, body } = answers.length > 1 ? answers.shift()! : answers[0]!;
+  if (body === CUT) {
+    response.writeHead(200, { 'content-length': 1_000 }).write('{');
+    setTimeout(() => response.destroy(), 20);
+    return;
+  }
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
 });
 let client: SluiceClient;
@@ -35,6 +42,8 @@ test('a read, and a submission with a key, are repeated while the daemon is away
   answers = [away, away, run];
   expect(await client.runs.get('run_1')).toEqual(run.body);
   expect(asked).toHaveLength(3);
+  answers = [{ status: 200, body: CUT }, run];
+  expect(await client.runs.get('run_1')).toEqual(run.body);
   answers = [away, run];
   expect(await client.runs.submit({} as never, { idempotencyKey: 'k' })).toEqual(run.body);
   answers = [away];
