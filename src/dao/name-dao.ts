@@ -37,8 +37,10 @@ export class NameDao {
   async find(kinds: readonly NamedKind[], text: string): Promise<string[]> {
     const [, prefix, rest = ''] = /^([a-z]+)_([0-9a-z]*)$/.exec(text) ?? [];
     const kind = kinds.find((each) => PREFIXES[each] === prefix);
-    if (kind !== undefined && rest.length >= FEWEST && rest.length <= FULL_LENGTH)
-      return this.#beginningWith(kind, text);
+    if (kind !== undefined && rest.length >= FEWEST && rest.length <= FULL_LENGTH) {
+      const ids = await this.#beginningWith(kind, text);
+      if (ids.length > 0) return ids;
+    }
     const parts = text.split('/');
     const readings: Partial<Record<NamedKind, () => Promise<string[]>>> = {
       task: () => this.#task(parts),
@@ -54,12 +56,17 @@ export class NameDao {
     return [];
   }
 
-  /** The primary key serves. */
+  /**
+   * The primary key serves. Bounds of the full length hold in every collation; one of another length, or with another
+   * character at its end, does not.
+   */
   #beginningWith(kind: NamedKind, text: string): Promise<string[]> {
     const [table, key] = KEYS[kind];
+    const length = PREFIXES[kind].length + 1 + FULL_LENGTH;
+    const [first, last] = [text.padEnd(length, '0'), text.padEnd(length, 'z')];
     return this.#ids(sql`
       select ${sql.ref(key)} as id from ${sql.table(table)}
-      where ${sql.ref(key)} >= ${text} and ${sql.ref(key)} < ${`${text}~`} order by 1 limit ${SHOWN}`);
+      where ${sql.ref(key)} between ${first} and ${last} order by 1 limit ${SHOWN}`);
   }
 
   /** Returns the newest run of a name (index `runs_name`). */

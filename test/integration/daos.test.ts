@@ -157,3 +157,16 @@ test('gate values are those of most living workers that run such gates; if none 
   expect(await workers.gateValues(url, ['default'])).toHaveProperty('X');
   expect(await workers.gateValues('/srv/unknown.git', ['default'])).toEqual({});
 });
+
+test('the beginning of an id finds it in a database of any collation', async () => {
+  const { names, runs } = db.daos;
+  const find = async () => {
+    const { run_id } = await runs.create({ state: 'COMPLETED', target_id: 'app@main', name: 'run_nightly' });
+    expect(await names.find(['run'], run_id.slice(0, 24))).toEqual([run_id]);
+    expect(await names.find(['run'], 'run_nightly')).toEqual([run_id]);
+    await runs.delete(run_id);
+  };
+  await find();
+  await db.database.query(sql`alter table runs alter column run_id type text collate "en-x-icu"`);
+  await find();
+});
