@@ -158,21 +158,7 @@ async function reopenAbove(tx: Tx, taskIds: readonly string[], order: Order): Pr
  * another of its dependencies is FAILED or CANCELLED.
  */
 async function waitAgain(tx: Tx, taskIds: readonly string[], order: Order): Promise<void> {
-  // The index `task_dependencies_reverse` serves each step down.
-  const hanging = await tx.query<Hanging>(sql`
-    with recursive hanging as (
-      select unnest(${[...taskIds]}::text[]) as task_id
-      union
-      select t.task_id from hanging h join task_dependencies d on d.depends_on_id = h.task_id
-      join tasks t on t.task_id = d.task_id
-      where t.state = 'CANCELLED' and t.reason = 'dependency_failed'
-    )
-    select h.task_id as id, array(
-             select n.depends_on_id from task_dependencies n join tasks p on p.task_id = n.depends_on_id
-             where n.task_id = h.task_id and p.state in ('FAILED', 'CANCELLED')
-           ) as needs
-    from hanging h where h.task_id <> all (${[...taskIds]}::text[]) order by 1`);
-  const ids = revived(hanging);
+  const ids = revived(await hangingOn(tx, 'task', taskIds));
   await transition(tx, { kind: 'task', from: ['CANCELLED'], to: 'BLOCKED', ids, ...signed(order), forced: true });
   await uncount(tx, ids);
 }
@@ -182,21 +168,37 @@ async function waitAgain(tx: Tx, taskIds: readonly string[], order: Order): Prom
  * while another of its dependencies has failed.
  */
 async function awaitWorkstreams(tx: Tx, workstreamIds: readonly string[], order: Order): Promise<void> {
-  const hanging = await tx.query<Hanging>(sql`
+  await waitForAnother(tx, revived(await hangingOn(tx, 'workstream', workstreamIds)), order);
+}
+
+/** Tables of the two graphs, the states of what has failed, and the state of what ended because of that. */
+const GRAPHS = {
+  task: { table: 'tasks', edges: 'task_dependencies', failed: ['FAILED', 'CANCELLED'], ended: 'CANCELLED' },
+  workstream: {
+    table: 'workstreams',
+    edges: 'workstream_dependencies',
+    failed: ['FAILED', 'CANCELLED', 'ABANDONED'],
+    ended: 'ABANDONED',
+  },
+} as const;
+
+/** Returns the direct and indirect dependants that ended because these failed (index `task_dependencies_reverse`). */
+function hangingOn(tx: Tx, kind: keyof typeof GRAPHS, ids: readonly string[]): Promise<Hanging[]> {
+  const { table, edges, failed, ended } = GRAPHS[kind];
+  const [nodes, dependencies, key] = [sql.table(table), sql.table(edges), sql.id(`${kind}_id`)];
+  return tx.query<Hanging>(sql`
     with recursive hanging as (
-      select unnest(${[...workstreamIds]}::text[]) as workstream_id
+      select unnest(${[...ids]}::text[]) as id
       union
-      select w.workstream_id from hanging h join workstream_dependencies d on d.depends_on_id = h.workstream_id
-      join workstreams w on w.workstream_id = d.workstream_id
-      where w.state = 'ABANDONED' and w.reason = 'dependency_failed'
+      select t.${key} from hanging h join ${dependencies} d on d.depends_on_id = h.id
+      join ${nodes} t on t.${key} = d.${key}
+      where t.state = ${ended} and t.reason = 'dependency_failed'
     )
-    select h.workstream_id as id, array(
-             select n.depends_on_id from workstream_dependencies n
-             join workstreams p on p.workstream_id = n.depends_on_id
-             where n.workstream_id = h.workstream_id and p.state in ('FAILED', 'CANCELLED', 'ABANDONED')
+    select h.id, array(
+             select n.depends_on_id from ${dependencies} n join ${nodes} p on p.${key} = n.depends_on_id
+             where n.${key} = h.id and p.state = any (${[...failed]}::text[])
            ) as needs
-    from hanging h where h.workstream_id <> all (${[...workstreamIds]}::text[]) order by 1`);
-  await waitForAnother(tx, revived(hanging), order);
+    from hanging h where h.id <> all (${[...ids]}::text[]) order by 1`);
 }
 
 interface Hanging {
