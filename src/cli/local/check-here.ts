@@ -80,13 +80,17 @@ export async function checkHere(
   try {
     const { url, remote, branches } = await takeSnapshot(git, { here, folder: join(folder, 'snapshot') });
     const deps = await roomLikeAWorkers(environment, { ...options, folder, address: remote ?? url });
-    const trees: CheckedTree[] = [];
-    for (const { name, branch } of branches) {
-      const on = { mirror: mirrors.of(url), branch, wanted: options.gates, onGate };
-      trees.push(await checkTree(deps, { tree: name, ...on }));
+    try {
+      const trees: CheckedTree[] = [];
+      for (const { name, branch } of branches) {
+        const on = { mirror: mirrors.of(url), branch, wanted: options.gates, onGate };
+        trees.push(await checkTree(deps, { tree: name, ...on }));
+      }
+      return { confinement: deps.confinement.state.kind, trees };
+    } finally {
+      await deps.slots.close();
+      await deps.confinement.stop();
     }
-    await deps.slots.close();
-    return { confinement: deps.confinement.state.kind, trees };
   } finally {
     mirrors.close();
     await spawner.stop();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parsePolicy } from '../../candidates/read-policy.ts';
 import type { Environment } from '../../config.ts';
-import { configSchema, holdsNoPassword } from '../../contract/config-schema.ts';
+import { configSchema } from '../../contract/config-schema.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { POLICY_PATH } from '../../contract/policy.ts';
 import { parseYaml } from '../../contract/yaml.ts';
@@ -11,6 +11,7 @@ import { Git } from '../../git/run-git.ts';
 import { removeTree } from '../../lib/remove-tree.ts';
 import { type DetectedGate, type DetectedProject, detectProject, pinnedFor } from './detect-project.ts';
 import { configText, policyText } from './project-files.ts';
+import { originOf, questionsAt } from './repository-here.ts';
 
 const CONFIG_PATH = 'sluice.config.yaml';
 const DATA_FOLDER = '.sluice/';
@@ -37,16 +38,12 @@ export async function planProject(
   const folder = await mkdtemp(join(tmpdir(), 'sluice-init-'));
   try {
     const git = new Git({ home: folder, searchPath: environment.PATH ?? '/usr/local/bin:/usr/bin:/bin' });
-    const ask = async (...args: string[]): Promise<string> => {
-      const { exitCode, stdout, stderr } = await git.ask({ args: ['-C', here, ...args] });
-      if (exitCode === 0) return stdout.toString('utf8');
-      throw new SluiceError('usage.invalid', `no git repository here: ${stderr}`);
-    };
-    const top = (await ask('rev-parse', '--show-toplevel')).trimEnd();
+    const ask = questionsAt(git, here);
+    const top = await ask('rev-parse', '--show-toplevel');
     const listed = await ask('ls-files', '-z', '--cached', '--others', '--exclude-standard', '--full-name', ':/');
     const paths = listed.split('\0').filter((path) => path !== '');
-    const remote = await git.ask({ args: ['-C', here, 'remote', 'get-url', 'origin'] });
-    const { url, hadSecret } = withoutSecret(remote.exitCode === 0 ? remote.stdout.toString('utf8').trim() : top);
+    const origin = await originOf(git, here);
+    const { url, hadSecret } = origin ?? { url: top, hadSecret: false };
     // A file may be in the index and gone.
     const read = (path: string) => readFile(join(top, path), 'utf8').catch(() => '');
     const detected = await detectProject({ paths, read });
@@ -60,7 +57,7 @@ export async function planProject(
       { path: CONFIG_PATH, text: config, exists: await isThere(join(top, CONFIG_PATH)) },
     ];
     const ignored = await git.ask({ args: ['-C', top, 'check-ignore', '--quiet', '--no-index', DATA_FOLDER] });
-    const hasRemote = remote.exitCode === 0;
+    const hasRemote = origin !== undefined;
     const isIgnored = ignored.exitCode === 0 || (await isLink(join(top, '.gitignore')));
     return { top, found: project.found, gates: project.gates, files, hasRemote, ignores: !isIgnored };
   } finally {
@@ -95,15 +92,6 @@ function withGates(
   if (detected.gates.length > 0) return detected;
   const found = detected.found.length === 0 ? 'nothing known' : detected.found.join(', ');
   throw new SluiceError('usage.invalid', `found ${found}, and no test in it: name one, as in --gate "test=make check"`);
-}
-
-/** Takes user and password out of a URL: git may hold a token there, and the configuration must not. */
-function withoutSecret(remote: string): { url: string; hadSecret: boolean } {
-  if (holdsNoPassword(remote)) return { url: remote, hadSecret: false };
-  const url = new URL(remote);
-  url.username = '';
-  url.password = '';
-  return { url: url.href, hadSecret: true };
 }
 
 async function isThere(path: string): Promise<boolean> {

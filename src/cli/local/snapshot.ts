@@ -1,13 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SluiceError } from '../../contract/errors.ts';
 import type { Git } from '../../git/run-git.ts';
+import { originOf, questionsAt } from './repository-here.ts';
 
 /** A repository of its own that offers two branches: what is committed here, and what is in the folder. */
 export interface Snapshot {
   /** Address for a mirror. */
   url: string;
-  /** Address of the remote that the branch is pushed to; undefined when there is none. */
+  /** Address of `origin`; undefined when there is none. */
   remote: string | undefined;
   branches: { name: 'HEAD' | 'working tree'; branch: string; commit: string }[];
 }
@@ -21,11 +21,7 @@ const OURS = ':(top,exclude).sluice';
  * working tree is left out when it is as committed. Throws `usage.invalid` outside of a repository with a commit.
  */
 export async function takeSnapshot(git: Git, { here, folder }: { here: string; folder: string }): Promise<Snapshot> {
-  const ask = async (...args: string[]): Promise<string> => {
-    const { exitCode, stdout, stderr } = await git.ask({ args: ['-C', here, ...args] });
-    if (exitCode === 0) return stdout.toString('utf8').trimEnd();
-    throw new SluiceError('usage.invalid', `no repository with a commit here: ${stderr}`);
-  };
+  const ask = questionsAt(git, here);
   const top = await ask('rev-parse', '--show-toplevel');
   const gitDir = await ask('rev-parse', '--absolute-git-dir');
   const objects = await ask('rev-parse', '--path-format=absolute', '--git-path', 'objects');
@@ -42,21 +38,20 @@ export async function takeSnapshot(git: Git, { here, folder }: { here: string; f
   const tree = await git.text({ ...reads, args: ['write-tree'] });
   const names = { GIT_AUTHOR_NAME: AUTHOR.name, GIT_AUTHOR_EMAIL: AUTHOR.email };
   const committer = { GIT_COMMITTER_NAME: AUTHOR.name, GIT_COMMITTER_EMAIL: AUTHOR.email };
-  const commit = (of: string, parents: readonly string[]): Promise<string> => {
-    const args = ['commit-tree', of, ...parents.flatMap((parent) => ['-p', parent]), '-m', 'check'];
+  const commitOf = (content: string, parents: readonly string[]): Promise<string> => {
+    const args = ['commit-tree', content, ...parents.flatMap((parent) => ['-p', parent]), '-m', 'check'];
     return git.text({ gitDir: copy, args, env: { ...names, ...committer } });
   };
   const headTree = await git.text({ gitDir: copy, args: ['rev-parse', `${head}^{tree}`] });
   // The history of a shallow clone ends somewhere, and git fetches none of it: its trees stand alone.
   const isShallow = (await ask('rev-parse', '--is-shallow-repository')) === 'true';
-  const base = isShallow ? await commit(headTree, []) : head;
-  const work = await commit(tree, [base]);
-  const isChanged = tree !== headTree;
+  const base = isShallow ? await commitOf(headTree, []) : head;
   const branches: Snapshot['branches'] = [{ name: 'HEAD', branch: 'head', commit: base }];
-  if (isChanged) branches.push({ name: 'working tree', branch: 'work', commit: work });
+  if (tree !== headTree) {
+    branches.push({ name: 'working tree', branch: 'work', commit: await commitOf(tree, [base]) });
+  }
   for (const { branch, commit } of branches) {
     await git.run({ gitDir: copy, args: ['update-ref', `refs/heads/${branch}`, commit] });
   }
-  const origin = await git.ask({ gitDir, args: ['remote', 'get-url', 'origin'] });
-  return { url: copy, remote: origin.exitCode === 0 ? origin.stdout.toString('utf8').trim() : undefined, branches };
+  return { url: copy, remote: (await originOf(git, here))?.url, branches };
 }
