@@ -63,18 +63,19 @@ export async function postJson({ url, body, headers, timeoutMs, allowPrivate, si
   return answered;
 }
 
-/** Settles whatever the other side does: an answer of 101 ends a request without a response and without an error. */
+/**
+ * Settles whatever the other side does: an answer of 101 ends a request without a response and without an error. The
+ * content of an answer is not read, because it decides nothing and may be endless.
+ */
 function statusOf(request: ClientRequest, signal: AbortSignal): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: Error): void => reject(error);
+  return new Promise<number>((resolve, reject) => {
     const take = ({ statusCode }: IncomingMessage): void => resolve(statusCode ?? 0);
     request.once('response', take).once('upgrade', take);
-    // Stays for later errors too, which no one waits for.
-    request.on('error', fail);
-    request.once('close', () => fail(new Error('the connection was closed without an answer')));
-    signal.addEventListener('abort', () => fail(signal.reason as Error), { once: true });
-    // The content of an answer decides nothing, and may be endless.
-  }).finally(() => request.destroy()) as Promise<number>;
+    // Not `once`: an error after the answer would end the process without a listener.
+    request.on('error', reject);
+    request.once('close', () => reject(new Error('the connection was closed without an answer')));
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  }).finally(() => request.destroy());
 }
 
 type Found = { address: string; family: number }[];

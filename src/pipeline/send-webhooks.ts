@@ -51,8 +51,9 @@ interface Announced {
 }
 
 /**
- * Stage: tells one webhook of state transitions, so that a receiver that is slow or dead holds up no other. Each event is stored as a delivery first, so it is sent at least once,
- * whatever dies; a receiver tells repetitions by `webhook-id`.
+ * Stage: tells one webhook of state transitions, so that a receiver that is slow or dead holds up no other. Each event
+ * is stored as a delivery first, so it is sent at least once, whatever dies; a receiver tells repetitions by
+ * `webhook-id`.
  */
 export class SendWebhooks {
   readonly #deps: SendWebhooksDeps;
@@ -93,6 +94,8 @@ export class SendWebhooks {
     const { ledger, log } = this.#deps;
     const { delivery_id: deliveryId, type, attempts } = delivery;
     const result = await this.#post(delivery, signal);
+    // A stop of this process says nothing about the receiver: the delivery is due again when its lease is over.
+    if (signal.aborted && !result.delivered) return;
     await ledger.apart((tx) => settleDelivery(tx, deliveryId, result));
     const { delivered, status, error } = result;
     log[delivered ? 'debug' : 'warn'](
