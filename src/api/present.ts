@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import * as object from '../contract/objects.ts';
+import { awaitsApproval } from '../domain/path-rules.ts';
 
 /** Type that a column may have in a row: a string may be a Date there, and null where only the table allows null. */
 type Stored<Value> = Value extends string ? Value | Date | null | undefined : Value | undefined;
@@ -19,12 +20,17 @@ function presenter<Schema extends z.ZodObject, Key extends string>(schema: Schem
   };
 }
 
+const patchColumns = presenter(object.patchObject.omit({ awaits_approval: true }), 'patch_id');
+
 export const present = {
   run: presenter(object.runObject, 'run_id'),
   workstream: presenter(object.workstreamObject, 'workstream_id'),
   task: presenter(object.taskObject, 'task_id'),
   wholeTask: presenter(object.wholeTaskObject, 'task_id'),
-  patch: presenter(object.patchObject, 'patch_id'),
+  patch: (row: Parameters<typeof patchColumns>[0]) => {
+    const shown = patchColumns(row);
+    return { ...shown, awaits_approval: awaitsApproval(shown) };
+  },
   gate: presenter(object.gateObject, 'gate_id'),
   worker: presenter(object.workerObject, 'worker_id'),
   breaker: presenter(object.breakerObject, 'breaker_id'),

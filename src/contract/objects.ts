@@ -118,6 +118,8 @@ export const patchObject = z
     landed_commit: z.string().nullable(),
     landed_tree: z.string().nullable(),
     reverts_patch_id: z.string().nullable(),
+    /** True while it is QUARANTINED and lands once an operator approves it. Its task waits meanwhile. */
+    awaits_approval: z.boolean(),
     approved_at: instant.nullable(),
     approved_by: z.string().nullable(),
     expires_at: instant.nullable(),

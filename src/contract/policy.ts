@@ -86,7 +86,7 @@ export const policySchema = z
         allow_binary: z.boolean().default(false).describe('True: patches may hold binary files.'),
       })
       .prefault({})
-      .describe('Limits for one patch; a larger one waits for an approval.'),
+      .describe('Limits for one patch. A larger one is quarantined; an operator may approve it.'),
   })
   .superRefine((policy, context) => checkGateNames(policy.gates, context));
 

@@ -1,5 +1,5 @@
 import type { GateDefinition } from '../contract/policy.ts';
-import type { RunState } from '../contract/states.ts';
+import type { Outcome, RunState } from '../contract/states.ts';
 import { sql } from '../database/database.ts';
 import { liveStates } from '../domain/lifecycle.ts';
 import { Run, type RunRow } from '../entities/run.ts';
@@ -7,6 +7,7 @@ import { BaseDao, type EntitySource, type Page } from './base-dao.ts';
 
 export interface RunFilter {
   state?: RunState | undefined;
+  outcome?: Outcome | undefined;
   label?: { key: string; value: string } | undefined;
 }
 
@@ -43,8 +44,9 @@ export class RunDao extends BaseDao<RunRow> {
     return new Map(rows.map(({ run_id, extra_gates }) => [run_id, extra_gates]));
   }
 
-  pageOf({ state, label }: RunFilter, page: Page): Promise<RunRow[]> {
+  pageOf({ state, outcome, label }: RunFilter, page: Page): Promise<RunRow[]> {
     const labelled = label === undefined ? {} : { labels: { [label.key]: label.value } };
-    return this.page({ ...(state === undefined ? {} : { state }), ...labelled }, page);
+    const ended = outcome === undefined ? {} : { outcome };
+    return this.page({ ...(state === undefined ? {} : { state }), ...ended, ...labelled }, page);
   }
 }

@@ -30,6 +30,7 @@ import { Migration20261126000027_indexes_for_lists } from '../../migrations/Migr
 import { Migration20261126000028_parts_of_a_run } from '../../migrations/Migration20261126000028_parts_of_a_run.ts';
 import { Migration20261126000029_webhooks } from '../../migrations/Migration20261126000029_webhooks.ts';
 import { Migration20261126000030_names_of_runs } from '../../migrations/Migration20261126000030_names_of_runs.ts';
+import { Migration20261127000031_approvals_in_time } from '../../migrations/Migration20261127000031_approvals_in_time.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -65,4 +66,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000028_parts_of_a_run', class: Migration20261126000028_parts_of_a_run },
   { name: 'Migration20261126000029_webhooks', class: Migration20261126000029_webhooks },
   { name: 'Migration20261126000030_names_of_runs', class: Migration20261126000030_names_of_runs },
+  { name: 'Migration20261127000031_approvals_in_time', class: Migration20261127000031_approvals_in_time },
 ];

@@ -3,7 +3,6 @@ import type { Reason } from '../contract/reasons.ts';
 /** Reasons that another attempt of the same tool cannot fix: an operator or the repository's owner has to act. */
 const NOT_MENDABLE: readonly Reason[] = [
   'no_gate',
-  'protected_path',
   'embedded_repository',
   'not_capturable',
   'unsafe_path',

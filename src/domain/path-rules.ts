@@ -2,6 +2,7 @@ import { hasPortableName, namesGitFolder, staysInside } from '../contract/fields
 import { pathMatcher } from '../contract/glob.ts';
 import { POLICY_PATH, type Policy } from '../contract/policy.ts';
 import type { Reason, ReasonName } from '../contract/reasons.ts';
+import type { PatchState } from '../contract/states.ts';
 import { pathToBytes } from '../lib/byte-path.ts';
 
 export interface ChangedPath {
@@ -121,6 +122,29 @@ export const APPROVABLE_REASONS = [
   'too_large',
   'binary_content',
 ] as const satisfies readonly ReasonName[];
+
+interface StoppedPatch {
+  state: PatchState;
+  reason?: string | null | undefined;
+  commit_id?: string | null | undefined;
+}
+
+/**
+ * True when an operator may let a quarantined patch land. A patch without a commit was never checked, so there is no
+ * content to approve.
+ */
+export function mayBeApproved({ state, reason, commit_id }: StoppedPatch): boolean {
+  const waivable = (APPROVABLE_REASONS as readonly (string | null | undefined)[]).includes(reason);
+  return state === 'QUARANTINED' && commit_id != null && waivable;
+}
+
+/**
+ * True when a patch waits for an operator's approval, and its task with it, because another attempt would change
+ * nothing. A patch over a limit is no such wait: its tool is told, and may make a smaller change.
+ */
+export function awaitsApproval(patch: StoppedPatch): boolean {
+  return patch.reason === 'protected_path' && mayBeApproved(patch);
+}
 
 function overLimit(change: ChangeFacts, { limits }: Policy): Refusal | undefined {
   if (change.paths.length > limits.max_files) {

@@ -31,6 +31,11 @@ export const Patch = defineEntity({
       expression: 'create index patches_applied_at on patches (target_id, applied_at) where applied_at is not null',
     },
     {
+      name: 'patches_to_expire',
+      expression:
+        "create index patches_to_expire on patches (expires_at) where state in ('STAGED', 'QUARANTINED') and expires_at is not null",
+    },
+    {
       name: 'patches_to_verify',
       expression: "create index patches_to_verify on patches (target_id) where state = 'APPLIED'",
     },

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GitSandbox } from '../../harness/git-sandbox.ts';
+import { eventually } from '../support/eventually.ts';
 import { type RunningSluice, shell, specOf, startSluice } from '../support/run-sluice.ts';
 
 /** The tree is red when any .txt file holds the word BROKEN. */
@@ -32,10 +33,15 @@ describe('a run of real tools', () => {
   });
 
   test('P7: a change of the policy is quarantined', async () => {
-    const { patch } = await sluice.finish(
+    const { id } = await sluice.client.runs.submit(
       specOf(git.remote, [shell('judge', 'printf "gates: [{name: x, command: [\\"true\\"]}]" > .sluice.yaml')]),
     );
-    expect(patch('judge')).toMatchObject({ state: 'QUARANTINED', reason: 'protected_path' });
+    const judge = await eventually('the patch', async () => {
+      return (await sluice.client.patches.list({ run: id, state: 'QUARANTINED' })).items[0];
+    });
+    expect(judge).toMatchObject({ reason: 'protected_path', awaits_approval: true });
+    // A wait for an approval, which ends with the run.
+    expect(await sluice.client.runs.cancel(id)).toMatchObject({ outcome: 'cancelled' });
   });
 
   test('a dependant starts on the commit that its dependency landed as', async () => {

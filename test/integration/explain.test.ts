@@ -289,7 +289,7 @@ describe('P10: a patch and its gates', () => {
     const pending = await on.build.patch({ state: 'PENDING', staged_at: null });
     expect(await why(pending.patch_id)).toMatchObject({ code: 'not_built' });
     expect(await why((await on.build.patch({ state: 'APPLIED' })).patch_id)).toMatchObject({ code: 'to_verify' });
-    const held = await on.build.patch({ state: 'QUARANTINED', reason: 'protected_path' });
+    const held = await on.build.patch({ state: 'QUARANTINED', reason: 'protected_path', commit_id: 'c' });
     expect(await why(held.patch_id)).toMatchObject({ again_when: 'when an operator approves or drops it' });
     expect(await why((await on.build.patch({ state: 'BLOCKED', reason: 'conflict' })).patch_id)).toMatchObject({
       code: 'patch_blocked',

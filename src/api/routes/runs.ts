@@ -4,7 +4,7 @@ import { pageOf, prunedRuns, waitedRun } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { expandedRunObject, runObject } from '../../contract/objects.ts';
 import { runSpecSchema } from '../../contract/run-spec.ts';
-import { RUN_STATES } from '../../contract/states.ts';
+import { OUTCOMES, RUN_STATES } from '../../contract/states.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
 import type { RunRow } from '../../entities/run.ts';
 import { pruneRuns } from '../../ledger/runs/prune.ts';
@@ -61,6 +61,7 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
         querystring: z.object({
           ...pageQuery,
           state: z.enum(RUN_STATES).optional(),
+          outcome: z.enum(OUTCOMES).optional(),
           label: z
             .string()
             .regex(/^[^=]+=/, 'a label is given as key=value')
@@ -69,9 +70,9 @@ export function runRoutes(api: Api, deps: ApiDeps): void {
         response: { 200: pageOf(runObject) },
       },
     },
-    async ({ query: { state, label, ...page } }) => {
+    async ({ query: { state, outcome, label, ...page } }) => {
       const [key, ...value] = (label ?? '').split('=');
-      const filter = { state, label: label === undefined ? undefined : { key: key!, value: value.join('=') } };
+      const filter = { state, outcome, label: label === undefined ? undefined : { key: key!, value: value.join('=') } };
       const runs = await deps.daos.runs.pageOf(filter, cursors.read(page));
       return cursors.pageOf(runs.map(present.run), page.limit);
     },

@@ -1,7 +1,7 @@
 import { explained } from '../../contract/reasons.ts';
 import { LOST_FOR_CERTAINTY } from '../../domain/landing/candidate-status.ts';
 import type { PlaceInLine } from '../../domain/landing/view.ts';
-import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
+import { awaitsApproval, mayBeApproved } from '../../domain/path-rules.ts';
 import { count, type Explanation, stands, wait } from '../../domain/wait.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import type { TestGateRow } from '../../entities/test-gate.ts';
@@ -36,13 +36,8 @@ async function whyPatch(deps: ExplainScene, patch: PatchRow): Promise<Explanatio
         facts,
         'when its task tries again, or an operator requeues or drops it',
       );
-    case 'QUARANTINED': {
-      const approvable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '');
-      const hand = approvable
-        ? 'when an operator approves or drops it'
-        : 'when its task tries again, or an operator drops it';
-      return stands('patch_quarantined', `kept from landing: ${explained(patch.reason)}`, facts, hand);
-    }
+    case 'QUARANTINED':
+      return awaitsApproval(patch) ? whyApproval(patch, facts) : whyQuarantined(patch, facts);
     case 'VERIFIED':
       return stands('verified', `on the branch as ${patch.landed_commit}`, facts);
     case 'ROLLED_BACK':
@@ -52,6 +47,22 @@ async function whyPatch(deps: ExplainScene, patch: PatchRow): Promise<Explanatio
     default:
       return patch.state satisfies never;
   }
+}
+
+function whyApproval(patch: PatchRow, facts: Explanation['facts']): Explanation {
+  const again_at = patch.expires_at?.toISOString() ?? null;
+  return wait('approval', `an operator must approve it: ${explained(patch.reason)}`, {
+    facts: { ...facts, expires_at: again_at },
+    again_at,
+    when: `when an operator approves or drops it${again_at === null ? '' : ', or it expires'}`,
+  });
+}
+
+function whyQuarantined(patch: PatchRow, facts: Explanation['facts']): Explanation {
+  const hand = mayBeApproved(patch)
+    ? 'when an operator approves or drops it, or its task tries again'
+    : 'when its task tries again, or an operator drops it';
+  return stands('patch_quarantined', `kept from landing: ${explained(patch.reason)}`, facts, hand);
 }
 
 async function whyStaged(deps: ExplainScene, patch: PatchRow): Promise<Explanation> {

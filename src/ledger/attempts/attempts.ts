@@ -2,6 +2,7 @@ import type { Reason } from '../../contract/reasons.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import { failureFingerprint } from '../../domain/failure-fingerprint.ts';
 import { isMendable } from '../../domain/mendable.ts';
+import { awaitsApproval } from '../../domain/path-rules.ts';
 import {
   afterFailure,
   type FailureClass,
@@ -140,9 +141,11 @@ async function endWithPatch(
   });
   if (moved.length === 0) return false;
   const patchId = await recordPatch(tx, { taskId: end.taskId, attempt: end.attempt, patch });
-  if (patch.refusal !== null) {
-    const evidence = { patch_id: patchId, reason: patch.refusal.reason, ...patch.refusal.evidence };
-    const retries = mayRetry && isMendable(patch.refusal.reason);
+  const { refusal, commit_id } = patch;
+  // A patch that an operator may approve keeps its task waiting: another attempt would only cost more.
+  if (refusal !== null && !awaitsApproval({ state: 'QUARANTINED', reason: refusal.reason, commit_id })) {
+    const evidence = { patch_id: patchId, reason: refusal.reason, ...refusal.evidence };
+    const retries = mayRetry && isMendable(refusal.reason);
     await sendBack(tx, { taskId: end.taskId, reason: 'patch_quarantined', evidence, mayRetry: retries });
   }
   return true;

@@ -47,7 +47,7 @@ export interface RepairTimes {
 /**
  * Returns whether any dispatch, patch or queued task is overdue, and whether any worker is silent or a lease expired,
  * in one statement. Most rounds of the reconciler end with this answer. As above, tasks are read in the order of the
- * partial index that serves: tasks_in_flight and tasks_queue_expiry.
+ * partial index that serves: tasks_in_flight, patches_to_expire and tasks_queue_expiry.
  */
 export async function overdue(
   reader: Reader,
@@ -60,7 +60,9 @@ export async function overdue(
       (select true from tasks where state = 'QUEUED' and dispatched_at < ${before(redispatchAfterMs)}
        order by tool, dispatched_at limit 1) is not null
         or exists (select 1 from test_gates where state = 'PENDING' and dispatched_at < ${before(redispatchAfterMs)})
-        or exists (select 1 from patches where state = 'STAGED' and intent_id is null and expires_at < now())
+        or (select true from patches
+            where state in ('STAGED', 'QUARANTINED') and intent_id is null and expires_at < now()
+            order by expires_at limit 1) is not null
         or (select true from tasks where state = 'QUEUED' and queue_expires_at < now()
             order by queue_expires_at limit 1) is not null as work,
       exists (select 1 from workers where state in ('IDLE', 'BUSY', 'UNHEALTHY')

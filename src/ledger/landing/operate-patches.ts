@@ -1,9 +1,10 @@
 import { SluiceError } from '../../contract/errors.ts';
 import { type Order, signed } from '../../contract/order.ts';
 import type { ReasonName } from '../../contract/reasons.ts';
+import type { PatchState } from '../../contract/states.ts';
 import { sql, type Tx } from '../../database/database.ts';
 import { UNLANDED_PATCH_STATES } from '../../domain/lifecycles/patch.ts';
-import { APPROVABLE_REASONS } from '../../domain/path-rules.ts';
+import { mayBeApproved } from '../../domain/path-rules.ts';
 import { sendBack } from '../attempts/attempts.ts';
 import { assertNotLanding, cancelTask } from '../runs/cancel.ts';
 import { reopenForPatch } from '../runs/retry.ts';
@@ -18,7 +19,7 @@ interface SteeredPatch {
   patch_id: string;
   task_id: string;
   run_id: string | null;
-  state: string;
+  state: PatchState;
   reason: string | null;
   commit_id: string | null;
 }
@@ -49,9 +50,7 @@ export async function requeuePatch(tx: Tx, order: PatchOrder): Promise<void> {
  */
 export async function approvePatch(tx: Tx, order: PatchOrder): Promise<void> {
   const patch = await lock(tx, order.patchId);
-  // A patch without a commit was never checked, so there is no content to approve.
-  const waivable = (APPROVABLE_REASONS as readonly string[]).includes(patch.reason ?? '') && patch.commit_id !== null;
-  if (patch.state === 'QUARANTINED' && !waivable) {
+  if (patch.state === 'QUARANTINED' && !mayBeApproved(patch)) {
     throw new SluiceError(
       'state.changed',
       `patch ${patch.patch_id} is QUARANTINED (${patch.reason}) and cannot be approved: submit a corrected one`,

@@ -1,7 +1,9 @@
 import { type Order, signed } from '../../contract/order.ts';
 import type { Reason } from '../../contract/reasons.ts';
+import type { PatchState } from '../../contract/states.ts';
 import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { isMendable } from '../../domain/mendable.ts';
+import { awaitsApproval } from '../../domain/path-rules.ts';
 import { completeTasks, sendBack } from '../attempts/attempts.ts';
 import { assertLease, type HeldLease } from '../leases.ts';
 import { KEEP_DETAIL, transition } from '../transition.ts';
@@ -72,13 +74,17 @@ export async function resumeTarget(tx: Tx, { targetId, ...order }: Order & { tar
   await unpauseTarget(tx, targetId);
 }
 
-/** Expires STAGED patches whose deadline to land has passed, and fails their tasks. Returns how many expired. */
+/**
+ * Expires patches that wait for their landing or for an approval and whose deadline to land has passed, and fails their
+ * tasks. Returns how many expired.
+ */
 export async function expireOverdue(tx: Tx): Promise<number> {
   const overdue = await tx.query<{ patch_id: string; expires_at: string }>(sql`
-    select patch_id, expires_at from patches where state = 'STAGED' and intent_id is null and expires_at < now() limit 500`);
+    select patch_id, expires_at from patches
+    where state in ('STAGED', 'QUARANTINED') and intent_id is null and expires_at < now() order by expires_at limit 500`);
   const expired = await transition(tx, {
     kind: 'patch',
-    from: ['STAGED'],
+    from: ['STAGED', 'QUARANTINED'],
     to: 'EXPIRED',
     rows: overdue.map(({ patch_id, expires_at }) => ({ id: patch_id, reason: 'too_old', detail: { expires_at } })),
     actor: 'patch-expiry',
@@ -121,10 +127,13 @@ export async function stopPatch(
     set: sql`, evidence = w.detail`,
   });
   if (moved.length === 0) return;
+  const [patch] = await tx.query<{ state: PatchState; reason: string; commit_id: string | null; task_id: string }>(sql`
+    select state, reason, commit_id, task_id from patches where patch_id = ${patchId}`);
+  if (awaitsApproval(patch!)) return;
   const evidence = { patch_id: patchId, reason, ...stop.evidence };
   const why: Reason = to === 'BLOCKED' ? `patch_blocked:${reason}` : 'patch_quarantined';
   const retries = mayRetry && isMendable(reason);
-  await sendBack(tx, { taskId: await taskOf(tx, patchId), reason: why, evidence, mayRetry: retries });
+  await sendBack(tx, { taskId: patch!.task_id, reason: why, evidence, mayRetry: retries });
 }
 
 async function taskOf(tx: Tx, patchId: string): Promise<string> {

@@ -166,7 +166,13 @@ describe('P7: a patch or its gate cannot weaken what judges it', () => {
   test('a patch of a protected path is quarantined until an operator approves it, and the approval is recorded', async () => {
     const story = await LandingStory.begin(sluice, { policy: { protected: ['ci/**'] } });
     await story.submit('a', { files: { 'p/a': 'a\n', 'ci/run': 'x\n' } });
-    expect(await story.until('a', 'QUARANTINED')).toMatchObject({ reason: 'protected_path' });
+    expect(await story.until('a', 'QUARANTINED')).toMatchObject({ reason: 'protected_path', awaits_approval: true });
+    const waiting = await sluice.client.explain(story.runOf('a'));
+    expect(waiting).toMatchObject({
+      state: 'RUNNING',
+      code: 'approval',
+      again_when: 'when an operator approves or drops it',
+    });
     await sluice.client.patches.approve(story.idOf('a'), { reason: 'looked at it' });
     await story.until('a', 'VERIFIED');
     const notes = await sluice.deps.daos.transitions.findByEntity(story.idOf('a'));

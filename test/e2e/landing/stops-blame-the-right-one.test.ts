@@ -180,19 +180,56 @@ describe('P3: a change of the policy applies to the patches behind it', () => {
 });
 
 describe('failures that a retry of the tool cannot fix', () => {
-  test('a task whose patch has no gate or changes a protected path FAILS after one attempt, and its patch has the reason', async () => {
-    for (const [policy, reason] of [
-      [{ gates: [] }, 'no_gate'],
-      [{ protected: ['ci/**'] }, 'protected_path'],
-    ] as const) {
-      const story = await LandingStory.begin(sluice, { policy });
-      const run = await sluice.finish(
-        specOf(story.git.remote, [shell('t', 'mkdir -p ci; echo x > ci/x', { max_retries: 3 })]),
-      );
-      expect(run.task('t')).toMatchObject({ state: 'FAILED', attempt: 1 });
-      expect(run.patch('t')).toMatchObject({ reason });
-      await story.end();
-    }
+  test('a task whose patch has no gate FAILS after one attempt, and its patch has the reason', async () => {
+    const story = await LandingStory.begin(sluice, { policy: { gates: [] } });
+    const run = await sluice.finish(specOf(story.git.remote, [shell('t', 'echo x > x', { max_retries: 3 })]));
+    expect(run.task('t')).toMatchObject({ state: 'FAILED', attempt: 1 });
+    expect(run.patch('t')).toMatchObject({ reason: 'no_gate' });
+    await story.end();
+  });
+
+  test('a tool whose patch needs an approval runs once: its task waits, and what depends on it goes on after the approval', async () => {
+    const story = await LandingStory.begin(sluice, { policy: { protected: ['ci/**'] } });
+    const { id } = await sluice.client.runs.submit(
+      specOf(story.git.remote, [
+        shell('needs', 'mkdir -p ci; echo x > ci/x', { max_retries: 3 }),
+        shell('after', 'cat ci/x > y', { depends_on: ['needs'] }),
+        shell('dropped', 'mkdir -p ci; echo x > ci/z', { max_retries: 3 }),
+      ]),
+    );
+    const waiting = await eventually('two patches that wait', async () => {
+      const { items } = await sluice.client.patches.list({ run: id, state: 'QUARANTINED' });
+      return items.length === 2 && items;
+    });
+    expect(waiting.map(({ awaits_approval }) => awaits_approval)).toEqual([true, true]);
+    const parts = async () => await sluice.client.runs.get(id, { expand: ['tasks'] });
+    const task = async (name: string) => (await parts()).tasks!.find((each) => each.name === name)!;
+    expect(await task('needs')).toMatchObject({ state: 'VALIDATING', attempt: 1, retry_count: 0 });
+    expect(await task('after')).toMatchObject({ state: 'BLOCKED' });
+    expect(await sluice.client.explain(id)).toMatchObject({ state: 'RUNNING', code: 'approval' });
+    const patchOf = async (name: string) => {
+      const { id: taskId } = await task(name);
+      return waiting.find(({ task_id }) => task_id === taskId)!.id;
+    };
+    await sluice.client.patches.drop(await patchOf('dropped'), { reason: 'not wanted' });
+    await sluice.client.patches.approve(await patchOf('needs'), { reason: 'looked at it' });
+    expect(await sluice.client.runs.wait(id)).toMatchObject({ state: 'FAILED' });
+    expect((await parts()).tasks!.map(({ name, state, attempt }) => [name, state, attempt])).toEqual([
+      ['needs', 'COMPLETED', 1],
+      ['after', 'COMPLETED', 1],
+      ['dropped', 'FAILED', 1],
+    ]);
+    expect(await story.git.read('y')).toBe('x');
+    await story.end();
+  });
+
+  test('an approval that does not come in time expires the patch and fails its task', async () => {
+    const story = await LandingStory.begin(sluice, { policy: { protected: ['ci/**'] } });
+    const spec = specOf(story.git.remote, [shell('t', 'mkdir -p ci; echo x > ci/x')]);
+    const run = await sluice.finish({ ...spec, expires_in_seconds: 2 });
+    expect(run.task('t')).toMatchObject({ state: 'FAILED', reason: 'patch_expired' });
+    expect(run.patch('t')).toMatchObject({ state: 'EXPIRED', reason: 'too_old', awaits_approval: false });
+    await story.end();
   });
 
   test('files that cannot be captured or checked out quarantine their own patch only, and other patches land', async () => {
