@@ -36,7 +36,7 @@ try {
   const { items: workers } = await client.workers.list();
   say(`${CONFINEMENT[workers[0]?.confinement ?? 'none']}\n`);
   const submitted = await client.runs.submit(await mainRun(target));
-  const watching = watchRun(cliContext(), client, submitted.id);
+  const watching = watchRun(cliContext(), client, { runId: submitted.id, inJson: false });
   const breaker = await cancelWhatTheBreakerHolds(client, submitted);
   const faults = await report(await watching, breaker, target);
   const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);

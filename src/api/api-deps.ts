@@ -8,6 +8,7 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Daos } from '../dao/all.ts';
 import type { Database } from '../database/database.ts';
+import type { NamedRepositories } from '../domain/repository-book.ts';
 import type { VerdictSeal } from '../domain/verdict-seal.ts';
 import type { Mirrors } from '../git/mirrors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -21,6 +22,7 @@ export interface ApiDeps {
   daos: Daos;
   ledger: Ledger;
   submit: SubmitRunDeps;
+  repositories: NamedRepositories;
   mirrors: Mirrors;
   seal: VerdictSeal;
   queueBackend: QueueBackend;

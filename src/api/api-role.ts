@@ -87,7 +87,18 @@ export class ApiRole implements Component {
       allowCommands: settings.file.allow_commands,
     };
     return createApp(
-      { database, daos, ledger, submit, mirrors: this.#mirrors, seal, queueBackend, feed: this.#feed, log },
+      {
+        database,
+        daos,
+        ledger,
+        submit,
+        repositories,
+        mirrors: this.#mirrors,
+        seal,
+        queueBackend,
+        feed: this.#feed,
+        log,
+      },
       {
         auth: new Auth(daos.tokens),
         board: createQueueBoard(publisher, BOARD_PATH),

@@ -19,6 +19,7 @@ import { fleetRoutes } from './routes/fleet.ts';
 import { gateRoutes } from './routes/gates.ts';
 import { healthRoutes } from './routes/health.ts';
 import { patchRoutes } from './routes/patches.ts';
+import { repositoryRoutes } from './routes/repositories.ts';
 import { runRoutes } from './routes/runs.ts';
 import { statsRoutes } from './routes/stats.ts';
 import { taskRoutes } from './routes/tasks.ts';
@@ -86,7 +87,7 @@ export async function createApp(
   await api.register(async (routes: Api) => {
     acceptNames(routes, deps);
     const pipeline = [runRoutes, eventRoutes, taskRoutes, patchRoutes, gateRoutes, explainRoutes];
-    const fleet = [fleetRoutes, toolRoutes, statsRoutes, webhookRoutes];
+    const fleet = [fleetRoutes, repositoryRoutes, toolRoutes, statsRoutes, webhookRoutes];
     for (const add of [healthRoutes, ...pipeline, ...fleet, actionRoutes]) add(routes, deps);
   });
   await api.register(async (boardApp) => {

@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { OpenAPIV3_1 } from 'openapi-types';
+import { DOCUMENT_NAMES, jsonSchemaOf, SCHEMAS_PATH } from '../contract/documents.ts';
 import { ERROR_PAGE_PATH, errorPage } from '../contract/error-page.ts';
 import type { Api } from './api-deps.ts';
 import { describeRoutes } from './operation.ts';
@@ -61,6 +62,14 @@ export async function describeApi(api: Api, version: string): Promise<void> {
     uiConfig: { persistAuthorization: false, deepLinking: true },
   });
   api.get('/openapi.json', { schema: { hide: true } }, async () => api.swagger());
+  for (const document of DOCUMENT_NAMES) {
+    const schema = jsonSchemaOf(document);
+    // Editors send no token, and the schemas hold nothing of this installation.
+    const open = { config: { scope: 'none' }, schema: { hide: true } } as const;
+    api.get(`${SCHEMAS_PATH}/${document}.json`, open, async (_request, reply) =>
+      reply.type('application/schema+json').send(JSON.stringify(schema)),
+    );
+  }
   api.get(ERROR_PAGE_PATH, { schema: { hide: true } }, async (_request, reply) =>
     reply.type('text/markdown; charset=utf-8').send(errorPage()),
   );

@@ -27,9 +27,12 @@ export function clientOf(context: CliContext, command: Command): SluiceClient {
 
 /** Writes data to standard output: as JSON with `--output json`, otherwise as the text that `text` returns. */
 export function print(context: CliContext, command: Command, data: unknown, text: () => string): void {
-  const { output } = command.optsWithGlobals<GlobalOptions>();
-  const said = output === 'json' ? JSON.stringify(data, null, 2) : text();
+  const said = writesJson(command) ? JSON.stringify(data, null, 2) : text();
   if (said !== '') context.stdout.write(`${said}\n`);
+}
+
+export function writesJson(command: Command): boolean {
+  return command.optsWithGlobals<GlobalOptions>().output === 'json';
 }
 
 /** Option `--state`, which accepts only states of the object. */

@@ -5,11 +5,13 @@ import { administrationCommands } from './commands/administration.ts';
 import { auditCommand } from './commands/audit.ts';
 import { backupCommands } from './commands/backup.ts';
 import { checkCommand } from './commands/check.ts';
+import { completionCommand } from './commands/completion.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { fleetCommands } from './commands/fleet.ts';
 import { initCommand } from './commands/init.ts';
 import { gateCommands, patchCommands } from './commands/patch.ts';
+import { repositoryCommands } from './commands/repository.ts';
 import { roleCommands } from './commands/roles.ts';
 import { runCommands } from './commands/run.ts';
 import { schemaCommand } from './commands/schema.ts';
@@ -17,7 +19,8 @@ import { statusCommands } from './commands/status.ts';
 import { targetCommands } from './commands/target.ts';
 import { taskCommands } from './commands/task.ts';
 import { webhookCommands } from './commands/webhook.ts';
-import type { CliContext } from './context.ts';
+import type { CliContext, GlobalOptions } from './context.ts';
+import { addExamples } from './examples.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { plain } from './table.ts';
 
@@ -37,13 +40,20 @@ export async function main(
     await program.parseAsync([...argv], { from: 'user' });
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT.done;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    context.stderr.write(describe(error, environment.LOG_LEVEL === 'debug'));
+    const inJson = program.opts<GlobalOptions>().output === 'json';
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT.done;
+      if (inJson)
+        context.stderr.write(inOneLine(new SluiceError('usage.invalid', error.message.replace(/^error: /, ''))));
+      return EXIT.usage;
+    }
+    context.stderr.write(inJson ? inOneLine(error) : describe(error, environment.LOG_LEVEL === 'debug'));
     return exitCodeOf(error);
   }
 }
 
-function createProgram(context: CliContext): Command {
+/** Builds the command line: all commands with their help. */
+export function createProgram(context: CliContext): Command {
   const program = new Command('sluice')
     .description('lands machine-made changes only when their tests pass on exactly the tree that lands')
     .version(context.version)
@@ -52,6 +62,12 @@ function createProgram(context: CliContext): Command {
     .option('--token <token>', 'API token (SLUICE_TOKEN)')
     .showHelpAfterError('(add --help for usage)')
     .exitOverride();
+  // Inherited by the commands that are added from here on.
+  program.configureOutput({
+    writeErr: (text) => {
+      if (program.opts<GlobalOptions>().output !== 'json') context.stderr.write(text);
+    },
+  });
   roleCommands(program, context);
   administrationCommands(program, context);
   initCommand(program, context);
@@ -64,12 +80,25 @@ function createProgram(context: CliContext): Command {
   explainCommand(program, context);
   runCommands(program, context);
   taskCommands(program, context);
+  repositoryCommands(program, context);
   targetCommands(program, context);
   webhookCommands(program, context);
   auditCommand(program, context);
   patchCommands(program, context);
   gateCommands(program, context);
+  completionCommand(program, context);
+  addExamples(program);
   return program;
+}
+
+/** With `--output json`, an error is one line of JSON on standard error, in the words of the API's problem details. */
+function inOneLine(error: unknown): string {
+  const coded =
+    error instanceof SluiceError
+      ? error
+      : new SluiceError('internal.error', (error as Error).message, { cause: error });
+  const { code, message: detail, retryable, problems: errors, facts } = coded;
+  return `${JSON.stringify({ error: { code, detail, retryable, errors, facts } })}\n`;
 }
 
 function describe(error: unknown, withStack: boolean): string {

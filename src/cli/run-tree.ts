@@ -22,7 +22,9 @@ export interface TreeOptions {
  * Needs a run with these expanded.
  */
 export function runTree(run: ExpandedRunObject, { why, maxTasks = MAX_TASK_LINES }: TreeOptions = {}): string {
-  const lines = [`${styleText('bold', plain(run.name))} ${run.id} ${coloured(run.state)}${because(run.reason)}`];
+  const lines = [
+    `${styleText('bold', plain(run.name))} ${run.id} ${coloured(run.state, run.outcome)}${because(run.reason)}`,
+  ];
   lines.push(
     `${bar(run.progress_percentage)} ${run.progress_percentage} %  ${run.tasks_ended}/${run.tasks_total} tasks`,
   );
@@ -60,8 +62,14 @@ function taskLines(task: TaskObject, { patches = [], gates = [] }: ExpandedRunOb
 function taskLine(task: TaskObject, patches: readonly PatchObject[]): string {
   const patch = patches.findLast(({ task_id }) => task_id === task.id);
   const retries = task.retry_count > 0 ? styleText('dim', ` retry ${task.retry_count}/${task.max_retries}`) : '';
-  const change = patch === undefined ? '' : `  patch ${coloured(patch.state)}${because(patch.reason)}`;
+  const change = patch === undefined ? '' : `  patch ${patchState(patch)}`;
   return `    ${plain(task.name)} ${styleText('dim', task.tool)} ${coloured(task.state)}${because(task.reason)}${retries}${change}`;
+}
+
+/** A patch that waits for an approval is no failure. */
+function patchState({ state, reason, awaits_approval }: PatchObject): string {
+  if (awaits_approval) return styleText('yellow', `waits for an approval (${plain(reason)})`);
+  return `${coloured(state)}${because(reason)}`;
 }
 
 function because(reason: string | null): string {

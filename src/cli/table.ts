@@ -1,4 +1,5 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
+import type { Outcome } from '../contract/states.ts';
 
 /** Pads each column but the last to its widest cell. Without rows, returns a line that says so. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -21,9 +22,14 @@ export function plain(text: string | null | undefined): string {
 }
 
 const GOOD = ['COMPLETED', 'VERIFIED', 'PASSED', 'APPLIED', 'CLOSED', 'IDLE'];
-const BAD = ['FAILED', 'BLOCKED', 'QUARANTINED', 'OPEN', 'DEAD', 'UNHEALTHY', 'CANCELLED', 'ABANDONED', 'EXPIRED'];
+const BAD = ['FAILED', 'BLOCKED', 'QUARANTINED', 'OPEN', 'DEAD', 'UNHEALTHY', 'ABANDONED', 'EXPIRED'];
 
-export function coloured(state: string): string {
+/**
+ * Colours a state. With its outcome, the state of a run that was cancelled reads so: by its state alone it would be
+ * FAILED.
+ */
+export function coloured(state: string, outcome?: Outcome | null): string {
+  if (outcome === 'cancelled') return styleText('yellow', 'CANCELLED');
   if (GOOD.includes(state)) return styleText('green', state);
   if (BAD.includes(state)) return styleText('red', state);
   return styleText('yellow', state);

@@ -16,9 +16,19 @@ const WHOLE = ['workstreams', 'tasks', 'patches', 'gates'] as const;
 
 /**
  * Shows a run on standard error until it has ended: as a live tree on a terminal, otherwise as one line for each event
- * and the tree at the end.
+ * and the tree at the end. With `inJson`, writes each event as one line to standard output, and last the whole run.
  */
-export async function watchRun(context: CliContext, client: SluiceClient, runId: string): Promise<ExpandedRunObject> {
+export async function watchRun(
+  context: CliContext,
+  client: SluiceClient,
+  { runId, inJson }: { runId: string; inJson: boolean },
+): Promise<ExpandedRunObject> {
+  if (inJson) {
+    for await (const event of client.runs.watch(runId)) context.stdout.write(`${JSON.stringify(event)}\n`);
+    const ended = await client.runs.get(runId, { expand: WHOLE });
+    context.stdout.write(`${JSON.stringify(ended)}\n`);
+    return ended;
+  }
   if (!context.stderr.isTTY) {
     const names = await namesIn(client, runId);
     for await (const event of client.runs.watch(runId)) {

@@ -6,6 +6,8 @@ import type {
   Page,
   PrunedRuns,
   QueuedTargetObject,
+  RepositoryCheckObject,
+  RepositoryObject,
   StatsObject,
   SubmittedPatch,
   TargetCheckObject,
@@ -27,7 +29,15 @@ import type {
 } from '../contract/objects.ts';
 import type { SubmitPatch } from '../contract/patch-input.ts';
 import type { RunSpecInput } from '../contract/run-spec.ts';
-import type { DeliveryOutcome, GateState, PatchState, RunState, TaskState, WorkerState } from '../contract/states.ts';
+import type {
+  DeliveryOutcome,
+  GateState,
+  Outcome,
+  PatchState,
+  RunState,
+  TaskState,
+  WorkerState,
+} from '../contract/states.ts';
 import { actionsOf, type WithActions } from './actions.ts';
 import { type ClientOptions, Http } from './http.ts';
 import { type LogOptions, Reads, type WaitOptions } from './reads.ts';
@@ -55,6 +65,7 @@ export class SluiceClient {
   readonly workers: WithActions<'workers', WorkerReads>;
   readonly breakers: WithActions<'breakers', BreakerReads>;
   readonly gates: GateReads;
+  readonly repositories: RepositoryReads;
   readonly deliveries: DeliveryReads;
   readonly #http: Http;
 
@@ -68,6 +79,7 @@ export class SluiceClient {
     this.workers = Object.assign(new WorkerReads(http), actionsOf(http, 'workers'));
     this.breakers = Object.assign(new BreakerReads(http), actionsOf(http, 'breakers'));
     this.gates = new GateReads(http);
+    this.repositories = new RepositoryReads(http);
     this.deliveries = new DeliveryReads(http);
   }
 
@@ -94,7 +106,7 @@ export class SluiceClient {
   }
 }
 
-class RunReads extends Reads<RunObject, RunObject, { state?: RunState; label?: string }> {
+class RunReads extends Reads<RunObject, RunObject, { state?: RunState; outcome?: Outcome; label?: string }> {
   constructor(http: Http) {
     super(http, 'runs');
   }
@@ -215,6 +227,17 @@ class TargetReads extends Reads<QueuedTargetObject, TargetObject, object> {
 
   /** Returns likely mistakes in the policy of the target. */
   check(id: string): Promise<TargetCheckObject> {
+    return this.http.json(this.pathOf(id, '/check'));
+  }
+}
+
+class RepositoryReads extends Reads<never, RepositoryObject, object> {
+  constructor(http: Http) {
+    super(http, 'repositories');
+  }
+
+  /** Returns whether the daemon can read the repository now, with its credentials. */
+  check(id: string): Promise<RepositoryCheckObject> {
     return this.http.json(this.pathOf(id, '/check'));
   }
 }

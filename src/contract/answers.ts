@@ -147,6 +147,29 @@ export const queuedTargetObject = targetObject
   })
   .meta({ id: 'QueuedTarget' });
 
+/** A configured repository, and the targets on it that runs have named. `concurrency` null: no limit. */
+export const repositoryObject = z
+  .strictObject({
+    id: z.string(),
+    url: z.string(),
+    concurrency: count.nullable(),
+    targets: z.array(z.string()),
+  })
+  .meta({ id: 'Repository' });
+
+/** Whether the API can read a repository now, with its credentials. */
+export const repositoryCheck = z
+  .strictObject({
+    id: z.string(),
+    url: z.string(),
+    readable: z.boolean(),
+    /** Message of git; null when the repository is readable. */
+    problem: z.string().nullable(),
+    default_branch: z.string().nullable(),
+    branches: count,
+  })
+  .meta({ id: 'RepositoryCheck' });
+
 /** Likely mistakes in the policy of a target. */
 export const targetCheck = z
   .strictObject({
@@ -243,6 +266,8 @@ export type StatsObject = z.output<typeof statistics>;
 export type PlaceInQueue = (typeof PLACES)[number];
 export type QueueEntry = z.output<typeof queueEntry>;
 export type QueuedTargetObject = z.output<typeof queuedTargetObject>;
+export type RepositoryObject = z.output<typeof repositoryObject>;
+export type RepositoryCheckObject = z.output<typeof repositoryCheck>;
 export type TargetCheckObject = z.output<typeof targetCheck>;
 export type AuditedProof = z.output<typeof auditedProof>;
 export type AuditedCommit = z.output<typeof auditedCommit>;

@@ -9,6 +9,7 @@ import { LogDao } from './log-dao.ts';
 import { MetricsDao } from './metrics-dao.ts';
 import { NameDao } from './name-dao.ts';
 import { PatchDao } from './patch-dao.ts';
+import { RepositoryDao } from './repository-dao.ts';
 import { RunDao } from './run-dao.ts';
 import { TargetDao } from './target-dao.ts';
 import { TaskDao } from './task-dao.ts';
@@ -32,6 +33,7 @@ export function createDaos(source: EntitySource) {
     breakers: new CircuitBreakerDao(source),
     transitions: new TransitionDao(source),
     targets: new TargetDao(source),
+    repositories: new RepositoryDao(source),
     taskDependencies: new TaskDependencyDao(source),
     workstreamDependencies: new WorkstreamDependencyDao(source),
     intents: new LandingIntentDao(source),

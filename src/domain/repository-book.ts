@@ -54,6 +54,11 @@ export class NamedRepositories {
     return { name: url, url };
   }
 
+  /** Returns the configured repositories by name. */
+  all(): { name: string; url: string }[] {
+    return Object.entries(this.#known).map(([name, { url }]) => ({ name, url: this.#address(url) }));
+  }
+
   committer(repository: string): { name: string; email: string } {
     const known = Object.hasOwn(this.#known, repository) ? this.#known[repository] : undefined;
     return known?.committer ?? DEFAULT_COMMITTER;

@@ -120,6 +120,11 @@ export class Mirror implements ObjectStore {
     return this.ask(workTree === undefined ? { args } : { args, workTree });
   }
 
+  /** Returns the branches of the remote and its default one. Throws `repository.unreadable`. */
+  branches(): Promise<{ names: string[]; default: string | null }> {
+    return this.#remote.branches();
+  }
+
   /**
    * Returns the branch's current commit and tree at the remote and fetches its objects. With `maxAgeMs`, an answer up
    * to that age is reused. Throws `branch.missing` and `repository.unreadable`.

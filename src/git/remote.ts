@@ -52,6 +52,20 @@ export class Remote {
     throw unreadable('the repository cannot be read', stderr);
   }
 
+  /**
+   * Returns the branches of the remote and the one that its HEAD names (null: none). Throws `repository.unreadable`.
+   */
+  async branches(): Promise<{ names: string[]; default: string | null }> {
+    const { exitCode, stdout, stderr } = await this.ask({
+      args: ['ls-remote', '--symref', '--', this.url, 'HEAD', 'refs/heads/*'],
+    });
+    if (exitCode !== 0) throw unreadable('the repository cannot be read', stderr);
+    const lines = stdout.toString().split('\n');
+    const head = lines.flatMap((line) => /^ref: refs\/heads\/(.+)\tHEAD$/.exec(line)?.[1] ?? []);
+    const names = lines.flatMap((line) => /^[0-9a-f]+\trefs\/heads\/(.+)$/.exec(line)?.[1] ?? []);
+    return { names, default: head[0] ?? null };
+  }
+
   /** Returns the object format of the remote; SHA-1 while it has no branch or tag. Throws `repository.unreadable`. */
   async objectFormat(): Promise<ObjectFormat> {
     const { exitCode, stdout, stderr } = await this.ask({ args: ['ls-remote', '--', this.url] });

@@ -70,19 +70,41 @@ describe('submitting and inspecting work', () => {
     expect((await cli(['schema', 'nothing'])).exitCode).toBe(2);
   });
 
-  test('doctor reports how children are confined, slots set aside, and policy warnings', async () => {
+  test('doctor reports what is wrong here, in the configuration, the services and the policies, with a cure for each', async () => {
     const odd = await GitSandbox.create({}, { ...GREEN_POLICY, pinned: ['nowhere/**'] });
     await sluice.finish(specOf(odd.remote, [shell('d', 'echo d > d')]));
     const { dataDir } = sluice.settings;
     await writeFile(join(dataDir, 'slots', '9.aside'), 'rm: cannot remove');
-    const { stdout } = await cli(['doctor']);
-    expect(stdout).toMatch(/^Confinement: (bubblewrap|user|none)/);
+    const config = await specFile('doctor.config.yaml', {
+      repositories: { here: { url: git.remote }, gone: { url: join(folder, 'nowhere') } },
+      tools: { missing: { argv: ['no-such-program'], env: ['NOT_SET_HERE'] } },
+    });
+    const environment = { DATABASE_URL: sluice.deps.database.url };
+    const { stdout, exitCode } = await cli(['doctor', '--config', config], environment);
+    expect(exitCode).toBe(1);
+    expect(stdout).toMatch(/confinement: (bubblewrap|user|none)/);
     expect(stdout).toContain(`Policy of ${odd.remote}@main, pinned`);
-    expect(stdout).toMatch(/^Slot 9 is set aside since .*Z: rm: cannot remove$/m);
+    expect(stdout).toMatch(/✗ slots: slot 9 is set aside since .*Z: rm: cannot remove$/m);
+    expect(stdout).toMatch(/✗ repository gone: .*\n +→ check the address/);
+    expect(stdout).toMatch(/! tool missing: no-such-program is not on PATH here\n/);
+    for (const well of ['repository here', 'database', 'schema', 'schema drift', 'clock', 'queue', 'tokens', 'git'])
+      expect(stdout).toContain(`✓ ${well}: `);
     const alone = await cli(['doctor', '-o', 'json'], { SLUICE_URL: 'http://127.0.0.1:1' });
     expect(JSON.parse(alone.stdout)).toMatchObject({ data_dir: dataDir, policies: null });
+    await writeFile(config, 'tools: { a: { argb: [x] } }');
+    const broken = await cli(['doctor', '--config', config], { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' });
+    expect(broken.stdout).toMatch(/✗ configuration: [\s\S]*did you mean argv\?[\s\S]*✗ database: database.unreachable/);
     await rm(join(dataDir, 'slots', '9.aside'));
     await odd.remove();
+  });
+
+  test('repository list and check say what is configured and what can be read', async () => {
+    expect((await cli(['repository', 'list'])).stdout).toContain('(no repository)');
+    expect((await cli(['repository', 'check', git.remote])).stdout).toMatch(
+      /^readable: \d+ branches, default branch main\n$/,
+    );
+    const gone = await cli(['repository', 'check', join(folder, 'nowhere')]);
+    expect(gone).toMatchObject({ exitCode: 1, stdout: expect.stringContaining('cannot be read') });
   });
 
   test('show, list, logs and diff print a finished run as text and as JSON', async () => {
@@ -168,6 +190,27 @@ describe('an error has a code and an exit status', () => {
   test('an unreachable daemon exits with 3', async () => {
     const { exitCode, stderr } = await cli(['run', 'list'], { SLUICE_URL: 'http://127.0.0.1:1' });
     expect({ exitCode, stderr }).toEqual({ exitCode: 3, stderr: expect.stringContaining('daemon.unreachable') });
+  });
+
+  test('with -o json an error is one line of JSON on stderr, and a watched run is one line an event', async () => {
+    const wrong = await cli(['-o', 'json', 'run', 'show']);
+    expect([wrong.stdout, JSON.parse(wrong.stderr)]).toEqual([
+      '',
+      { error: expect.objectContaining({ code: 'usage.invalid', detail: "missing required argument 'run'" }) },
+    ]);
+    const invalid = await cli(['-o', 'json', 'run', 'validate', await specFile('j.yaml', { name: 'x' })]);
+    expect(JSON.parse(invalid.stderr)).toMatchObject({
+      error: { code: 'spec.invalid', errors: [{ path: expect.any(String) }, {}] },
+    });
+    const spec = await specFile('json.yaml', specOf(git.remote, [shell('j', 'echo j > json.txt')]));
+    const { stdout } = await cli(['run', 'submit', spec, '--watch', '-o', 'json']);
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines[0]).toMatchObject({ name: lines.at(-1)!.name, state: expect.any(String) });
+    expect(lines.at(-1)).toMatchObject({ state: 'COMPLETED', tasks: [{ name: 'j' }] });
+    expect(lines.slice(1, -1).every(({ to_state }) => typeof to_state === 'string')).toBe(true);
   });
 
   test('a wrong token exits with 4', async () => {

@@ -45,17 +45,20 @@ export function administrationCommands(program: Command, context: CliContext): v
     .action((_options: unknown, command: Command) =>
       withDeps(context, command, ({ ledger }, { forgetVerdictKey }) => ledger.write(forgetVerdictKey)),
     );
-  migrate.command('status').action((_options: unknown, command: Command) =>
-    withDeps(context, command, async ({ database }, { migrationStatus }) => {
-      const status = await migrationStatus(database);
-      print(context, command, status, () =>
-        table(
-          ['MIGRATION', 'EXECUTED'],
-          status.map(({ name, executed_at }) => [name, executed_at ?? 'no']),
-        ),
-      );
-    }),
-  );
+  migrate
+    .command('status')
+    .description('the migrations of this version, and when each ran')
+    .action((_options: unknown, command: Command) =>
+      withDeps(context, command, async ({ database }, { migrationStatus }) => {
+        const status = await migrationStatus(database);
+        print(context, command, status, () =>
+          table(
+            ['MIGRATION', 'EXECUTED'],
+            status.map(({ name, executed_at }) => [name, executed_at ?? 'no']),
+          ),
+        );
+      }),
+    );
 
   const token = program.command('token').description('API tokens; needs DATABASE_URL (or the embedded database)');
   token
@@ -73,27 +76,31 @@ export function administrationCommands(program: Command, context: CliContext): v
         print(context, command, { id, token: secret }, () => secret);
       }),
     );
-  token.command('list').action((_options: unknown, command: Command) =>
-    withDeps(context, command, async ({ daos }) => {
-      const tokens = (await daos.tokens.listAll(1_000)).map(({ token_hash: _secret, token_id, ...shown }) => ({
-        id: token_id,
-        ...shown,
-      }));
-      print(context, command, tokens, () =>
-        table(
-          ['TOKEN', 'NAME', 'SCOPES', 'REVOKED'],
-          tokens.map(({ id, name, scopes, revoked_at }) => [
-            id,
-            plain(name),
-            scopes.join(','),
-            revoked_at?.toISOString() ?? '',
-          ]),
-        ),
-      );
-    }),
-  );
+  token
+    .command('list')
+    .description('tokens, without their secrets')
+    .action((_options: unknown, command: Command) =>
+      withDeps(context, command, async ({ daos }) => {
+        const tokens = (await daos.tokens.listAll(1_000)).map(({ token_hash: _secret, token_id, ...shown }) => ({
+          id: token_id,
+          ...shown,
+        }));
+        print(context, command, tokens, () =>
+          table(
+            ['TOKEN', 'NAME', 'SCOPES', 'REVOKED'],
+            tokens.map(({ id, name, scopes, revoked_at }) => [
+              id,
+              plain(name),
+              scopes.join(','),
+              revoked_at?.toISOString() ?? '',
+            ]),
+          ),
+        );
+      }),
+    );
   token
     .command('revoke')
+    .description('revoke a token; calls with it are refused at once')
     .argument('<token>')
     .action((id: string, _options: unknown, command: Command) =>
       withDeps(context, command, async ({ daos }) => {

@@ -8,7 +8,6 @@ export function backupCommands(program: Command, context: CliContext): void {
     .description('write the ledger, as it is at this moment, to a new folder; the daemon may go on working')
     .argument('<folder>')
     .option('--data-dir <folder>', 'data folder of the embedded database (DATABASE_URL wins)')
-    .addHelpText('after', '\nExample: sluice backup /backups/2026-11-26')
     .action((folder: string, _options: unknown, command: Command) =>
       withDeps(context, command, async (deps) => {
         const { backUp } = await import('../local/backup.ts');

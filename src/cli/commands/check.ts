@@ -12,7 +12,6 @@ export function checkCommand(program: Command, context: CliContext): void {
     .description('check .sluice.yaml here, and run its gates on HEAD and on the working tree as a worker would')
     .argument('[gates...]', 'gates to run (default: all)')
     .option('--config <file>', 'configuration file (default: sluice.config.yaml if it exists)')
-    .addHelpText('after', '\nExample: sluice check unit lint')
     .action(async (gates: string[], options: { config?: string }, command: Command) => {
       const { checkHere, isSound } = await import('../local/check-here.ts');
       const onGate = (tree: CheckedTree, gate: CheckedGate): void => {

@@ -1,52 +1,65 @@
+import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import type { ConfinementState } from '../../children/confinement.ts';
 import type { SluiceClient } from '../../client/sluice-client.ts';
 import type { TargetCheckObject } from '../../contract/answers.ts';
-import { CONFINEMENT_DANGERS } from '../../contract/states.ts';
 import { type CliContext, clientOf, print } from '../context.ts';
+import { EXIT } from '../exit-codes.ts';
+import type { Finding } from '../local/doctor/finding.ts';
 import type { MirrorReport } from '../local/machine-report.ts';
 import { plain, table } from '../table.ts';
 
 /**
- * Reports on this machine's data folder and, if a daemon answers, on likely mistakes in the policies of its targets.
+ * Examines this machine and what its settings name and, if a daemon answers, reports likely mistakes in the policies of
+ * its targets.
  */
 export function doctorCommand(program: Command, context: CliContext): void {
   program
     .command('doctor')
     .description(
-      'show how children are confined here, mirrors and set-aside slots in the data folder, and likely mistakes in the policies of targets',
+      'examine this machine, its configuration, database and queue, and the policies of targets; each finding with its cure',
     )
     .option('--data-dir <folder>', 'folder of mirrors, slots and the embedded database')
-    .action(async (options: { dataDir?: string }, command: Command) => {
-      const { machineReport } = await import('../local/machine-report.ts');
-      const { dataDir, confinement, mirrors, aside } = await machineReport(context.environment, options);
+    .option('--config <file>', 'configuration file (default: sluice.config.yaml if it exists)')
+    .addHelpText('after', '\nExit status 1: something cannot work.')
+    .action(async (options: { dataDir?: string; config?: string }, command: Command) => {
+      const { examine } = await import('../local/doctor/examine.ts');
+      const { report, findings } = await examine(context.environment, options);
+      const { dataDir, confinement, mirrors, aside } = report;
       const policies = await policiesOf(clientOf(context, command));
-      const report = {
+      const shown = {
         data_dir: dataDir,
         confinement,
         mirrors: mirrors.map(inWireNames),
         slots_set_aside: aside,
         policies,
+        findings,
       };
-      print(context, command, report, () =>
-        [
-          confinementLine(confinement),
-          table(
-            ['MIRROR', 'ROLE', 'PACKS', 'LOOSE', 'MIB', 'BRANCHES'],
-            mirrors.map(({ mirror, role, packs, looseObjects, sizeBytes, branches }) => [
-              mirror,
-              role,
-              String(packs),
-              String(looseObjects),
-              (sizeBytes / 1024 / 1024).toFixed(1),
-              plain(branches.join(', ')),
-            ]),
-          ),
-          ...policyLines(policies),
-          ...aside.map(({ slot, reason, since }) => `Slot ${slot} is set aside since ${since}: ${plain(reason)}`),
-        ].join('\n\n'),
+      print(context, command, shown, () =>
+        [...findings.map(findingLine), '', mirrorTable(mirrors), '', ...policyLines(policies)].join('\n'),
       );
+      if (findings.some(({ state }) => state === 'error')) process.exitCode = EXIT.failed;
     });
+}
+
+const MARKS = { ok: styleText('green', '✓'), warning: styleText('yellow', '!'), error: styleText('red', '✗') };
+
+function findingLine({ check, state, says, cure }: Finding): string {
+  const line = `${MARKS[state]} ${plain(check)}: ${plain(says)}`;
+  return cure === null ? line : `${line}\n    → ${plain(cure)}`;
+}
+
+function mirrorTable(mirrors: readonly MirrorReport[]): string {
+  return table(
+    ['MIRROR', 'ROLE', 'PACKS', 'LOOSE', 'MIB', 'BRANCHES'],
+    mirrors.map(({ mirror, role, packs, looseObjects, sizeBytes, branches }) => [
+      mirror,
+      role,
+      String(packs),
+      String(looseObjects),
+      (sizeBytes / 1024 / 1024).toFixed(1),
+      plain(branches.join(', ')),
+    ]),
+  );
 }
 
 /** Returns null when the daemon cannot be asked. */
@@ -76,12 +89,6 @@ function policyLines(policies: readonly TargetCheckObject[] | null): string[] {
       plain(`Policy of ${target_id}, ${line}`),
     );
   });
-}
-
-function confinementLine({ kind, problem }: ConfinementState): string {
-  const danger = CONFINEMENT_DANGERS[kind];
-  const why = danger === null ? '' : `: ${problem ?? 'the configuration turns the sandbox off'}; ${danger}`;
-  return `Confinement: ${kind}${why}`;
 }
 
 function inWireNames({ mirror, role, packs, looseObjects, sizeBytes, branches }: MirrorReport): object {

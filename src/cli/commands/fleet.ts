@@ -33,6 +33,7 @@ export function fleetCommands(program: Command, context: CliContext): void {
     .command('tool')
     .description('declared tools, their limits and use')
     .command('list')
+    .description('tools, what they use of their limits, and why their tasks wait')
     .action(async (_options: unknown, command: Command) => {
       const page = await clientOf(context, command).tools();
       print(context, command, page, () =>
@@ -51,20 +52,23 @@ export function fleetCommands(program: Command, context: CliContext): void {
     });
 
   const breaker = program.command('breaker').description('circuit breakers, which stop a faulty tool fleet-wide');
-  breaker.command('list').action(async (_options: unknown, command: Command) => {
-    const page = await clientOf(context, command).breakers.list();
-    print(context, command, page, () =>
-      table(
-        ['TOOL', 'STATE', 'FAULTS', 'REASON', 'TRIPPED BY'],
-        page.items.map((item) => [
-          plain(item.tool_name),
-          coloured(item.state),
-          `${item.failure_count}/${item.failure_threshold}`,
-          plain(item.reason),
-          plain(item.tripped_by),
-        ]),
-      ),
-    );
-  });
+  breaker
+    .command('list')
+    .description('the breaker of each tool: faults in a row, and why it is open')
+    .action(async (_options: unknown, command: Command) => {
+      const page = await clientOf(context, command).breakers.list();
+      print(context, command, page, () =>
+        table(
+          ['TOOL', 'STATE', 'FAULTS', 'REASON', 'TRIPPED BY'],
+          page.items.map((item) => [
+            plain(item.tool_name),
+            coloured(item.state),
+            `${item.failure_count}/${item.failure_threshold}`,
+            plain(item.reason),
+            plain(item.tripped_by),
+          ]),
+        ),
+      );
+    });
   actionCommands(breaker, context, 'breakers');
 }

@@ -19,7 +19,6 @@ export function initCommand(program: Command, context: CliContext): void {
     .option('-y, --yes', 'write without asking', false)
     .option('--force', 'also replace files that are there', false)
     .option('--gate <name=command>', 'a gate in place of those recognised; may be repeated', readGate, [])
-    .addHelpText('after', '\nExample: sluice init --gate "test=make check" --gate "lint=make lint"')
     .action(async ({ yes, force, gate }: InitOptions, command: Command) => {
       const { planProject, writeProject } = await import('../local/init-here.ts');
       const plan = await planProject(context.environment, { here: process.cwd(), gates: gate });

@@ -46,6 +46,7 @@ export function patchCommands(program: Command, context: CliContext): void {
 
   patch
     .command('list')
+    .description('patches, newest first')
     .option('--run <run>')
     .option('--task <task>')
     .addOption(stateOption(PATCH_STATES))
@@ -68,6 +69,7 @@ export function patchCommands(program: Command, context: CliContext): void {
 
   patch
     .command('show')
+    .description('every field of a patch')
     .argument('<patch>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const found = await clientOf(context, command).patches.get(id);
@@ -76,6 +78,7 @@ export function patchCommands(program: Command, context: CliContext): void {
 
   patch
     .command('diff')
+    .description('the change as a diff')
     .argument('<patch>')
     .option('--raw', RAW)
     .action(async (id: string, { raw }: { raw?: boolean }, command: Command) => {
@@ -91,6 +94,7 @@ export function gateCommands(program: Command, context: CliContext): void {
   const gate = program.command('gate').description('show gate executions');
   gate
     .command('list')
+    .description('gate executions, newest first')
     .option('--run <run>')
     .addOption(stateOption(GATE_STATES))
     .action(async (options: { run?: string; state?: GateState }, command: Command) => {
@@ -110,6 +114,7 @@ export function gateCommands(program: Command, context: CliContext): void {
     });
   gate
     .command('show')
+    .description('every field of a gate execution')
     .argument('<gate>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const found = await clientOf(context, command).gates.get(id);

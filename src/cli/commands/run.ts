@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { parse } from 'yaml';
 import { SluiceError } from '../../contract/errors.ts';
 import type { RunObject } from '../../contract/objects.ts';
-import { RUN_STATES, type RunState } from '../../contract/states.ts';
+import { OUTCOMES, type Outcome, RUN_STATES, type RunState } from '../../contract/states.ts';
 import { actionCommands } from '../action-commands.ts';
 import { dayCount } from '../amounts.ts';
-import { type CliContext, clientOf, print, stateOption } from '../context.ts';
+import { type CliContext, clientOf, print, stateOption, writesJson } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { runTree } from '../run-tree.ts';
 import { coloured, plain, table } from '../table.ts';
@@ -26,8 +26,10 @@ export function runCommands(program: Command, context: CliContext): void {
       const client = clientOf(context, command);
       const spec = await readSpec(file);
       const submitted = await client.runs.submit(spec as never, { idempotencyKey: options.idempotencyKey });
-      print(context, command, submitted, () => submitted.id);
-      if (options.watch) leaveWith(await watchRun(context, client, submitted.id));
+      const inJson = writesJson(command);
+      if (options.watch && inJson) context.stdout.write(`${JSON.stringify(submitted)}\n`);
+      else print(context, command, submitted, () => submitted.id);
+      if (options.watch) leaveWith(await watchRun(context, client, { runId: submitted.id, inJson }));
     });
 
   run
@@ -43,23 +45,26 @@ export function runCommands(program: Command, context: CliContext): void {
     .command('list')
     .description('runs, newest first')
     .addOption(stateOption(RUN_STATES))
-    .option('--label <key=value>')
+    .addOption(new Option('--outcome <outcome>', 'only runs that ended so').choices(OUTCOMES))
+    .option('--label <key=value>', 'only runs with this label')
     .option('--limit <n>', 'most runs to list', '20')
-    .action(async (options: { state?: RunState; label?: string; limit: string }, command: Command) => {
-      const page = await clientOf(context, command).runs.list({ ...options, limit: Number(options.limit) });
-      print(context, command, page, () =>
-        table(
-          ['RUN', 'STATE', 'PROGRESS', 'TARGET', 'NAME'],
-          page.items.map((item) => [
-            item.id,
-            coloured(item.state),
-            `${item.progress_percentage} %`,
-            plain(item.target_id),
-            plain(item.name),
-          ]),
-        ),
-      );
-    });
+    .action(
+      async (options: { state?: RunState; outcome?: Outcome; label?: string; limit: string }, command: Command) => {
+        const page = await clientOf(context, command).runs.list({ ...options, limit: Number(options.limit) });
+        print(context, command, page, () =>
+          table(
+            ['RUN', 'STATE', 'PROGRESS', 'TARGET', 'NAME'],
+            page.items.map((item) => [
+              item.id,
+              coloured(item.state, item.outcome),
+              `${item.progress_percentage} %`,
+              plain(item.target_id),
+              plain(item.name),
+            ]),
+          ),
+        );
+      },
+    );
 
   run
     .command('show')
@@ -73,10 +78,11 @@ export function runCommands(program: Command, context: CliContext): void {
 
   run
     .command('watch')
-    .description('show a run until it has ended')
+    .description('show a run until it has ended; with --output json, each event as a line, and last the whole run')
     .argument('<run>')
     .action(async (id: string, _options: unknown, command: Command) => {
-      leaveWith(await watchRun(context, clientOf(context, command), id));
+      const inJson = writesJson(command);
+      leaveWith(await watchRun(context, clientOf(context, command), { runId: id, inJson }));
     });
 
   actionCommands(run, context, 'runs');
@@ -85,7 +91,6 @@ export function runCommands(program: Command, context: CliContext): void {
     .command('prune')
     .description('delete all runs that ended so many days ago; what they landed stays proven')
     .requiredOption('--older-than <days>', 'days since their end', dayCount)
-    .addHelpText('after', '\nExample: sluice run prune --older-than 30')
     .action(async ({ olderThan }: { olderThan: number }, command: Command) => {
       const deleted = await clientOf(context, command).runs.prune({ olderThanDays: olderThan });
       print(context, command, { deleted }, () => `${deleted} runs deleted`);

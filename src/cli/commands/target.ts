@@ -7,19 +7,22 @@ import { plain, table } from '../table.ts';
 
 export function targetCommands(program: Command, context: CliContext): void {
   const target = program.command('target').description('branches that patches land on');
-  target.command('list').action(async (_options: unknown, command: Command) => {
-    const page = await clientOf(context, command).targets.list();
-    print(context, command, page, () =>
-      table(
-        ['TARGET', 'TIP', 'PAUSED'],
-        page.items.map(({ id, tip_commit, pause_reason, policy_error, fault }) => [
-          plain(id),
-          tip_commit?.slice(0, 12) ?? 'not seen yet',
-          plain(pause_reason ?? fault?.message ?? policy_error),
-        ]),
-      ),
-    );
-  });
+  target
+    .command('list')
+    .description('branches, their tips, and which are paused')
+    .action(async (_options: unknown, command: Command) => {
+      const page = await clientOf(context, command).targets.list();
+      print(context, command, page, () =>
+        table(
+          ['TARGET', 'TIP', 'PAUSED'],
+          page.items.map(({ id, tip_commit, pause_reason, policy_error, fault }) => [
+            plain(id),
+            tip_commit?.slice(0, 12) ?? 'not seen yet',
+            plain(pause_reason ?? fault?.message ?? policy_error),
+          ]),
+        ),
+      );
+    });
   target
     .command('show')
     .description('the tip and the landing queue: what each patch is tested on or waits for')

@@ -3,7 +3,7 @@ import type { LogObject } from '../../contract/answers.ts';
 import { TASK_STATES, type TaskState } from '../../contract/states.ts';
 import { forTerminal } from '../../lib/terminal-text.ts';
 import { actionCommands } from '../action-commands.ts';
-import { type CliContext, clientOf, print, stateOption } from '../context.ts';
+import { type CliContext, clientOf, print, stateOption, writesJson } from '../context.ts';
 import { coloured, plain, table } from '../table.ts';
 
 export function taskCommands(program: Command, context: CliContext): void {
@@ -11,6 +11,7 @@ export function taskCommands(program: Command, context: CliContext): void {
 
   task
     .command('list')
+    .description('tasks, newest first')
     .option('--run <run>')
     .addOption(stateOption(TASK_STATES))
     .option('--tool <tool>')
@@ -34,6 +35,7 @@ export function taskCommands(program: Command, context: CliContext): void {
 
   task
     .command('show')
+    .description('every field of a task, with its input and evidence')
     .argument('<task>')
     .action(async (id: string, _options: unknown, command: Command) => {
       const found = await clientOf(context, command).tasks.get(id);
@@ -59,7 +61,7 @@ export const RAW = 'keep control sequences, which a terminal would obey';
  * Writes each chunk to the stream that the tool wrote it to, or with `--output json` as one line to standard output.
  */
 export async function printLogs(context: CliContext, command: Command, logs: AsyncIterable<LogObject>): Promise<void> {
-  const json = command.optsWithGlobals().output === 'json';
+  const json = writesJson(command);
   for await (const chunk of logs) {
     if (json) context.stdout.write(`${JSON.stringify(chunk)}\n`);
     else writeForeign(chunk.stream === 'stdout' ? context.stdout : context.stderr, chunk.text, command);

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ConfinementState, confinementOf } from '../../children/confinement.ts';
-import { type Environment, loadSettings, type Settings } from '../../config.ts';
+import type { Settings } from '../../config.ts';
 import { branchesOf, type MirrorSize, sizeOfMirror } from '../../git/maintain-mirror.ts';
 import { silentLog } from '../../lib/log.ts';
 import { type SlotAside, slotsAside } from '../../workspaces/slots-aside.ts';
@@ -20,8 +20,7 @@ export interface MachineReport {
 }
 
 /** Looks at the data folder of this machine, and at how a worker would confine children here. */
-export async function machineReport(environment: Environment, options: { dataDir?: string }): Promise<MachineReport> {
-  const settings = await loadSettings(environment, options);
+export async function machineReport(settings: Settings): Promise<MachineReport> {
   const { dataDir } = settings;
   return {
     dataDir,

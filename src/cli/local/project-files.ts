@@ -1,11 +1,13 @@
 import { stringify } from 'yaml';
+import { editorLine } from '../../contract/documents.ts';
 import { policySchema } from '../../contract/policy.ts';
 import type { DetectedProject } from './detect-project.ts';
 
 /** Returns `.sluice.yaml` with comments, for the gates that were found. */
 export function policyText({ gates, prepare, pinned, hasWorkflows }: DetectedProject): string {
   const list = (items: readonly object[]): string => items.map((item) => `  - ${flow(item)}`).join('\n');
-  return `# Rules for what lands on this branch. Sluice reads them at the tip of the branch: commit and push this file.
+  return `${editorLine('policy')}
+# Rules for what lands on this branch. Sluice reads them at the tip of the branch: commit and push this file.
 # \`sluice check\` runs the gates here as a worker would.
 
 # Every gate must pass on exactly the tree that lands.
@@ -31,7 +33,8 @@ export function configText({ name, url, hadSecret }: { name: string; url: string
   const credentials = hadSecret
     ? '    credentials: { token_env: APP_TOKEN }        # git here has a token in its URL: put it into this variable'
     : '    # credentials: { token_env: APP_TOKEN }      # for https; or ssh_key_file and known_hosts_file';
-  return `# Configuration of the daemon on this machine: repositories, tools, limits.
+  return `${editorLine('config')}
+# Configuration of the daemon on this machine: repositories, tools, limits.
 
 repositories:
   ${flow(name)}:

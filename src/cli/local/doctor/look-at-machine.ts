@@ -1,0 +1,90 @@
+import { mkdir, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ConfinementState } from '../../../children/confinement.ts';
+import { programVersions } from '../../../children/program-versions.ts';
+import type { Settings } from '../../../config.ts';
+import { CONFINEMENT_DANGERS } from '../../../contract/states.ts';
+import { localTokenFile } from '../../../contract/tokens.ts';
+import type { SlotAside } from '../../../workspaces/slots-aside.ts';
+import type { MirrorReport } from '../machine-report.ts';
+import { type Finding, fault, ok, warning } from './finding.ts';
+
+/** git of Debian 12, the oldest that the suite runs on. */
+const OLDEST_GIT = [2, 39] as const;
+const LEAST_FREE_BYTES = 1_024 ** 3;
+const LEAST_FREE_SHARE = 0.05;
+const GIB = 1_024 ** 3;
+/** Maintenance keeps a mirror below half of this, even a busy one. */
+const MANY_PACKS = 80;
+
+/** Looks at git, confinement, disk, mirrors, slots and the local token of this machine. */
+export async function lookAtMachine(
+  { dataDir, environment }: Settings,
+  report: { confinement: ConfinementState; mirrors: readonly MirrorReport[]; aside: readonly SlotAside[] },
+): Promise<Finding[]> {
+  return [
+    await ofGit(environment.PATH ?? ''),
+    ofConfinement(report.confinement),
+    ...(await ofDisk(dataDir)),
+    ...report.mirrors.flatMap(ofMirror),
+    ...report.aside.map(({ slot, reason, since }) =>
+      fault(
+        'slots',
+        `slot ${slot} is set aside since ${since}: ${reason}`,
+        `remove ${join(dataDir, 'slots', String(slot))} by hand; the worker then takes it again`,
+      ),
+    ),
+    ...(await ofToken(dataDir)),
+  ];
+}
+
+async function ofGit(searchPath: string): Promise<Finding> {
+  const { git } = await programVersions(searchPath);
+  if (git === undefined) return fault('git', 'there is no git on PATH', 'install git 2.39 or newer');
+  const [, major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(git) ?? []).map(Number);
+  const isOld = major < OLDEST_GIT[0] || (major === OLDEST_GIT[0] && minor < OLDEST_GIT[1]);
+  return isOld ? fault('git', `${git} is too old`, `install git ${OLDEST_GIT.join('.')} or newer`) : ok('git', git);
+}
+
+function ofConfinement({ kind, problem }: ConfinementState): Finding {
+  const danger = CONFINEMENT_DANGERS[kind];
+  if (danger === null) return ok('confinement', kind);
+  const why = problem ?? 'the configuration turns the sandbox off';
+  const cure = problem === null ? 'set sandbox.mode to require' : 'install bubblewrap and allow user namespaces';
+  return warning('confinement', `${kind}: ${why}; ${danger}`, cure);
+}
+
+async function ofDisk(dataDir: string): Promise<Finding[]> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const { bsize, blocks, bavail, files, ffree } = await statfs(dataDir);
+  const free = bavail * bsize;
+  const gibs = `${(free / GIB).toFixed(1)} GiB of ${((blocks * bsize) / GIB).toFixed(0)} GiB free`;
+  const bytes =
+    free < LEAST_FREE_BYTES || bavail < blocks * LEAST_FREE_SHARE
+      ? warning('disk', `${gibs} where ${dataDir} is`, 'free space, or move SLUICE_DATA_DIR; lower disk.max_bytes')
+      : ok('disk', gibs);
+  // Some file systems have no fixed number of inodes and say 0.
+  if (files === 0) return [bytes];
+  const share = `${Math.round((100 * ffree) / files)} % of inodes free`;
+  return [
+    bytes,
+    ffree < files * LEAST_FREE_SHARE
+      ? warning('inodes', share, 'remove small files: caches of prepare steps, old data folders')
+      : ok('inodes', share),
+  ];
+}
+
+function ofMirror({ mirror, role, packs }: MirrorReport): Finding[] {
+  if (packs <= MANY_PACKS) return [];
+  const says = `the ${role} mirror ${mirror} has ${packs} packs: its maintenance does not run`;
+  return [
+    warning('mirrors', says, `look for mirror.* in the log of the ${role}, or remove the mirror: it is made again`),
+  ];
+}
+
+async function ofToken(dataDir: string): Promise<Finding[]> {
+  const file = localTokenFile(dataDir);
+  const stats = await stat(file).catch(() => undefined);
+  if (stats === undefined || (stats.mode & 0o077) === 0) return [];
+  return [fault('token', `${file} can be read by other users`, `chmod 600 ${file}, and revoke the token it holds`)];
+}
