@@ -11,7 +11,8 @@ FROM node:24-bookworm-slim
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends git bubblewrap openssh-client ca-certificates tini \
   && rm -rf /var/lib/apt/lists/* \
-  && useradd --create-home --uid 10001 sluice \
+  && groupadd --gid 10001 sluice \
+  && useradd --create-home --uid 10001 --gid 10001 sluice \
   && mkdir /data && chown sluice:sluice /data
 WORKDIR /app
 COPY --from=build /build/package.json ./
@@ -19,8 +20,10 @@ COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 COPY --from=build /build/bin ./bin
 RUN ln -s /app/bin/sluice.cjs /usr/local/bin/sluice
-USER sluice
-ENV SLUICE_DATA_DIR=/data
+USER 10001:10001
+# A number, so that Kubernetes can check runAsNonRoot. Each role answers health checks beside its work.
+ENV SLUICE_DATA_DIR=/data SLUICE_MONITOR_PORT=7412
 VOLUME /data
+HEALTHCHECK --interval=15s --timeout=6s --start-period=40s CMD ["sluice", "health"]
 ENTRYPOINT ["tini", "--", "sluice"]
 CMD ["--help"]

@@ -20,7 +20,18 @@ install_missing() {
   fi
 }
 
+# Unpacks a program below .sluice/tools instead of installing its package, which would start a service.
+unpack_missing() {
+  command -v "$1" >/dev/null 2>&1 && return
+  [ -x ".sluice/tools/usr/bin/$1" ] && return
+  echo "sluice: unpacking $2" >&2
+  mkdir -p .sluice/tools
+  (cd .sluice/tools && { apt-get download "$2" || { apt-get update && apt-get download "$2"; } } && dpkg-deb -x "$2"_*.deb . && rm "$2"_*.deb) >/dev/null 2>&1 ||
+    echo "sluice: $2 could not be unpacked" >&2
+}
+
 if [ "${1:-}" = "--with-services" ]; then
   install_missing redis-server redis-server
   install_missing bwrap bubblewrap
+  unpack_missing promtool prometheus
 fi

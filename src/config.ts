@@ -31,6 +31,8 @@ export interface Settings {
   verdictKey: string | undefined;
   host: string;
   port: number;
+  /** Address at which a role answers health checks and shows its metrics; undefined: none. */
+  monitor: { host: string; port: number } | undefined;
   logLevel: string;
   /** Undefined: no file was found, and every setting has its default. */
   configFile: string | undefined;
@@ -47,24 +49,22 @@ const DEFAULT_PORT = 7_411;
  * Reads flags, the environment and the configuration file, in this order of precedence. Throws `config.invalid` with
  * all problems of the file.
  */
-export async function loadSettings(
-  environment: Environment,
-  flags: Flags = {},
-  cwd = process.cwd(),
-): Promise<Settings> {
-  const path = await findFile(flags.config ?? environment.SLUICE_CONFIG, cwd);
+export async function loadSettings(given: Environment, flags: Flags = {}, cwd = process.cwd()): Promise<Settings> {
+  const path = await findFile(flags.config ?? given.SLUICE_CONFIG, cwd);
   const document = path === undefined ? {} : await readDocument(path);
   const file = parseDocument(configSchema, document, { code: 'config.invalid', what: path ?? 'configuration' });
+  const environment = await withSecretsOfFiles(given, secretNames(file));
   const granted = flags.allowAll === true && isLoopback(flags.host ?? environment.SLUICE_HOST ?? LOOPBACK);
   const said = document as Partial<ConfigFile>;
   const dataDir = resolve(cwd, flags.dataDir ?? nonEmpty(environment.SLUICE_DATA_DIR) ?? '.sluice');
   return {
-    databaseUrl: address(environment, 'DATABASE_URL', ['postgres:', 'postgresql:']),
+    databaseUrl: withPassword(address(environment, 'DATABASE_URL', ['postgres:', 'postgresql:']), environment),
     redisUrl: address(environment, 'REDIS_URL', ['redis:', 'rediss:']),
     dataDir,
     verdictKey: verdictKeyOf(environment) ?? (await readSecret(verdictKeyFile(dataDir))),
     host: flags.host ?? nonEmpty(environment.SLUICE_HOST) ?? LOOPBACK,
-    port: flags.port ?? parsePort(environment.SLUICE_PORT),
+    port: flags.port ?? parsePort('SLUICE_PORT', environment.SLUICE_PORT) ?? DEFAULT_PORT,
+    monitor: monitorAddress(environment),
     logLevel: parseLevel(environment.LOG_LEVEL),
     configFile: path,
     folder: path === undefined ? cwd : dirname(path),
@@ -77,10 +77,40 @@ export async function loadSettings(
   };
 }
 
+/** Password for a DATABASE_URL without one. In a URL of its own, a password would need its characters escaped. */
+const DATABASE_PASSWORD = 'DATABASE_PASSWORD';
+
+/**
+ * Adds the secrets that stand in files, as containers are given them: `NAME_FILE` names the file with the value of
+ * `NAME`. A variable that is set wins.
+ */
+async function withSecretsOfFiles(environment: Environment, names: readonly string[]): Promise<Environment> {
+  const read = names.map(async (name): Promise<[string, string][]> => {
+    const path = nonEmpty(environment[`${name}_FILE`]);
+    if (path === undefined || nonEmpty(environment[name]) !== undefined) return [];
+    try {
+      // Editors end a file with a line feed.
+      return [[name, (await readFile(path, 'utf8')).replace(/\r?\n$/, '')]];
+    } catch (cause) {
+      const why = (cause as Error).message;
+      throw new SluiceError('config.invalid', `${name}_FILE: ${path} cannot be read: ${why}`, { cause });
+    }
+  });
+  return { ...environment, ...Object.fromEntries((await Promise.all(read)).flat()) };
+}
+
+function withPassword(databaseUrl: string | undefined, environment: Environment): string | undefined {
+  const password = nonEmpty(environment[DATABASE_PASSWORD]);
+  if (databaseUrl === undefined || password === undefined) return databaseUrl;
+  const url = new URL(databaseUrl);
+  if (url.password === '') url.password = encodeURIComponent(password);
+  return url.href;
+}
+
 /** Returns the variables whose values only the daemon may see, and the tools and gates that name them. */
 export function secretNames({ repositories, tools, webhooks }: ConfigFile): string[] {
   return [
-    ...['DATABASE_URL', 'REDIS_URL', 'SLUICE_TOKEN', 'SLUICE_VERDICT_KEY'],
+    ...['DATABASE_URL', DATABASE_PASSWORD, 'REDIS_URL', 'SLUICE_TOKEN', 'SLUICE_VERDICT_KEY'],
     ...credentialNames(repositories),
     ...webhooks.flatMap(({ secret_env }) => secret_env ?? []),
     ...Object.values(tools).flatMap(({ env }) => env),
@@ -126,11 +156,16 @@ async function readDocument(path: string): Promise<unknown> {
   }
 }
 
-function parsePort(text: string | undefined): number {
-  if (text === undefined || text === '') return DEFAULT_PORT;
+function monitorAddress(environment: Environment): Settings['monitor'] {
+  const port = parsePort('SLUICE_MONITOR_PORT', environment.SLUICE_MONITOR_PORT);
+  return port === undefined ? undefined : { host: nonEmpty(environment.SLUICE_MONITOR_HOST) ?? LOOPBACK, port };
+}
+
+function parsePort(name: string, text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
   const port = Number(text);
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
-  throw new SluiceError('config.invalid', `SLUICE_PORT: ${text} is not a port (0 to 65535)`);
+  throw new SluiceError('config.invalid', `${name}: ${text} is not a port (0 to 65535)`);
 }
 
 function address(environment: Environment, name: string, protocols: readonly string[]): string | undefined {

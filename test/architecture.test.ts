@@ -21,6 +21,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   tools: 1,
   dao: 2,
   client: 2,
+  monitor: 2,
   ledger: 3,
   workspaces: 3,
   children: 3.5,
@@ -54,7 +55,7 @@ const VENDORS: readonly [RegExp, RegExp][] = [
   [/^pg$/, /^src\/database\//],
   [/^(bullmq|ioredis|@bull-board\/.*)$/, /^src\/queues\//],
   [/^(fastify|@fastify\/.*|fastify-type-provider-zod)$/, /^src\/api\//],
-  [/^prom-client$/, /^src\/api\/metrics\.ts$/],
+  [/^prom-client$/, /^src\/(api\/metrics|lib\/meters)\.ts$/],
   [/^opossum$/, /^src\/tools\/breaker-guard\.ts$/],
   [
     /^(node:)?child_process$/,

@@ -1,7 +1,9 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { Measured } from '../dao/metrics-dao.ts';
-import { capacity } from '../ledger/attempts/admission.ts';
+import { Gauge, Registry } from 'prom-client';
+import type { Measured, QueuedGroup } from '../dao/metrics-dao.ts';
+import { type AdmissionState, toolHold } from '../domain/admission.ts';
+import { capacity, type PoolCapacity } from '../ledger/attempts/admission.ts';
 import { readAdmissionState } from '../ledger/attempts/admission-state.ts';
+import { processRegistry } from '../lib/meters.ts';
 import type { ApiDeps } from './api-deps.ts';
 
 /** Window in which repairs are counted. */
@@ -17,6 +19,8 @@ const GAUGES = {
   sluice_slots: ['Slots that live workers offer, by pool and kind of work', ['pool', 'kind']],
   sluice_slots_taken: ['Slots that running or dispatched work takes', ['pool', 'kind']],
   sluice_task_oldest_wait_seconds: ['Time that the oldest queued task waits for a dispatch', ['pool']],
+  sluice_task_waits: ['Queued tasks that are not dispatched yet, by what holds them', ['pool', 'reason']],
+  sluice_patch_waits: ['Staged patches by their place in the landing queue', ['target', 'place']],
   sluice_patch_oldest_wait_seconds: ['Time that the oldest staged patch waits to land', ['target']],
   sluice_target_trouble: [
     '1 where a target is paused, its policy unreadable or its coordinator at fault',
@@ -31,6 +35,16 @@ const GAUGES = {
     'Time from staged to landed, of patches that landed in the last hour',
     ['target', 'quantile'],
   ],
+  sluice_landing_overhead_seconds: [
+    'Time from the last green gate to the landed push, of landings of the last hour',
+    ['target', 'quantile'],
+  ],
+  sluice_run_seconds: ['Time of runs that ended in the last hour, from submission to end', ['outcome', 'quantile']],
+  sluice_gate_runs_saved: [
+    'Gate executions that landings of the last hour needed and that a batch or an older verdict made unnecessary',
+    ['target'],
+  ],
+  sluice_gate_seconds_saved: ['Run time of the saved gate executions', ['target']],
   sluice_gate_runs: ['Gate executions that ended in the last hour', ['target', 'gate', 'outcome']],
   sluice_gate_seconds: ['Run time of gates that ended in the last hour', ['target', 'gate', 'quantile']],
   sluice_webhook_deliveries: ['Deliveries to send, and those given up in the last day', ['webhook', 'outcome']],
@@ -38,7 +52,7 @@ const GAUGES = {
 } as const satisfies Record<string, readonly [string, readonly string[]]>;
 type Name = keyof typeof GAUGES;
 
-/** The answer of `/metrics`: the state of the ledger now, and the default metrics of this process. */
+/** The answer of `/metrics`: the state of the ledger now, and the metrics of this process. */
 export class Metrics {
   readonly #deps: ApiDeps;
   readonly #registry = new Registry();
@@ -48,7 +62,6 @@ export class Metrics {
   constructor(deps: ApiDeps) {
     this.#deps = deps;
     const registers = [this.#registry];
-    collectDefaultMetrics({ register: this.#registry });
     this.#gauges = new Map(
       (Object.keys(GAUGES) as Name[]).map((name) => {
         const [help, labelNames] = GAUGES[name];
@@ -71,16 +84,21 @@ export class Metrics {
 
   async #read(): Promise<string> {
     const { database, daos } = this.#deps;
-    const [live, oldest, troubled, hour, deliveries] = await Promise.all([
+    const [live, oldest, troubled, hour, landings, runSeconds, places, deliveries] = await Promise.all([
       daos.metrics.live(),
       daos.metrics.oldest(),
       daos.metrics.targetsInTrouble(),
       daos.metrics.lastHour(),
+      daos.metrics.landingsOfLastHour(),
+      daos.metrics.runSecondsOfLastHour(),
+      daos.metrics.placesOfPatches(),
       daos.metrics.deliveries(),
     ]);
     const tasks = (await capacity(database, 'task')).map((pool) => ({ ...pool, kind: 'task' }));
     const gates = (await capacity(database, 'gate')).map((pool) => ({ ...pool, kind: 'gate' }));
-    const { tools } = await readAdmissionState(database);
+    const admission = await readAdmissionState(database);
+    const { tools } = admission;
+    const waits = waitsOf(await daos.metrics.queuedTasks(admission.runs), admission, tasks);
     const repairs = await daos.transitions.countRepairs(REPAIRS_SECONDS);
     const refused = await daos.workers.countRefusedWrites();
     const ofPools = (value: (pool: (typeof tasks)[number]) => number): Measured[] =>
@@ -96,6 +114,8 @@ export class Metrics {
       sluice_slots: ofPools(({ slots }) => slots),
       sluice_slots_taken: ofPools(({ taken }) => taken),
       sluice_task_oldest_wait_seconds: oldest.tasks,
+      sluice_task_waits: waits,
+      sluice_patch_waits: places,
       sluice_patch_oldest_wait_seconds: oldest.patches,
       sluice_target_trouble: troubled,
       sluice_tool_in_flight: ofTools(({ in_flight }) => in_flight),
@@ -104,6 +124,10 @@ export class Metrics {
       sluice_repairs: Object.entries(repairs).map(([cause, value]) => ({ labels: { cause }, value })),
       sluice_landed: hour.landed,
       sluice_landing_seconds: hour.landingSeconds,
+      sluice_landing_overhead_seconds: landings.overheadSeconds,
+      sluice_run_seconds: runSeconds,
+      sluice_gate_runs_saved: landings.runsSaved,
+      sluice_gate_seconds_saved: landings.secondsSaved,
       sluice_gate_runs: hour.gateRuns,
       sluice_gate_seconds: hour.gateSeconds,
       sluice_webhook_deliveries: deliveries,
@@ -114,6 +138,25 @@ export class Metrics {
       gauge.reset();
       for (const { labels, value } of measured[name]) gauge.set(labels, value);
     }
-    return this.#registry.metrics();
+    return Registry.merge([this.#registry, processRegistry]).metrics();
   }
+}
+
+/** Names what holds each group of queued tasks, in the order in which admission checks. */
+function waitsOf(
+  groups: readonly QueuedGroup[],
+  { tools, runs }: AdmissionState,
+  pools: readonly PoolCapacity[],
+): Measured[] {
+  const counts = new Map<string, Measured>();
+  for (const { pool, tool, held_run, tasks } of groups) {
+    const state = tools.find((each) => each.tool === tool);
+    const room = pools.find((each) => each.pool === pool);
+    const slots = room === undefined || room.slots === 0 ? 'no_worker' : room.free <= 0 ? 'slots' : 'next_dispatch';
+    const ofRun = runs.find(({ run_id }) => run_id === held_run)?.code;
+    const reason = ofRun ?? (state === undefined ? undefined : toolHold(state)?.code) ?? slots;
+    const key = `${pool} ${reason}`;
+    counts.set(key, { labels: { pool, reason }, value: (counts.get(key)?.value ?? 0) + tasks });
+  }
+  return [...counts.values()];
 }

@@ -16,6 +16,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'token create': 'sluice token create nightly --scope submit',
   'token list': 'sluice token list',
   'token revoke': 'sluice token revoke tok_01KC',
+  health: 'sluice health --port 7412',
   init: 'sluice init --gate "test=make check" --gate "lint=make lint"',
   check: 'sluice check unit lint',
   backup: 'sluice backup /backups/2026-11-26',

@@ -9,6 +9,7 @@ import { completionCommand } from './commands/completion.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { fleetCommands } from './commands/fleet.ts';
+import { healthCommand } from './commands/health.ts';
 import { initCommand } from './commands/init.ts';
 import { gateCommands, patchCommands } from './commands/patch.ts';
 import { repositoryCommands } from './commands/repository.ts';
@@ -75,6 +76,7 @@ export function createProgram(context: CliContext): Command {
   backupCommands(program, context);
   schemaCommand(program, context);
   doctorCommand(program, context);
+  healthCommand(program, context);
   fleetCommands(program, context);
   statusCommands(program, context);
   explainCommand(program, context);

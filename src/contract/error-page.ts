@@ -55,6 +55,8 @@ const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   'queue.unreachable': 'Check Redis and `REDIS_URL`. The daemon goes on by itself when it answers.',
   'queue.not_consumed': 'Start workers that serve the pool, or look at the log of those that run.',
   'queue.policy': 'Set `maxmemory-policy noeviction` in Redis.',
+  'role.starting':
+    'Wait: the role connects to its database and queue. Its log says for which it waits when that takes long.',
   'port.in_use': 'Stop the program that listens there, or set `SLUICE_PORT`.',
   'daemon.unreachable': 'Start the daemon (`sluice up`), or set `SLUICE_URL`.',
   'usage.invalid': 'See `sluice COMMAND --help`.',

@@ -48,6 +48,7 @@ export const ERROR_CODES = {
   'queue.unreachable': [503, 'The queue cannot be reached'],
   'queue.not_consumed': [503, 'Work is waiting and no worker takes it'],
   'queue.policy': [500, 'Redis may evict keys: set maxmemory-policy to noeviction'],
+  'role.starting': [503, 'The role has not started yet'],
   'port.in_use': [500, 'The port is in use'],
   'daemon.unreachable': [503, 'The daemon cannot be reached'],
   'usage.invalid': [400, 'The command line is not valid'],

@@ -1,4 +1,5 @@
 import { type Reader, sql } from '../database/database.ts';
+import type { RunHold } from '../domain/admission.ts';
 import { liveStates } from '../domain/lifecycle.ts';
 import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
 
@@ -6,6 +7,13 @@ import { UNLANDED_PATCH_STATES } from '../domain/lifecycles/patch.ts';
 export interface Measured {
   labels: Readonly<Record<string, string>>;
   value: number;
+}
+
+export interface QueuedGroup {
+  pool: string;
+  tool: string;
+  held_run: string | null;
+  tasks: number;
 }
 
 /** Reads what `/metrics` shows of the ledger, in few statements that read only live rows. */
@@ -90,6 +98,68 @@ export class MetricsDao {
         cross join lateral unnest(array['0.5', '0.95'], t.values) as q(quantile, value)`),
     ]);
     return { landed: count!, landingSeconds: landingSeconds!, gateRuns: gateRuns!, gateSeconds: gateSeconds! };
+  }
+
+  /** Queued tasks that are not dispatched, by pool, tool and the run that holds them back, if one of `holds` does. */
+  queuedTasks(holds: readonly RunHold[]): Promise<QueuedGroup[]> {
+    const held = holds.map(({ run_id }) => run_id);
+    return this.#source.query(sql`
+      select pool, tool, case when run_id = any (${held}::text[]) then run_id end as held_run, count(*)::int as tasks
+      from tasks where state = 'QUEUED' and dispatched_at is null group by 1, 2, 3`);
+  }
+
+  /** Staged patches by their place in the queue, as the coordinator of their target showed it last. */
+  placesOfPatches(): Promise<Measured[]> {
+    return this.#grouped(sql`
+      select jsonb_build_object('target', target_id, 'place', l.patch ->> 'place') as labels, count(*)::int as value
+      from targets cross join lateral jsonb_array_elements(landing -> 'line') as l(patch)
+      where exists (select 1 from patches p where p.patch_id = l.patch ->> 'patch_id' and p.state = 'STAGED')
+      group by target_id, l.patch ->> 'place'`);
+  }
+
+  /** By the index runs_completed_at. */
+  runSecondsOfLastHour(): Promise<Measured[]> {
+    return this.#grouped(sql`
+      select jsonb_build_object('outcome', outcome, 'quantile', quantile) as labels, value
+      from (select outcome, percentile_cont(array[0.5, 0.95]) within group (
+              order by extract(epoch from completed_at - created_at)::float8) as values
+            from runs where completed_at > now() - interval '1 hour' group by outcome) as t
+      cross join lateral unnest(array['0.5', '0.95'], t.values) as q(quantile, value)`);
+  }
+
+  /**
+   * Returns what landings cost beyond their gates, and what they saved. A gate execution is saved for each further patch of a batch
+   * that one proof covers, and where the proof is older than every patch of its landing.
+   */
+  async landingsOfLastHour(): Promise<Record<'overheadSeconds' | 'runsSaved' | 'secondsSaved', Measured[]>> {
+    const proofs = sql`
+      with proofs as (
+        select i.target_id, i.intent_id, i.settled_at, g.completed_at,
+               extract(epoch from g.completed_at - g.started_at)::float8 as seconds,
+               case when i.prove = 'batch' then jsonb_array_length(i.patches) - 1 else 0 end
+                 + (g.created_at < (select min(p.staged_at) from jsonb_array_elements(i.patches) as landed(patch)
+                                    join patches p on p.patch_id = landed.patch ->> 'patch_id'))::int as saved
+        from targets t cross join lateral (
+          select * from landing_intents i where i.target_id = t.target_id
+            and i.created_at > now() - interval '1 hour' and i.outcome = 'applied') i
+        cross join lateral jsonb_array_elements(i.proofs) as named(proof)
+        join test_gates g on g.gate_id = named.proof ->> 'gate_id'
+      )`;
+    const labels = sql`jsonb_build_object('target', target_id)`;
+    const [overheadSeconds, runsSaved, secondsSaved] = await Promise.all([
+      this.#grouped(sql`${proofs}
+        select jsonb_build_object('target', target_id, 'quantile', quantile) as labels, value
+        from (select target_id, percentile_cont(array[0.5, 0.95]) within group (order by overhead) as values
+              from (select target_id, extract(epoch from max(settled_at) - max(completed_at))::float8 as overhead
+                    from proofs group by target_id, intent_id) as landings
+              group by target_id) as t
+        cross join lateral unnest(array['0.5', '0.95'], t.values) as q(quantile, value)`),
+      this.#grouped(sql`${proofs} select ${labels} as labels, sum(saved)::int as value from proofs group by target_id`),
+      this.#grouped(
+        sql`${proofs} select ${labels} as labels, sum(saved * seconds)::float8 as value from proofs group by target_id`,
+      ),
+    ]);
+    return { overheadSeconds: overheadSeconds!, runsSaved: runsSaved!, secondsSaved: secondsSaved! };
   }
 
   /** Deliveries that are to be sent, and how many were given up in the last day, by webhook. */

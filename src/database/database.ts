@@ -23,6 +23,8 @@ export async function selectIds(reader: Reader, statement: RawBuilder<{ id: stri
 /** One transaction. Wake-ups are sent after its commit, each once; a rollback or a new try forgets them. */
 export interface Tx extends Reader {
   wake(...wakeUps: WakeUp[]): void;
+  /** Tells that so many objects of a kind moved to a state, for the metrics of the process after the commit. */
+  moved(kind: string, to: string, count: number): void;
 }
 
 const MAX_TRIES = 8;

@@ -36,6 +36,8 @@ export class LoneConnection {
     wake: (...wakeUps) => {
       if (wakeUps.length > 0) throw new SluiceError('internal.error', `no wake-up is sent from here: ${wakeUps}`);
     },
+    // The thread of the heartbeat has no metrics of its own.
+    moved: () => {},
   };
 
   async end(): Promise<void> {

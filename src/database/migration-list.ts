@@ -31,6 +31,7 @@ import { Migration20261126000028_parts_of_a_run } from '../../migrations/Migrati
 import { Migration20261126000029_webhooks } from '../../migrations/Migration20261126000029_webhooks.ts';
 import { Migration20261126000030_names_of_runs } from '../../migrations/Migration20261126000030_names_of_runs.ts';
 import { Migration20261127000031_approvals_in_time } from '../../migrations/Migration20261127000031_approvals_in_time.ts';
+import { Migration20261127000032_times_of_runs } from '../../migrations/Migration20261127000032_times_of_runs.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -67,4 +68,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000029_webhooks', class: Migration20261126000029_webhooks },
   { name: 'Migration20261126000030_names_of_runs', class: Migration20261126000030_names_of_runs },
   { name: 'Migration20261127000031_approvals_in_time', class: Migration20261127000031_approvals_in_time },
+  { name: 'Migration20261127000032_times_of_runs', class: Migration20261127000032_times_of_runs },
 ];

@@ -21,6 +21,10 @@ export const Run = defineEntity({
     { name: 'runs_target', properties: ['target_id'] },
     { name: 'runs_name', properties: ['name', 'run_id'] },
     {
+      name: 'runs_completed_at',
+      expression: 'create index runs_completed_at on runs (completed_at) where completed_at is not null',
+    },
+    {
       name: 'runs_holding_key',
       expression:
         "create index runs_holding_key on runs (concurrency_key, key_since, run_id) where concurrency_key is not null and state in ('INITIALIZING', 'RUNNING', 'PAUSED')",

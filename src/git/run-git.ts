@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SluiceError } from '../contract/errors.ts';
+import { meters, stopwatch } from '../lib/meters.ts';
 import { runChild } from '../lib/process.ts';
 
 export interface GitCall {
@@ -97,6 +98,7 @@ export class Git {
   async ask(call: GitCall): Promise<GitAnswer> {
     this.#ready ??= this.#writeConfig();
     await this.#ready;
+    const ended = stopwatch(meters.gitSeconds);
     const { ending, stdout, stderr, truncated } = await runChild({
       ...this.commandOf(call),
       stdin: call.stdin,
@@ -104,6 +106,7 @@ export class Git {
       maxCapturedBytes: call.maxOutputBytes ?? DEFAULT_OUTPUT_BYTES,
       signal: call.signal,
     });
+    ended({ command: call.args.find((word) => /^[a-z-]+$/.test(word) && !word.startsWith('-')) ?? 'other' });
     const words = stderr.toString('utf8').trim();
     const aborted = ending.kind === 'signalled' && ending.signal === 'SIGABRT';
     if (aborted && call.args[0] === 'apply') return { exitCode: ABORTED, stdout, stderr: words };

@@ -3,6 +3,7 @@ import { codedDatabaseError } from '../database/faults.ts';
 import type { SendWakeUp } from '../database/wake-ups.ts';
 import type { WakeUp } from '../domain/wake-up.ts';
 import { GroupCommit } from '../lib/group-commit.ts';
+import { meters } from '../lib/meters.ts';
 import { type AttemptEnd, endAttempts } from './attempts/attempts.ts';
 import { type Claim, type ClaimedTask, claimTasks } from './attempts/claims.ts';
 import { appendLogs, type NewLogChunk } from './attempts/logs.ts';
@@ -45,14 +46,14 @@ export class Ledger {
 
   /** Runs `work` in one transaction and sends its wake-ups after the commit. Errors of the driver come out coded. */
   async write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    let wakeUps = new Set<WakeUp>();
+    let told = new Told();
     const result = await coded(
       this.#database.transaction((transaction) => {
-        wakeUps = new Set();
-        return work(Ledger.#gathering(transaction, wakeUps));
+        told = new Told();
+        return work(told.hearing(transaction));
       }),
     );
-    for (const wakeUp of wakeUps) this.#send(wakeUp);
+    told.passOn(this.#send);
     return result;
   }
 
@@ -61,21 +62,12 @@ export class Ledger {
    * commit around them. Wake-ups go out at the end, also after a failure, because what came before it stands.
    */
   async apart<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    const wakeUps = new Set<WakeUp>();
+    const told = new Told();
     try {
-      return await coded(work(Ledger.#gathering(this.#database, wakeUps)));
+      return await coded(work(told.hearing(this.#database)));
     } finally {
-      for (const wakeUp of wakeUps) this.#send(wakeUp);
+      told.passOn(this.#send);
     }
-  }
-
-  static #gathering(reader: Reader, wakeUps: Set<WakeUp>): Tx {
-    return {
-      query: (statement) => reader.query(statement),
-      wake: (...names) => {
-        for (const name of names) wakeUps.add(name);
-      },
-    };
   }
 
   claimTask(claim: Claim): Promise<ClaimedTask | undefined> {
@@ -89,6 +81,27 @@ export class Ledger {
 
   appendLogs(chunks: NewLogChunk[]): Promise<undefined> {
     return this.#logs.submit(chunks);
+  }
+}
+
+/** Wake-ups and moves that the statements of one transaction tell of. They count once it is committed. */
+class Told {
+  readonly #wakeUps = new Set<WakeUp>();
+  readonly #moves: { kind: string; to: string; count: number }[] = [];
+
+  hearing(reader: Reader): Tx {
+    return {
+      query: (statement) => reader.query(statement),
+      wake: (...names) => {
+        for (const name of names) this.#wakeUps.add(name);
+      },
+      moved: (kind, to, count) => this.#moves.push({ kind, to, count }),
+    };
+  }
+
+  passOn(send: SendWakeUp): void {
+    for (const wakeUp of this.#wakeUps) send(wakeUp);
+    for (const { kind, to, count } of this.#moves) meters.transitions.inc({ kind, to }, count);
   }
 }
 

@@ -119,6 +119,7 @@ export async function transition<K extends Kind>(tx: Tx, move: Transition<K>): P
       from (${edgesOf(path)}) as edge order by id, place
     )
     select id, from_state, run_id, attempt from moved order by id`);
+  for (const state of moved.length === 0 ? [] : path) tx.moved(kind, state, moved.length);
   for (const { id, from_state } of moved) {
     tx.wake(...stagesWokenBy(kind, from_state as StateOf[K], to));
     if (kind === 'task' && to === 'CANCELLED' && from_state === 'RUNNING') tx.wake(`cancel:${id}`);
@@ -211,6 +212,7 @@ export async function recordCreated<K extends Kind>(
     insert into state_transitions (kind, entity_id, run_id, to_state, actor)
     select ${created.kind}, id, ${created.runId}, ${created.state}, ${created.actor}
     from unnest(${[...created.ids]}::text[]) as id`);
+  tx.moved(created.kind, created.state, created.ids.length);
   tx.wake(...stagesWokenBy(created.kind, undefined, created.state));
 }
 

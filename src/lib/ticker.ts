@@ -2,6 +2,7 @@ import { type BackoffPolicy, fullJitterMs } from './backoff.ts';
 import { sleep } from './clock.ts';
 import type { Component } from './component.ts';
 import type { Log } from './log.ts';
+import { meters, stopwatch } from './meters.ts';
 
 export interface TickerOptions {
   name: string;
@@ -54,8 +55,10 @@ export class Ticker implements Component {
       this.#woken = false;
       let waitMs = everyMs;
       let goesOn = false;
+      const ended = stopwatch(meters.roundSeconds);
       try {
         goesOn = (await tick(this.#abort.signal)) === 'again';
+        ended({ stage: this.name });
         faults = 0;
       } catch (error) {
         if (this.#abort.signal.aborted) return;

@@ -4,6 +4,7 @@ import { SluiceError } from '../contract/errors.ts';
 import { runDaemon } from '../daemon.ts';
 import { createDeps, foundation } from '../deps.ts';
 import { createLog } from '../lib/log.ts';
+import { measurements } from '../lib/meters.ts';
 import { ALIVE_EVERY_MS, type FromWorker, PASSING_EXIT, type ToWorker } from './supervisor.ts';
 import { createWorkerRole, type WorkerEnd } from './worker-role.ts';
 
@@ -51,6 +52,7 @@ try {
     process.once('disconnect', () => resolve('dismissed'));
     process.on('message', (message: ToWorker) => {
       if (message.kind === 'stop') resolve('dismissed');
+      if (message.kind === 'measure') void answerMeasure();
     });
     // The supervisor may be gone already: `disconnect` is not emitted again.
     if (process.send !== undefined && !process.connected) resolve('dismissed');
@@ -89,6 +91,11 @@ function secretsOfSupervisor(): Promise<Readonly<Record<string, string>>> {
     process.on('message', hear);
     process.once('disconnect', () => resolve({}));
   });
+}
+
+async function answerMeasure(): Promise<void> {
+  const answer: FromWorker = { kind: 'measured', measurements: await measurements() };
+  if (process.connected) process.send?.(answer, () => {});
 }
 
 /** Reports that the main thread is responsive: the supervisor kills a worker that stops reporting. */

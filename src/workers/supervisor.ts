@@ -5,6 +5,7 @@ import { fullJitterMs } from '../lib/backoff.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
+import type { Measurements } from '../lib/meters.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
 import { SlotRack } from '../workspaces/slots.ts';
 
@@ -25,14 +26,22 @@ export interface SupervisorOptions {
 }
 
 /** Messages of a supervisor to its worker process: first the secrets, last to stop. */
-export type ToWorker = { kind: 'secrets'; values: Readonly<Record<string, string>> } | { kind: 'stop' };
+export type ToWorker =
+  | { kind: 'secrets'; values: Readonly<Record<string, string>> }
+  | { kind: 'measure' }
+  | { kind: 'stop' };
 
 /** Messages of a worker process to its supervisor. */
-export type FromWorker = { kind: 'ready'; workerId: string } | { kind: 'alive' } | { kind: 'drained' };
+export type FromWorker =
+  | { kind: 'ready'; workerId: string }
+  | { kind: 'alive' }
+  | { kind: 'measured'; measurements: Measurements }
+  | { kind: 'drained' };
 
 interface Post {
   index: number;
   child: ChildProcess | undefined;
+  isReady: boolean;
   /** Last worker that was ready here; its successor replaces it in the ledger. */
   workerId: string | undefined;
   /** True when the last process here crashed or hung. */
@@ -58,6 +67,7 @@ const RESTART = { baseMs: 200, capMs: 10_000 };
 /** A worker that lived this long was healthy: its next restart resets the backoff. */
 const HEALTHY_MS = 30_000;
 const KILL_AFTER_DRAIN_MS = 10_000;
+const ANSWER_LIMIT_MS = 1_000;
 /** Interval at which the main thread of a worker reports that it is responsive. */
 export const ALIVE_EVERY_MS = 1_000;
 /**
@@ -87,6 +97,17 @@ export class WorkerSupervisor implements Component {
     return this.#posts.flatMap(({ child }) => (child?.pid === undefined ? [] : [child.pid]));
   }
 
+  /** Worker processes that work at this moment, of those that should. */
+  get staffing(): { ready: number; wanted: number } {
+    return { ready: this.#posts.filter(({ isReady }) => isReady).length, wanted: this.#options.processes };
+  }
+
+  /** Returns the metrics of each worker process that answers within a second. */
+  async measure(): Promise<Measurements[]> {
+    const answers = this.#posts.flatMap(({ child, isReady }) => (child?.connected && isReady ? [measured(child)] : []));
+    return (await Promise.all(answers)).flatMap((answer) => answer ?? []);
+  }
+
   /** Resolves when every worker was ready once, or `signal` aborts; rejects when one cannot start. */
   async start(signal?: AbortSignal): Promise<void> {
     signal?.addEventListener('abort', () => void this.stop());
@@ -95,7 +116,14 @@ export class WorkerSupervisor implements Component {
       for (const { child } of this.#posts) child?.kill('SIGTERM');
     });
     const ready = Array.from({ length: this.#options.processes }, (_, index) => {
-      const post: Post = { index, child: undefined, workerId: undefined, crashed: false, drained: false };
+      const post: Post = {
+        index,
+        child: undefined,
+        isReady: false,
+        workerId: undefined,
+        crashed: false,
+        drained: false,
+      };
       this.#posts.push(post);
       return new Promise<void>((resolve, reject) => {
         this.#keeping.push(this.#keepAlive(post, resolve, reject));
@@ -180,6 +208,7 @@ export class WorkerSupervisor implements Component {
       if (silentTicks !== undefined || message.kind === 'ready') silentTicks = 0;
       if (message.kind === 'drained') post.drained = true;
       if (message.kind !== 'ready') return;
+      post.isReady = true;
       post.workerId = message.workerId;
       onReady();
     });
@@ -193,6 +222,7 @@ export class WorkerSupervisor implements Component {
       });
       child.once('exit', (code, signal) => {
         post.child = undefined;
+        post.isReady = false;
         clearInterval(watch);
         const silent = (silentTicks ?? 0) >= SILENT_TICKS;
         resolve({
@@ -212,4 +242,24 @@ export class WorkerSupervisor implements Component {
       this.#options.log.error({ err: error }, 'slots.sweep_failed');
     }
   }
+}
+
+/** Undefined when the worker does not answer in time: one that hangs must not hold up the metrics of the others. */
+function measured(child: ChildProcess): Promise<Measurements[] | undefined> {
+  return new Promise((resolve) => {
+    const end = (answer: Measurements[] | undefined): void => {
+      clearTimeout(timer);
+      child.off('message', hear);
+      child.off('exit', leave);
+      resolve(answer);
+    };
+    const hear = (message: FromWorker): void => {
+      if (message.kind === 'measured') end([message.measurements]);
+    };
+    const leave = (): void => end(undefined);
+    const timer = setTimeout(leave, ANSWER_LIMIT_MS);
+    child.on('message', hear);
+    child.once('exit', leave);
+    child.send({ kind: 'measure' } satisfies ToWorker, () => {});
+  });
 }

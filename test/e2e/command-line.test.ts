@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { GitSandbox, GREEN_POLICY } from '../../harness/git-sandbox.ts';
+import { freePort } from '../../src/lib/free-port.ts';
 import { runSluice, SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -258,11 +259,13 @@ test('roles in separate processes with separate data folders land a run together
   const { token } = JSON.parse((await cli(['token', 'create', 'ops', '-o', 'json'], environment as never)).stdout) as {
     token: string;
   };
+  const monitors = await Promise.all([freePort(), freePort()]);
   const start = (...args: string[]) => {
+    const port = { scheduler: monitors[0], worker: args.length === 1 ? monitors[1] : undefined }[args[0]!];
     const data = join(folder, `role-${args.join('-')}`);
     const child = spawn(process.execPath, [SLUICE, ...args, `--config=${config}`, `--data-dir=${data}`], {
       cwd: folder,
-      env: environment,
+      env: port === undefined ? environment : { ...environment, SLUICE_MONITOR_PORT: String(port) },
     });
     let words = '';
     child.stderr.on('data', (chunk) => (words += String(chunk)));
@@ -277,6 +280,17 @@ test('roles in separate processes with separate data folders land a run together
     expect(await cli(['run', 'submit', spec, '--watch'], access)).toMatchObject({ exitCode: 0 });
     expect(await git.read('roles.txt')).toBe('r');
     expect((await cli(['run', 'list'], { SLUICE_URL: url })).exitCode).toBe(4);
+    for (const port of monitors) {
+      const health = await cli(['health', '--port', String(port)]);
+      expect(health).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^ready\nstarted: ok\n/) });
+      const said = async (path: string) => (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+      expect(await said('/healthz')).toBe('{"status":"ok"}');
+      const metrics = await said('/metrics');
+      expect(metrics).toMatch(/^sluice_transitions_total\{.*\} [1-9]/m);
+      // The supervisor adds up the metrics of its worker processes.
+      if (port === monitors[1]) expect(metrics).toMatch(/^sluice_git_seconds_count\{command="fetch"\} [1-9]/m);
+    }
+    expect((await cli(['health', '--port', '1'])).exitCode).toBe(3);
   } finally {
     const ended = roles.map(({ child }) => once(child, 'exit'));
     for (const { child } of roles) child.kill('SIGTERM');

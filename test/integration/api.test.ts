@@ -317,6 +317,12 @@ describe('operations', () => {
     expect(busy).toMatch(/^sluice_slots\{pool="default",kind="task"\} [1-9]/m);
     expect(busy).toMatch(/^sluice_target_trouble\{kind="paused",target="[^"]+"\} 0$/m);
     expect(busy).toMatch(/^nodejs_eventloop_lag_seconds /m);
+    expect(busy).toMatch(/^sluice_transitions_total\{kind="patch",to="VERIFIED"\} [1-9]/m);
+    for (const count of ['attempt', 'gate_execution', 'git', 'round'])
+      expect(busy).toMatch(new RegExp(`^sluice_${count}_seconds_count\\{.*\\} [1-9]`, 'm'));
+    expect(busy).toMatch(/^sluice_landing_overhead_seconds\{target="[^"]+",quantile="0.5"\} [0-9.]+$/m);
+    expect(busy).toMatch(/^sluice_run_seconds\{outcome="succeeded",quantile="0.5"\} [0-9.]+$/m);
+    expect(busy).toMatch(/^sluice_gate_runs_saved\{target="[^"]+"\} \d+$/m);
     expect(busy).toMatch(/^sluice_landing_seconds\{target="[^"]+",quantile="0.95"\} [0-9.]+$/m);
     expect(busy).toMatch(/^sluice_gate_runs\{gate="check",target="[^"]+",outcome="passed"\} [1-9]/m);
     await sluice.client.runs.cancel(id, { reason: 'seen' });

@@ -131,7 +131,7 @@ async function plansOf(work: (tx: Tx) => Promise<unknown>): Promise<Plan[]> {
       plans.push(row!['QUERY PLAN'][0].Plan);
       return tx.query(statement);
     };
-    await work({ query, wake: () => {} });
+    await work({ query, wake: () => {}, moved: () => {} });
     throw done;
   });
   await expect(explained).rejects.toBe(done);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { type CheckObject, readiness } from '../../contract/answers.ts';
+import { readiness } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import { assertSchemaCurrent } from '../../database/migrator.ts';
+import { probe } from '../../monitor/probe.ts';
 import type { Api, ApiDeps } from '../api-deps.ts';
 
 const alive = z.strictObject({ status: z.literal('ok') });
@@ -37,10 +38,10 @@ export function healthRoutes(api: Api, deps: ApiDeps): void {
     },
     async (_request, reply) => {
       const checks = {
-        database: await check(() => deps.database.ping()),
-        schema: await check(() => assertSchemaCurrent(deps.database)),
-        queue: await check(() => deps.queueBackend.ping()),
-        consuming: await check(() => assertConsuming(deps)),
+        database: await probe(() => deps.database.ping()),
+        schema: await probe(() => assertSchemaCurrent(deps.database)),
+        queue: await probe(() => deps.queueBackend.ping()),
+        consuming: await probe(() => assertConsuming(deps)),
       };
       const ready = Object.values(checks).every(({ ok }) => ok);
       // Reported only: running unconfined may be the choice of the operator, so it makes nothing unready.
@@ -67,14 +68,4 @@ async function assertConsuming({ daos }: ApiDeps): Promise<void> {
     retryable: true,
     facts: { living, starving },
   });
-}
-
-async function check(probe: () => Promise<void>): Promise<CheckObject> {
-  try {
-    await probe();
-    return { ok: true };
-  } catch (error) {
-    const known = error instanceof SluiceError;
-    return { ok: false, code: known ? error.code : 'internal.error', detail: (error as Error).message };
-  }
 }

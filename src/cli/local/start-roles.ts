@@ -12,6 +12,7 @@ import { secretFile } from '../../lib/secret-file.ts';
 import { createSchedulerRole } from '../../scheduler/scheduler-role.ts';
 import { WorkerSupervisor } from '../../workers/supervisor.ts';
 import type { CliContext } from '../context.ts';
+import { monitorOf, watchedRole, watchedWorkers } from './monitor.ts';
 
 export interface RoleOptions {
   config?: string;
@@ -88,7 +89,11 @@ async function runRole(context: CliContext, options: RoleOptions, role: (deps: D
   const log = logOf(context, settings);
   await withDatabase(settings, log, async (databaseUrl) => {
     const deps = createDeps(settings, log, databaseUrl);
-    await runDaemon([...foundation(deps, { migrate: false }), ...role(deps)], { log });
+    const monitor = monitorOf(settings, log, watchedRole(deps));
+    await runDaemon([...listOf(monitor), ...foundation(deps, { migrate: false }), ...role(deps)], {
+      log,
+      ready: () => monitor?.roleHasStarted(),
+    });
   });
 }
 
@@ -102,12 +107,20 @@ export async function runWorkers(context: CliContext, options: FleetOptions): Pr
     const ended = new Promise<void>((resolve) => {
       drained = resolve;
     });
-    await runDaemon([confinementOf(settings, log), supervisor], {
+    const monitor = monitorOf(settings, log, watchedWorkers(supervisor));
+    await runDaemon([...listOf(monitor), confinementOf(settings, log), supervisor], {
       log,
       ended,
-      ready: () => void supervisor.drained().then(drained),
+      ready: () => {
+        monitor?.roleHasStarted();
+        void supervisor.drained().then(drained);
+      },
     });
   });
+}
+
+function listOf(component: Component | undefined): Component[] {
+  return component === undefined ? [] : [component];
 }
 
 /** Runs `work` with the configured database, or with an embedded server that is stopped afterwards. */

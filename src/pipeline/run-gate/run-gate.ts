@@ -7,6 +7,7 @@ import { endGate } from '../../ledger/landing/gates.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Log } from '../../lib/log.ts';
 import { machineFault } from '../../lib/machine-fault.ts';
+import { meters, stopwatch } from '../../lib/meters.ts';
 import { redactDeep, redactor } from '../../lib/redact.ts';
 import type { Slot } from '../../workspaces/slot.ts';
 import { OutputLog } from '../support/output-log.ts';
@@ -34,6 +35,7 @@ export async function runGate(deps: RunGateDeps, work: Work): Promise<void> {
   const gate = await ledger.write((tx) => claimGate(tx, { ...work, workerId, leaseMs }));
   if (gate === undefined) return;
   const { gate_id: gateId, attempt } = gate;
+  const ended = stopwatch(meters.gateSeconds);
   await deps.crashPoint('gate-claimed');
   const signal = held.begin(gateId, attempt);
   let leave = async (): Promise<void> => {};
@@ -46,6 +48,7 @@ export async function runGate(deps: RunGateDeps, work: Work): Promise<void> {
       () => ledger.write((tx) => endGate(tx, { gateId, workerId, attempt, ...outcome }, deps.seal)),
       signal,
     );
+    ended({ outcome: outcome.outcome ?? 'passed' });
     log.info({ gateId, attempt, outcome: outcome.outcome, accepted }, 'gate.ended');
   } finally {
     // The slot is emptied after the verdict is written, so that landing need not wait for the clean-up.

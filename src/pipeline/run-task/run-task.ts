@@ -2,6 +2,7 @@ import { hasCode } from '../../contract/errors.ts';
 import type { Work } from '../../domain/work.ts';
 import type { ClaimedTask } from '../../ledger/attempts/claims.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
+import { meters, stopwatch } from '../../lib/meters.ts';
 import { persist } from '../support/persist.ts';
 import type { HeldWorkRegistry } from '../support/ports.ts';
 import { type AttemptResult, failed, resultOfError } from './attempt-result.ts';
@@ -25,11 +26,13 @@ export async function runTask(deps: RunTaskDeps, work: Work, execute: ExecuteAtt
   if (task === undefined) return;
   const { task_id: taskId, attempt } = task;
   const startedAt = performance.now();
+  const ended = stopwatch(meters.attemptSeconds);
   const signal = held.begin(taskId, attempt);
   try {
     log.debug({ taskId, attempt, tool: task.tool }, 'task.claimed');
     const result = await execute(deps, task, signal).catch((error) => resultOfError(error, { ...deps, signal }));
     const accepted = await recordEnding(deps, { task, result, signal });
+    ended({ tool: task.tool, ending: result.ending.kind });
     const durationMs = Math.round(performance.now() - startedAt);
     log.info({ taskId, attempt, ending: result.ending.kind, accepted, durationMs }, 'task.attempted');
   } finally {
