@@ -163,6 +163,7 @@ const retentionSchema = z.strictObject({
   runs_days: days.default(90).describe('Ended runs with all their parts; null keeps them for ever.'),
   logs_days: days.default(30).describe('Output of tools and gates.'),
   events_days: days.default(180).describe('Audit rows, except those that prove what landed.'),
+  keep_landed_proofs: z.literal(true).default(true).describe('The proof of what landed is always kept.'),
 });
 
 const webhookSchema = z.strictObject({
@@ -186,6 +187,11 @@ const webhookSchema = z.strictObject({
 
 /** Limits for what a worker keeps on its disk. */
 const diskSchema = z.strictObject({
+  max_bytes: z
+    .int()
+    .min(1_048_576)
+    .optional()
+    .describe('The data folder of a machine: over it, caches are removed, then its workers take no more work.'),
   prepared_max_bytes: z
     .int()
     .positive()
@@ -262,7 +268,7 @@ export function credentialNames(
 export type ConfigFile = z.output<typeof configSchema>;
 export type ConfigFileInput = z.input<typeof configSchema>;
 export type WebhookDefinition = z.output<typeof webhookSchema>;
-export type Retention = z.output<typeof retentionSchema>;
+export type Retention = Omit<z.output<typeof retentionSchema>, 'keep_landed_proofs'>;
 export type Credentials = z.output<typeof credentialsSchema>;
 export type ChildLimits = z.output<typeof limitsSchema>;
 export type ConfinementDefinition = z.output<typeof confinementSchema>;

@@ -213,6 +213,8 @@ export const workerObject = z
     stopped_at: instant.nullable(),
     starving_since: instant.nullable(),
     stalled_since: instant.nullable(),
+    /** Since when it takes nothing because its data folder is over `disk.max_bytes`. */
+    over_disk_since: instant.nullable(),
     refused_writes: count,
     /** Null for workers of older versions, which did not report it. */
     confinement: z.enum(CONFINEMENT_KINDS).nullable(),

@@ -42,6 +42,14 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row!.n;
   }
 
+  /** Counts living workers of a pool that take nothing because their data folders are over the budget of their disks. */
+  async countOverDisk(pool: string): Promise<number> {
+    const [row] = await this.rows<{ n: number }>(sql`
+      select count(*)::int as n from workers
+      where state in ('IDLE', 'BUSY') and over_disk_since is not null and ${pool} = any (pools)`);
+    return row!.n;
+  }
+
   /** Counts living workers and those of them that starve, and tells whether any work has waited for 10 s. */
   async consuming(): Promise<{ living: number; starving: number; waiting: boolean }> {
     const [row] = await this.rows<{ living: number; starving: number; waiting: boolean }>(sql`

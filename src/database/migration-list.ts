@@ -32,6 +32,7 @@ import { Migration20261126000029_webhooks } from '../../migrations/Migration2026
 import { Migration20261126000030_names_of_runs } from '../../migrations/Migration20261126000030_names_of_runs.ts';
 import { Migration20261127000031_approvals_in_time } from '../../migrations/Migration20261127000031_approvals_in_time.ts';
 import { Migration20261127000032_times_of_runs } from '../../migrations/Migration20261127000032_times_of_runs.ts';
+import { Migration20261127000033_disk_budget } from '../../migrations/Migration20261127000033_disk_budget.ts';
 
 /** Every migration, oldest first. It is a list so that the published package need not search a folder. */
 export const MIGRATIONS = [
@@ -69,4 +70,5 @@ export const MIGRATIONS = [
   { name: 'Migration20261126000030_names_of_runs', class: Migration20261126000030_names_of_runs },
   { name: 'Migration20261127000031_approvals_in_time', class: Migration20261127000031_approvals_in_time },
   { name: 'Migration20261127000032_times_of_runs', class: Migration20261127000032_times_of_runs },
+  { name: 'Migration20261127000033_disk_budget', class: Migration20261127000033_disk_budget },
 ];

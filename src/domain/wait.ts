@@ -33,6 +33,8 @@ export interface PoolFacts {
   free: number;
   /** Workers of the pool that take nothing though work waits. */
   starving: number;
+  /** Workers of the pool that take nothing because their data folders are over the budget of their disks. */
+  over_disk: number;
   /** Tasks of the pool that are ranked before it. */
   before: number;
 }
@@ -65,8 +67,20 @@ export function whyQueued(task: QueuedTask, admission: AdmissionState, pool: Poo
   return whyPool(task, pool);
 }
 
-function whyPool(task: QueuedTask, { slots, free, starving, before }: PoolFacts): Explanation {
-  const facts = { pool: task.pool, slots, free, starving, before, dispatched_for_seconds: task.dispatched_for_seconds };
+function whyPool(task: QueuedTask, { slots, free, starving, over_disk, before }: PoolFacts): Explanation {
+  const facts = {
+    pool: task.pool,
+    slots,
+    free,
+    starving,
+    over_disk,
+    before,
+    dispatched_for_seconds: task.dispatched_for_seconds,
+  };
+  if (slots === 0 && over_disk > 0) {
+    const sentence = `the data folders of ${count(over_disk, 'worker')} of the pool ${task.pool} are over \`disk.max_bytes\``;
+    return wait('disk_budget', sentence, { facts, when: 'when space is freed there, or another worker registers' });
+  }
   if (slots === 0) {
     const sentence = `no living worker serves the pool ${task.pool}`;
     return wait('no_worker', sentence, { facts, when: 'when a worker of the pool registers' });

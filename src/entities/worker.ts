@@ -34,6 +34,8 @@ export const Worker = defineEntity({
     refused_writes: p.integer().default(0),
     /** `starving_since`: since when it takes nothing although work for it is waiting. */
     starving_since: instant().nullable(),
+    /** `over_disk_since`: since when it takes nothing because its data folder is over `disk.max_bytes`. */
+    over_disk_since: instant().nullable(),
     /** `stalled_since`: since when its main thread is blocked, so that no lease is renewed. */
     stalled_since: instant().nullable(),
     /** `confinement`: how it isolates its children; null for workers of older versions, which did not report it. */

@@ -59,6 +59,10 @@ export class QueueConsumer implements Component {
     return this.#options.slots - this.#busySlots;
   }
 
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
   get lastDeliveryMs(): number {
     return this.#lastDeliveryMs;
   }
@@ -84,6 +88,12 @@ export class QueueConsumer implements Component {
     this.#paused = true;
     this.#returnWaiting(() => true);
     await this.#worker?.pause(true);
+  }
+
+  /** Takes messages again after `pause`. */
+  async resume(): Promise<void> {
+    this.#paused = false;
+    await this.#worker?.resume();
   }
 
   /** Resolves when the last delivery has ended, or after the time limit. */

@@ -7,6 +7,8 @@ export interface Intake {
   readonly queue: string;
   /** Slots that are free now. */
   readonly free: number;
+  /** True while it takes nothing on purpose. */
+  readonly isPaused: boolean;
   /** Time of the last message, on the clock of `performance.now()`. */
   readonly lastDeliveryMs: number;
   /** Replaces the connections; work in progress continues. */
@@ -96,7 +98,7 @@ export class ConsumptionMonitor implements Component {
     const { queue } = intake;
     const now = performance.now();
     if (waiting.includes(queue)) starvation.lastWaitingMs = now;
-    const waits = intake.free > 0 && now - starvation.lastWaitingMs < GAP_MS;
+    const waits = intake.free > 0 && !intake.isPaused && now - starvation.lastWaitingMs < GAP_MS;
     if (!waits || intake.lastDeliveryMs > (starvation.sinceMs ?? now)) {
       if (starvation.reopened) log.info({ queue }, 'worker.consuming_again');
       starvation.sinceMs = undefined;

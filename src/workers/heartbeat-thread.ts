@@ -16,10 +16,12 @@ const connection = new LoneConnection(databaseUrl, { silentMs: leaseMs / 2 });
 const stop = new AbortController();
 let held: HeldAttempt[] = [];
 let starving = false;
+let overDisk = false;
 
 parentPort!.on('message', (message: ToHeartbeat) => {
   if (message.kind === 'held') held = message.attempts;
   else if (message.kind === 'starving') starving = message.starving;
+  else if (message.kind === 'over_disk') overDisk = message.overDisk;
   else stop.abort();
 });
 
@@ -38,7 +40,7 @@ while (!stop.signal.aborted) {
     const asked = held;
     const heldIds = asked.map(({ id }) => id);
     try {
-      const work = await heartbeat(connection.tx, { workerId, heldIds, leaseMs, starving });
+      const work = await heartbeat(connection.tx, { workerId, heldIds, leaseMs, starving, overDisk });
       say(work === undefined ? { kind: 'refused' } : { kind: 'beat', asked, ...work });
     } catch (error) {
       say({ kind: 'unreachable', message: (error as Error).message });

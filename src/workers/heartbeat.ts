@@ -17,6 +17,7 @@ export interface HeartbeatSetup {
 export type ToHeartbeat =
   | { kind: 'held'; attempts: HeldAttempt[] }
   | { kind: 'starving'; starving: boolean }
+  | { kind: 'over_disk'; overDisk: boolean }
   | { kind: 'stop' };
 export type FromHeartbeat =
   | ({ kind: 'beat'; asked: HeldAttempt[] } & RenewedLeases)
@@ -90,6 +91,11 @@ export class Heartbeat implements Component {
   /** Reports whether work waits that this worker should take and does not. */
   tellStarving(starving: boolean): void {
     this.#say({ kind: 'starving', starving });
+  }
+
+  /** Reports whether the data folder is over the budget of the disk. */
+  tellOverDisk(overDisk: boolean): void {
+    this.#say({ kind: 'over_disk', overDisk });
   }
 
   #say(message: ToHeartbeat): void {

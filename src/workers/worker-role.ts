@@ -1,15 +1,10 @@
 import { hostname } from 'node:os';
 import { type Confinement, confinementOf } from '../children/confinement.ts';
-import { namedVariables } from '../children/environment.ts';
-import { credentialNames } from '../contract/config-schema.ts';
 import { SluiceError } from '../contract/errors.ts';
 import type { Deps } from '../deps.ts';
 import { verdictKeyAgreed, wakeUpListener } from '../deps.ts';
 import { cancelledBy } from '../domain/wake-up.ts';
-import type { Work } from '../domain/work.ts';
 import { mirrorKeeper } from '../git/mirror-keeper.ts';
-import type { Mirrors } from '../git/mirrors.ts';
-import { type DispatchedKind, handBackAll } from '../ledger/attempts/admission.ts';
 import { markWorkerDead, registerWorker, stopWorker } from '../ledger/fleet/workers.ts';
 import { sleep } from '../lib/clock.ts';
 import type { Component } from '../lib/component.ts';
@@ -17,29 +12,22 @@ import { newId } from '../lib/id.ts';
 import { silentLog } from '../lib/log.ts';
 import { isDiskFull, isStillOut, type MachineFault } from '../lib/machine-fault.ts';
 import { RECONCILE_TIMES } from '../pipeline/reconcile.ts';
-import { runGate } from '../pipeline/run-gate/run-gate.ts';
-import { executeAttempt } from '../pipeline/run-task/execute-attempt.ts';
-import { type ExecuteAttempt, runTask } from '../pipeline/run-task/run-task.ts';
 import { gateValues } from '../pipeline/support/gate-values.ts';
-import type { GateVariables, OnMachineFault } from '../pipeline/support/ports.ts';
-import { QueueConsumer } from '../queues/consumer.ts';
+import type { QueueConsumer } from '../queues/consumer.ts';
 import { queueName } from '../queues/queue-names.ts';
-import { cacheLimits, Preparation } from '../workspaces/prepare.ts';
+import type { Preparation } from '../workspaces/prepare.ts';
 import { SlotRack } from '../workspaces/slots.ts';
+import { type ConsumerOptions, createConsumers, gateVariablesOf, preparationOf } from './consumers.ts';
 import { ConsumptionMonitor } from './consuming.ts';
+import { DiskBudget } from './disk-budget.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { HeldWork } from './held-work.ts';
 
-export interface WorkerOptions {
-  pools: readonly string[];
-  taskSlots: number;
-  gateSlots: number;
+export interface WorkerOptions extends ConsumerOptions {
   /** How long a drain waits for running work before it is requeued. */
   drainMs: number;
   /** Worker that this one replaces because its process is gone; `crashed` when it crashed or hung. */
   replaces?: { workerId: string; crashed: boolean };
-  /** Executes an attempt; the bench passes one that does nothing, to measure the ledger. */
-  execute?: ExecuteAttempt | undefined;
 }
 
 export const HEARTBEAT_EVERY_MS = 1_000;
@@ -90,9 +78,20 @@ export function createWorkerRole(
   const slots = new SlotRack(deps.settings.dataDir, deps.log, (slot) => confinement.uidOf(slot));
   const intake = { open: true };
   const mirrors = deps.mirrorsOf('worker');
+  const preparation = preparationOf(deps);
   const consumers = createConsumers(
     { ...deps, log },
-    { workerId, held, slots, mirrors, confinement, options, intake, onMachineFault: (fault) => void endIfOut(fault) },
+    {
+      workerId,
+      held,
+      slots,
+      mirrors,
+      preparation,
+      confinement,
+      options,
+      intake,
+      onMachineFault: (fault) => void endIfOut(fault),
+    },
   );
   const consuming = new ConsumptionMonitor({
     intakes: consumers,
@@ -114,85 +113,34 @@ export function createWorkerRole(
     mirrorKeeper(mirrors, log),
     ...consumers,
     drain({ consumers, held, intake, drainMs: options.drainMs }),
+    // Stops before the drain, because a draining worker must not take work again.
+    ...diskBudget({ ...deps, log }, { preparation, consumers, heartbeat }),
     // Stops first, because a draining worker deliberately takes no messages.
     consuming,
   ];
   return { workerId, components, ended };
 }
 
-interface ConsumerParts {
-  workerId: string;
-  held: HeldWork;
-  slots: SlotRack;
-  mirrors: Mirrors;
-  confinement: Confinement;
-  options: WorkerOptions;
-  /** Closed by the drain: a message that was fetched at that moment is left to another worker. */
-  intake: { open: boolean };
-  onMachineFault: OnMachineFault;
-}
-
-function createConsumers(
-  deps: Deps,
-  { workerId, held, slots, mirrors, confinement, options, intake, onMachineFault }: ConsumerParts,
-): QueueConsumer[] {
-  const { settings, ledger, log, daos, tools, repositories, seal, crashPoint, queueBackend: backend } = deps;
-  const environment = withoutTokens(settings);
-  const shared = {
-    gateVariables: gateVariablesOf(deps),
-    ledger,
-    mirrors,
-    slots,
-    confinement,
-    preparation: new Preparation({
-      dataDir: settings.dataDir,
-      searchPath: environment.PATH ?? '/usr/bin:/bin',
-      limits: cacheLimits(settings.file),
-    }),
-    held,
-    environment,
-    workerId,
-    leaseMs: RECONCILE_TIMES.leaseMs,
-    onMachineFault,
+/** Returns nothing where the configuration sets no budget: measuring a large folder costs time. */
+function diskBudget(
+  { settings, log }: Deps,
+  parts: { preparation: Preparation; consumers: readonly QueueConsumer[]; heartbeat: Heartbeat },
+): Component[] {
+  const { preparation, consumers, heartbeat } = parts;
+  const { max_bytes: maxBytes } = settings.file.disk;
+  if (maxBytes === undefined) return [];
+  const budget = new DiskBudget({
+    dataDir: settings.dataDir,
+    searchPath: settings.environment.PATH ?? '/usr/bin:/bin',
+    maxBytes,
+    makeRoom: (bytes) => preparation.makeRoom(bytes),
+    onOver: async (isOver) => {
+      heartbeat.tellOverDisk(isOver);
+      await Promise.all(consumers.map((consumer) => (isOver ? consumer.pause() : consumer.resume())));
+    },
     log,
-  };
-  const execute = options.execute ?? executeAttempt;
-  const whileOpen =
-    <T>(deliver: (work: T) => Promise<void>) =>
-    async (work: T): Promise<void> => {
-      if (intake.open) await deliver(work);
-    };
-  const giveBack = (kind: DispatchedKind) => (work: readonly Work[]) =>
-    ledger.write(async (tx) => {
-      await handBackAll(tx, kind, work);
-      tx.wake('dispatch');
-    });
-  return options.pools.flatMap((pool) => [
-    new QueueConsumer({
-      backend,
-      queue: queueName('tasks', pool),
-      slots: options.taskSlots,
-      deliver: whileOpen((work) => runTask({ ...shared, tools }, work, execute)),
-      giveBack: giveBack('task'),
-      log,
-    }),
-    new QueueConsumer({
-      backend,
-      queue: queueName('gates', pool),
-      slots: options.gateSlots,
-      deliver: whileOpen((work) => runGate({ ...shared, patches: daos.patches, repositories, seal, crashPoint }, work)),
-      giveBack: giveBack('gate'),
-      log,
-    }),
-  ]);
-}
-
-function gateVariablesOf({ settings, repositories }: Deps): GateVariables {
-  const environment = withoutTokens(settings);
-  return (url, names) => {
-    const allowed = repositories.gateVariables(url);
-    return namedVariables(names?.filter((name) => allowed.includes(name)) ?? allowed, environment);
-  };
+  });
+  return [budget];
 }
 
 /** Inserts the worker's row before the first claim, and ends it after the last attempt. */
@@ -267,13 +215,4 @@ function drain({
       await held.whenIdle();
     },
   };
-}
-
-/** Leaves out the tokens of repositories: only Sluice's own git may use them, whatever a policy or a tool asks for. */
-function withoutTokens({ environment, file }: Deps['settings']): Deps['settings']['environment'] {
-  const tokens = [
-    ...credentialNames(file.repositories),
-    ...file.webhooks.flatMap(({ secret_env }) => secret_env ?? []),
-  ];
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !tokens.includes(name)));
 }

@@ -42,6 +42,11 @@ export class Preparation {
     this.#cache = new PreparedCache(resolve(dataDir, 'prepared'), { searchPath, limits });
   }
 
+  /** Frees so many bytes of cached results, as far as there are any that are not in use. */
+  makeRoom(bytes: number): Promise<void> {
+    return this.#cache.makeRoom(bytes);
+  }
+
   /**
    * True when the result of some step is not cached yet and would be the same for the tip and the candidate: then it is
    * made from the tip, so that it can be cached for all.

@@ -67,6 +67,18 @@ export class PreparedCache {
     return false;
   }
 
+  /** Removes the longest unused entries that are not in use until so many bytes are free, or none is left. */
+  async makeRoom(bytes: number): Promise<void> {
+    const now = Date.now();
+    const idle = (await this.#entries()).filter(({ name, usedAtMs }) => ENTRY.test(name) && now - usedAtMs > IN_USE_MS);
+    let freed = 0;
+    for (const { name } of idle.toSorted((a, b) => a.usedAtMs - b.usedAtMs)) {
+      if (freed >= bytes) return;
+      freed += await this.#sizeOf(name);
+      await this.#remove(name);
+    }
+  }
+
   /** Copies aside and renames, so that no partial copy is ever found. A failure only means that it is made again. */
   async keep(key: string, paths: readonly string[], folder: string): Promise<void> {
     const entry = join(this.#root, key);

@@ -263,3 +263,27 @@ async function pathWithoutBubblewrap(): Promise<string> {
   }
   return folder;
 }
+
+test('a worker whose data folder is over its budget takes no work, which explain says, and goes on once there is room', async () => {
+  const limit = 64 * 1_048_576;
+  const own = await startSluice({ config: { disk: { max_bytes: limit } } });
+  const ballast = join(own.settings.dataDir, 'ballast');
+  try {
+    await writeFile(ballast, Buffer.alloc(2 * limit, 'x'));
+    await eventually('a worker that takes nothing', async () => {
+      const { items } = await own.client.workers.list();
+      return items.every(({ over_disk_since }) => over_disk_since !== null);
+    });
+    const spec = specOf(git.remote, [{ name: 'waits', tool: 'command', input: { argv: ['sh', '-c', 'echo w > w'] } }]);
+    const { id } = await own.client.runs.submit(spec);
+    const waits = await eventually('a task that waits', async () => {
+      const said = await own.client.explain(id);
+      return said.code === 'disk_budget' && said;
+    });
+    expect(waits.sentence).toMatch(/data folders of \d+ workers? of the pool default are over/);
+    await rm(ballast);
+    expect(await own.client.runs.wait(id)).toMatchObject({ state: 'COMPLETED' });
+  } finally {
+    await own.stop();
+  }
+});

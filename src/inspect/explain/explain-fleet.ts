@@ -35,6 +35,13 @@ function whyWorker(worker: WorkerRow, facts: Explanation['facts']): Explanation 
       facts,
       'when its work has ended, or at the latest when its time to drain is over',
     );
+  if (worker.over_disk_since) {
+    const since = worker.over_disk_since.toISOString();
+    return wait('disk_budget', `it takes nothing since ${since}: its data folder is over \`disk.max_bytes\``, {
+      facts,
+      when: 'within a minute after space was freed there',
+    });
+  }
   if (worker.starving_since) {
     const sentence = `it has taken nothing since ${worker.starving_since.toISOString()} though work waits; it has reconnected to the queue`;
     return wait('not_consuming', sentence, {

@@ -94,6 +94,7 @@ async function whyTaskIsQueued({ admission, capacity, daos }: ExplainScene, task
     slots: pool?.slots ?? 0,
     free: pool?.free ?? 0,
     starving: await daos.workers.countStarving(task.pool),
+    over_disk: await daos.workers.countOverDisk(task.pool),
     before: await daos.tasks.countRankedBefore(task),
   };
   const queued: QueuedTask = {

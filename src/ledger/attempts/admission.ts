@@ -178,7 +178,8 @@ export async function capacity(tx: Reader, kind: DispatchedKind): Promise<PoolCa
             where state = 'RUNNING' or (state = 'PENDING' and dispatched_at is not null)`;
   return tx.query<PoolCapacity>(sql`
     with taking as (
-      select w.* from workers w where w.state in ('IDLE', 'BUSY') and not w.draining
+      select w.* from workers w
+      where w.state in ('IDLE', 'BUSY') and not w.draining and w.over_disk_since is null
     ), offered as (
       select pool, count(*)::int as workers, sum(${slots})::int as slots
       from taking w, unnest(w.pools) as pool group by pool

@@ -42,6 +42,8 @@ export interface Heartbeat {
   leaseMs: number;
   /** True while work waits that this worker should claim but does not. */
   starving: boolean;
+  /** True while its data folder is over the budget of its disk. */
+  overDisk?: boolean;
 }
 
 /** Leases that a worker still holds after a heartbeat. */
@@ -58,11 +60,12 @@ export interface RenewedLeases {
  */
 export async function heartbeat(
   tx: Tx,
-  { workerId, heldIds, leaseMs, starving }: Heartbeat,
+  { workerId, heldIds, leaseMs, starving, overDisk = false }: Heartbeat,
 ): Promise<RenewedLeases | undefined> {
   const beat = sql`
     update workers set last_heartbeat = now(), updated_at = now(), stalled_since = null,
-           starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end
+           starving_since = case when ${starving}::boolean then coalesce(starving_since, now()) end,
+           over_disk_since = case when ${overDisk}::boolean then coalesce(over_disk_since, now()) end
     where worker_id = ${workerId} and state in ('IDLE', 'BUSY', 'UNHEALTHY')
     returning state, draining`;
   // An idle fleet only renews its rows: planning the rest would cost more than the renewal.

@@ -5,7 +5,7 @@ import { ConsumptionMonitor, type Intake } from '../../../src/workers/consuming.
 const TIMES = { lookEveryMs: 1_000_000, reopenAfterMs: 20, giveUpAfterMs: 60 };
 
 /** A watch over a worker with one free slot, and a record of its actions. */
-function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: number } = {}) {
+function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: number; isPaused?: boolean } = {}) {
   const world = {
     waiting: ['tasks.default', 'gates.default'],
     queueAnswers: true,
@@ -16,6 +16,7 @@ function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: num
   const did: string[] = [];
   const intake: Intake = {
     queue: 'tasks.default',
+    isPaused: given.isPaused ?? false,
     get free() {
       return world.free;
     },
@@ -24,7 +25,13 @@ function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: num
     },
     reopen: async () => void did.push('reopen'),
   };
-  const full: Intake = { queue: 'gates.default', free: 0, lastDeliveryMs: 0, reopen: async () => void did.push('no') };
+  const full: Intake = {
+    queue: 'gates.default',
+    free: 0,
+    isPaused: false,
+    lastDeliveryMs: 0,
+    reopen: async () => void did.push('no'),
+  };
   const watch = new ConsumptionMonitor({
     intakes: [intake, full],
     findWaiting: async () => world.waiting,
@@ -66,6 +73,7 @@ test.each([
   ['no work waits', { waiting: [] }],
   ['only other queues have waiting work', { waiting: ['gates.default', 'tasks.gpu'] }],
   ['no slot is free', { free: 0 }],
+  ['it is paused', { isPaused: true }],
 ])('a worker is not starving while %s', async (_why, given) => {
   const { did, lookFor } = watched(given);
   await lookFor(80);

@@ -73,3 +73,12 @@ test('entries unused for too long go, and so do partial copies of processes that
   await cache.trim();
   expect(await left()).toEqual(['b', 'd']);
 });
+
+test('room is made by the longest unused entries, as much as is asked for', async () => {
+  const { cache, add, left } = await cacheOf({ maxBytes: 1e9, unusedDays: 30 });
+  for (const [letter, unusedHours] of Object.entries({ a: 3, b: 9, c: 2, d: 0 })) await add(letter, unusedHours);
+  await cache.makeRoom(1);
+  expect(await left()).toEqual(['a', 'c', 'd']);
+  await cache.makeRoom(10 * MEBIBYTE);
+  expect(await left()).toEqual(['d']);
+});

@@ -5,6 +5,7 @@ import { programVersions } from '../../../children/program-versions.ts';
 import type { Settings } from '../../../config.ts';
 import { CONFINEMENT_DANGERS } from '../../../contract/states.ts';
 import { localTokenFile } from '../../../contract/tokens.ts';
+import { sizeOfFolder } from '../../../lib/size-of-folder.ts';
 import type { SlotAside } from '../../../workspaces/slots-aside.ts';
 import type { MirrorReport } from '../machine-report.ts';
 import { type Finding, fault, ok, warning } from './finding.ts';
@@ -19,13 +20,14 @@ const MANY_PACKS = 80;
 
 /** Looks at git, confinement, disk, mirrors, slots and the local token of this machine. */
 export async function lookAtMachine(
-  { dataDir, environment }: Settings,
+  { dataDir, environment, file }: Settings,
   report: { confinement: ConfinementState; mirrors: readonly MirrorReport[]; aside: readonly SlotAside[] },
 ): Promise<Finding[]> {
   return [
     await ofGit(environment.PATH ?? ''),
     ofConfinement(report.confinement),
     ...(await ofDisk(dataDir)),
+    ...(await ofBudget(dataDir, { maxBytes: file.disk.max_bytes, searchPath: environment.PATH ?? '' })),
     ...report.mirrors.flatMap(ofMirror),
     ...report.aside.map(({ slot, reason, since }) =>
       fault(
@@ -72,6 +74,19 @@ async function ofDisk(dataDir: string): Promise<Finding[]> {
       ? warning('inodes', share, 'remove small files: caches of prepare steps, old data folders')
       : ok('inodes', share),
   ];
+}
+
+async function ofBudget(
+  dataDir: string,
+  { maxBytes, searchPath }: { maxBytes: number | undefined; searchPath: string },
+): Promise<Finding[]> {
+  const bytes = await sizeOfFolder(dataDir, searchPath);
+  const gibs = (amount: number) => `${(amount / GIB).toFixed(1)} GiB`;
+  if (maxBytes === undefined) return [ok('data folder', `${gibs(bytes)}, without a budget (disk.max_bytes)`)];
+  const says = `${gibs(bytes)} of ${gibs(maxBytes)}`;
+  if (bytes <= maxBytes) return [ok('data folder', says)];
+  const cure = 'remove what is not of Sluice there, or raise disk.max_bytes; its workers take no work meanwhile';
+  return [fault('data folder', says, cure)];
 }
 
 function ofMirror({ mirror, role, packs }: MirrorReport): Finding[] {
