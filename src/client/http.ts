@@ -21,6 +21,9 @@ export interface Call {
   signal?: AbortSignal | undefined;
 }
 
+/** Bytes whose `toString` reads them as UTF-8. */
+export type Bytes = Uint8Array<ArrayBuffer> & { toString(): string };
+
 export interface StreamMessage {
   id: string;
   event: string;
@@ -59,8 +62,9 @@ export class Http {
     });
   }
 
-  async bytes(path: string, call: Call = {}): Promise<Buffer> {
-    return Buffer.from(await (await this.request(path, call)).arrayBuffer());
+  async bytes(path: string, call: Call = {}): Promise<Bytes> {
+    const bytes = new Uint8Array(await (await this.request(path, call)).arrayBuffer());
+    return Object.assign(bytes, { toString: () => new TextDecoder().decode(bytes) });
   }
 
   request(path: string, call: Call): Promise<Response> {
@@ -104,7 +108,7 @@ export class Http {
    * absent daemon.
    */
   #prepare(path: string, { query = {}, body, headers = {} }: Pick<Call, 'query' | 'body' | 'headers'>) {
-    const { url: base, token = tokenFor(base, process.env) } = this.#options;
+    const { url: base, token = tokenFor(base, globalThis.process?.env ?? {}) } = this.#options;
     try {
       const url = new URL(path, base);
       for (const [name, value] of Object.entries(query)) {

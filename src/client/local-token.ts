@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { isLoopback, localTokenFile } from '../contract/tokens.ts';
 
 /**
@@ -8,8 +7,11 @@ import { isLoopback, localTokenFile } from '../contract/tokens.ts';
 export function tokenFor(url: string, environment: Readonly<Record<string, string | undefined>>): string | undefined {
   if (environment.SLUICE_TOKEN) return environment.SLUICE_TOKEN;
   if (!URL.canParse(url) || !isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ''))) return undefined;
+  // The client also runs in browsers, which have no files.
+  const files = globalThis.process?.getBuiltinModule?.('node:fs');
+  if (files === undefined) return undefined;
   try {
-    return readFileSync(localTokenFile(environment.SLUICE_DATA_DIR || '.sluice'), 'utf8').trim();
+    return files.readFileSync(localTokenFile(environment.SLUICE_DATA_DIR || '.sluice'), 'utf8').trim();
   } catch {
     return undefined;
   }

@@ -39,7 +39,7 @@ import type {
   WorkerState,
 } from '../contract/states.ts';
 import { actionsOf, type WithActions } from './actions.ts';
-import { type ClientOptions, Http } from './http.ts';
+import { type Bytes, type ClientOptions, Http } from './http.ts';
 import { type LogOptions, Reads, type WaitOptions } from './reads.ts';
 
 export type * from '../contract/answers.ts';
@@ -185,7 +185,7 @@ class PatchReads extends Reads<PatchObject, PatchObject, { run?: string; task?: 
     return (await this.untilEnded<WaitedPatch>(id, options)).patch;
   }
 
-  diff(id: string): Promise<Buffer> {
+  diff(id: string): Promise<Bytes> {
     return this.http.bytes(this.pathOf(id, '/diff'));
   }
 }

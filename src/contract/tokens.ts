@@ -1,12 +1,10 @@
-import { join } from 'node:path';
-
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 /** File in which a daemon stores the token of its machine, for the CLI and the client. */
 export function localTokenFile(dataDir: string): string {
-  return join(dataDir, 'local.token');
+  return `${dataDir}/local.token`;
 }
 
 /** Each scope includes the ones before it. */

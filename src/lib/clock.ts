@@ -1,31 +1,34 @@
-import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
-
 /** Waits `ms`, or until `signal` aborts. Never throws; returns true when the whole time has passed. */
-export async function sleep(ms: number, signal?: AbortSignal | undefined): Promise<boolean> {
-  try {
-    await delay(ms, undefined, { signal, ref: true });
-    return true;
-  } catch {
-    return false;
-  }
+export function sleep(ms: number, signal?: AbortSignal | undefined): Promise<boolean> {
+  if (signal?.aborted) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const wake = (): void => {
+      clearTimeout(timer);
+      resolve(false);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', wake);
+      resolve(true);
+    }, ms);
+    signal?.addEventListener('abort', wake, { once: true });
+  });
 }
 
 /** Resolves as `work` does, or throws the reason of `signal` when it aborts before that. */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
   signal.throwIfAborted();
-  const settled = new AbortController();
-  const aborted = once(signal, 'abort', { signal: settled.signal }).then(() => {
-    throw signal.reason;
+  let giveUp: () => void = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    giveUp = () => reject(signal.reason);
   });
+  signal.addEventListener('abort', giveUp, { once: true });
   try {
     return await Promise.race([work, aborted]);
   } finally {
-    // Both may fail later, when no one listens any more.
+    signal.removeEventListener('abort', giveUp);
+    // It may fail later, when no one listens any more.
     work.catch(() => {});
-    aborted.catch(() => {});
-    settled.abort();
   }
 }
 

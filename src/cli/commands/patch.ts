@@ -84,7 +84,7 @@ export function patchCommands(program: Command, context: CliContext): void {
     .action(async (id: string, { raw }: { raw?: boolean }, command: Command) => {
       const diff = await clientOf(context, command).patches.diff(id);
       if (raw === true || !context.stdout.isTTY) context.stdout.write(diff);
-      else writeForeign(context.stdout, diff.toString('utf8'), command);
+      else writeForeign(context.stdout, diff.toString(), command);
     });
 
   actionCommands(patch, context, 'patches');

@@ -1,8 +1,16 @@
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { silentLog } from '../../../src/lib/log.ts';
 import { ConsumptionMonitor, type Intake } from '../../../src/workers/consuming.ts';
 
 const TIMES = { lookEveryMs: 1_000_000, reopenAfterMs: 20, giveUpAfterMs: 60 };
+
+beforeAll(() => {
+  // A busy machine must not make the steps longer.
+  vi.useFakeTimers({ toFake: ['performance'] });
+});
+afterAll(() => {
+  vi.useRealTimers();
+});
 
 /** A watch over a worker with one free slot, and a record of its actions. */
 function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: number; isPaused?: boolean } = {}) {
@@ -44,10 +52,9 @@ function watched(given: { waiting?: string[]; queueAnswers?: boolean; free?: num
     times: TIMES,
   });
   const lookFor = async (ms: number): Promise<void> => {
-    const endsAt = performance.now() + ms;
-    while (performance.now() < endsAt) {
+    for (let passedMs = 0; passedMs < ms; passedMs += 5) {
       await watch.look();
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      vi.advanceTimersByTime(5);
     }
   };
   return { world, did, lookFor };
