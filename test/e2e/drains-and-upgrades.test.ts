@@ -1,5 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
@@ -8,6 +8,8 @@ import { SluiceClient } from '../../src/client/sluice-client.ts';
 import { localTokenFile } from '../../src/contract/tokens.ts';
 import { createDaos, type Daos } from '../../src/dao/all.ts';
 import { Database } from '../../src/database/database.ts';
+import { MIGRATIONS } from '../../src/database/migration-list.ts';
+import { assertSchemaCurrent, migrateDown, migrateUp } from '../../src/database/migrator.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import { freePort } from '../../src/lib/free-port.ts';
 import { processesWithVariable } from '../../src/lib/process-identity.ts';
@@ -16,8 +18,11 @@ import { atTheEnd } from '../support/clean-up.ts';
 import { SLUICE } from '../support/command-line.ts';
 import { cloneTemplate } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { shell, specOf } from '../support/run-sluice.ts';
+import { shell, specOf, startSluice } from '../support/run-sluice.ts';
 import { makeDataDir, spawnSluice } from '../support/sluice-process.ts';
+
+/** Newest migration of the release before this one. */
+const PREVIOUS_RELEASE = 'Migration20261126000030_names_of_runs';
 
 let git: GitSandbox;
 let databaseUrl: string;
@@ -158,4 +163,60 @@ let config: string;
 beforeAll(async () => {
   config = join(await makeDataDir(), 'sluice.config.yaml');
   await writeFile(config, stringify({ allow_any_repository: true, allow_commands: true }));
+});
+
+test('P4, P8: a ledger of the previous release with runs in flight is migrated and goes on: nothing is lost or done twice', async () => {
+  const url = await cloneTemplate();
+  const target = await GitSandbox.create();
+  const old = await startSluice({ databaseUrl: url });
+  const tasks = [
+    shell('landed', 'echo a > landed.txt'),
+    // Interrupted by the upgrade, and then runs again.
+    shell('running', '[ $SLUICE_ATTEMPT -gt 1 ] || sleep 600; echo b > running.txt'),
+    shell('dependant', 'cat running.txt > dependant.txt', { depends_on: ['running'] }),
+    shell('red', 'echo c > red.txt; exit 3', { max_retries: 0 }),
+  ];
+  const { id } = await old.client.runs.submit(specOf(target.remote, tasks));
+  await eventually('a landing and a running task', async () => {
+    const { tasks: now = [] } = await old.client.runs.get(id, { expand: ['tasks'] });
+    const stateOf = (name: string) => now.find((task) => task.name === name)?.state;
+    return stateOf('landed') === 'COMPLETED' && stateOf('running') === 'RUNNING' && stateOf('red') === 'FAILED';
+  });
+  await old.stop();
+  const database = new Database({ url });
+  await database.start();
+  try {
+    // The ledger as the previous release left it, with the rows of its runs.
+    await migrateDown(database, PREVIOUS_RELEASE);
+    await expect(assertSchemaCurrent(database)).rejects.toMatchObject({ code: 'database.behind' });
+    await migrateUp(database);
+    const updated = await startSluice({ databaseUrl: url });
+    const run = await updated.client.runs.wait(id);
+    expect(run).toMatchObject({ state: 'FAILED', tasks_ended: 4 });
+    const { tasks: ended = [] } = await updated.client.runs.get(id, { expand: ['tasks'] });
+    expect(ended.map(({ name, state }) => [name, state])).toEqual([
+      ['landed', 'COMPLETED'],
+      ['running', 'COMPLETED'],
+      ['dependant', 'COMPLETED'],
+      ['red', 'FAILED'],
+    ]);
+    expect((await updated.client.targets.audit(run.target_id)).proven).toBe(true);
+    expect(await target.read('dependant.txt')).toBe('b');
+    expect((await target.subjects()).filter((subject) => subject.includes('landed'))).toHaveLength(1);
+    await updated.stop();
+  } finally {
+    await database.stop();
+    await target.remove();
+  }
+});
+
+test('migrations since the previous release only add, so that its processes go on while they are replaced', async () => {
+  const since = MIGRATIONS.slice(MIGRATIONS.findIndex(({ name }) => name === PREVIOUS_RELEASE) + 1);
+  expect(since.length).toBeGreaterThan(0);
+  for (const { name } of since) {
+    const text = await readFile(new URL(`../../migrations/${name}.ts`, import.meta.url), 'utf8');
+    const up = /override up\(\)[\s\S]*?\n {2}\}/.exec(text)![0];
+    expect(up, name).not.toMatch(/\b(drop|rename|set not null|alter column|delete from|truncate)\b/i);
+    for (const [column] of up.matchAll(/add column [^,`]+/g)) expect(column, name).toMatch(/ null$| default /);
+  }
 });
