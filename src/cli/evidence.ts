@@ -10,7 +10,16 @@ interface Evidence {
   output_tail?: unknown;
 }
 
-/** Returns what the evidence of a failure says: gate, exit status, messages, files, and the last lines of the output. */
+/** Words of a line that tells what failed, in the languages of the usual test runners, compilers and linters. */
+const TELLING =
+  /\b(error|fail(ed|ure|ures|s|ing)?|assert\w*|\w*exception|\w*error|panic(ked)?|traceback|not ok)\b|[✖✗×✘]/i;
+/** Counts of a summary in which nothing failed. */
+const NOTHING_FAILED = /\b0 (errors?|fail\w*)|\b(errors?|fail\w*)\s*[:=]?\s*0\b/i;
+
+/**
+ * Returns what the evidence of a failure says: gate, exit status, messages, files, and the output from the first line
+ * that tells of a failure, or its last lines where none does.
+ */
 export function evidenceLines(evidence: Readonly<Record<string, unknown>> | null | undefined, limit: number): string[] {
   const { gate, exit_code, message, messages, files, output_tail: tail } = (evidence ?? {}) as Evidence;
   const head = [
@@ -20,5 +29,7 @@ export function evidenceLines(evidence: Readonly<Record<string, unknown>> | null
     ...(Array.isArray(files) && files.length > 0 ? [`files: ${files.slice(0, 10).join(', ')}`] : []),
   ];
   const output = typeof tail === 'string' ? tail.split('\n').filter((line) => line.trim() !== '') : [];
-  return [...head, ...output.slice(-limit)].map((line) => plain(line));
+  const telling = output.findIndex((line) => TELLING.test(line) && !NOTHING_FAILED.test(line));
+  const shown = telling < 0 ? output.slice(-limit) : output.slice(telling, telling + limit);
+  return [...head, ...shown].map((line) => plain(line));
 }
