@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { ACTIONS, type Action, type ActionAnswers, type ActionBodies, type Collection } from '../contract/actions.ts';
 import { dollars, wholeNumber } from './amounts.ts';
 import { type CliContext, clientOf, print } from './context.ts';
-import { coloured, plain } from './table.ts';
+import { colouredPatch, plain } from './table.ts';
 
 const REASON = 'recorded in the audit trail';
 
@@ -21,7 +21,7 @@ const OPTIONS: Readonly<Record<keyof ActionBodies, readonly Option[]>> = {
 const LINES: { [O in keyof ActionAnswers]: (object: ActionAnswers[O], action: string) => string } = {
   run: (run, action) => (action === 'rollback' ? run.id : spending(run, action)),
   task: (task, action) => spending(task, action),
-  patch: (patch, action) => `${patch.id} ${action === 'prioritize' ? patch.priority : coloured(patch.state)}`,
+  patch: (patch, action) => `${patch.id} ${action === 'prioritize' ? patch.priority : colouredPatch(patch.state)}`,
   target: ({ id, paused_at }) => `${plain(id)} ${paused_at === null ? 'lands' : 'paused'}`,
   worker: ({ id, draining, state }) => `${id} ${draining ? 'draining' : state}`,
   breaker: ({ tool_name, state }) => `${plain(tool_name)} ${state}`,

@@ -22,7 +22,7 @@ export function plain(text: string | null | undefined): string {
 }
 
 const GOOD = ['COMPLETED', 'VERIFIED', 'PASSED', 'APPLIED', 'CLOSED', 'IDLE'];
-const BAD = ['FAILED', 'BLOCKED', 'QUARANTINED', 'OPEN', 'DEAD', 'UNHEALTHY', 'ABANDONED', 'EXPIRED'];
+const BAD = ['FAILED', 'QUARANTINED', 'OPEN', 'DEAD', 'UNHEALTHY', 'ABANDONED', 'EXPIRED'];
 
 /**
  * Colours a state. With its outcome, the state of a run that was cancelled reads so: by its state alone it would be
@@ -33,4 +33,9 @@ export function coloured(state: string, outcome?: Outcome | null): string {
   if (GOOD.includes(state)) return styleText('green', state);
   if (BAD.includes(state)) return styleText('red', state);
   return styleText('yellow', state);
+}
+
+/** Colours the state of a patch: BLOCKED means that it was stopped. For all other objects it is an ordinary wait. */
+export function colouredPatch(state: string): string {
+  return state === 'BLOCKED' ? styleText('red', state) : coloured(state);
 }

@@ -4,12 +4,17 @@ import type { EventObject } from '../contract/answers.ts';
 import type { ExpandedRunObject } from '../contract/objects.ts';
 import { sleep } from '../lib/clock.ts';
 import type { CliContext } from './context.ts';
-import { runTree } from './run-tree.ts';
+import { runTree, shownTasks } from './run-tree.ts';
 import { plain } from './table.ts';
 
 const REDRAW_MS = 250;
 /** A run that waits for longer than this says why. */
 const EXPLAIN_EVERY_MS = 2_000;
+/** States of tasks that wait for something; a running one explains itself by its output. */
+const WAITING: readonly string[] = ['PENDING', 'BLOCKED', 'QUEUED', 'RETRYING', 'VALIDATING'];
+const MAX_EXPLAINED = 5;
+/** Columns before a sentence in the tree. */
+const INDENT = 7;
 /** Lines of the tree beside those of its tasks, and room for what is said of failures. */
 const FURTHER_LINES = 12;
 const WHOLE = ['workstreams', 'tasks', 'patches', 'gates'] as const;
@@ -42,14 +47,18 @@ export async function watchRun(
   const ended = new AbortController();
   const drawing = (async () => {
     let why: string | undefined;
+    let whyTasks = new Map<string, string>();
     let askedAtMs = performance.now();
     while (await sleep(REDRAW_MS, ended.signal)) {
+      const maxTasks = Math.max(5, (context.stderr.rows ?? 24) - FURTHER_LINES);
+      const run = await client.runs.get(runId, { expand: WHOLE });
       if (performance.now() - askedAtMs > EXPLAIN_EVERY_MS) {
-        why = (await client.explain(runId)).sentence;
+        const width = (context.stderr.columns ?? 80) - INDENT;
+        why = shortened((await client.explain(runId)).sentence, width);
+        whyTasks = await reasonsOf(client, { ids: waitingTasks(run, maxTasks), width });
         askedAtMs = performance.now();
       }
-      const maxTasks = Math.max(5, (context.stderr.rows ?? 24) - FURTHER_LINES);
-      draw(runTree(await client.runs.get(runId, { expand: WHOLE }), { why, maxTasks }));
+      draw(runTree(run, { why, whyTasks, maxTasks: maxTasks - whyTasks.size }));
     }
   })();
   try {
@@ -62,6 +71,28 @@ export async function watchRun(
   draw(runTree(run));
   draw.done();
   return run;
+}
+
+/** Returns the shown tasks that have waited for over two seconds, a few of them: each gets a line more. */
+function waitingTasks({ tasks = [] }: ExpandedRunObject, maxTasks: number): string[] {
+  const before = Date.now() - EXPLAIN_EVERY_MS;
+  return shownTasks(tasks, maxTasks)
+    .filter(({ state, updated_at }) => WAITING.includes(state) && Date.parse(updated_at) < before)
+    .slice(0, MAX_EXPLAINED)
+    .map(({ id }) => id);
+}
+
+async function reasonsOf(
+  client: SluiceClient,
+  { ids, width }: { ids: readonly string[]; width: number },
+): Promise<Map<string, string>> {
+  const found = ids.map(async (id) => [id, shortened((await client.explain(id)).sentence, width)] as const);
+  return new Map(await Promise.all(found));
+}
+
+/** A sentence that takes two lines would push the tree off the screen. */
+function shortened(sentence: string, width: number): string {
+  return sentence.length <= width ? sentence : `${sentence.slice(0, Math.max(0, width - 1))}…`;
 }
 
 /** Returns the names of the run, its workstreams and its tasks by id. */

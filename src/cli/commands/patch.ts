@@ -6,7 +6,7 @@ import { GATE_STATES, type GateState, PATCH_STATES, type PatchState } from '../.
 import { actionCommands } from '../action-commands.ts';
 import { wholeNumber } from '../amounts.ts';
 import { type CliContext, clientOf, print, stateOption } from '../context.ts';
-import { coloured, plain, table } from '../table.ts';
+import { coloured, colouredPatch, plain, table } from '../table.ts';
 import { fields, printLogs, RAW, writeForeign } from './task.ts';
 
 interface SubmitPatchOptions {
@@ -58,7 +58,7 @@ export function patchCommands(program: Command, context: CliContext): void {
           ['PATCH', 'STATE', 'PATH', 'LANDED', 'REASON'],
           page.items.map((item) => [
             item.id,
-            coloured(item.state),
+            colouredPatch(item.state),
             plain(item.file_path),
             item.landed_commit?.slice(0, 12) ?? '',
             plain(item.reason),
