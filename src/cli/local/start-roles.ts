@@ -39,7 +39,9 @@ export async function up(context: CliContext, options: FleetOptions): Promise<vo
     const api = new ApiRole(deps, context.version);
     const supervisor = supervisorOf({ settings, options, databaseUrl, log, allowAll: true });
     const confinement = confinementOf(settings, log);
+    const monitor = monitorOf(settings, log, watchedWorkers(supervisor));
     const components = [
+      ...listOf(monitor),
       confinement,
       ...foundation(deps, { migrate: true }),
       api,
@@ -49,6 +51,7 @@ export async function up(context: CliContext, options: FleetOptions): Promise<vo
     await runDaemon(components, {
       log,
       ready: () => {
+        monitor?.roleHasStarted();
         context.stderr.write(`Sluice is up: ${api.url} (board: ${api.url}/board)\n`);
         context.stderr.write(`Its token is in ${localTokenFile(settings.dataDir)}\n`);
         const { kind, problem } = confinement.state;
