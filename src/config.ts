@@ -104,6 +104,9 @@ function withPassword(databaseUrl: string | undefined, environment: Environment)
   if (databaseUrl === undefined || password === undefined) return databaseUrl;
   const url = new URL(databaseUrl);
   if (url.password === '') url.password = encodeURIComponent(password);
+  if (url.password === '') {
+    throw new SluiceError('config.invalid', 'DATABASE_PASSWORD needs a DATABASE_URL with a user and a host');
+  }
   return url.href;
 }
 

@@ -98,7 +98,8 @@ export class Metrics {
     const gates = (await capacity(database, 'gate')).map((pool) => ({ ...pool, kind: 'gate' }));
     const admission = await readAdmissionState(database);
     const { tools } = admission;
-    const waits = waitsOf(await daos.metrics.queuedTasks(admission.runs), admission, tasks);
+    const overDisk = await daos.workers.poolsOverDisk();
+    const waits = waitsOf(await daos.metrics.queuedTasks(admission.runs), { admission, pools: tasks, overDisk });
     const repairs = await daos.transitions.countRepairs(REPAIRS_SECONDS);
     const refused = await daos.workers.countRefusedWrites();
     const ofPools = (value: (pool: (typeof tasks)[number]) => number): Measured[] =>
@@ -145,14 +146,16 @@ export class Metrics {
 /** Names what holds each group of queued tasks, in the order in which admission checks. */
 function waitsOf(
   groups: readonly QueuedGroup[],
-  { tools, runs }: AdmissionState,
-  pools: readonly PoolCapacity[],
+  facts: { admission: AdmissionState; pools: readonly PoolCapacity[]; overDisk: readonly string[] },
 ): Measured[] {
+  const { admission, pools, overDisk } = facts;
+  const { tools, runs } = admission;
   const counts = new Map<string, Measured>();
   for (const { pool, tool, held_run, tasks } of groups) {
     const state = tools.find((each) => each.tool === tool);
     const room = pools.find((each) => each.pool === pool);
-    const slots = room === undefined || room.slots === 0 ? 'no_worker' : room.free <= 0 ? 'slots' : 'next_dispatch';
+    const noSlots = overDisk.includes(pool) ? 'disk_budget' : 'no_worker';
+    const slots = room === undefined || room.slots === 0 ? noSlots : room.free <= 0 ? 'slots' : 'next_dispatch';
     const ofRun = runs.find(({ run_id }) => run_id === held_run)?.code;
     const reason = ofRun ?? (state === undefined ? undefined : toolHold(state)?.code) ?? slots;
     const key = `${pool} ${reason}`;

@@ -191,7 +191,7 @@ const diskSchema = z.strictObject({
     .int()
     .min(1_048_576)
     .optional()
-    .describe('The data folder of a machine: over it, caches are removed, then its workers take no more work.'),
+    .describe('Mirrors, slots and caches of a machine: over it, caches are removed, then its workers take no work.'),
   prepared_max_bytes: z
     .int()
     .positive()

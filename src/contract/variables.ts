@@ -17,13 +17,21 @@ export const CHILD_VARIABLES = {
 /** Variables that configure the daemon and its clients. */
 export const DAEMON_VARIABLES = [
   'DATABASE_URL',
+  'DATABASE_URL_FILE',
+  'DATABASE_PASSWORD',
+  'DATABASE_PASSWORD_FILE',
   'REDIS_URL',
+  'REDIS_URL_FILE',
   'SLUICE_DATA_DIR',
   'SLUICE_HOST',
   'SLUICE_PORT',
   'SLUICE_CONFIG',
   'SLUICE_URL',
   'SLUICE_TOKEN',
+  'SLUICE_TOKEN_FILE',
   'SLUICE_VERDICT_KEY',
+  'SLUICE_VERDICT_KEY_FILE',
+  'SLUICE_MONITOR_HOST',
+  'SLUICE_MONITOR_PORT',
   'LOG_LEVEL',
 ] as const;

@@ -50,6 +50,13 @@ export class WorkerDao extends BaseDao<WorkerRow> {
     return row!.n;
   }
 
+  /** Returns the pools of living workers that take nothing because their disks are over their budgets. */
+  async poolsOverDisk(): Promise<string[]> {
+    const rows = await this.rows<{ pool: string }>(sql`
+      select distinct unnest(pools) as pool from workers where state in ('IDLE', 'BUSY') and over_disk_since is not null`);
+    return rows.map(({ pool }) => pool);
+  }
+
   /** Counts living workers and those of them that starve, and tells whether any work has waited for 10 s. */
   async consuming(): Promise<{ living: number; starving: number; waiting: boolean }> {
     const [row] = await this.rows<{ living: number; starving: number; waiting: boolean }>(sql`

@@ -1,4 +1,4 @@
-import { APPROVABLE_REASONS } from './path-rules.ts';
+import { WAITS_FOR_APPROVAL } from './path-rules.ts';
 
 /** A change that is announced to webhooks. */
 export interface Change {
@@ -22,8 +22,7 @@ export function eventTypesOf({ kind, from_state, to_state, reason }: Change): st
   if (from_state === to_state) return [];
   const name = `${kind}.${to_state.toLowerCase()}`;
   const type = NAMES[name] ?? name;
-  const needsApproval =
-    type === 'patch.quarantined' && (APPROVABLE_REASONS as readonly string[]).includes(reason ?? '');
+  const needsApproval = type === 'patch.quarantined' && reason === WAITS_FOR_APPROVAL;
   return needsApproval ? [type, 'approval.needed'] : [type];
 }
 

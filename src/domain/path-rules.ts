@@ -116,12 +116,15 @@ function linkProblem(target: string | undefined): string | undefined {
 }
 
 /** Reasons that an operator may waive for one patch, by approving it. */
-export const APPROVABLE_REASONS = [
+const APPROVABLE_REASONS = [
   'protected_path',
   'too_many_files',
   'too_large',
   'binary_content',
 ] as const satisfies readonly ReasonName[];
+
+/** The only reason with which a quarantined patch waits for an approval. */
+export const WAITS_FOR_APPROVAL = 'protected_path' satisfies ReasonName;
 
 interface StoppedPatch {
   state: PatchState;
@@ -143,7 +146,7 @@ export function mayBeApproved({ state, reason, commit_id }: StoppedPatch): boole
  * nothing. A patch over a limit is no such wait: its tool is told, and may make a smaller change.
  */
 export function awaitsApproval(patch: StoppedPatch): boolean {
-  return patch.reason === 'protected_path' && mayBeApproved(patch);
+  return patch.reason === WAITS_FOR_APPROVAL && mayBeApproved(patch);
 }
 
 function overLimit(change: ChangeFacts, { limits }: Policy): Refusal | undefined {

@@ -75,11 +75,13 @@ export class MonitorServer implements Component {
       else if (path === '/healthz') send(response, 200, { status: 'ok' });
       else if (path === '/readyz') await this.#sendReadiness(response);
       else if (path === '/metrics') {
-        response.writeHead(200, { 'content-type': TEXT_FORMAT }).end(await this.#options.metrics());
+        const text = await this.#options.metrics();
+        response.writeHead(200, { 'content-type': TEXT_FORMAT }).end(text);
       } else send(response, 404, { status: 'not_found' });
     } catch (error) {
       this.#options.log.error({ err: error, url }, 'monitor.failed');
-      send(response, 500, { status: 'failed' });
+      if (response.headersSent) response.destroy();
+      else send(response, 500, { status: 'failed' });
     }
   }
 

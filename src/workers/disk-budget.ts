@@ -1,6 +1,7 @@
+import { join } from 'node:path';
 import type { Component } from '../lib/component.ts';
 import type { Log } from '../lib/log.ts';
-import { sizeOfFolder } from '../lib/size-of-folder.ts';
+import { sizeOfFolders } from '../lib/size-of-folder.ts';
 import { Ticker } from '../lib/ticker.ts';
 
 export interface DiskBudgetOptions {
@@ -12,6 +13,11 @@ export interface DiskBudgetOptions {
   /** Called at each change: true stops the worker from taking work, false lets it go on. */
   onOver: (isOver: boolean) => Promise<void>;
   log: Log;
+}
+
+/** Returns the folders that the budget counts; an embedded database is no work of a worker. */
+export function budgetedFolders(dataDir: string): string[] {
+  return ['mirrors', 'slots', 'prepared'].map((name) => join(dataDir, name));
 }
 
 const LOOK_MS = 15_000;
@@ -36,7 +42,7 @@ export class DiskBudget implements Component {
       name: this.name,
       everyMs: LOOK_AGAIN_MS,
       log: options.log,
-      tick: () => this.#lookWhenDue(),
+      tick: (signal) => this.#lookWhenDue(signal),
     });
   }
 
@@ -48,24 +54,27 @@ export class DiskBudget implements Component {
     return this.#ticker.stop();
   }
 
-  async #lookWhenDue(): Promise<void> {
-    if (!this.#isOver && performance.now() < this.#nextLookMs) return;
+  async #lookWhenDue(signal: AbortSignal): Promise<void> {
+    if (performance.now() < this.#nextLookMs) return;
     const startedAt = performance.now();
-    await this.look();
+    await this.look(signal);
     const endedAt = performance.now();
-    // Measuring a folder of many files takes long: it may take a fiftieth of the time.
-    this.#nextLookMs = endedAt + Math.max(LOOK_MS, 50 * (endedAt - startedAt));
+    // Measuring folders of many files takes long: it may take a fiftieth of the time, or a tenth while work waits for it.
+    const [pauseMs, factor] = this.#isOver ? [LOOK_AGAIN_MS - 1, 10] : [LOOK_MS, 50];
+    this.#nextLookMs = endedAt + Math.max(pauseMs, factor * (endedAt - startedAt));
   }
 
   /** Measures the folder, makes room if it is too large, and tells a change. */
-  async look(): Promise<void> {
+  async look(signal?: AbortSignal): Promise<void> {
     const { dataDir, searchPath, maxBytes, makeRoom, onOver, log } = this.#options;
-    const measure = () => sizeOfFolder(dataDir, searchPath);
+    const measure = () => sizeOfFolders(budgetedFolders(dataDir), { searchPath, signal });
     let bytes = await measure();
-    if (bytes > maxBytes) {
+    if (bytes !== undefined && bytes > maxBytes) {
       await makeRoom(bytes - maxBytes);
       bytes = await measure();
     }
+    // Without a figure nothing changes: a disk that cannot be read must not look empty.
+    if (bytes === undefined || signal?.aborted) return;
     const isOver = bytes > maxBytes;
     if (isOver === this.#isOver) return;
     if (isOver) log.error({ dataDir, bytes, maxBytes }, 'disk.over_budget');

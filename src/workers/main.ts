@@ -4,7 +4,7 @@ import { SluiceError } from '../contract/errors.ts';
 import { runDaemon } from '../daemon.ts';
 import { createDeps, foundation } from '../deps.ts';
 import { createLog } from '../lib/log.ts';
-import { measurements } from '../lib/meters.ts';
+import { measurements, processRegistry } from '../lib/meters.ts';
 import { ALIVE_EVERY_MS, type FromWorker, PASSING_EXIT, type ToWorker } from './supervisor.ts';
 import { createWorkerRole, type WorkerEnd } from './worker-role.ts';
 
@@ -22,10 +22,14 @@ const { values } = parseArgs({
     'replaces-crashed': { type: 'boolean', default: false },
     config: { type: 'string' },
     'data-dir': { type: 'string' },
+    index: { type: 'string', default: '0' },
     'allow-all': { type: 'boolean', default: false },
   },
 });
 
+// The supervisor gathers the metrics of its workers. Without a label, a sum over those that answer would go down when one
+// does not, which reads as a restart.
+processRegistry.setDefaultLabels({ worker: values.index });
 const environment = { ...process.env, ...(await secretsOfSupervisor()) };
 const settings = await loadSettings(environment, {
   config: values.config,

@@ -185,6 +185,7 @@ export class WorkerSupervisor implements Component {
       `--gate-slots=${gateSlots}`,
       `--drain-ms=${drainMs}`,
       `--data-dir=${dataDir}`,
+      `--index=${post.index}`,
       ...(config === undefined ? [] : [`--config=${config}`]),
       ...(allowAll ? ['--allow-all'] : []),
       ...(post.workerId === undefined ? [] : [`--replaces=${post.workerId}`]),

@@ -42,7 +42,7 @@ export class Preparation {
     this.#cache = new PreparedCache(resolve(dataDir, 'prepared'), { searchPath, limits });
   }
 
-  /** Frees so many bytes of cached results, as far as there are any that are not in use. */
+  /** Frees so many bytes of cached results, as far as there are any. */
   makeRoom(bytes: number): Promise<void> {
     return this.#cache.makeRoom(bytes);
   }

@@ -67,12 +67,14 @@ export class PreparedCache {
     return false;
   }
 
-  /** Removes the longest unused entries that are not in use until so many bytes are free, or none is left. */
+  /**
+   * Removes the longest unused entries until so many bytes are free, or none is left. A copy in progress notices, and
+   * its step runs instead.
+   */
   async makeRoom(bytes: number): Promise<void> {
-    const now = Date.now();
-    const idle = (await this.#entries()).filter(({ name, usedAtMs }) => ENTRY.test(name) && now - usedAtMs > IN_USE_MS);
+    const all = (await this.#entries()).filter(({ name }) => ENTRY.test(name));
     let freed = 0;
-    for (const { name } of idle.toSorted((a, b) => a.usedAtMs - b.usedAtMs)) {
+    for (const { name } of all.toSorted((a, b) => a.usedAtMs - b.usedAtMs)) {
       if (freed >= bytes) return;
       freed += await this.#sizeOf(name);
       await this.#remove(name);

@@ -267,8 +267,9 @@ async function pathWithoutBubblewrap(): Promise<string> {
 test('a worker whose data folder is over its budget takes no work, which explain says, and goes on once there is room', async () => {
   const limit = 64 * 1_048_576;
   const own = await startSluice({ config: { disk: { max_bytes: limit } } });
-  const ballast = join(own.settings.dataDir, 'ballast');
+  const ballast = join(own.settings.dataDir, 'prepared', 'ballast');
   try {
+    await mkdir(join(own.settings.dataDir, 'prepared'), { recursive: true });
     await writeFile(ballast, Buffer.alloc(2 * limit, 'x'));
     await eventually('a worker that takes nothing', async () => {
       const { items } = await own.client.workers.list();

@@ -107,7 +107,8 @@ describe('a mirror', () => {
     ]);
     for (const id of await Promise.all(writing))
       expect(await another.longLived.info(id)).toMatchObject({ type: 'blob' });
-    expect((await sizeOfMirror(mirror.dir)).packs).toBeLessThan(10);
+    // On a busy machine a killed repack may have left some of its own.
+    expect((await sizeOfMirror(mirror.dir)).packs).toBeLessThan(before.packs / 2);
     // Remove loose objects that have landed, if not done yet. Twice, because a dead lock may use up the first call.
     for (let n = 0; n < 2; n += 1) await maintainMirror(keeper, never);
     const isUnlanded = async (id: string) =>

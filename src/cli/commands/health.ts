@@ -15,16 +15,20 @@ export function healthCommand(program: Command, context: CliContext): void {
     .action(async (options: { port?: string }, command: Command) => {
       const port = options.port ?? context.environment.SLUICE_MONITOR_PORT;
       if (!port) throw new SluiceError('usage.invalid', 'name the port of the monitor: --port or SLUICE_MONITOR_PORT');
-      const { status, checks } = await readinessAt(port);
+      const host = context.environment.SLUICE_MONITOR_HOST || '127.0.0.1';
+      const { status, checks } = await readinessAt(/^(0\.0\.0\.0|::)$/.test(host) ? '127.0.0.1' : host, port);
       const lines = Object.entries(checks).map(([name, check]) => `${name}: ${check.ok ? 'ok' : plain(check.detail)}`);
       print(context, command, { status, checks }, () => [status, ...lines].join('\n'));
       if (status !== 'ready') process.exitCode = EXIT.failed;
     });
 }
 
-async function readinessAt(port: string): Promise<{ status: string; checks: Record<string, CheckObject> }> {
+async function readinessAt(
+  host: string,
+  port: string,
+): Promise<{ status: string; checks: Record<string, CheckObject> }> {
   try {
-    const answer = await fetch(`http://127.0.0.1:${Number(port)}/readyz`, {
+    const answer = await fetch(`http://${host.includes(':') ? `[${host}]` : host}:${Number(port)}/readyz`, {
       signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
     });
     return (await answer.json()) as { status: string; checks: Record<string, CheckObject> };

@@ -29,7 +29,7 @@ export function watchedRole({ database, queueBackend }: Deps): Watched {
   };
 }
 
-/** A supervisor is ready while one of its workers works. Its metrics are those of all its processes together. */
+/** A supervisor is ready while one of its workers works. Its metrics are those of all its processes, with a label for each worker. */
 export function watchedWorkers(supervisor: WorkerSupervisor): Watched {
   return {
     checks: async () => ({

@@ -1,5 +1,6 @@
 import { type Reader, sql } from '../../database/database.ts';
 import type { WokenStage } from '../../domain/wake-up.ts';
+import { WAITS_TO_LAND } from '../landing/stop-patches.ts';
 
 /**
  * Returns the stages that have something to do, in one statement. A wake-up may be lost, so the scheduler asks each
@@ -61,7 +62,7 @@ export async function overdue(
        order by tool, dispatched_at limit 1) is not null
         or exists (select 1 from test_gates where state = 'PENDING' and dispatched_at < ${before(redispatchAfterMs)})
         or (select true from patches
-            where state in ('STAGED', 'QUARANTINED') and intent_id is null and expires_at < now()
+            where ${WAITS_TO_LAND} and expires_at < now()
             order by expires_at limit 1) is not null
         or (select true from tasks where state = 'QUEUED' and queue_expires_at < now()
             order by queue_expires_at limit 1) is not null as work,

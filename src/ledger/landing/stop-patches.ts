@@ -3,7 +3,7 @@ import type { Reason } from '../../contract/reasons.ts';
 import type { PatchState } from '../../contract/states.ts';
 import { selectIds, sql, type Tx } from '../../database/database.ts';
 import { isMendable } from '../../domain/mendable.ts';
-import { awaitsApproval } from '../../domain/path-rules.ts';
+import { awaitsApproval, WAITS_FOR_APPROVAL } from '../../domain/path-rules.ts';
 import { completeTasks, sendBack } from '../attempts/attempts.ts';
 import { assertLease, type HeldLease } from '../leases.ts';
 import { KEEP_DETAIL, transition } from '../transition.ts';
@@ -74,6 +74,10 @@ export async function resumeTarget(tx: Tx, { targetId, ...order }: Order & { tar
   await unpauseTarget(tx, targetId);
 }
 
+/** SQL condition of patches whose time to land runs: they are in the queue, or wait for an approval. */
+export const WAITS_TO_LAND = sql`(state = 'STAGED' or (state = 'QUARANTINED' and reason = ${WAITS_FOR_APPROVAL}))
+  and state in ('STAGED', 'QUARANTINED') and intent_id is null`;
+
 /**
  * Expires patches that wait for their landing or for an approval and whose deadline to land has passed, and fails their
  * tasks. Returns how many expired.
@@ -81,7 +85,7 @@ export async function resumeTarget(tx: Tx, { targetId, ...order }: Order & { tar
 export async function expireOverdue(tx: Tx): Promise<number> {
   const overdue = await tx.query<{ patch_id: string; expires_at: string }>(sql`
     select patch_id, expires_at from patches
-    where state in ('STAGED', 'QUARANTINED') and intent_id is null and expires_at < now() order by expires_at limit 500`);
+    where ${WAITS_TO_LAND} and expires_at < now() order by expires_at limit 500`);
   const expired = await transition(tx, {
     kind: 'patch',
     from: ['STAGED', 'QUARANTINED'],

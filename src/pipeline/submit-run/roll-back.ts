@@ -1,6 +1,7 @@
 import { SluiceError } from '../../contract/errors.ts';
 import type { Daos } from '../../dao/all.ts';
 import { isTerminal } from '../../domain/lifecycle.ts';
+import { awaitsApproval } from '../../domain/path-rules.ts';
 import type { PatchRow } from '../../entities/patch.ts';
 import type { RunRow } from '../../entities/run.ts';
 import type { Mirrors } from '../../git/mirrors.ts';
@@ -63,7 +64,9 @@ async function assertMayBeTakenBack(daos: Daos, patch: PatchRow): Promise<void> 
   }
   const reverts = await daos.patches.findBy({ reverts_patch_id: patch.patch_id });
   const running = reverts.find(
-    ({ state }) => !isTerminal('patch', state) && state !== 'BLOCKED' && state !== 'QUARANTINED',
+    (revert) =>
+      awaitsApproval(revert) ||
+      (!isTerminal('patch', revert.state) && revert.state !== 'BLOCKED' && revert.state !== 'QUARANTINED'),
   );
   if (running === undefined) return;
   throw new SluiceError('state.changed', `patch ${running.patch_id} already reverts it`, {

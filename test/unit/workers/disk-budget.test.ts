@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -9,7 +9,10 @@ const MEBIBYTE = 1_048_576;
 
 test('over its budget a worker first clears caches, then stops taking work until there is room', async () => {
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-test-budget-'));
-  const add = (name: string) => writeFile(join(dataDir, name), 'x'.repeat(2 * MEBIBYTE));
+  const add = (name: string) => writeFile(join(dataDir, 'prepared', name), 'x'.repeat(2 * MEBIBYTE));
+  await mkdir(join(dataDir, 'prepared'));
+  // Not counted: an embedded database is no work of a worker.
+  await writeFile(join(dataDir, 'postgres'), 'x'.repeat(4 * MEBIBYTE));
   const told: boolean[] = [];
   const asked: number[] = [];
   const budget = new DiskBudget({
@@ -18,7 +21,7 @@ test('over its budget a worker first clears caches, then stops taking work until
     maxBytes: 3 * MEBIBYTE,
     makeRoom: async (bytes) => {
       asked.push(Math.round(bytes / MEBIBYTE));
-      await rm(join(dataDir, 'cache'), { force: true });
+      await rm(join(dataDir, 'prepared', 'cache'), { force: true });
     },
     onOver: async (isOver) => void told.push(isOver),
     log: silentLog(),
@@ -33,7 +36,7 @@ test('over its budget a worker first clears caches, then stops taking work until
     await budget.look();
     await budget.look();
     expect(told).toEqual([true]);
-    await rm(join(dataDir, 'more'));
+    await rm(join(dataDir, 'prepared', 'more'));
     await budget.look();
     expect([told, asked]).toEqual([
       [true, false],
@@ -42,4 +45,18 @@ test('over its budget a worker first clears caches, then stops taking work until
   } finally {
     await rm(dataDir, { recursive: true });
   }
+});
+
+test('a folder that cannot be measured changes nothing', async () => {
+  const told: boolean[] = [];
+  const budget = new DiskBudget({
+    dataDir: '/nowhere',
+    searchPath: '/nowhere',
+    maxBytes: 1,
+    makeRoom: async () => {},
+    onOver: async (isOver) => void told.push(isOver),
+    log: silentLog(),
+  });
+  await budget.look();
+  expect(told).toEqual([]);
 });

@@ -13,6 +13,7 @@ import { lookAtConfiguration } from './look-at-configuration.ts';
 import { lookAtMachine } from './look-at-machine.ts';
 import { lookAtServices } from './look-at-services.ts';
 
+const NO_FILE = '/dev/null';
 /** URL of no server, for looks that need none. */
 const NO_DATABASE = 'postgresql://127.0.0.1:1/none';
 
@@ -47,9 +48,20 @@ async function readableSettings(
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
     const lines = error.problems.map(({ path, message }) => `${path}: ${message}`);
-    const problem = fault('configuration', [error.message, ...lines].join('; '), 'correct the file: docs/reference.md');
-    const settings = await loadSettings({ ...environment, SLUICE_CONFIG: '/dev/null' }, { dataDir: options.dataDir });
-    return { settings, problem };
+    const dataDir = { dataDir: options.dataDir };
+    const problem = fault(
+      'configuration',
+      [error.message, ...lines].join('; '),
+      'correct the file or the variable: docs/reference.md',
+    );
+    const { PATH, SLUICE_DATA_DIR } = environment;
+    const few = { PATH, SLUICE_DATA_DIR, SLUICE_CONFIG: NO_FILE };
+    try {
+      return { settings: await loadSettings({ ...environment, SLUICE_CONFIG: NO_FILE }, dataDir), problem };
+    } catch {
+      // A variable is wrong: what is left finds programs and the data folder.
+      return { settings: await loadSettings(few, dataDir), problem };
+    }
   }
 }
 

@@ -1,11 +1,12 @@
-import { mkdir, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { ConfinementState } from '../../../children/confinement.ts';
 import { programVersions } from '../../../children/program-versions.ts';
 import type { Settings } from '../../../config.ts';
 import { CONFINEMENT_DANGERS } from '../../../contract/states.ts';
 import { localTokenFile } from '../../../contract/tokens.ts';
-import { sizeOfFolder } from '../../../lib/size-of-folder.ts';
+import { sizeOfFolders } from '../../../lib/size-of-folder.ts';
+import { budgetedFolders } from '../../../workers/disk-budget.ts';
 import type { SlotAside } from '../../../workspaces/slots-aside.ts';
 import type { MirrorReport } from '../machine-report.ts';
 import { type Finding, fault, ok, warning } from './finding.ts';
@@ -57,8 +58,7 @@ function ofConfinement({ kind, problem }: ConfinementState): Finding {
 }
 
 async function ofDisk(dataDir: string): Promise<Finding[]> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const { bsize, blocks, bavail, files, ffree } = await statfs(dataDir);
+  const { bsize, blocks, bavail, files, ffree } = await statfs(await nearestFolder(dataDir));
   const free = bavail * bsize;
   const gibs = `${(free / GIB).toFixed(1)} GiB of ${((blocks * bsize) / GIB).toFixed(0)} GiB free`;
   const bytes =
@@ -76,12 +76,22 @@ async function ofDisk(dataDir: string): Promise<Finding[]> {
   ];
 }
 
+/** Returns the folder itself, or the one that it would be made in. */
+async function nearestFolder(folder: string): Promise<string> {
+  const isThere = await stat(folder).then(
+    () => true,
+    () => false,
+  );
+  return isThere || dirname(folder) === folder ? folder : nearestFolder(dirname(folder));
+}
+
 async function ofBudget(
   dataDir: string,
   { maxBytes, searchPath }: { maxBytes: number | undefined; searchPath: string },
 ): Promise<Finding[]> {
-  const bytes = await sizeOfFolder(dataDir, searchPath);
+  const bytes = await sizeOfFolders(budgetedFolders(dataDir), { searchPath });
   const gibs = (amount: number) => `${(amount / GIB).toFixed(1)} GiB`;
+  if (bytes === undefined) return [ok('data folder', 'empty')];
   if (maxBytes === undefined) return [ok('data folder', `${gibs(bytes)}, without a budget (disk.max_bytes)`)];
   const says = `${gibs(bytes)} of ${gibs(maxBytes)}`;
   if (bytes <= maxBytes) return [ok('data folder', says)];

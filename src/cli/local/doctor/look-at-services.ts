@@ -34,7 +34,10 @@ export async function lookAtServices(deps: Deps): Promise<Finding[]> {
     findings.push(
       await ofDrift(deps),
       await ofClock(deps),
-      await asked('queue', queue, () => deps.queueBackend.prepare(installation)),
+      await asked('queue', queue, async () => {
+        // With PostgreSQL this would make tables; it is the database that answered above.
+        if (deps.queueBackend.kind === 'redis') await deps.queueBackend.prepare(installation);
+      }),
       await ofTokens(deps),
       ...(await ofLimits(deps)),
     );

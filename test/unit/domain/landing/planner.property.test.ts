@@ -48,9 +48,7 @@ function oneByOne({ queue: ids, isSound, conflicts }: WorldRules): { landed: str
   return { landed, blocked };
 }
 
-test('P3: whatever mishaps happen, no untested tree lands, and every patch lands or is blocked', {
-  timeout: 60_000,
-}, () => {
+test('P3: whatever mishaps happen, no untested tree lands, and every patch lands or is blocked', () => {
   fc.assert(
     fc.property(world, mishaps, (given, accidents) => {
       const ended = runWorld(rulesOf(given, { mishaps: accidents }));
