@@ -293,8 +293,7 @@ test('roles in separate processes with separate data folders land a run together
       const metrics = await said('/metrics');
       expect(metrics).toMatch(/^sluice_transitions_total\{.*\} [1-9]/m);
       // The supervisor gathers the metrics of its worker processes.
-      if (port === monitors[1])
-        expect(metrics).toMatch(/^sluice_git_seconds_count\{(?=.*command="fetch")(?=.*worker="0").*\} [1-9]/m);
+      if (port === monitors[1]) expect(metrics).toMatch(/^sluice_round_seconds_count\{.*worker="0".*\} [1-9]/m);
     }
     expect((await cli(['health', '--port', '1'])).exitCode).toBe(3);
   } finally {
