@@ -119,7 +119,8 @@ export class WakeUpListener implements Component {
       stream: answeringSocket(2 * PROVE_EVERY_MS),
     });
     const lost = new Promise<void>((resolve) => {
-      client.once('error', () => resolve());
+      // Not only once: a second error without a listener would end the process.
+      client.on('error', () => resolve());
       client.once('end', () => resolve());
       this.#abort.signal.addEventListener('abort', () => resolve(), { once: true });
     });
