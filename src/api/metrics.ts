@@ -149,15 +149,19 @@ function waitsOf(
   facts: { admission: AdmissionState; pools: readonly PoolCapacity[]; overDisk: readonly string[] },
 ): Measured[] {
   const { admission, pools, overDisk } = facts;
-  const { tools, runs } = admission;
+  const { tools, repositories, runs } = admission;
   const counts = new Map<string, Measured>();
-  for (const { pool, tool, held_run, tasks } of groups) {
-    const state = tools.find((each) => each.tool === tool);
-    const room = pools.find((each) => each.pool === pool);
-    const noSlots = overDisk.includes(pool) ? 'disk_budget' : 'no_worker';
-    const slots = room === undefined || room.slots === 0 ? noSlots : room.free <= 0 ? 'slots' : 'next_dispatch';
+  for (const { pool, tool, target_id, held_run, tasks } of groups) {
     const ofRun = runs.find(({ run_id }) => run_id === held_run)?.code;
-    const reason = ofRun ?? (state === undefined ? undefined : toolHold(state)?.code) ?? slots;
+    const state = tools.find((each) => each.tool === tool);
+    const ofTool = state === undefined ? undefined : toolHold(state)?.code;
+    const repository = repositories.find(({ target_ids }) => target_ids.includes(target_id ?? ''));
+    const isFull = repository !== undefined && repository.in_flight >= repository.concurrency;
+    const ofRepository = isFull ? 'repository_concurrency' : undefined;
+    const { slots, free } = pools.find((each) => each.pool === pool) ?? { slots: 0, free: 0 };
+    const noSlots = overDisk.includes(pool) ? 'disk_budget' : 'no_worker';
+    const ofPool = slots === 0 ? noSlots : free <= 0 ? 'slots' : 'next_dispatch';
+    const reason = ofRun ?? ofTool ?? ofRepository ?? ofPool;
     const key = `${pool} ${reason}`;
     counts.set(key, { labels: { pool, reason }, value: (counts.get(key)?.value ?? 0) + tasks });
   }

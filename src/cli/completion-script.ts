@@ -4,7 +4,6 @@ import type { Argument, Command, Option } from 'commander';
 interface Place {
   /** Words before it, without the program: `run list`. */
   path: string;
-  description: string;
   commands: readonly Command[];
   options: readonly Option[];
   /** Values of its arguments, where they are a closed set. */
@@ -14,7 +13,10 @@ interface Place {
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** Returns a script that completes commands, options and closed values. It runs no program, so that a key is answered at once. */
+/**
+ * Returns a script that completes commands, options and closed values. It runs no program, so that a key is answered at
+ * once.
+ */
 export function completionScript(program: Command, shell: Shell): string {
   const places = placesOf(program, []);
   return shell === 'fish' ? fishScript(program, places) : bashScript(program, places, shell);
@@ -25,7 +27,6 @@ function placesOf(command: Command, path: readonly string[]): Place[] {
   const commands = help.visibleCommands(command).filter((each) => each.name() !== 'help');
   const place = {
     path: path.join(' '),
-    description: command.description(),
     commands,
     options: help.visibleOptions(command),
     values: command.registeredArguments.flatMap(({ argChoices }: Argument) => argChoices ?? []),
@@ -33,7 +34,7 @@ function placesOf(command: Command, path: readonly string[]): Place[] {
   return [place, ...commands.flatMap((each) => placesOf(each, [...path, each.name()]))];
 }
 
-/** A function that finds the place from the words before the cursor. zsh runs it by its emulation of bash completion. */
+/** A function that finds the place from the words before the cursor. zsh emulates the completion of bash. */
 function bashScript(program: Command, places: readonly Place[], shell: Shell): string {
   const global = program.createHelp().visibleOptions(program);
   const withValue = [...new Set(places.flatMap(({ options }) => options.filter(takesValue).flatMap(flagsOf)))];
@@ -126,7 +127,7 @@ function fishOption(option: Option): string {
   ].join(' ');
 }
 
-/** Options with a closed set of values, with the place that they belong to; those of the program belong to each place. */
+/** Options with a closed set of values, with their place; those of the program belong to each place. */
 function choicesOf(places: readonly Place[]): [path: string, Option][] {
   const [root, ...others] = places;
   const global = root!.options;

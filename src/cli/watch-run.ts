@@ -49,7 +49,7 @@ export async function watchRun(
     let why: string | undefined;
     let whyTasks = new Map<string, string>();
     let askedAtMs = performance.now();
-    while (await sleep(REDRAW_MS, ended.signal)) {
+    const redraw = async (): Promise<void> => {
       const maxTasks = Math.max(5, (context.stderr.rows ?? 24) - FURTHER_LINES);
       const run = await client.runs.get(runId, { expand: WHOLE });
       if (performance.now() - askedAtMs > EXPLAIN_EVERY_MS) {
@@ -59,13 +59,15 @@ export async function watchRun(
         askedAtMs = performance.now();
       }
       draw(runTree(run, { why, whyTasks, maxTasks: maxTasks - whyTasks.size }));
-    }
+    };
+    // The daemon may be restarting: the tree goes on when it answers, and the events say when it does not come back.
+    while (await sleep(REDRAW_MS, ended.signal)) await redraw().catch(() => {});
   })();
   try {
     for await (const _event of client.runs.watch(runId)) if (ended.signal.aborted) break;
   } finally {
     ended.abort();
-    await drawing.catch(() => {});
+    await drawing;
   }
   const run = await client.runs.get(runId, { expand: WHOLE });
   draw(runTree(run));

@@ -3,8 +3,8 @@ import { ERROR_CODES, type ErrorCode } from './errors.ts';
 /** Address of the page in the API; a problem's `type` leads to the heading of its code. */
 export const ERROR_PAGE_PATH = '/docs/errors';
 
-/** Remedies by error code. */
-const REMEDIES: Readonly<Record<ErrorCode, string>> = {
+/** Remedies by error code, as Markdown. */
+export const REMEDIES: Readonly<Record<ErrorCode, string>> = {
   'spec.invalid':
     'Mend each entry of `errors`: it names the path and the problem. `sluice run validate FILE` checks without submitting.',
   'body.invalid': 'Compare the request with the description of its route at `/docs`.',

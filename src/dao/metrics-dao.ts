@@ -12,6 +12,7 @@ export interface Measured {
 export interface QueuedGroup {
   pool: string;
   tool: string;
+  target_id: string | null;
   held_run: string | null;
   tasks: number;
 }
@@ -100,12 +101,13 @@ export class MetricsDao {
     return { landed: count!, landingSeconds: landingSeconds!, gateRuns: gateRuns!, gateSeconds: gateSeconds! };
   }
 
-  /** Queued tasks that are not dispatched, by pool, tool and the run that holds them back, if one of `holds` does. */
+  /** Queued tasks that are not dispatched, by pool, tool, target and the run that holds them back, if one does. */
   queuedTasks(holds: readonly RunHold[]): Promise<QueuedGroup[]> {
     const held = holds.map(({ run_id }) => run_id);
     return this.#source.query(sql`
-      select pool, tool, case when run_id = any (${held}::text[]) then run_id end as held_run, count(*)::int as tasks
-      from tasks where state = 'QUEUED' and dispatched_at is null group by 1, 2, 3`);
+      select pool, tool, target_id, case when run_id = any (${held}::text[]) then run_id end as held_run,
+             count(*)::int as tasks
+      from tasks where state = 'QUEUED' and dispatched_at is null group by 1, 2, 3, 4`);
   }
 
   /** Staged patches by their place in the queue, as the coordinator of their target showed it last. */
@@ -128,38 +130,40 @@ export class MetricsDao {
   }
 
   /**
-   * Returns what landings cost beyond their gates, and what they saved. A gate execution is saved for each further patch of a batch
-   * that one proof covers, and where the proof is older than every patch of its landing.
+   * Returns what landings cost beyond their gates, and what they saved. A gate execution is saved for each further patch
+   * of a batch that one proof covers, and where the proof is older than every patch of its landing.
    */
   async landingsOfLastHour(): Promise<Record<'overheadSeconds' | 'runsSaved' | 'secondsSaved', Measured[]>> {
-    const proofs = sql`
-      with proofs as (
-        select i.target_id, i.intent_id, i.settled_at, g.completed_at,
-               extract(epoch from g.completed_at - g.started_at)::float8 as seconds,
-               case when i.prove = 'batch' then jsonb_array_length(i.patches) - 1 else 0 end
-                 + (g.created_at < (select min(p.staged_at) from jsonb_array_elements(i.patches) as landed(patch)
-                                    join patches p on p.patch_id = landed.patch ->> 'patch_id'))::int as saved
+    const rows = await this.#source.query<{ target: string; overhead: number[]; runs: number; seconds: number }>(sql`
+      with landings as (
+        select i.target_id, extract(epoch from i.settled_at - max(g.completed_at))::float8 as overhead,
+               sum(s.saved) as runs,
+               sum(s.saved * extract(epoch from g.completed_at - g.started_at)::float8) as seconds
         from targets t cross join lateral (
           select * from landing_intents i where i.target_id = t.target_id
             and i.created_at > now() - interval '1 hour' and i.outcome = 'applied') i
+        cross join lateral (
+          select min(p.staged_at) as staged_at from jsonb_array_elements(i.patches) as landed(patch)
+          join patches p on p.patch_id = landed.patch ->> 'patch_id') as first
         cross join lateral jsonb_array_elements(i.proofs) as named(proof)
         join test_gates g on g.gate_id = named.proof ->> 'gate_id'
-      )`;
-    const labels = sql`jsonb_build_object('target', target_id)`;
-    const [overheadSeconds, runsSaved, secondsSaved] = await Promise.all([
-      this.#grouped(sql`${proofs}
-        select jsonb_build_object('target', target_id, 'quantile', quantile) as labels, value
-        from (select target_id, percentile_cont(array[0.5, 0.95]) within group (order by overhead) as values
-              from (select target_id, extract(epoch from max(settled_at) - max(completed_at))::float8 as overhead
-                    from proofs group by target_id, intent_id) as landings
-              group by target_id) as t
-        cross join lateral unnest(array['0.5', '0.95'], t.values) as q(quantile, value)`),
-      this.#grouped(sql`${proofs} select ${labels} as labels, sum(saved)::int as value from proofs group by target_id`),
-      this.#grouped(
-        sql`${proofs} select ${labels} as labels, sum(saved * seconds)::float8 as value from proofs group by target_id`,
+        cross join lateral (
+          select case when i.prove = 'batch' then jsonb_array_length(i.patches) - 1 else 0 end
+                 + (g.created_at < first.staged_at)::int as saved) as s
+        group by i.target_id, i.intent_id, i.settled_at
+      )
+      select target_id as target, percentile_cont(array[0.5, 0.95]) within group (order by overhead) as overhead,
+             sum(runs)::int as runs, sum(seconds)::float8 as seconds
+      from landings group by target_id`);
+    const each = (value: (row: (typeof rows)[number]) => number): Measured[] =>
+      rows.map((row) => ({ labels: { target: row.target }, value: value(row) }));
+    return {
+      overheadSeconds: rows.flatMap(({ target, overhead }) =>
+        ['0.5', '0.95'].map((quantile, n) => ({ labels: { target, quantile }, value: overhead[n]! })),
       ),
-    ]);
-    return { overheadSeconds: overheadSeconds!, runsSaved: runsSaved!, secondsSaved: secondsSaved! };
+      runsSaved: each(({ runs }) => runs),
+      secondsSaved: each(({ seconds }) => seconds),
+    };
   }
 
   /** Deliveries that are to be sent, and how many were given up in the last day, by webhook. */

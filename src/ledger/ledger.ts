@@ -46,14 +46,14 @@ export class Ledger {
 
   /** Runs `work` in one transaction and sends its wake-ups after the commit. Errors of the driver come out coded. */
   async write<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    let told = new Told();
+    let effects = new CommitEffects();
     const result = await coded(
       this.#database.transaction((transaction) => {
-        told = new Told();
-        return work(told.hearing(transaction));
+        effects = new CommitEffects();
+        return work(effects.txOn(transaction));
       }),
     );
-    told.passOn(this.#send);
+    effects.apply(this.#send);
     return result;
   }
 
@@ -62,11 +62,11 @@ export class Ledger {
    * commit around them. Wake-ups go out at the end, also after a failure, because what came before it stands.
    */
   async apart<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    const told = new Told();
+    const effects = new CommitEffects();
     try {
-      return await coded(work(told.hearing(this.#database)));
+      return await coded(work(effects.txOn(this.#database)));
     } finally {
-      told.passOn(this.#send);
+      effects.apply(this.#send);
     }
   }
 
@@ -84,12 +84,12 @@ export class Ledger {
   }
 }
 
-/** Wake-ups and moves that the statements of one transaction tell of. They count once it is committed. */
-class Told {
+/** Wake-ups to send and transitions to count once a transaction is committed. */
+class CommitEffects {
   readonly #wakeUps = new Set<WakeUp>();
   readonly #moves: { kind: string; to: string; count: number }[] = [];
 
-  hearing(reader: Reader): Tx {
+  txOn(reader: Reader): Tx {
     return {
       query: (statement) => reader.query(statement),
       wake: (...names) => {
@@ -99,7 +99,7 @@ class Told {
     };
   }
 
-  passOn(send: SendWakeUp): void {
+  apply(send: SendWakeUp): void {
     for (const wakeUp of this.#wakeUps) send(wakeUp);
     for (const { kind, to, count } of this.#moves) meters.transitions.inc({ kind, to }, count);
   }

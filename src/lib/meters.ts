@@ -62,7 +62,7 @@ export function measurements(): Promise<Measurements> {
   return processRegistry.getMetricsAsJSON();
 }
 
-/** Adds the metrics of several processes up, in the text format of Prometheus. */
-export function gathered(all: readonly Measurements[]): Promise<string> {
+/** Returns the metrics of several processes in one text of Prometheus; values with equal labels are added up. */
+export function mergedText(all: readonly Measurements[]): Promise<string> {
   return AggregatorRegistry.aggregate(all as object[]).metrics();
 }

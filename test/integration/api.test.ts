@@ -308,9 +308,11 @@ describe('operations', () => {
       expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
       return answer.text();
     };
-    const { id } = await sluice.client.runs.submit(specOf(git.remote, [shell('held', 'sleep 600')]));
+    // More than are dispatched ahead of the slots.
+    const held = Array.from({ length: 12 }, (_, n) => shell(`held-${n}`, 'sleep 600'));
+    const { id } = await sluice.client.runs.submit(specOf(git.remote, held));
     await eventually('a running task', async () =>
-      (await text()).includes('sluice_tasks{pool="default",state="RUNNING"} 1'),
+      (await text()).includes('sluice_tasks{pool="default",state="RUNNING"} 3'),
     );
     const busy = await text();
     expect(busy).toContain('sluice_runs{state="RUNNING"} 1');
@@ -325,6 +327,7 @@ describe('operations', () => {
     expect(busy).toMatch(/^sluice_gate_runs_saved\{target="[^"]+"\} \d+$/m);
     expect(busy).toMatch(/^sluice_landing_seconds\{target="[^"]+",quantile="0.95"\} [0-9.]+$/m);
     expect(busy).toMatch(/^sluice_gate_runs\{gate="check",target="[^"]+",outcome="passed"\} [1-9]/m);
+    expect(busy).toMatch(/^sluice_task_waits\{pool="default",reason="slots"\} [1-9]/m);
     await sluice.client.runs.cancel(id, { reason: 'seen' });
     await eventually('its end', async () => !(await text()).includes('sluice_runs{'));
     expect((await fetch(`${sluice.url}/metrics`)).status).toBe(401);

@@ -3,7 +3,7 @@ import type { CheckObject } from '../../contract/answers.ts';
 import { SluiceError } from '../../contract/errors.ts';
 import type { Deps } from '../../deps.ts';
 import type { Log } from '../../lib/log.ts';
-import { gathered, measurements, processRegistry } from '../../lib/meters.ts';
+import { measurements, mergedText, processRegistry } from '../../lib/meters.ts';
 import { MonitorServer } from '../../monitor/monitor-server.ts';
 import { probe } from '../../monitor/probe.ts';
 import type { WorkerSupervisor } from '../../workers/supervisor.ts';
@@ -29,7 +29,10 @@ export function watchedRole({ database, queueBackend }: Deps): Watched {
   };
 }
 
-/** A supervisor is ready while one of its workers works. Its metrics are those of all its processes, with a label for each worker. */
+/**
+ * A supervisor is ready while one of its workers works. Its metrics are those of all its processes, with a label for each
+ * worker.
+ */
 export function watchedWorkers(supervisor: WorkerSupervisor): Watched {
   return {
     checks: async () => ({
@@ -38,6 +41,6 @@ export function watchedWorkers(supervisor: WorkerSupervisor): Watched {
         if (ready === 0) throw new SluiceError('queue.not_consumed', `none of ${wanted} worker processes is ready`);
       }),
     }),
-    metrics: async () => gathered([await measurements(), ...(await supervisor.measure())]),
+    metrics: async () => mergedText([await measurements(), ...(await supervisor.measure())]),
   };
 }

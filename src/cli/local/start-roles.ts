@@ -41,7 +41,7 @@ export async function up(context: CliContext, options: FleetOptions): Promise<vo
     const confinement = confinementOf(settings, log);
     const monitor = monitorOf(settings, log, watchedWorkers(supervisor));
     const components = [
-      ...listOf(monitor),
+      ...optional(monitor),
       confinement,
       ...foundation(deps, { migrate: true }),
       api,
@@ -93,7 +93,7 @@ async function runRole(context: CliContext, options: RoleOptions, role: (deps: D
   await withDatabase(settings, log, async (databaseUrl) => {
     const deps = createDeps(settings, log, databaseUrl);
     const monitor = monitorOf(settings, log, watchedRole(deps));
-    await runDaemon([...listOf(monitor), ...foundation(deps, { migrate: false }), ...role(deps)], {
+    await runDaemon([...optional(monitor), ...foundation(deps, { migrate: false }), ...role(deps)], {
       log,
       ready: () => monitor?.roleHasStarted(),
     });
@@ -111,7 +111,7 @@ export async function runWorkers(context: CliContext, options: FleetOptions): Pr
       drained = resolve;
     });
     const monitor = monitorOf(settings, log, watchedWorkers(supervisor));
-    await runDaemon([...listOf(monitor), confinementOf(settings, log), supervisor], {
+    await runDaemon([...optional(monitor), confinementOf(settings, log), supervisor], {
       log,
       ended,
       ready: () => {
@@ -122,7 +122,7 @@ export async function runWorkers(context: CliContext, options: FleetOptions): Pr
   });
 }
 
-function listOf(component: Component | undefined): Component[] {
+function optional(component: Component | undefined): Component[] {
   return component === undefined ? [] : [component];
 }
 

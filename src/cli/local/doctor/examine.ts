@@ -8,7 +8,7 @@ import { silentLog } from '../../../lib/log.ts';
 import { spawner } from '../../../lib/spawner.ts';
 import { type MachineReport, machineReport } from '../machine-report.ts';
 import { withDatabase } from '../start-roles.ts';
-import { type Finding, fault, ok } from './finding.ts';
+import { type Finding, fault, faultOf, ok } from './finding.ts';
 import { lookAtConfiguration } from './look-at-configuration.ts';
 import { lookAtMachine } from './look-at-machine.ts';
 import { lookAtServices } from './look-at-services.ts';
@@ -76,9 +76,7 @@ async function services(settings: Settings): Promise<Finding[]> {
     });
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
-    findings.push(
-      fault('database', `${error.code}: ${error.message}`, 'see the log in the data folder, or set DATABASE_URL'),
-    );
+    findings.push(faultOf('database', error));
   }
   return findings;
 }

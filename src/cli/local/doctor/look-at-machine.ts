@@ -43,10 +43,11 @@ export async function lookAtMachine(
 
 async function ofGit(searchPath: string): Promise<Finding> {
   const { git } = await programVersions(searchPath);
-  if (git === undefined) return fault('git', 'there is no git on PATH', 'install git 2.39 or newer');
+  const cure = `install git ${OLDEST_GIT.join('.')} or newer`;
+  if (git === undefined) return fault('git', 'there is no git on PATH', cure);
   const [, major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(git) ?? []).map(Number);
   const isOld = major < OLDEST_GIT[0] || (major === OLDEST_GIT[0] && minor < OLDEST_GIT[1]);
-  return isOld ? fault('git', `${git} is too old`, `install git ${OLDEST_GIT.join('.')} or newer`) : ok('git', git);
+  return isOld ? fault('git', `${git} is too old`, cure) : ok('git', git);
 }
 
 function ofConfinement({ kind, problem }: ConfinementState): Finding {
@@ -91,11 +92,13 @@ async function ofBudget(
 ): Promise<Finding[]> {
   const bytes = await sizeOfFolders(budgetedFolders(dataDir), { searchPath });
   const gibs = (amount: number) => `${(amount / GIB).toFixed(1)} GiB`;
-  if (bytes === undefined) return [ok('data folder', 'empty')];
+  if (bytes === undefined) {
+    return [warning('data folder', `its size cannot be measured`, `look at the rights and the disk of ${dataDir}`)];
+  }
   if (maxBytes === undefined) return [ok('data folder', `${gibs(bytes)}, without a budget (disk.max_bytes)`)];
   const says = `${gibs(bytes)} of ${gibs(maxBytes)}`;
   if (bytes <= maxBytes) return [ok('data folder', says)];
-  const cure = 'remove what is not of Sluice there, or raise disk.max_bytes; its workers take no work meanwhile';
+  const cure = 'free space in mirrors, slots and prepared, or raise disk.max_bytes; workers take no work meanwhile';
   return [fault('data folder', says, cure)];
 }
 

@@ -4,18 +4,10 @@ import { sql } from '../../../database/database.ts';
 import { assertSchemaCurrent } from '../../../database/migrator.ts';
 import type { Deps } from '../../../deps.ts';
 import { readAdmissionState } from '../../../ledger/attempts/admission-state.ts';
-import { type Finding, fault, ok, warning } from './finding.ts';
+import { type Finding, fault, faultOf, ok, warning } from './finding.ts';
 
 /** Difference between the clocks of this machine and of the database that is worth a word. */
 const CLOCK_LIMIT_SECONDS = 5;
-
-const CURES: Readonly<Record<string, string>> = {
-  'database.unreachable': 'start PostgreSQL, or correct DATABASE_URL',
-  'database.behind': 'sluice migrate up',
-  'database.newer': 'update Sluice here: a newer one has migrated the database',
-  'queue.unreachable': 'start Redis, or correct REDIS_URL; work waits in the database meanwhile',
-  'queue.policy': 'redis-cli config set maxmemory-policy noeviction, and in redis.conf',
-};
 
 /** Looks at the database and the queue that the settings name, and at what the fleet was configured with. */
 export async function lookAtServices(deps: Deps): Promise<Finding[]> {
@@ -54,7 +46,7 @@ async function asked(check: string, says: string, question: () => Promise<void>)
     return ok(check, says);
   } catch (error) {
     if (!(error instanceof SluiceError)) throw error;
-    return fault(check, `${error.code}: ${error.message}`, CURES[error.code] ?? 'docs/errors.md says what to do');
+    return faultOf(check, error);
   }
 }
 
