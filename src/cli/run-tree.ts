@@ -71,7 +71,8 @@ function taskLines(
   why: string | undefined,
 ): string[] {
   const line = taskLine(task, patches);
-  if (why !== undefined) return [line, styleText('dim', `      ${plain(why)}`)];
+  // The sentence may be two seconds old, and the task have ended since.
+  if (why !== undefined && task.completed_at === null) return [line, styleText('dim', `      ${plain(why)}`)];
   if (!ENDED_BADLY.includes(task.state)) return [line];
   const gate = gates.findLast(({ task_id, outcome }) => task_id === task.id && outcome === 'red');
   const ofGate =

@@ -52,7 +52,7 @@ test('a task shows its time, its cost and why it waits; a cancelled run does not
   const span = { started_at: '2026-11-27T00:00:00.000Z', completed_at: '2026-11-27T00:02:05.000Z' };
   const lines = treeOf(
     [task('a', 'COMPLETED', { ...span, cost_usd: 0.5 }), task('b', 'QUEUED')],
-    { whyTasks: new Map([['task_b', 'waits: no slot.']]) },
+    { whyTasks: new Map(['task_a', 'task_b'].map((id) => [id, 'waits: no slot.'])) },
     { state: 'FAILED', outcome: 'cancelled', cost_usd: 0.5, budget_usd: 20 },
   );
   expect(lines[0]).toBe('nightly run_1 CANCELLED');
